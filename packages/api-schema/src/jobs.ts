@@ -1,0 +1,217 @@
+import { isReservedName, JOB_STATUSES, NAME_PATTERN } from "@mags/domain";
+import { z } from "zod";
+import { route } from "./route.ts";
+
+const NAME_RULE = "must be 1 to 63 letters, digits, dots, underscores or dashes, and start with a letter or digit";
+
+export const Name = z
+  .string()
+  .regex(NAME_PATTERN, NAME_RULE)
+  .refine((name) => !isReservedName(name), "is reserved: it could be mistaken for an id or a path of the API");
+
+const MAX_ENVIRONMENT_BYTES = 64 * 1024;
+
+export const Environment = z
+  .record(
+    z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "names must be letters, digits and underscores, and not start with a digit"),
+    z.string().refine((value) => !value.includes("\0"), "values must not contain a NUL character"),
+  )
+  .refine(
+    (entries) =>
+      Object.entries(entries).reduce((sum, [key, value]) => sum + key.length + Buffer.byteLength(value) + 2, 0) <=
+      MAX_ENVIRONMENT_BYTES,
+    `must be at most ${MAX_ENVIRONMENT_BYTES} bytes in all`,
+  );
+
+export const Labels = z
+  .record(z.string().min(1).max(63), z.string().max(255))
+  .refine((labels) => Object.keys(labels).length <= 16, "must have at most 16 entries");
+
+/** Fields of the API that this build knows and refuses, so that nobody believes they took effect. */
+const notYet = (what: string) => z.unknown().optional().describe(`Not supported by this build: ${what}.`);
+
+export const SubmitJob = z
+  .object({
+    script: z.string().describe("Shell script, or with type `url` the http(s) address of one. At most 1 MiB."),
+    type: z.enum(["inline", "url"]),
+    name: Name.optional().describe("Default: generated."),
+    persistent: z.boolean().default(false),
+    environment: Environment.default({}),
+    disk_gb: z.int().nonnegative().optional().describe("Size of the root disk. Default and least: 2."),
+    vcpus: z.int().positive().optional(),
+    memory_mb: z.int().positive().optional(),
+    timeout: z
+      .number()
+      .positive()
+      .max(31_536_000)
+      .optional()
+      .describe("Seconds the script may run; exit code 124 then. Default: no limit."),
+    rootfs_type: z.string().optional().describe("Name of a guest image. Default: standard."),
+    egress: z.unknown().optional().describe("Network access of the guest. This build: `filtered`, the default."),
+    labels: Labels.default({}),
+    no_sync: z.boolean().default(false),
+    no_sleep: z.boolean().default(false),
+    workspace_id: notYet("workspaces"),
+    base_workspace_id: notYet("workspaces"),
+    file_ids: notYet("file uploads"),
+    startup_command: notYet("persistent jobs"),
+    idle_minutes: notYet("persistent jobs"),
+    replace: notYet("workspaces"),
+  })
+  .meta({ id: "SubmitJob" });
+export type SubmitJobWire = z.infer<typeof SubmitJob>;
+
+export const SubmitReply = z
+  .object({ request_id: z.uuid(), status: z.literal("accepted"), message: z.string() })
+  .meta({ id: "SubmitReply" });
+
+export const Status = z
+  .object({
+    request_id: z.uuid(),
+    name: z.string(),
+    status: z.enum(JOB_STATUSES),
+    vm_id: z.string().optional().describe("While a VM is attached."),
+    exit_code: z.int().optional().describe("Once the script ended."),
+    error_message: z.string().optional().describe("With status `error`."),
+    script_duration_ms: z.int().optional().describe("Once the script ended."),
+    created_at: z.iso.datetime(),
+    started_at: z.iso.datetime().optional(),
+    completed_at: z.iso.datetime().optional(),
+    persistent: z.boolean(),
+    no_sleep: z.boolean(),
+    no_sync: z.boolean(),
+    disk_gb: z.int(),
+    vcpus: z.int(),
+    memory_mb: z.int(),
+    rootfs_type: z.string(),
+    labels: z.record(z.string(), z.string()),
+  })
+  .meta({ id: "JobStatus" });
+export type StatusWire = z.infer<typeof Status>;
+
+export const Job = Status.extend({ id: z.uuid().describe("Same as request_id.") }).meta({ id: "Job" });
+export type JobWire = z.infer<typeof Job>;
+
+export const JobParams = z.object({ id: z.string().min(1).describe("request_id or job name.") });
+
+export const JobPage = z
+  .object({ jobs: z.array(Job), total: z.int(), page: z.int(), page_size: z.int() })
+  .meta({ id: "JobPage" });
+
+export const JobQuery = z.object({
+  page: z.coerce.number().int().min(1).default(1),
+  page_size: z.coerce.number().int().min(1).max(100).default(20),
+  status: z.enum(JOB_STATUSES).optional(),
+  name: z.string().optional(),
+  workspace_id: z.string().optional(),
+  label: z
+    .string()
+    .regex(/^[^=]+=.*$/, "must be key=value")
+    .optional()
+    .describe("Jobs that carry this label: key=value."),
+});
+
+export const ExecBody = z
+  .object({
+    command: z.string().min(1, "is empty: give a command").describe("Run by /bin/sh -c, bytes untouched."),
+    timeout: z.number().positive().max(3600).default(30).describe("Seconds."),
+    encoding: z.enum(["utf8", "base64"]).default("utf8").describe("Of stdout and stderr in the reply."),
+  })
+  .meta({ id: "Exec" });
+
+export const ExecReply = z
+  .object({
+    exit_code: z.int(),
+    stdout: z.string(),
+    stderr: z.string(),
+    timed_out: z.boolean().optional(),
+    truncated: z.boolean().optional().describe("A stream exceeded 8 MiB; the rest was dropped."),
+  })
+  .meta({ id: "ExecReply" });
+
+export const Done = z.object({ success: z.literal(true), message: z.string() }).meta({ id: "Done" });
+
+export const JobEvent = z
+  .object({
+    id: z.int().describe("Rises within a job."),
+    at: z.iso.datetime(),
+    name: z.string(),
+    message: z.string(),
+    data: z.record(z.string(), z.unknown()),
+  })
+  .meta({ id: "JobEvent" });
+export type JobEventWire = z.infer<typeof JobEvent>;
+
+export const submitJob = route({
+  method: "POST",
+  path: "/mags-jobs",
+  summary: "Submit a job",
+  auth: "account",
+  body: SubmitJob,
+  responses: { 202: SubmitReply },
+  errors: [413, 503],
+});
+
+export const listJobs = route({
+  method: "GET",
+  path: "/mags-jobs",
+  summary: "List jobs, newest first",
+  auth: "account",
+  query: JobQuery,
+  responses: { 200: JobPage },
+  errors: [],
+});
+
+export const getJob = route({
+  method: "GET",
+  path: "/mags-jobs/{id}",
+  summary: "The full record of a job",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Job },
+  errors: [404],
+});
+
+export const getStatus = route({
+  method: "GET",
+  path: "/mags-jobs/{id}/status",
+  summary: "The status of a job",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Status },
+  errors: [404],
+});
+
+export const stopJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/stop",
+  summary: "Stop a job and release its VM",
+  description: "Answers when the VM is released, within 10 s. Stopping an ended job is no error.",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Done },
+  errors: [404],
+});
+
+export const execInJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/exec",
+  summary: "Run one command beside the script of a running job",
+  auth: "account",
+  params: JobParams,
+  body: ExecBody,
+  responses: { 200: ExecReply },
+  errors: [404, 409, 413, 503],
+});
+
+export const listEvents = route({
+  method: "GET",
+  path: "/mags-jobs/{id}/events",
+  summary: "What happened to a job, with times and reasons, oldest first",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: z.object({ events: z.array(JobEvent) }).meta({ id: "JobEvents" }) },
+  errors: [404],
+});

@@ -1,0 +1,23 @@
+import type { z } from "zod";
+
+export interface RouteDefinition {
+  readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  /** Below `/api/v1`; parameters as `{name}`. */
+  readonly path: string;
+  readonly summary: string;
+  readonly description?: string;
+  /** `account`: any valid token. */
+  readonly auth: "account" | "none";
+  readonly params?: z.ZodObject;
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  /** Status code to schema of the JSON body; `null`: the body is not JSON. */
+  readonly responses: Readonly<Record<number, z.ZodType | null>>;
+  /** Statuses of error replies beyond 400, 401, 429 and 500. */
+  readonly errors: readonly number[];
+}
+
+/** Declares a route and keeps its exact type. */
+export function route<const R extends RouteDefinition>(definition: R): R {
+  return definition;
+}

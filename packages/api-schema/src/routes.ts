@@ -1,0 +1,24 @@
+import { execInJob, getJob, getStatus, listEvents, listJobs, stopJob, submitJob } from "./jobs.ts";
+import { getLogs } from "./logs.ts";
+import { me, poolStatus, usage } from "./service.ts";
+import { createToken, deleteToken, listTokens } from "./tokens.ts";
+
+/** Every route below `/api/v1`, by the name that clients and tests use for it. */
+export const ROUTES = {
+  submitJob,
+  listJobs,
+  poolStatus,
+  usage,
+  getJob,
+  getStatus,
+  getLogs,
+  stopJob,
+  execInJob,
+  listEvents,
+  me,
+  listTokens,
+  createToken,
+  deleteToken,
+} as const;
+
+export type RouteName = keyof typeof ROUTES;

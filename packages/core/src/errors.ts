@@ -1,0 +1,57 @@
+/**
+ * Every error code of the server and the HTTP status it turns into. A code exists only when something of ours
+ * branches on it; the wire carries `{"error": message, "code": code}`.
+ */
+export const ERROR_STATUS = {
+  validation_failed: 400,
+  not_supported: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  job_not_found: 404,
+  route_not_found: 404,
+  token_not_found: 404,
+  job_not_running: 409,
+  no_vm: 409,
+  payload_too_large: 413,
+  too_many_requests: 429,
+  internal: 500,
+  guest_failed: 500,
+  guest_protocol_violation: 500,
+  microvm_lost: 500,
+  capacity_exhausted: 503,
+  unavailable: 503,
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_STATUS;
+
+export interface AppErrorOptions {
+  readonly cause?: unknown;
+  /** Private context: logged, never sent. */
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** The one error class of the server. `message` is for the user: what was attempted, what was wrong, what to do. */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  get status(): number {
+    return ERROR_STATUS[this.code];
+  }
+}
+
+export function isAppError(error: unknown, code?: ErrorCode): error is AppError {
+  return error instanceof AppError && (code === undefined || error.code === code);
+}
+
+/** The text of anything thrown, for a message that quotes its cause. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
