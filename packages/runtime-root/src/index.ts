@@ -1,0 +1,1 @@
+export { type Command, type LaunchSpec, launchCommand, type RuntimeRoot, toolCommand } from "./launch.ts";

@@ -1,0 +1,65 @@
+/**
+ * Command lines for programs of the runtime root: a small Debian tree that holds QEMU, PostgreSQL and the tools of the
+ * node, so that every host distribution runs the same versions. Daemons run jailed in it through the launcher
+ * (`native/launcher`); short-lived tools that act on the host itself run through the tree's own dynamic loader.
+ */
+
+export interface RuntimeRoot {
+  /** The tree. Absolute, without `:` or `,`. */
+  readonly dir: string;
+  /** The launcher's static binary. */
+  readonly launcher: string;
+}
+
+export interface Command {
+  readonly file: string;
+  readonly args: readonly string[];
+}
+
+export interface LaunchSpec {
+  /** Absolute path inside the tree. */
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Host paths shown inside the tree. `target` must exist there: /vm, /template, /image, /boot, /data, /sockets. */
+  readonly binds: readonly { readonly source: string; readonly target: string; readonly readOnly: boolean }[];
+  readonly uid: number;
+  readonly gid: number;
+  /** The whole environment of the program. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Default `/`. */
+  readonly cwd?: string;
+  /** Shows /dev/kvm to the program. */
+  readonly kvm?: boolean;
+  /** Network namespace to run in: a path as `ip netns` makes it. Default: the host's. */
+  readonly netns?: string;
+  /** A tap device of that namespace, opened before privileges are dropped and passed as this descriptor. */
+  readonly tap?: { readonly name: string; readonly fd: number };
+  /** Run under SCHED_IDLE: only where nobody else wants the processor. */
+  readonly idlePriority?: boolean;
+  /** Most open descriptors. Default 1024. */
+  readonly maxOpenFiles?: number;
+}
+
+/** The command that runs a program jailed: own mount view of the tree, own uid, no capabilities, no new privileges. */
+export function launchCommand(root: RuntimeRoot, spec: LaunchSpec): Command {
+  const args = ["--root", root.dir, "--uid", String(spec.uid), "--gid", String(spec.gid)];
+  for (const bind of spec.binds) args.push(bind.readOnly ? "--bind-ro" : "--bind", bind.source, bind.target);
+  for (const [name, value] of Object.entries(spec.env)) args.push("--env", `${name}=${value}`);
+  if (spec.cwd) args.push("--cwd", spec.cwd);
+  if (spec.kvm) args.push("--kvm");
+  if (spec.netns) args.push("--netns", spec.netns);
+  if (spec.tap) args.push("--tap", spec.tap.name, String(spec.tap.fd));
+  if (spec.idlePriority) args.push("--idle");
+  args.push("--nofile", String(spec.maxOpenFiles ?? 1024), "--", spec.program, ...spec.args);
+  return { file: root.launcher, args };
+}
+
+/** The command that runs a tool of the tree on the host as it is, with the caller's rights. */
+export function toolCommand(root: RuntimeRoot, program: string, args: readonly string[]): Command {
+  const libraries = `${root.dir}/usr/lib/x86_64-linux-gnu`;
+  const name = program.slice(program.lastIndexOf("/") + 1);
+  return {
+    file: `${root.dir}/usr/lib64/ld-linux-x86-64.so.2`,
+    args: ["--library-path", libraries, "--argv0", name, `${root.dir}${program}`, ...args],
+  };
+}
