@@ -1,0 +1,37 @@
+#ifndef MAGS_LAUNCH_OPTIONS_H
+#define MAGS_LAUNCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct bind {
+  const char *source; /* host path */
+  const char *target; /* absolute path inside the root; must exist there */
+  bool read_only;
+};
+
+/* What the command line says. Strings point into argv. */
+struct options {
+  pid_t resched; /* not 0: only put this process back to normal scheduling */
+  const char *root;
+  uid_t uid;
+  gid_t gid;
+  struct bind *binds;
+  size_t bind_count;
+  char **env; /* NULL-terminated */
+  size_t env_count;
+  const char *cwd;
+  bool kvm;
+  const char *netns;
+  const char *tap_name; /* NULL: no tap */
+  int tap_fd;
+  bool idle;
+  unsigned long nofile; /* 0: leave the limit as it is */
+  char **program;       /* argv of the program, NULL-terminated */
+};
+
+/* Reads the command line. Ends the process with usage and LAUNCH_FAILED when it makes no sense. */
+struct options parse_options(int argc, char **argv);
+
+#endif

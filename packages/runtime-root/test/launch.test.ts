@@ -1,0 +1,308 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
+
+const LAUNCHER_SOURCES = resolve(import.meta.dirname, "../../../native/launcher");
+const UID = 1_910_000_123;
+const GID = 1_910_000_124;
+const SCHED_OTHER = 0;
+const SCHED_IDLE = 5;
+
+interface Report {
+  readonly uid: readonly number[];
+  readonly gid: readonly number[];
+  readonly groups: number;
+  readonly pid: number;
+  readonly maxOpenFiles: number;
+  readonly coreLimit: number;
+  readonly policy: number;
+  readonly cwd: string;
+  readonly capabilities: number;
+  readonly bounding: number;
+  readonly noNewPrivs: number;
+  readonly env: readonly string[];
+  readonly root: readonly string[];
+  readonly dev: readonly string[];
+  readonly vm: readonly string[];
+  readonly above: readonly string[];
+  readonly descriptors: readonly number[];
+  readonly taps: readonly { readonly fd: number; readonly name: string; readonly vnetHeader: boolean }[];
+  readonly interfaces: readonly string[];
+  readonly writeRoot: string;
+  readonly writeDev: string;
+  readonly writeTmp: string;
+  readonly writeShm: string;
+  readonly writeVm: string;
+  readonly writeImage: string;
+  readonly openNull: string;
+  readonly openRandom: string;
+  readonly openKvm: string;
+  readonly become0: string;
+}
+
+const BASE: LaunchSpec = { program: "/probe", args: [], binds: [], uid: UID, gid: GID, env: {} };
+const asRoot = process.getuid?.() === 0;
+
+describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount namespaces and changes the user" }, () => {
+  let scratch = "";
+  let root: RuntimeRoot;
+
+  before(() => {
+    execFileSync("make", ["-s", "-C", LAUNCHER_SOURCES, "test"], { stdio: ["ignore", "ignore", "inherit"] });
+    scratch = mkdtempSync(join(tmpdir(), "mags-"));
+    chmodSync(scratch, 0o755);
+    const dir = join(scratch, "root");
+    for (const name of ["vm", "image", "dev", "tmp", "empty"]) mkdirSync(join(dir, name), { recursive: true });
+    copyFileSync(join(LAUNCHER_SOURCES, "build/probe"), join(dir, "probe"));
+    root = { dir, launcher: join(LAUNCHER_SOURCES, "build/mags-launch") };
+  });
+
+  after(() => rmSync(scratch, { recursive: true, force: true }));
+
+  function launch(changes: Partial<LaunchSpec> = {}) {
+    const { file, args } = launchCommand(root, { ...BASE, ...changes });
+    return spawnSync(file, args, { encoding: "utf8", env: { SECRET: "of the caller" } });
+  }
+
+  function report(changes: Partial<LaunchSpec> = {}): Report {
+    const result = launch(changes);
+    assert.equal(result.stderr, "");
+    assert.equal(result.status, 0);
+    return JSON.parse(result.stdout);
+  }
+
+  it("becomes the given user and group for good, with no groups, capabilities or new privileges", () => {
+    const seen = report();
+    assert.deepEqual(seen.uid, [UID, UID, UID]);
+    assert.deepEqual(seen.gid, [GID, GID, GID]);
+    assert.equal(seen.groups, 0);
+    assert.equal(seen.capabilities, 0);
+    assert.equal(seen.bounding, 0);
+    assert.equal(seen.noNewPrivs, 1);
+    assert.equal(seen.become0, "EPERM");
+  });
+
+  it("passes the given environment and nothing of the caller's", () => {
+    assert.deepEqual(report().env, []);
+    assert.deepEqual(report({ env: { A: "1 = one", EMPTY: "" } }).env, ["A=1 = one", "EMPTY="]);
+  });
+
+  it("shows the root read-only and nothing of the host, not even above it", () => {
+    const seen = report();
+    const names = ["dev", "empty", "image", "probe", "tmp", "vm"];
+    assert.deepEqual([...seen.root].sort(), names);
+    assert.deepEqual([...seen.above].sort(), names);
+    assert.equal(seen.writeRoot, "EROFS");
+  });
+
+  it("offers null, zero, full, random and urandom, and no other device", () => {
+    const seen = report();
+    assert.deepEqual([...seen.dev].sort(), ["full", "null", "random", "shm", "urandom", "zero"]);
+    assert.equal(seen.openNull, "ok");
+    assert.equal(seen.openRandom, "ok");
+    assert.equal(seen.openKvm, "ENOENT");
+    assert.equal(seen.writeDev, "EROFS");
+  });
+
+  it("gives /tmp and /dev/shm that the program may write and that end with it", () => {
+    const seen = report();
+    assert.equal(seen.writeTmp, "ok");
+    assert.equal(seen.writeShm, "ok");
+    assert.equal(existsSync(join(root.dir, "dev/shm")), false);
+  });
+
+  it("binds host folders, writable or read-only", () => {
+    const own = join(scratch, "own");
+    const shared = join(scratch, "shared");
+    mkdirSync(own);
+    mkdirSync(shared);
+    writeFileSync(join(own, "disk.qcow2"), "");
+    chmodSync(own, 0o777);
+    chmodSync(shared, 0o777);
+    const seen = report({
+      binds: [
+        { source: own, target: "/vm", readOnly: false },
+        { source: shared, target: "/image", readOnly: true },
+      ],
+      cwd: "/vm",
+    });
+    assert.deepEqual(seen.vm, ["disk.qcow2"]);
+    assert.equal(seen.writeVm, "ok");
+    assert.equal(seen.writeImage, "EROFS");
+    assert.equal(seen.cwd, "/vm");
+  });
+
+  it("leaves no mount behind on the host", () => {
+    report();
+    assert.equal(readFileSync("/proc/self/mountinfo", "utf8").includes(scratch), false);
+  });
+
+  it("closes what it inherited and sets the limits", () => {
+    const { file, args } = launchCommand(root, { ...BASE, maxOpenFiles: 77 });
+    const stdio = ["ignore", "pipe", "inherit", "pipe", "pipe", "pipe"] as const;
+    const seen: Report = JSON.parse(spawnSync(file, args, { encoding: "utf8", stdio: [...stdio] }).stdout);
+    assert.deepEqual(seen.descriptors, [0, 1, 2]);
+    assert.equal(seen.maxOpenFiles, 77);
+    assert.equal(seen.coreLimit, 0);
+  });
+
+  it("opens /dev/kvm for the user when asked to", { skip: existsSync("/dev/kvm") ? false : "no /dev/kvm here" }, () => {
+    const seen = report({ kvm: true });
+    assert.equal(seen.dev.includes("kvm"), true);
+    assert.equal(seen.openKvm, "ok");
+  });
+
+  it("becomes the program: same process, its arguments, its exit code", () => {
+    const { file, args } = launchCommand(root, { ...BASE, args: ["a b", "--idle"] });
+    const child = spawnSync(file, args, { encoding: "utf8" });
+    assert.equal(JSON.parse(child.stdout).pid, child.pid);
+  });
+
+  describe("with a network namespace", () => {
+    const name = `mags-test-${process.pid}`;
+    const ip = (...args: string[]) => execFileSync("ip", args, { stdio: ["ignore", "ignore", "inherit"] });
+
+    before(() => {
+      ip("netns", "add", name);
+      ip("-n", name, "tuntap", "add", "tap0", "mode", "tap", "vnet_hdr");
+    });
+    after(() => ip("netns", "delete", name));
+
+    it("runs the program there", () => {
+      assert.deepEqual([...report({ netns: `/run/netns/${name}` }).interfaces].sort(), ["lo", "tap0"]);
+    });
+
+    it("passes the tap as the asked descriptor although the program cannot open it itself", () => {
+      const seen = report({ netns: `/run/netns/${name}`, tap: { name: "tap0", fd: 9 } });
+      assert.deepEqual(seen.descriptors, [0, 1, 2, 9]);
+      assert.deepEqual(seen.taps, [{ fd: 9, name: "tap0", vnetHeader: true }]);
+    });
+
+    it("refuses a tap that nobody made, instead of making one", () => {
+      const result = launch({ netns: `/run/netns/${name}`, tap: { name: "tap1", fd: 9 } });
+      assert.equal(result.status, 125);
+      assert.equal(result.stderr, "mags-launch: find tap tap1 in the network namespace: No such device (errno 19)\n");
+    });
+  });
+
+  describe("priority", () => {
+    const policyOf = (tid: string) => {
+      const fields = readFileSync(`/proc/${tid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+      return Number(fields[38]); // field 41 of proc_pid_stat(5); the split took the first two
+    };
+
+    it("is normal unless asked otherwise", () => {
+      assert.equal(report().policy, SCHED_OTHER);
+    });
+
+    it("is idle when asked, and --resched brings every thread back", async () => {
+      const { file, args } = launchCommand(root, { ...BASE, idlePriority: true, args: ["hold", "5"] });
+      await using child = held(spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] }));
+      await child.saidHolding;
+      const threads = execFileSync("ls", [`/proc/${child.pid}/task`], { encoding: "utf8" })
+        .trim()
+        .split("\n");
+      assert.equal(threads.length, 6);
+      assert.deepEqual(threads.map(policyOf), Array(6).fill(SCHED_IDLE));
+      const resched = spawnSync(root.launcher, ["--resched", String(child.pid)], { encoding: "utf8" });
+      assert.deepEqual([resched.status, resched.stderr], [0, ""]);
+      assert.deepEqual(threads.map(policyOf), Array(6).fill(SCHED_OTHER));
+    });
+
+    it("cannot be changed for a process that is gone", () => {
+      const gone = spawnSync("true").pid;
+      const result = spawnSync(root.launcher, ["--resched", String(gone)], { encoding: "utf8" });
+      assert.equal(result.status, 125);
+      assert.equal(
+        result.stderr,
+        `mags-launch: list the threads of process ${gone}: No such file or directory (errno 2)\n`,
+      );
+    });
+  });
+
+  describe("says in one line what went wrong and exits with 125", () => {
+    const failures: readonly [string, Partial<LaunchSpec>, string][] = [
+      ["a missing program", { program: "/nowhere" }, "run /nowhere: No such file or directory (errno 2)"],
+      [
+        "a missing bind source",
+        { binds: [{ source: "/nowhere/at-all", target: "/vm", readOnly: true }] },
+        "bind /nowhere/at-all on /vm: No such file or directory (errno 2)",
+      ],
+      [
+        "a bind target that the root lacks",
+        { binds: [{ source: "/usr", target: "/nowhere", readOnly: true }] },
+        "bind /usr on /nowhere: No such file or directory (errno 2)",
+      ],
+      [
+        "a missing network namespace",
+        { netns: "/run/netns/mags-none" },
+        "open network namespace /run/netns/mags-none: No such file or directory (errno 2)",
+      ],
+      [
+        "a missing working directory",
+        { cwd: "/nowhere" },
+        "enter the working directory /nowhere: No such file or directory (errno 2)",
+      ],
+    ];
+    for (const [what, spec, message] of failures) {
+      it(what, () => {
+        const result = launch(spec);
+        assert.equal(result.stderr, `mags-launch: ${message}\n`);
+        assert.equal(result.status, 125);
+      });
+    }
+
+    const refusals: readonly [string, readonly string[], string][] = [
+      ["an unknown option", ["--what"], "unknown option '--what'"],
+      ["user 0", ["--root", "/r", "--uid", "0"], "--uid takes a number from 1 to 4294967294, not '0'"],
+      ["a missing user", ["--root", "/r", "--", "/p"], "--uid is missing; programs never run as user 0"],
+      ["a target that climbs out", ["--bind", "/a", "/vm/../.."], "without '..', not '/vm/../..'"],
+      ["a value that is not there", ["--root"], "--root lacks a value"],
+      ["a limit that is no number", ["--nofile", "many"], "--nofile takes a number from 8 to 1048576, not 'many'"],
+      ["no program", ["--root", "/r", "--uid", "7", "--gid", "7", "--"], "the program is missing after --"],
+    ];
+    for (const [what, args, message] of refusals) {
+      it(`${what}, with the usage`, () => {
+        const result = spawnSync(root.launcher, args, { encoding: "utf8" });
+        assert.equal(result.status, 125);
+        const [first, second] = result.stderr.split("\n");
+        assert.ok(first?.includes(message), first);
+        assert.ok(second?.startsWith("usage: mags-launch --root DIR"), second);
+      });
+    }
+  });
+});
+
+/** A child that is killed at the end of the block and announces itself by the line `holding`. */
+function held(child: ChildProcess) {
+  let output = "";
+  const saidHolding = new Promise<void>((resolve, reject) => {
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      if (output.includes("\nholding\n")) resolve();
+    });
+    child.once("exit", (code) => reject(new Error(`the program ended with ${code}: ${output}`)));
+  });
+  return {
+    pid: child.pid,
+    saidHolding,
+    async [Symbol.asyncDispose]() {
+      const gone = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGKILL");
+      await gone;
+    },
+  };
+}
