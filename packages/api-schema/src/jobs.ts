@@ -1,6 +1,8 @@
 import { isReservedName, JOB_STATUSES, NAME_PATTERN } from "@mags/domain";
 import { z } from "zod";
 import { route } from "./route.ts";
+import { Script, scriptAddressRule } from "./script.ts";
+import { text } from "./text.ts";
 
 const NAME_RULE = "must be 1 to 63 letters, digits, dots, underscores or dashes, and start with a letter or digit";
 
@@ -16,7 +18,7 @@ export const Environment = z
     z
       .string()
       .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "names must be letters, digits and underscores, and not start with a digit"),
-    z.string().refine((value) => !value.includes("\0"), "values must not contain a NUL character"),
+    text(),
   )
   .refine(
     (entries) =>
@@ -26,16 +28,20 @@ export const Environment = z
   );
 
 export const Labels = z
-  .record(z.string().min(1).max(63), z.string().max(255))
+  .record(text().min(1, "keys must not be empty").max(63, "keys must have at most 63 characters"), text().max(255))
   .refine((labels) => Object.keys(labels).length <= 16, "must have at most 16 entries");
+
+const TYPE_RULE = 'must be "inline" (script holds the script itself) or "url" (script holds its http or https address)';
 
 /** Fields of the API that this build knows and refuses, so that nobody believes they took effect. */
 const notYet = (what: string) => z.unknown().optional().describe(`Not supported by this build: ${what}.`);
 
 export const SubmitJob = z
   .object({
-    script: z.string().describe("Shell script, or with type `url` the http(s) address of one. At most 1 MiB."),
-    type: z.enum(["inline", "url"]),
+    script: Script.describe("Shell script, or with type `url` the http(s) address of one. At most 1 MiB."),
+    type: z.enum(["inline", "url"], {
+      error: (issue) => (issue.input === undefined ? `is required: it ${TYPE_RULE}` : TYPE_RULE),
+    }),
     name: Name.optional().describe("Default: generated."),
     persistent: z.boolean().default(false),
     environment: Environment.default({}),
@@ -60,6 +66,7 @@ export const SubmitJob = z
     idle_minutes: notYet("persistent jobs"),
     replace: notYet("workspaces"),
   })
+  .superRefine(scriptAddressRule)
   .meta({ id: "SubmitJob" });
 export type SubmitJobWire = z.infer<typeof SubmitJob>;
 
@@ -106,16 +113,24 @@ export const JobQuery = z.object({
   status: z.enum(JOB_STATUSES).optional(),
   name: z.string().optional(),
   workspace_id: z.string().optional(),
-  label: z
-    .string()
-    .regex(/^[^=]+=.*$/, "must be key=value")
+  label: text()
+    .regex(/^[^=]+=.*$/s, "must be key=value")
     .optional()
     .describe("Jobs that carry this label: key=value."),
 });
 
+/** Linux takes at most 128 KiB in one argument, its terminating zero included. */
+const MAX_COMMAND_BYTES = 128 * 1024 - 1;
+
 export const ExecBody = z
   .object({
-    command: z.string().min(1, "is empty: give a command").describe("Run by /bin/sh -c, bytes untouched."),
+    command: text()
+      .min(1, "is empty: give a command")
+      .refine(
+        (command) => Buffer.byteLength(command) <= MAX_COMMAND_BYTES,
+        `must be at most ${MAX_COMMAND_BYTES} bytes: submit longer scripts as jobs`,
+      )
+      .describe("Run by /bin/sh -c, bytes untouched."),
     timeout: z.number().positive().max(3600).default(30).describe("Seconds."),
     encoding: z.enum(["utf8", "base64"]).default("utf8").describe("Of stdout and stderr in the reply."),
   })
@@ -151,7 +166,7 @@ export const submitJob = route({
   auth: "account",
   body: SubmitJob,
   responses: { 202: SubmitReply },
-  errors: [413, 503],
+  errors: [413],
 });
 
 export const listJobs = route({
@@ -203,7 +218,7 @@ export const execInJob = route({
   params: JobParams,
   body: ExecBody,
   responses: { 200: ExecReply },
-  errors: [404, 409, 413, 503],
+  errors: [404, 409, 413],
 });
 
 export const listEvents = route({

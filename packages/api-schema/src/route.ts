@@ -13,9 +13,14 @@ export interface RouteDefinition {
   readonly body?: z.ZodType;
   /** Status code to schema of the JSON body; `null`: the body is not JSON. */
   readonly responses: Readonly<Record<number, z.ZodType | null>>;
-  /** Statuses of error replies beyond 400, 401, 429 and 500. */
+  /** The reply may be server-sent events instead, when the query asks for them. */
+  readonly eventStream?: boolean;
+  /** Statuses of error replies beyond those of `COMMON_ERRORS`. */
   readonly errors: readonly number[];
 }
+
+/** Error statuses that any route may answer: bad input, bad token, our fault, database away. */
+export const COMMON_ERRORS = [400, 401, 500, 503] as const;
 
 /** Declares a route and keeps its exact type. */
 export function route<const R extends RouteDefinition>(definition: R): R {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { Done } from "./jobs.ts";
 import { route } from "./route.ts";
+import { text } from "./text.ts";
 
 export const Token = z
   .object({
@@ -30,9 +31,9 @@ export const createToken = route({
   path: "/access-tokens",
   summary: "Create an access token",
   auth: "account",
-  body: z.object({ name: z.string().min(1).max(100) }).meta({ id: "CreateAccessToken" }),
+  body: z.object({ name: text().min(1).max(100).describe("What the token is for.") }).meta({ id: "CreateAccessToken" }),
   responses: { 201: NewToken },
-  errors: [],
+  errors: [413],
 });
 
 export const deleteToken = route({
