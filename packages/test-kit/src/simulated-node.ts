@@ -1,0 +1,206 @@
+import { AppError, messageOf } from "@mags/core";
+import {
+  type ExecRequest,
+  type ExecResult,
+  type JobEnd,
+  type JobId,
+  type JobStart,
+  type JobUpdate,
+  type MicroVmId,
+  type NodeDescription,
+  type NodeRuntime,
+  newMicroVmId,
+  type ObservedJob,
+} from "@mags/domain";
+import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
+import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
+
+export interface SimulatedNodeOptions {
+  readonly program?: SimulatedProgram;
+  readonly exec?: (request: ExecRequest, signal: AbortSignal) => Promise<ExecResult>;
+  readonly description?: Partial<NodeDescription>;
+  /** Wall clock, milliseconds. */
+  readonly nowMs?: () => number;
+}
+
+/** A node without microVMs: it keeps the promises of `NodeRuntime`, and breaks them on request. */
+export interface SimulatedNode extends NodeRuntime {
+  /** Every job id given to `start`, repeats included. */
+  readonly startCalls: readonly JobId[];
+  readonly acknowledged: readonly JobId[];
+  /** Keeps jobs queued until `release`. */
+  hold(): void;
+  release(): void;
+  /** Loses jobs as if their microVMs and records had never been; their output stays. */
+  forget(...jobIds: JobId[]): void;
+  /** Ends a job as when its microVM dies. */
+  breakVm(jobId: JobId, message: string): void;
+  /** The control plane is gone: nobody hears what is reported from now on. */
+  disconnect(): void;
+}
+
+const DESCRIPTION: NodeDescription = {
+  accelerator: "tcg",
+  acceleratorReason: "simulated",
+  images: ["standard"],
+  defaultVcpus: 2,
+  maxVcpus: 4,
+  defaultMemoryMiB: 1024,
+  maxMemoryMiB: 8192,
+  maxDiskGiB: 64,
+};
+
+interface Held {
+  readonly job: JobStart;
+  readonly stopping: AbortController;
+  /** Settles when the job ended or was forgotten. */
+  readonly gone: PromiseWithResolvers<void>;
+  microVmId: MicroVmId | null;
+  state: ObservedJob["state"];
+  startedAtMs: number | null;
+  end: JobEnd | null;
+}
+
+export function createSimulatedNode(options: SimulatedNodeOptions = {}): SimulatedNode {
+  const nowMs = options.nowMs ?? Date.now;
+  const program = options.program ?? runDirectives;
+  const jobs = new Map<JobId, Held>();
+  const logs = new Map<JobId, SimulatedLog>();
+  const startCalls: JobId[] = [];
+  const acknowledged: JobId[] = [];
+  const waiting: Held[] = [];
+  let listeners: ((update: JobUpdate) => void)[] = [];
+  let holding = false;
+
+  const report = (update: JobUpdate) => {
+    for (const listener of listeners) listener(update);
+  };
+
+  function finish(held: Held, end: JobEnd): void {
+    if (held.end !== null || jobs.get(held.job.jobId) !== held) return;
+    held.end = end;
+    held.state = "ended";
+    logs.get(held.job.jobId)?.end();
+    held.gone.resolve();
+    report({ type: "ended", jobId: held.job.jobId, end });
+  }
+
+  async function run(held: Held): Promise<void> {
+    const { job } = held;
+    if (held.end !== null || jobs.get(job.jobId) !== held) return;
+    const startedAtMs = nowMs();
+    const log = createSimulatedLog(nowMs);
+    logs.set(job.jobId, log);
+    held.microVmId = newMicroVmId();
+    held.startedAtMs = startedAtMs;
+    held.state = "running";
+    const { microVmId } = held;
+    report({ type: "started", jobId: job.jobId, microVmId, startedAtMs, origin: "slot", stagesMs: { total: 1 } });
+    try {
+      const exitCode = await program({
+        job,
+        signal: held.stopping.signal,
+        stdout: (bytes) => log.append("stdout", bytes),
+        stderr: (bytes) => log.append("stderr", bytes),
+        system: (text) => log.append("system", text),
+        note: (name, data) => report({ type: "note", jobId: job.jobId, name, atMs: nowMs(), data }),
+      });
+      const ended = { exitCode, durationMs: nowMs() - startedAtMs, endedAtMs: nowMs() };
+      finish(
+        held,
+        held.stopping.signal.aborted ? { kind: "stopped", ...ended } : { kind: "exited", timedOut: false, ...ended },
+      );
+    } catch (error) {
+      finish(held, { kind: "failed", message: messageOf(error), endedAtMs: nowMs() });
+    }
+  }
+
+  return {
+    startCalls,
+    acknowledged,
+    describe: () => ({ ...DESCRIPTION, ...options.description }),
+    poolStatus: () => ({ idle: 3, busy: jobs.size, minIdle: 3, max: 0, queued: waiting.length }),
+
+    start(job) {
+      startCalls.push(job.jobId);
+      if (jobs.has(job.jobId)) return;
+      const held: Held = {
+        job,
+        stopping: new AbortController(),
+        gone: Promise.withResolvers(),
+        microVmId: null,
+        state: "queued",
+        startedAtMs: null,
+        end: null,
+      };
+      jobs.set(job.jobId, held);
+      if (holding) waiting.push(held);
+      else setImmediate(run, held);
+    },
+
+    observe: () =>
+      [...jobs.values()].map(({ job, microVmId, state, startedAtMs, end }) => ({
+        jobId: job.jobId,
+        microVmId,
+        state,
+        startedAtMs,
+        end,
+      })),
+
+    async stop(jobId) {
+      const held = jobs.get(jobId);
+      if (!held || held.end !== null) return;
+      held.stopping.abort();
+      if (held.state === "queued")
+        finish(held, { kind: "stopped", exitCode: null, durationMs: null, endedAtMs: nowMs() });
+      await held.gone.promise;
+    },
+
+    async acknowledge(jobId) {
+      acknowledged.push(jobId);
+      if (jobs.get(jobId)?.end) jobs.delete(jobId);
+    },
+
+    async exec(jobId, request, { signal }) {
+      if (jobs.get(jobId)?.state !== "running") throw new AppError("job_not_running", `job ${jobId} is not running`);
+      if (options.exec) return options.exec(request, signal);
+      const stdout = Buffer.from(`${request.command}\n`);
+      return { exitCode: 0, stdout, stderr: Buffer.alloc(0), timedOut: false, truncated: false };
+    },
+
+    async openLog(jobId, onChange) {
+      const log = logs.get(jobId);
+      if (!log) throw new AppError("job_not_found", `there is no output of job ${jobId}`);
+      return log.tail(onChange);
+    },
+
+    async deleteLog(jobId) {
+      logs.delete(jobId);
+    },
+
+    onUpdate(listener) {
+      listeners.push(listener);
+    },
+
+    hold() {
+      holding = true;
+    },
+    release() {
+      holding = false;
+      for (const held of waiting.splice(0)) setImmediate(run, held);
+    },
+    forget(...jobIds) {
+      for (const jobId of jobIds) {
+        jobs.get(jobId)?.gone.resolve();
+        jobs.delete(jobId);
+      }
+    },
+    breakVm(jobId, message) {
+      const held = jobs.get(jobId);
+      if (held) finish(held, { kind: "failed", message, endedAtMs: nowMs() });
+    },
+    disconnect() {
+      listeners = [];
+    },
+  };
+}
