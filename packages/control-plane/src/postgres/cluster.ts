@@ -1,0 +1,60 @@
+import { execFile } from "node:child_process";
+import { access, open, rename, rm } from "node:fs/promises";
+import { promisify } from "node:util";
+import { AppError } from "@mags/core";
+import { clusterDirOf, jailedCommand, type PostgresPlace } from "./place.ts";
+import { CLUSTER_NAME, INSIDE, SUPERUSER } from "./settings.ts";
+
+const INITDB_TIMEOUT_MS = 120_000;
+
+/** Makes the cluster where there is none. A run that was cut off leaves a directory of another name, removed next time. */
+export async function ensureCluster(place: PostgresPlace, options: { readonly signal: AbortSignal }): Promise<void> {
+  const dir = clusterDirOf(place);
+  if (await exists(dir)) return;
+  const draft = `${CLUSTER_NAME}.new`;
+  await rm(`${place.dataDir}/${draft}`, { recursive: true, force: true });
+  const command = jailedCommand(place, INSIDE.initdb, [
+    `--pgdata=${INSIDE.data}/${draft}`,
+    `--username=${SUPERUSER}`,
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C",
+    // PostgreSQL's own collation: it does not change with the C library, so indexes outlive upgrades of the root.
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--data-checksums",
+    "--no-instructions",
+  ]);
+  try {
+    await promisify(execFile)(command.file, command.args, {
+      timeout: INITDB_TIMEOUT_MS,
+      signal: options.signal,
+      env: {},
+      cwd: "/",
+    });
+  } catch (cause) {
+    options.signal.throwIfAborted();
+    const { stderr } = cause as { readonly stderr?: string };
+    throw new AppError(
+      "unavailable",
+      `could not make a database cluster in ${place.dataDir}: ${stderr?.trim() ?? ""}`,
+      {
+        cause,
+      },
+    );
+  }
+  await rename(`${place.dataDir}/${draft}`, dir);
+  await syncDir(place.dataDir);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function syncDir(path: string): Promise<void> {
+  await using dir = await open(path, "r");
+  await dir.sync();
+}

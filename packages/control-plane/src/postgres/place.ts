@@ -1,0 +1,43 @@
+import { chmod, chown, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Command, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
+import { CLUSTER_NAME, INSIDE } from "./settings.ts";
+
+/** Where an embedded server lives, and as whom. */
+export interface PostgresPlace {
+  readonly runtimeRoot: RuntimeRoot;
+  /** Made when missing. Holds the cluster, its lock and the record of how it was started. */
+  readonly dataDir: string;
+  /** Made when missing. Its path must leave room for a socket's name within 107 bytes. */
+  readonly socketDir: string;
+  readonly logFile: string;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export function clusterDirOf(place: PostgresPlace): string {
+  return join(place.dataDir, CLUSTER_NAME);
+}
+
+/** Both directories are open to the server's own user and to root only: that is what guards the socket. */
+export async function makePlace(place: PostgresPlace): Promise<void> {
+  for (const dir of [place.dataDir, place.socketDir]) {
+    await mkdir(dir, { recursive: true });
+    await chown(dir, place.uid, place.gid);
+    await chmod(dir, 0o700);
+  }
+}
+
+export function jailedCommand(place: PostgresPlace, program: string, args: readonly string[]): Command {
+  return launchCommand(place.runtimeRoot, {
+    program,
+    args,
+    binds: [
+      { source: place.dataDir, target: INSIDE.data, readOnly: false },
+      { source: place.socketDir, target: INSIDE.sockets, readOnly: false },
+    ],
+    uid: place.uid,
+    gid: place.gid,
+    env: { LANG: "C", TZ: "UTC" },
+  });
+}
