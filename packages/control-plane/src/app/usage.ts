@@ -1,0 +1,16 @@
+import type { AccountId } from "@mags/domain";
+
+export interface UsageSummary {
+  /** Created within the window, as are those below; `runningJobs` run now, whenever they were created. */
+  readonly totalJobs: number;
+  readonly completedJobs: number;
+  readonly runningJobs: number;
+  readonly failedJobs: number;
+  /** Seconds that microVMs ran within the window, whenever their jobs were created. */
+  readonly vmSeconds: number;
+}
+
+export interface UsageStore {
+  /** Sums up what an account used from `from` to `to`, which is now. */
+  summary(accountId: AccountId, window: { readonly from: Date; readonly to: Date }): Promise<UsageSummary>;
+}

@@ -1,0 +1,34 @@
+import { AppError } from "@mags/core";
+import { type Kysely, sql } from "kysely";
+import { type Migration, Migrator } from "kysely/migration";
+import { begin } from "./migrations/0001-begin.ts";
+import type { Tables } from "./tables.ts";
+
+/** In order of their names. One that was released is never changed. */
+const MIGRATIONS: Readonly<Record<string, Migration>> = { "0001_begin": begin };
+
+/**
+ * Brings the tables to the form this build knows, under an advisory lock.
+ * @throws AppError `unavailable` when the database has migrations that this build does not know.
+ */
+export async function migrate(db: Kysely<Tables>): Promise<void> {
+  const unknown = (await executedMigrations(db)).filter((name) => !Object.hasOwn(MIGRATIONS, name));
+  if (unknown.length > 0)
+    throw new AppError(
+      "unavailable",
+      "the database was used by a newer version of magsd: start that version, or newer",
+      {
+        details: { unknown },
+      },
+    );
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ ...MIGRATIONS }) } });
+  const { error } = await migrator.migrateToLatest();
+  if (error !== undefined) throw error;
+}
+
+async function executedMigrations(db: Kysely<Tables>): Promise<string[]> {
+  const known = await sql<{ found: boolean }>`select to_regclass('kysely_migration') is not null as found`.execute(db);
+  if (!known.rows[0]?.found) return [];
+  const { rows } = await sql<{ name: string }>`select name from kysely_migration`.execute(db);
+  return rows.map((row) => row.name);
+}

@@ -1,0 +1,66 @@
+import type { JobStatus } from "@mags/domain";
+import type { ColumnType, GeneratedAlways } from "kysely";
+
+/** jsonb: read as a value, written as JSON text. */
+type Json<T> = ColumnType<T, string, string>;
+type StringMap = Readonly<Record<string, string>>;
+
+/** The tables as the migrations leave them. Times are `timestamptz`. */
+export interface Tables {
+  readonly installation: { readonly singleton: GeneratedAlways<boolean>; readonly id: string; readonly epoch: number };
+  readonly accounts: {
+    readonly id: string;
+    readonly email: string;
+    readonly name: string;
+    readonly role: "admin" | "user";
+    readonly bootstrap: boolean;
+    readonly created_at: Date;
+  };
+  readonly access_tokens: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly name: string;
+    readonly prefix: string;
+    readonly hash: Buffer;
+    readonly created_at: Date;
+    readonly last_used_at: Date | null;
+  };
+  readonly jobs: {
+    /** Order of creation. */
+    readonly seq: GeneratedAlways<number>;
+    readonly id: string;
+    readonly account_id: string;
+    readonly name: string;
+    readonly status: JobStatus;
+    readonly command_kind: "inline" | "url";
+    /** The script, or its address. Up to 1 MiB: never selected by lists. */
+    readonly script: string;
+    readonly environment: Json<StringMap>;
+    readonly image: string;
+    readonly vcpus: number;
+    readonly memory_mib: number;
+    readonly disk_gib: number;
+    readonly egress: "filtered";
+    readonly timeout_ms: number | null;
+    readonly labels: Json<StringMap>;
+    readonly no_sync: boolean;
+    readonly micro_vm_id: string | null;
+    readonly exit_code: number | null;
+    readonly error_message: string | null;
+    readonly script_duration_ms: number | null;
+    readonly created_at: Date;
+    readonly started_at: Date | null;
+    readonly completed_at: Date | null;
+    readonly stop_requested_at: Date | null;
+  };
+  /** Rows are added and never changed. */
+  readonly job_events: {
+    readonly id: GeneratedAlways<number>;
+    readonly job_id: string;
+    readonly at: Date;
+    readonly name: string;
+    readonly data: Json<Readonly<Record<string, unknown>>>;
+    /** Makes a repeated insert of the same report harmless. */
+    readonly report_id: string | null;
+  };
+}
