@@ -1,0 +1,53 @@
+import { createServer } from "node:net";
+import { hostChecks } from "@mags/node";
+import { callControlSocket } from "../control-socket.ts";
+import { placesOf } from "../installation.ts";
+import type { ServerStatus } from "../status.ts";
+import type { CommandContext } from "./context.ts";
+
+type Check = Awaited<ReturnType<typeof hostChecks>>[number];
+
+const MARK = { ok: "ok  ", warn: "warn", fail: "FAIL" } as const;
+
+/** Lists every requirement, what was found and the cure. @returns exit code 1 when something is missing. */
+export async function doctor({ config, print }: CommandContext, options: { readonly json: boolean }): Promise<number> {
+  const checks = [
+    ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
+    await checkServer(config),
+  ];
+  if (options.json) print(JSON.stringify({ checks }));
+  else
+    for (const { name, state, found, cure } of checks) {
+      print(`${MARK[state]}  ${name}: ${found}`);
+      if (cure && state !== "ok") print(`        → ${cure}`);
+    }
+  return checks.some(({ state }) => state === "fail") ? 1 : 0;
+}
+
+/** The server answers, or its address is free for it. */
+async function checkServer(config: CommandContext["config"]): Promise<Check> {
+  const name = "server";
+  const running = await callControlSocket<ServerStatus>(placesOf(config).controlSocket, "GET", "/status", 5_000);
+  if (running?.ready) return { name, state: "ok", found: `magsd ${running.version} answers at ${running.api_url}` };
+  if (running)
+    return {
+      name,
+      state: "fail",
+      found: `magsd (pid ${running.pid}) runs but is not ready`,
+      cure: `read ${placesOf(config).logFile}`,
+    };
+  const { host, port } = config.listen;
+  const taken = await new Promise<string | undefined>((resolve) => {
+    const probe = createServer();
+    probe.once("error", (error) => resolve(error.message));
+    probe.listen(port, host, () => probe.close(() => resolve(undefined)));
+  });
+  if (taken)
+    return {
+      name,
+      state: "fail",
+      found: `not running, and its address cannot be used: ${taken}`,
+      cure: "end what listens there, or set listen.port",
+    };
+  return { name, state: "warn", found: `not running; ${host}:${port} is free`, cure: "magsd start" };
+}

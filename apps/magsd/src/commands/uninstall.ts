@@ -1,0 +1,43 @@
+import { readFile, readlink, rm } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { AppError } from "@mags/core";
+import { removeNode } from "@mags/node";
+import { callControlSocket } from "../control-socket.ts";
+import { INSTALLED, placesOf } from "../installation.ts";
+import type { ServerStatus } from "../status.ts";
+import type { CommandContext } from "./context.ts";
+import { stop } from "./stop.ts";
+
+/** Ends everything and removes all that Mags put on this machine: jobs, data, images, programs, settings. */
+export async function uninstall(context: CommandContext, options: { readonly yes: boolean }): Promise<void> {
+  const { config, print } = context;
+  if (!options.yes)
+    throw new AppError(
+      "validation_failed",
+      `this deletes all jobs, their output and all data in ${config.data_dir}; if you mean it: magsd uninstall --yes`,
+    );
+  const running = await callControlSocket<ServerStatus>(placesOf(config).controlSocket, "GET", "/status", 5_000);
+  const apiUrl = running?.api_url ?? `http://${config.listen.host}:${config.listen.port}`;
+  await stop(context, { all: true });
+  await removeNode({ dataDirectory: config.data_dir, artifactsFile: config.artifacts, config: config.node });
+  print("removed VMs, networks and rules");
+  for (const path of [config.data_dir, INSTALLED.cache, INSTALLED.configuration]) {
+    await rm(path, { recursive: true, force: true });
+    print(`removed ${path}`);
+  }
+  const cliConfig = join(homedir(), ".mags", "config.json");
+  const text = await readFile(cliConfig, "utf8").catch(() => "");
+  if (text.includes(`"${apiUrl}"`)) {
+    await rm(cliConfig);
+    print(`removed ${cliConfig}`);
+  }
+  for (const link of INSTALLED.links) {
+    const target = await readlink(link).catch(() => "");
+    if (!target.startsWith(INSTALLED.program)) continue;
+    await rm(link);
+    print(`removed ${link}`);
+  }
+  await rm(INSTALLED.program, { recursive: true, force: true });
+  print(`removed ${INSTALLED.program}`);
+}

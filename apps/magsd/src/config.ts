@@ -1,0 +1,67 @@
+/** Configuration of the server: one JSON file, every default here, unknown keys refused. */
+import { readFile } from "node:fs/promises";
+import { AppError, messageOf, Secret } from "@mags/core";
+import { NodeConfig } from "@mags/node";
+import { z } from "zod";
+
+const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
+
+export const ServerConfig = z.strictObject({
+  data_dir: AbsolutePath.max(40, "must be at most 40 characters: sockets lie below it")
+    .default("/var/lib/mags")
+    .describe("Database, VMs, templates, output of jobs."),
+  artifacts: AbsolutePath.default("/opt/mags/artifacts.json").describe(
+    "What the installation brings: runtime root, kernel, images.",
+  ),
+  listen: z
+    .strictObject({
+      host: z.string().default("127.0.0.1").describe("Address of the API. Loopback unless you put TLS in front of it."),
+      port: z.int().min(0).max(65_535).default(7777),
+    })
+    .prefault({}),
+  public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),
+  cors_origins: z.array(z.url()).default([]).describe("Web origins that may call the API."),
+  database: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//, "must be a postgres:// address")
+        .optional()
+        .transform((url) => (url === undefined ? undefined : new Secret(url)))
+        .describe("An external PostgreSQL, 15 or newer. Default: an embedded one."),
+      uid: z.int().min(1).default(1_910_000_000).describe("The embedded PostgreSQL runs as this uid."),
+    })
+    .prefault({}),
+  log_retention_days: z.int().min(1).default(30).describe("Output of ended jobs is deleted after this."),
+  log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  node: NodeConfig.prefault({}),
+});
+
+export type ServerConfig = Readonly<z.infer<typeof ServerConfig>>;
+
+export const DEFAULT_CONFIG_FILE = "/etc/mags/magsd.json";
+
+/** @throws AppError `validation_failed` that names the file, the keys and what is wrong with them. */
+export function parseConfig(text: string, path: string): ServerConfig {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new AppError("validation_failed", `${path} is not JSON: ${messageOf(error)}`);
+  }
+  const result = ServerConfig.safeParse(json);
+  if (result.success) return Object.freeze(result.data);
+  const lines = result.error.issues.map((issue) => `  ${issue.path.join(".") || "(the whole file)"}: ${issue.message}`);
+  throw new AppError("validation_failed", `${path} is not a valid configuration:\n${lines.join("\n")}`);
+}
+
+/** The configuration in `path`, or all defaults when the default file does not exist. */
+export async function loadConfig(path: string): Promise<ServerConfig> {
+  try {
+    return parseConfig(await readFile(path, "utf8"), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (path === DEFAULT_CONFIG_FILE) return parseConfig("{}", path);
+    throw new AppError("validation_failed", `there is no configuration file ${path}`);
+  }
+}

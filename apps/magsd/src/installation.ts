@@ -1,0 +1,29 @@
+/** Where an installation keeps its things. */
+import { join } from "node:path";
+import type { ServerConfig } from "./config.ts";
+
+export interface Places {
+  readonly controlSocket: string;
+  readonly logFile: string;
+  readonly nodeDirectory: string;
+  readonly postgresData: string;
+  readonly postgresSockets: string;
+}
+
+export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
+  return {
+    controlSocket: join(config.data_dir, "control.sock"),
+    logFile: join(config.data_dir, "magsd.log"),
+    nodeDirectory: config.data_dir,
+    postgresData: join(config.data_dir, "postgres"),
+    postgresSockets: join(config.data_dir, "pgsock"),
+  };
+}
+
+/** Everything `./quickstart` puts on a machine outside of the data directory. */
+export const INSTALLED = {
+  program: "/opt/mags",
+  configuration: "/etc/mags",
+  cache: "/var/cache/mags",
+  links: ["/usr/local/bin/mags", "/usr/local/bin/magsd"],
+} as const;

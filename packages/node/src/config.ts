@@ -1,0 +1,99 @@
+import { z } from "zod";
+import { parseCidr } from "./network/addresses.ts";
+
+const CidrText = z.string().refine((text) => {
+  try {
+    return parseCidr(text) !== undefined;
+  } catch {
+    return false;
+  }
+}, "must be an IPv4 range like 10.0.0.0/8 whose host bits are zero");
+
+/** The node's part of the server's configuration. Every default stands here. */
+export const NodeConfig = z.strictObject({
+  accelerator: z
+    .enum(["auto", "kvm", "tcg"])
+    .default("auto")
+    .describe("auto: KVM if a test guest runs well under it, else emulation (tcg)."),
+  /** 0: 2 under KVM, 1 under emulation, where every further processor of a guest costs all others. */
+  default_vcpus: z
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe("Processors of a VM that does not ask. 0: 2 under KVM, 1 under emulation."),
+  max_vcpus: z.int().min(1).max(64).default(8),
+  default_memory_mb: z.int().min(128).default(1024),
+  max_memory_mb: z.int().min(128).default(16_384),
+  max_disk_gb: z.int().min(2).default(100),
+  memory_floor_mb: z.int().min(0).default(1024).describe("Memory of the host that VMs never get."),
+  memory_overcommit: z
+    .number()
+    .min(0.1)
+    .max(16)
+    .default(1)
+    .describe("Memory promised to VMs, as a multiple of what the host has above the floor."),
+  pool: z
+    .strictObject({
+      min_idle: z.int().min(0).max(1000).default(3).describe("VMs kept ready."),
+      max_idle: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(20)
+        .describe("Most VMs kept ready when demand was high in the last five minutes."),
+      slot_share: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.25)
+        .describe("Part of them without a disk, for jobs that bring or size their own."),
+    })
+    .prefault({}),
+  templates_kept: z.int().min(1).default(8).describe("Templates of other sizes kept after their last use."),
+  starts_at_once: z.int().min(0).default(0).describe("Starts under way at a time. 0: one per processor of the host."),
+  max_output_bytes: z
+    .int()
+    .min(65_536)
+    .default(64 * 1024 * 1024)
+    .describe("Output kept per job; the rest is dropped, and the output says so."),
+  uid_base: z.int().min(1_000_000).default(1_910_000_100).describe("VM number n runs as this uid plus n."),
+  network: z
+    .strictObject({
+      prefix: z
+        .string()
+        .regex(/^[a-z][a-z0-9]{1,6}$/, "must be 2 to 7 lower-case letters and digits")
+        .default("mags")
+        .describe("Begins the names of interfaces, namespaces and tables."),
+      uplink_range: CidrText.default("10.213.0.0/16").describe(
+        "Addresses between the host and its VMs; must be free on the host.",
+      ),
+      exceptions: z
+        .array(CidrText)
+        .default([])
+        .describe("Private ranges VMs may reach all the same, such as a package mirror's."),
+      name_servers: z
+        .array(z.union([z.ipv4(), z.ipv6()]))
+        .default([])
+        .describe("Where DNS queries of VMs go. Empty: the host's."),
+    })
+    .prefault({}),
+  guest: z
+    .strictObject({
+      ca_certificates: z
+        .array(z.string())
+        .default([])
+        .describe("PEM files of certificate authorities that all VMs trust."),
+      environment: z
+        .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().regex(/^[^\n\0]*$/))
+        .default({})
+        .describe("Environment of all VMs: mirrors, proxies."),
+      files: z
+        .array(z.strictObject({ path: z.string(), source: z.string(), mode: z.int().min(0).max(0o777).default(0o644) }))
+        .default([])
+        .describe("Files put into all VMs."),
+    })
+    .prefault({}),
+});
+
+export type NodeConfig = z.infer<typeof NodeConfig>;

@@ -1,0 +1,58 @@
+/** What the installation brings: runtime root, kernel, guest images. Made by `native/image/build.sh`. */
+import { readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { AppError, messageOf } from "@mags/core";
+import type { RuntimeRoot } from "@mags/runtime-root";
+import { z } from "zod";
+
+const Path = z
+  .string()
+  .regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons: they would end a QEMU option");
+const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+const ArtifactsFile = z.object({
+  runtime: Path,
+  launcher: Path,
+  boot: z.object({ kernel: Path, initramfs: Path, kernelVersion: z.string() }),
+  images: z.record(z.string(), z.object({ base: Path, digest: Digest, caBundle: Path })),
+  digests: z.object({ runtime: Digest, boot: Digest }),
+});
+
+export interface Image {
+  readonly name: string;
+  /** Directory that holds `base.erofs`. */
+  readonly directory: string;
+  readonly digest: string;
+  readonly caBundle: string;
+}
+
+export interface Artifacts {
+  readonly runtime: RuntimeRoot;
+  readonly runtimeDigest: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly bootDigest: string;
+  readonly images: ReadonlyMap<string, Image>;
+}
+
+export async function loadArtifacts(path: string): Promise<Artifacts> {
+  let file: z.infer<typeof ArtifactsFile>;
+  try {
+    file = ArtifactsFile.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch (error) {
+    throw new AppError("internal", `${path} does not describe an installation: ${messageOf(error)}`, { cause: error });
+  }
+  return {
+    runtime: { dir: file.runtime, launcher: file.launcher },
+    runtimeDigest: file.digests.runtime,
+    kernel: file.boot.kernel,
+    initramfs: file.boot.initramfs,
+    bootDigest: file.digests.boot,
+    images: new Map(
+      Object.entries(file.images).map(([name, { base, digest, caBundle }]) => [
+        name,
+        { name, directory: dirname(base), digest, caBundle },
+      ]),
+    ),
+  };
+}

@@ -1,0 +1,5 @@
+export { NodeConfig } from "./config.ts";
+export { type HostCheckDeps, hostChecks } from "./host/checks.ts";
+export { writeFileDurably } from "./host/files.ts";
+export { type Node, type NodeOptions, openNode } from "./open-node.ts";
+export { removeNode } from "./remove-node.ts";

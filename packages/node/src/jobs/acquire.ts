@@ -1,0 +1,76 @@
+/** Gets a microVM for a job: parked with its disk, parked and given a disk, or restored when none was left. */
+import type { JobUpdate, MicroVmSize } from "@mags/domain";
+import type { AgentConnection } from "../agent/index.ts";
+import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
+import type { Image } from "../images/artifacts.ts";
+import { connectGuest } from "../microvm/guest.ts";
+import type { MicroVm } from "../microvm/microvm-host.ts";
+import { type CloneDeps, insertEmptyDisk, restoreClone, sendIdentity } from "../pool/clone.ts";
+import type { WarmPool } from "../pool/warm-pool.ts";
+import type { TemplateStore } from "../templates/template-store.ts";
+
+export interface AcquireDeps extends CloneDeps {
+  readonly pool: WarmPool;
+  readonly templates: TemplateStore;
+  readonly image: (name: string) => Image;
+  /** The size whose clones are pooled. */
+  readonly pooledSize: MicroVmSize;
+}
+
+export type Origin = Extract<JobUpdate, { type: "started" }>["origin"];
+
+export interface Acquired {
+  readonly microVm: MicroVm;
+  readonly agent: AgentConnection;
+  readonly origin: Origin;
+  /**
+   * Resolves when the guest has its disk and its identity. What is sent to the agent meanwhile is carried out after
+   * them, so a start need not wait.
+   */
+  readonly ready: Promise<void>;
+}
+
+function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
+  return size.image === pooled.image && size.vcpus === pooled.vcpus && size.memoryMiB === pooled.memoryMiB;
+}
+
+export async function acquireMicroVm(
+  deps: AcquireDeps,
+  size: MicroVmSize,
+  options: { readonly onTemplateBuild: () => void },
+): Promise<Acquired> {
+  const defaultDisk = size.diskGiB === DEFAULT_DISK_GIB;
+  const parked = isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined;
+  if (parked) {
+    const { microVm, agent, mounted } = parked;
+    try {
+      const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
+      const resumed = microVm.machine.resume();
+      const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
+      const ready = Promise.all([resumed, attached, sendIdentity(agent, deps.clock)]).then(() => {});
+      ready.catch(() => {}); // whoever starts the script sees it
+      return { microVm, agent, origin: mounted ? "mounted" : "slot", ready };
+    } catch (error) {
+      await deps.host.release(microVm);
+      throw error;
+    }
+  }
+
+  const image = deps.image(size.image);
+  if (!(await deps.templates.has(image, size))) options.onTemplateBuild();
+  const template = await deps.templates.get(image, size);
+  const microVm = await restoreClone(deps, template, { idlePriority: false });
+  try {
+    const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });
+    await microVm.machine.resume();
+    const agent = await connectGuest(microVm, deps);
+    const ready = Promise.all([agent.attachDisk({ upper: "ext4", sizeBytes }), sendIdentity(agent, deps.clock)]).then(
+      () => {},
+    );
+    ready.catch(() => {});
+    return { microVm, agent, origin: "restored", ready };
+  } catch (error) {
+    await deps.host.release(microVm);
+    throw error;
+  }
+}

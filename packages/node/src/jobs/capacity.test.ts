@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { createCapacity } from "./capacity.ts";
+
+const never = { signal: new AbortController().signal };
+
+describe("createCapacity", () => {
+  it("admits in order of arrival, also when a later one would fit", async () => {
+    const capacity = createCapacity(1_000);
+    const first = await capacity.reserve(800, never);
+    const order: string[] = [];
+    const big = capacity.reserve(600, never).then((give) => order.push("big") && give);
+    const small = capacity.reserve(100, never).then((give) => order.push("small") && give);
+    assert.equal(capacity.waiting, 2);
+    first();
+    first();
+    await Promise.all([big, small]);
+    assert.deepEqual(order, ["big", "small"]);
+    assert.equal(capacity.reservedMiB, 700);
+  });
+
+  it("lets one through that is larger than the budget when nothing else runs", async () => {
+    const capacity = createCapacity(100);
+    (await capacity.reserve(500, never))();
+    assert.equal(capacity.reservedMiB, 0);
+  });
+
+  it("forgets who gives up waiting", async () => {
+    const capacity = createCapacity(100);
+    const give = await capacity.reserve(100, never);
+    const leaving = new AbortController();
+    const waits = capacity.reserve(90, { signal: leaving.signal });
+    const next = capacity.reserve(100, never);
+    leaving.abort(new Error("stopped"));
+    await assert.rejects(waits, /stopped/);
+    give();
+    (await next)();
+    assert.equal(capacity.reservedMiB, 0);
+  });
+});

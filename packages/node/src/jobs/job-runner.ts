@@ -1,0 +1,186 @@
+/**
+ * Runs jobs on this node: queue, microVM, script, output, end. States: queued → starting → running → ended, and forgotten when the
+ * control plane has stored the end. Invariants: the binding of a job to its microVM is durable before its script is
+ * sent, and the agent refuses a second script with the same key, so a script starts at most once.
+ */
+import { AppError, isAppError, messageOf } from "@mags/core";
+import type { ExecRequest, ExecResult, JobEnd, JobId, JobStart, ObservedJob } from "@mags/domain";
+import type { MicroVmRecord } from "../microvm/record.ts";
+import { awaitEnd } from "./await-end.ts";
+import type { Capacity } from "./capacity.ts";
+import { createJobEntry, type JobEntry, observed } from "./job-entry.ts";
+import { type LaunchDeps, launchJob } from "./launch.ts";
+import type { OutcomeStore } from "./outcome-store.ts";
+import { type BoundRecord, isBound, readoptJob } from "./readopt.ts";
+
+export interface JobRunnerDeps extends LaunchDeps {
+  readonly outcomes: OutcomeStore;
+  readonly capacity: Capacity;
+}
+
+export interface JobRunner extends AsyncDisposable {
+  start(job: JobStart): void;
+  stop(jobId: JobId): Promise<void>;
+  exec(jobId: JobId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
+  acknowledge(jobId: JobId): Promise<void>;
+  observe(): readonly ObservedJob[];
+  /** Goes on with what an earlier process left: microVMs bound to jobs, and ends that were not acknowledged. */
+  resume(records: readonly MicroVmRecord[]): Promise<void>;
+  readonly busy: number;
+  readonly waiting: number;
+}
+
+const STOP_GRACE_MS = 2_000;
+const SIGTERM = 15;
+
+export function createJobRunner(deps: JobRunnerDeps): JobRunner {
+  const { host, logs, outcomes, capacity, gate, clock, log, report } = deps;
+  const entries = new Map<JobId, JobEntry>();
+  /** True once this process gives its jobs up: they run on, and the next process takes them over. */
+  let leaving = false;
+  const nowMs = () => clock.now().getTime();
+
+  async function run(entry: JobEntry, job: JobStart): Promise<void> {
+    let giveBack = () => {};
+    let end: JobEnd;
+    try {
+      giveBack = await capacity.reserve(job.size.memoryMiB, { signal: entry.stopping.signal });
+      const running = await launchJob(deps, entry, job);
+      end = await awaitEnd(deps, running, job.timeoutMs);
+    } catch (error) {
+      if (!isAppError(error) && !entry.stopping.signal.aborted)
+        log.error("job.start_failed", { jobId: entry.jobId, error: messageOf(error) });
+      end = { kind: "failed", message: `the job could not be started: ${messageOf(error)}`, endedAtMs: nowMs() };
+    }
+    await settle(entry, end, giveBack);
+  }
+
+  /** Makes the output durable, reports the end, keeps it for the control plane and releases the microVM. */
+  async function settle(entry: JobEntry, scriptEnd: JobEnd, giveBack: () => void): Promise<void> {
+    if (leaving) return;
+    const { jobId } = entry;
+    const end = entry.stopping.signal.aborted ? asStopped(scriptEnd) : scriptEnd;
+    try {
+      await entry.output
+        ?.end()
+        .catch((error: unknown) => log.error("job.log_failed", { jobId, error: messageOf(error) }));
+      await entry.output?.[Symbol.asyncDispose]();
+      logs.close(jobId);
+      entry.end = end;
+      entry.state = "ended";
+      report({ type: "ended", jobId, end });
+      if (entry.microVm) {
+        await outcomes.put({ jobId, microVmId: entry.microVm.id, startedAtMs: entry.startedAtMs, end });
+        await host.release(entry.microVm);
+      }
+    } catch (error) {
+      log.error("job.release_failed", { jobId, error: messageOf(error) });
+    }
+    entry.microVm = undefined;
+    entry.running = undefined;
+    giveBack();
+    entry.released.resolve();
+    deps.pool.nudge();
+  }
+
+  /** Resolves when it is clear what became of the job; a job that runs on is waited for in the background. */
+  async function readopt(record: BoundRecord): Promise<void> {
+    const { jobId, size } = record.state;
+    const entry = createJobEntry({ jobId, size });
+    entries.set(jobId, entry);
+    logs.announce(jobId);
+    const giveBack = capacity.take(size.memoryMiB);
+    const result = await readoptJob(deps, entry, record);
+    if (result.kind === "running") {
+      void awaitEnd(deps, result.job, result.remainingMs).then((end) => settle(entry, end, giveBack));
+      return;
+    }
+    if (result.kind === "never-started") entries.delete(jobId);
+    else await settle(entry, { kind: "failed", message: result.message, endedAtMs: nowMs() }, giveBack);
+    giveBack();
+    await host.discard(record);
+  }
+
+  return {
+    start(job) {
+      if (entries.has(job.jobId)) return;
+      const entry = createJobEntry(job);
+      entries.set(job.jobId, entry);
+      logs.announce(job.jobId);
+      void run(entry, job);
+    },
+
+    async stop(jobId) {
+      const entry = entries.get(jobId);
+      if (!entry) return;
+      entry.stopping.abort(new AppError("job_not_running", "the job was stopped"));
+      entry.running?.stream.signal(SIGTERM);
+      const timer = setTimeout(() => entry.microVm?.declareLost("the job was stopped"), STOP_GRACE_MS);
+      await entry.released.promise;
+      clearTimeout(timer);
+    },
+
+    async exec(jobId, request, { signal }) {
+      const running = entries.get(jobId)?.running;
+      if (!running) throw new AppError("job_not_running", `job ${jobId} is not running`);
+      const { timeoutMs, maxBytes } = request;
+      return Promise.race([
+        running.agent.run(
+          { argv: ["/bin/sh", "-c", request.command], timeoutMs, killAfterMs: 0, maxBytes },
+          { signal },
+        ),
+        running.microVm.lost.then((reason) => {
+          throw new AppError("microvm_lost", `the VM was lost: ${reason}`);
+        }),
+      ]);
+    },
+
+    async acknowledge(jobId) {
+      const entry = entries.get(jobId);
+      if (entry && entry.state !== "ended") return;
+      await entry?.released.promise;
+      await outcomes.remove(jobId);
+      entries.delete(jobId);
+    },
+
+    observe: () => [...entries.values()].map(observed),
+
+    async resume(records) {
+      for (const outcome of await outcomes.all()) {
+        const entry = createJobEntry({ jobId: outcome.jobId, size: deps.pooledSize });
+        entry.state = "ended";
+        entry.microVmId = outcome.microVmId;
+        entry.startedAtMs = outcome.startedAtMs;
+        entry.end = outcome.end;
+        entry.released.resolve();
+        entries.set(outcome.jobId, entry);
+      }
+      await Promise.all(
+        records
+          .filter(isBound)
+          .map((record) => (entries.has(record.state.jobId) ? host.discard(record) : readopt(record))),
+      );
+    },
+
+    get busy() {
+      return [...entries.values()].filter((entry) => entry.microVm !== undefined).length;
+    },
+    get waiting() {
+      return gate.waiting + capacity.waiting;
+    },
+
+    async [Symbol.asyncDispose]() {
+      leaving = true;
+      for (const entry of entries.values()) {
+        await entry.running?.agent[Symbol.asyncDispose]();
+        await entry.microVm?.machine.qmp[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+function asStopped(end: JobEnd): JobEnd {
+  const { endedAtMs } = end;
+  if (end.kind !== "exited") return { kind: "stopped", exitCode: null, durationMs: null, endedAtMs };
+  return { kind: "stopped", exitCode: end.exitCode, durationMs: end.durationMs, endedAtMs };
+}

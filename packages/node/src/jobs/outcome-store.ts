@@ -1,0 +1,33 @@
+/** How jobs ended, kept until the control plane has stored it. One file a job. */
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { JobEnd, JobId, MicroVmId } from "@mags/domain";
+import { writeFileDurably } from "../host/files.ts";
+
+export interface Outcome {
+  readonly jobId: JobId;
+  readonly microVmId: MicroVmId;
+  readonly startedAtMs: number | null;
+  readonly end: JobEnd;
+}
+
+export interface OutcomeStore {
+  put(outcome: Outcome): Promise<void>;
+  all(): Promise<Outcome[]>;
+  remove(jobId: JobId): Promise<void>;
+}
+
+export async function openOutcomeStore(directory: string): Promise<OutcomeStore> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const pathOf = (jobId: JobId) => join(directory, `${jobId}.json`);
+  return {
+    put: (outcome) => writeFileDurably(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
+    async all() {
+      const names = (await readdir(directory)).filter((name) => name.endsWith(".json"));
+      return Promise.all(
+        names.map(async (name) => JSON.parse(await readFile(join(directory, name), "utf8")) as Outcome),
+      );
+    },
+    remove: (jobId) => rm(pathOf(jobId), { force: true }),
+  };
+}

@@ -1,0 +1,76 @@
+/** Takes up a job whose microVM outlived an earlier process. */
+import { type Clock, type Logger, messageOf } from "@mags/core";
+import type { JobUpdate } from "@mags/domain";
+import type { LogStore } from "../logs/log-store.ts";
+import { connectGuest } from "../microvm/guest.ts";
+import type { MicroVmHost } from "../microvm/microvm-host.ts";
+import type { MicroVmRecord } from "../microvm/record.ts";
+import type { JobEntry, RunningJob } from "./job-entry.ts";
+import { openOutput } from "./output.ts";
+
+export type BoundRecord = MicroVmRecord & { readonly state: Extract<MicroVmRecord["state"], { kind: "bound" }> };
+
+export function isBound(record: MicroVmRecord): record is BoundRecord {
+  return record.state.kind === "bound";
+}
+
+export type Readopted =
+  | { readonly kind: "running"; readonly job: RunningJob; readonly remainingMs: number | null }
+  /** The earlier process ended between binding and script: the job may be started anew, in another microVM. */
+  | { readonly kind: "never-started" }
+  /** For the user. */
+  | { readonly kind: "lost"; readonly message: string };
+
+export interface ReadoptDeps {
+  readonly host: MicroVmHost;
+  readonly logs: LogStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly report: (update: JobUpdate) => void;
+}
+
+/** What was taken is on the entry, for the caller to release. */
+export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, record: BoundRecord): Promise<Readopted> {
+  const { host, clock, log } = deps;
+  const { jobId, boundAtMs, boundAtBootMs, timeoutMs } = record.state;
+  entry.microVmId = record.id;
+  entry.startedAtMs = boundAtMs;
+  try {
+    entry.microVm = await host.adopt(record);
+  } catch (error) {
+    log.info("job.adoption_failed", { jobId, microVmId: record.id, error: messageOf(error) });
+    return { kind: "lost", message: "the VM was lost: its QEMU process ended while the server was away" };
+  }
+  const { microVm } = entry;
+  const state = await microVm.machine.status();
+  if (state !== "running")
+    return { kind: "lost", message: `the VM was lost: the guest ${state} while the server was away` };
+  try {
+    const agent = await connectGuest(microVm, { log });
+    const kept = agent.kept.find((stream) => stream.key.toString() === jobId);
+    if (!kept) return { kind: "never-started" };
+    entry.output = await openOutput(
+      deps.logs,
+      { clock },
+      {
+        jobId,
+        notBeforeMs: boundAtMs,
+        onFirst: () => {},
+        onLimit: () =>
+          deps.report({ type: "note", jobId, name: "output_limit_reached", atMs: clock.now().getTime(), data: {} }),
+      },
+    );
+    const stream = agent.resume(kept, { fromSeq: entry.output.nextSeq, onRecord: entry.output.receive });
+    entry.output.attach(stream);
+    entry.state = "running";
+    entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: boundAtMs };
+    log.info("job.adopted", { jobId, microVmId: record.id });
+    const remainingMs = timeoutMs === null ? null : Math.max(0, timeoutMs - (clock.bootMs() - boundAtBootMs));
+    return { kind: "running", job: entry.running, remainingMs };
+  } catch (error) {
+    return {
+      kind: "lost",
+      message: `the VM was lost: its guest agent did not answer after a restart of the server: ${messageOf(error)}`,
+    };
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Appends the output of one job to its segment. Records become readable when they are written, durable when the group
+ * they are in is synced, at most `SYNC_WITHIN_MS` later; only then may the guest forget them.
+ */
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { Clock } from "@mags/core";
+import type { JobId, LogSource } from "@mags/domain";
+import { syncDirectory } from "../host/files.ts";
+import { encodeRecord, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentRecord } from "./segment.ts";
+import { openSegmentReader } from "./segment-reader.ts";
+
+const SYNC_WITHIN_MS = 20;
+
+export interface LogWriterOptions {
+  readonly maxBytes: number;
+  /** Called after records were written (`durable` false), and again after they were synced (`durable` true). */
+  readonly onProgress: (progress: { readonly durable: boolean; readonly seq: number }) => void;
+  /** Called once, when output is dropped from here on. */
+  readonly onLimit: () => void;
+}
+
+export interface LogWriter extends AsyncDisposable {
+  /** Number of the next record expected from the guest agent. */
+  readonly nextSeq: number;
+  /** Takes a record of the guest. `seq` must be `nextSeq`. */
+  append(record: {
+    readonly source: LogSource;
+    readonly seq: number;
+    readonly atMs: number;
+    readonly bytes: Buffer;
+  }): void;
+  /** Marks the output as complete and makes all of it durable. */
+  end(): Promise<void>;
+  /** Rejects when the disk fails; then nothing more is written or reported as durable. */
+  readonly failed: Promise<never>;
+}
+
+interface Recovered {
+  readonly offset: number;
+  readonly nextSeq: number;
+  readonly bytes: number;
+  readonly limited: boolean;
+  readonly ended: boolean;
+}
+
+/** Finds the end of what was written whole, and cuts off what follows. */
+async function recover(file: FileHandle, jobId: JobId): Promise<Recovered> {
+  const reader = await openSegmentReader(file, jobId);
+  if (!reader) {
+    await file.truncate(0);
+    await file.write(encodeSegmentHeader(jobId), 0, SEGMENT_HEADER_BYTES, 0);
+    return { offset: SEGMENT_HEADER_BYTES, nextSeq: 0, bytes: 0, limited: false, ended: false };
+  }
+  let nextSeq = 0;
+  let bytes = 0;
+  let limited = false;
+  let ended = false;
+  for (let records = await reader.next(1 << 20); records.length > 0; records = await reader.next(1 << 20)) {
+    for (const record of records) {
+      if (record.seq >= 0) nextSeq = record.seq + 1;
+      if (record.source === "system") limited = true;
+      if (record.source === "end") ended = true;
+      bytes += record.bytes.length;
+    }
+  }
+  await file.truncate(reader.offset);
+  return { offset: reader.offset, nextSeq, bytes, limited, ended };
+}
+
+export async function openLogWriter(
+  path: string,
+  jobId: JobId,
+  deps: { readonly clock: Clock },
+  options: LogWriterOptions,
+): Promise<LogWriter> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const file = await open(path, "a+", 0o600);
+  const recovered = await recover(file, jobId);
+  await syncDirectory(dirname(path));
+
+  let { nextSeq, bytes, limited, ended } = recovered;
+  /** `record` null: dropped, but its place counts. */
+  let queue: { readonly seq: number; readonly record: SegmentRecord | null }[] = [];
+  let writtenSeq = nextSeq;
+  let writing: Promise<void> | undefined;
+  let syncing: Promise<void> | undefined;
+  let syncTimer: NodeJS.Timeout | undefined;
+  let unsynced = false;
+  const failure = Promise.withResolvers<never>();
+  failure.promise.catch(() => {});
+  let broken = false;
+
+  function fail(error: unknown): void {
+    broken = true;
+    failure.reject(error);
+  }
+
+  async function writeQueue(): Promise<void> {
+    while (queue.length > 0 && !broken) {
+      const items = queue;
+      queue = [];
+      const records = items.flatMap((item) => item.record ?? []);
+      if (records.length > 0) await file.writev(records.flatMap(encodeRecord));
+      for (const item of items) if (item.seq >= 0) writtenSeq = item.seq + 1;
+      unsynced = true;
+      options.onProgress({ durable: false, seq: writtenSeq });
+      syncTimer ??= setTimeout(() => void sync(), SYNC_WITHIN_MS);
+    }
+  }
+
+  function write(): Promise<void> {
+    writing ??= writeQueue()
+      .catch(fail)
+      .finally(() => {
+        writing = undefined;
+      });
+    return writing;
+  }
+
+  /** Makes durable what was written when it began. */
+  function sync(): Promise<void> {
+    clearTimeout(syncTimer);
+    syncTimer = undefined;
+    syncing ??= (async () => {
+      const upTo = writtenSeq;
+      unsynced = false;
+      await file.datasync();
+      options.onProgress({ durable: true, seq: upTo });
+    })()
+      .catch(fail)
+      .finally(() => {
+        syncing = undefined;
+        if (unsynced && !broken) syncTimer ??= setTimeout(() => void sync(), SYNC_WITHIN_MS);
+      });
+    return syncing;
+  }
+
+  function enqueue(seq: number, record: SegmentRecord | null): void {
+    queue.push({ seq, record });
+    void write();
+  }
+
+  const system = (source: "system" | "end", message: string): SegmentRecord => ({
+    source,
+    seq: -1,
+    atMs: deps.clock.now().getTime(),
+    bytes: Buffer.from(message),
+  });
+
+  return {
+    get nextSeq() {
+      return nextSeq;
+    },
+    append(record) {
+      nextSeq = record.seq + 1;
+      if (limited) return enqueue(record.seq, null);
+      const room = options.maxBytes - bytes;
+      bytes += record.bytes.length;
+      if (record.bytes.length <= room) return enqueue(record.seq, record);
+      limited = true;
+      enqueue(record.seq, { ...record, bytes: record.bytes.subarray(0, room) });
+      enqueue(-1, system("system", limitMessage(options.maxBytes)));
+      options.onLimit();
+    },
+    async end() {
+      if (!ended) {
+        ended = true;
+        enqueue(-1, system("end", ""));
+      }
+      while ((writing || syncing || unsynced) && !broken) await (writing ?? syncing ?? sync());
+      if (broken) await failure.promise;
+    },
+    failed: failure.promise,
+    async [Symbol.asyncDispose]() {
+      await writing;
+      await syncing;
+      clearTimeout(syncTimer);
+      await file.close();
+    },
+  };
+}
+
+function limitMessage(maxBytes: number): string {
+  return `output limit of ${maxBytes} bytes reached: the script runs on, but what it prints from here is dropped`;
+}

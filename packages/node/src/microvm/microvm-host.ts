@@ -1,0 +1,206 @@
+/**
+ * Makes microVMs and removes them, with all that belongs to one: number, uid, namespace, directory, record, process. Whatever
+ * happens between, `release` leaves nothing behind; after a crash `sweep` does the same for what no record claims.
+ */
+import { chown, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, type Clock, type Logger, messageOf, withDeadline } from "@mags/core";
+import { type MicroVmId, newMicroVmId } from "@mags/domain";
+import type { RuntimeRoot } from "@mags/runtime-root";
+import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
+import type { NetworkManager } from "../network/network-manager.ts";
+import type { Accelerator } from "../qemu/command-line.ts";
+import { createMachine, type Machine } from "../qemu/machine.ts";
+import { openQmp } from "../qemu/qmp.ts";
+import { spawnQemu } from "../qemu/spawn.ts";
+import type { Indexes } from "./indexes.ts";
+import { type MicroVmPaths, type MicroVmRecord, pathsOf, readRecords, writeRecord } from "./record.ts";
+
+export interface MicroVm {
+  readonly id: MicroVmId;
+  readonly index: number;
+  readonly uid: number;
+  readonly paths: MicroVmPaths;
+  readonly machine: Machine;
+  readonly process: ProcessIdentity;
+  /** The record as last written. */
+  record: MicroVmRecord;
+  /** Resolves with a reason for people when this microVM ended or must be ended; never when it is released. */
+  readonly lost: Promise<string>;
+  /** Makes `lost` resolve: the guest broke the protocol, say. */
+  declareLost(reason: string): void;
+}
+
+export interface LaunchSpec {
+  readonly templateKey: string;
+  readonly args: readonly string[];
+  readonly accelerator: Accelerator;
+  readonly template: { readonly directory: string; readonly readOnly: boolean };
+  readonly imageDirectory: string;
+  readonly kernel?: string;
+  readonly idlePriority: boolean;
+}
+
+export interface MicroVmHost {
+  /** Starts QEMU and connects to it. */
+  launch(spec: LaunchSpec): Promise<MicroVm>;
+  /** Connects to a microVM of an earlier process. Rejects when it does not live any more. */
+  adopt(record: MicroVmRecord): Promise<MicroVm>;
+  update(microVm: MicroVm, change: Partial<Pick<MicroVmRecord, "state" | "disk" | "process">>): Promise<void>;
+  /** Ends the microVM and removes all of it. May be repeated. */
+  release(microVm: Pick<MicroVm, "id" | "index" | "process">): Promise<void>;
+  /** Removes what an earlier process left of a microVM. */
+  discard(record: MicroVmRecord): Promise<void>;
+  /** Records an earlier process left; reserves their numbers. Removes everything that no record claims. */
+  sweep(): Promise<MicroVmRecord[]>;
+  /** Number of microVMs that exist. */
+  count(): number;
+}
+
+export interface MicroVmHostDeps {
+  readonly runtime: RuntimeRoot;
+  readonly network: NetworkManager;
+  readonly indexes: Indexes;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface MicroVmHostConfig {
+  /** Directory of microVMs. Short: sockets lie below it. */
+  readonly root: string;
+  readonly uidBase: number;
+  /** Most microVMs of this node. */
+  readonly capacity: number;
+  readonly bootId: string;
+}
+
+const QMP_DEADLINE_MS = 20_000;
+
+export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
+  const { runtime, network, indexes, log } = deps;
+  const existing = new Set<MicroVmId>();
+  const uidOf = (index: number) => config.uidBase + index;
+
+  async function connect(record: MicroVmRecord, process: ProcessIdentity): Promise<MicroVm> {
+    const paths = pathsOf(config.root, record.id);
+    const qmp = await openQmp(paths.qmpSocket, { signal: AbortSignal.timeout(QMP_DEADLINE_MS) });
+    const machine = createMachine(qmp);
+    const lost = Promise.withResolvers<string>();
+    machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));
+    void qmp.closed.then(() => lost.resolve("its QEMU process ended unexpectedly"));
+    return {
+      id: record.id,
+      index: record.index,
+      uid: uidOf(record.index),
+      paths,
+      machine,
+      process,
+      record,
+      lost: lost.promise,
+      declareLost: lost.resolve,
+    };
+  }
+
+  async function remove(id: MicroVmId, index: number, process: ProcessIdentity | null): Promise<void> {
+    if (process) await killAndWait(process);
+    await network.remove(index);
+    await rm(join(config.root, id), { recursive: true, force: true });
+    existing.delete(id);
+    indexes.free(index);
+  }
+
+  const host: MicroVmHost = {
+    async launch(spec) {
+      const id = newMicroVmId();
+      const index = indexes.take();
+      existing.add(id);
+      const paths = pathsOf(config.root, id);
+      let record: MicroVmRecord = {
+        version: 1,
+        id,
+        index,
+        templateKey: spec.templateKey,
+        bootId: config.bootId,
+        process: null,
+        disk: null,
+        state: { kind: "building" },
+      };
+      let process: ProcessIdentity | null = null;
+      try {
+        await writeRecord(config.root, record);
+        const uid = uidOf(index);
+        await mkdir(paths.jail, { mode: 0o700 });
+        await chown(paths.jail, uid, uid);
+        process = await spawnQemu(runtime, {
+          args: [...spec.args, "-name", id],
+          accelerator: spec.accelerator,
+          uid,
+          network: await network.create(index),
+          jailDirectory: paths.jail,
+          imageDirectory: spec.imageDirectory,
+          template: spec.template,
+          ...(spec.kernel ? { kernel: spec.kernel } : {}),
+          logFile: paths.qemuLog,
+          idlePriority: spec.idlePriority,
+        });
+        record = { ...record, process };
+        return await connect(record, process);
+      } catch (error) {
+        await remove(id, index, process);
+        throw error;
+      }
+    },
+
+    async adopt(record) {
+      const { process } = record;
+      if (!process || record.bootId !== config.bootId || !(await isAlive(process)))
+        throw new AppError("microvm_lost", `the QEMU process of ${record.id} is gone`);
+      return connect(record, process);
+    },
+
+    async update(microVm, change) {
+      microVm.record = { ...microVm.record, ...change };
+      await writeRecord(config.root, microVm.record);
+    },
+
+    async release(microVm) {
+      await remove(microVm.id, microVm.index, microVm.process);
+    },
+
+    async discard(record) {
+      const process = record.bootId === config.bootId ? record.process : null;
+      await remove(record.id, record.index, process);
+    },
+
+    async sweep() {
+      const { records, strays } = await readRecords(config.root);
+      for (const record of records) {
+        existing.add(record.id);
+        indexes.reserve(record.index);
+      }
+      const claimed = new Set(records.map((record) => record.index));
+      for (const [uid, processes] of await processesByUid()) {
+        const index = uid - config.uidBase;
+        if (index < 1 || index > config.capacity) continue;
+        const claimedPid = records.find((record) => record.index === index)?.process?.pid;
+        for (const process of processes.filter(({ pid }) => pid !== claimedPid)) {
+          log.warn("microvm.stray_process", { pid: process.pid, uid });
+          await killAndWait(process);
+        }
+      }
+      for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
+      for (const name of strays) await rm(join(config.root, name), { recursive: true, force: true });
+      return records;
+    },
+
+    count: () => existing.size,
+  };
+  return host;
+}
+
+async function explainGuestEnd(machine: Machine, end: string): Promise<string> {
+  if (end !== "panicked") return `the guest ${end}`;
+  const console = await withDeadline(machine.consoleTail(), 1_000, () => new Error("no console")).catch(messageOf);
+  const cause = /Kernel panic - not syncing: (.*)/.exec(console)?.[1];
+  return `the guest's kernel panicked${cause ? `: ${cause}` : ""}`;
+}

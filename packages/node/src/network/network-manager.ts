@@ -1,0 +1,169 @@
+/**
+ * Owns the network namespaces of microVMs and the host's side of their links. One namespace per microVM: a tap for its
+ * QEMU, a link to the host, rules of its own. Everything carries the installation's prefix in its name, so that what a
+ * previous process left can be found and removed.
+ */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
+import type { Logger } from "@mags/core";
+import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
+import { run } from "../host/run.ts";
+import { addressIn, type Cidr, formatAddress, GUEST_NETWORK, UPLINK } from "./addresses.ts";
+import { hostRuleset, namespaceRuleset } from "./ruleset.ts";
+
+export interface NetworkConfig {
+  /** At most 7 letters and digits: begins the names of interfaces, which have 15 characters at most. */
+  readonly prefix: string;
+  /** One address per microVM and one for the DNS forwarder. */
+  readonly uplinkRange: Cidr;
+  readonly exceptions: readonly string[];
+}
+
+export interface MicroVmNetwork {
+  readonly index: number;
+  /** Path of the namespace. */
+  readonly namespace: string;
+  readonly tap: string;
+}
+
+export interface NetworkManager {
+  /** Where the DNS forwarder listens, on the host. */
+  readonly dnsAddress: string;
+  /** Makes the namespace with this number, from 1. What stood there before is replaced. */
+  create(index: number): Promise<MicroVmNetwork>;
+  /** Removes it; one that does not exist is no error. */
+  remove(index: number): Promise<void>;
+  /** Numbers of the namespaces that exist. */
+  list(): Promise<number[]>;
+  /** Removes the host's side as well: rules, DNS address. For the end of an installation. */
+  removeHostSide(): Promise<void>;
+}
+
+const IP = "/usr/sbin/ip";
+const NFT = "/usr/sbin/nft";
+const NAMESPACES = "/run/netns";
+
+export function describeNetwork(prefix: string, index: number): MicroVmNetwork {
+  return { index, namespace: `${NAMESPACES}/${prefix}-${index}`, tap: "tap0" };
+}
+
+/** Most microVMs that a range has addresses for. */
+export function networkCapacity(range: Cidr): number {
+  return 2 ** (32 - range.prefixLength) - 3;
+}
+
+export async function openNetworkManager(
+  deps: { readonly runtime: RuntimeRoot; readonly log: Logger },
+  config: NetworkConfig,
+): Promise<NetworkManager> {
+  const { runtime, log } = deps;
+  const { prefix, uplinkRange, exceptions } = config;
+  const dnsAddress = addressIn(uplinkRange, 1);
+  const range = `${formatAddress(uplinkRange.base)}/${uplinkRange.prefixLength}`;
+  const dnsInterface = `${prefix}dns`;
+  const ip = (args: readonly string[], input?: string) =>
+    run(toolCommand(runtime, IP, args), input === undefined ? {} : { input });
+  const uplinkAddress = (index: number) => addressIn(uplinkRange, index + 1);
+  const uplinkName = (index: number) => `${prefix}${index}`;
+
+  async function prepareHost(): Promise<void> {
+    await writeFile("/proc/sys/net/ipv4/ip_forward", "1");
+    await ip(["link", "del", dnsInterface]).catch(() => {}); // absent on the first start
+    await ip(
+      ["-batch", "-"],
+      `link add ${dnsInterface} type dummy\naddr add ${dnsAddress}/32 dev ${dnsInterface}\nlink set ${dnsInterface} up\n`,
+    );
+    await run(toolCommand(runtime, NFT, ["-f", "-"]), {
+      input: hostRuleset({ table: prefix, interfacePrefix: prefix, uplinkRange: range, dnsAddress, exceptions }),
+    });
+  }
+
+  await prepareHost();
+  log.info("network.ready", { dnsAddress, uplinkRange: range, exceptions });
+
+  const manager: NetworkManager = {
+    dnsAddress,
+
+    async create(index) {
+      const network = describeNetwork(prefix, index);
+      const name = `${prefix}-${index}`;
+      const uplink = uplinkName(index);
+      const { guestAddress, gatewayAddress, prefixLength, guestMac, gatewayMac } = GUEST_NETWORK;
+      await manager.remove(index);
+      await ip(
+        ["-batch", "-"],
+        [
+          `netns add ${name}`,
+          `link add ${uplink} address ${UPLINK.hostMac} type veth peer name up0 address ${UPLINK.namespaceMac} netns ${name}`,
+          `link set ${uplink} up`,
+          `route add ${uplinkAddress(index)}/32 dev ${uplink}`,
+          `neigh replace ${uplinkAddress(index)} lladdr ${UPLINK.namespaceMac} dev ${uplink} nud permanent`,
+        ].join("\n"),
+      );
+      await ip(
+        ["-n", name, "-batch", "-"],
+        [
+          "link set lo up",
+          `tuntap add ${network.tap} mode tap vnet_hdr`,
+          `link set ${network.tap} address ${gatewayMac} mtu ${GUEST_NETWORK.mtu}`,
+          `addr add ${gatewayAddress}/${prefixLength} dev ${network.tap}`,
+          `link set ${network.tap} up`,
+          `neigh replace ${guestAddress} lladdr ${guestMac} dev ${network.tap} nud permanent`,
+          `addr add ${uplinkAddress(index)}/32 dev up0`,
+          "link set up0 up",
+          `route add ${UPLINK.nextHop}/32 dev up0`,
+          `route add default via ${UPLINK.nextHop} dev up0`,
+          `neigh replace ${UPLINK.nextHop} lladdr ${UPLINK.hostMac} dev up0 nud permanent`,
+        ].join("\n"),
+      );
+      const nft = toolCommand(runtime, NFT, ["-f", "-"]);
+      const script =
+        'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; exec "$@"';
+      await run(
+        toolCommand(runtime, IP, ["netns", "exec", name, "/bin/sh", "-c", script, "sh", nft.file, ...nft.args]),
+        {
+          input: namespaceRuleset({ dnsAddress, hostAddresses: hostAddresses(), exceptions }),
+        },
+      );
+      return network;
+    },
+
+    async remove(index) {
+      const names = await namespaceNames();
+      if (names.includes(`${prefix}-${index}`)) await ip(["netns", "del", `${prefix}-${index}`]);
+      const links = await readdir("/sys/class/net");
+      if (links.includes(uplinkName(index))) await ip(["link", "del", uplinkName(index)]).catch(() => {}); // went with its peer
+    },
+
+    async list() {
+      const pattern = new RegExp(`^${prefix}-(\\d+)$`);
+      const names = await namespaceNames();
+      return names.flatMap((name) => pattern.exec(name)?.[1] ?? []).map(Number);
+    },
+
+    async removeHostSide() {
+      await ip(["link", "del", dnsInterface]).catch(() => {});
+      await run(toolCommand(runtime, NFT, ["delete", "table", "ip", prefix])).catch(() => {});
+    },
+  };
+  return manager;
+}
+
+/** The directory does not exist before the first namespace of a machine is made. */
+async function namespaceNames(): Promise<string[]> {
+  return readdir(NAMESPACES).catch(() => []);
+}
+
+/** IPv4 addresses of the host that are not loopback: denied to guests even when they are public. */
+function hostAddresses(): string[] {
+  return Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter((address) => address.family === "IPv4" && !address.internal)
+    .map((address) => address.address);
+}
+
+/** Name servers the host itself uses. */
+export async function hostNameServers(path = "/etc/resolv.conf"): Promise<string[]> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  return [...text.matchAll(/^nameserver\s+(\S+)/gm)].flatMap((match) => match[1] ?? []);
+}

@@ -1,0 +1,243 @@
+/** Wires a node and brings it up: adopts what lives, ends what nobody owns, keeps the pool full. */
+import { mkdir } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { AppError, type Clock, createGate, type Logger, messageOf } from "@mags/core";
+import type { JobUpdate, MicroVmSize, NodeDescription, NodeRuntime } from "@mags/domain";
+import { createAcceleratorStore } from "./accelerator/choose.ts";
+import { judgeProbe, runProbe } from "./accelerator/probe.ts";
+import type { NodeConfig } from "./config.ts";
+import { createOverlayStore, DEFAULT_DISK_GIB } from "./disks/overlay-store.ts";
+import { lockDirectory } from "./host/directory-lock.ts";
+import { hostMemory } from "./host/memory.ts";
+import { bootId } from "./host/processes.ts";
+import { type Artifacts, type Image, loadArtifacts } from "./images/artifacts.ts";
+import { createCapacity } from "./jobs/capacity.ts";
+import { createJobRunner } from "./jobs/job-runner.ts";
+import { openOutcomeStore } from "./jobs/outcome-store.ts";
+import { createLogStore } from "./logs/log-store.ts";
+import { createIndexes } from "./microvm/indexes.ts";
+import { createMicroVmHost, type MicroVmHost } from "./microvm/microvm-host.ts";
+import { parseCidr } from "./network/addresses.ts";
+import { startDnsForwarder } from "./network/dns-forwarder.ts";
+import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
+import { adoptParked } from "./pool/adopt.ts";
+import { createWarmPool } from "./pool/warm-pool.ts";
+import type { Accelerator } from "./qemu/command-line.ts";
+import { createTemplateStore, type TemplateStore } from "./templates/template-store.ts";
+
+export interface NodeOptions {
+  /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
+  readonly dataDirectory: string;
+  readonly artifactsFile: string;
+  readonly config: NodeConfig;
+}
+
+export interface Node extends NodeRuntime {
+  /**
+   * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next
+   * process, or with `endJobs` are stopped.
+   */
+  close(options: { readonly endJobs: boolean }): Promise<void>;
+}
+
+const DEFAULT_IMAGE = "standard";
+/** What a parked clone of 1 GiB takes of the host's memory, measured. */
+const CLONE_MEMORY_MIB = 64;
+const BOOT_DEADLINE_MS = { kvm: 10_000, tcg: 120_000 } as const;
+
+export async function openNode(
+  deps: { readonly clock: Clock; readonly log: Logger },
+  options: NodeOptions,
+): Promise<Node> {
+  const { clock, log } = deps;
+  const { config, dataDirectory } = options;
+  await using scope = new AsyncDisposableStack();
+  const directory = (name: string) => join(dataDirectory, name);
+  for (const name of ["vms", "templates"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
+  scope.use(await lockDirectory(directory("node.lock")));
+
+  const artifacts = await loadArtifacts(options.artifactsFile);
+  const { runtime } = artifacts;
+  const uplinkRange = parseCidr(config.network.uplink_range);
+  const capacityOfRange = networkCapacity(uplinkRange);
+  const networkConfig = { prefix: config.network.prefix, uplinkRange, exceptions: config.network.exceptions };
+  const network = await openNetworkManager({ runtime, log }, networkConfig);
+  scope.use(
+    await startDnsForwarder(
+      { log },
+      {
+        address: network.dnsAddress,
+        servers: async () => (config.network.name_servers.length > 0 ? config.network.name_servers : hostNameServers()),
+      },
+    ),
+  );
+  const host = createMicroVmHost(
+    { runtime, network, indexes: createIndexes(capacityOfRange), clock, log },
+    { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: await bootId() },
+  );
+  const records = await host.sweep();
+
+  const image = (name: string): Image => {
+    const found = artifacts.images.get(name);
+    if (!found) throw new AppError("validation_failed", `there is no image named ${name}`);
+    return found;
+  };
+  const { accelerator, reason, templates, pooledSize } = await prepareTemplates(
+    { clock, log, host, artifacts },
+    options,
+    image,
+  );
+  await templates.prune(new Set(records.map((record) => record.templateKey)));
+
+  const memory = await hostMemory();
+  const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - config.memory_floor_mb) * config.memory_overcommit));
+  const capacity = createCapacity(budgetMiB);
+  const overlays = createOverlayStore(directory("disks"), { runtime });
+  const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
+  const outcomes = await openOutcomeStore(directory("outcomes"));
+  const gate = createGate(config.starts_at_once || availableParallelism());
+  const listeners: ((update: JobUpdate) => void)[] = [];
+  const report = (update: JobUpdate) => {
+    for (const listener of listeners) listener(update);
+  };
+  const cloneDeps = { runtime, host, overlays, clock, log };
+  const pool = createWarmPool(
+    {
+      ...cloneDeps,
+      template: () => templates.get(image(DEFAULT_IMAGE), pooledSize),
+      jobsWaiting: () => gate.waiting > 0 || gate.inside > 0,
+    },
+    {
+      minIdle: config.pool.min_idle,
+      maxIdle: Math.max(config.pool.max_idle, config.pool.min_idle),
+      slotShare: config.pool.slot_share,
+      size: pooledSize,
+      memoryFloorMiB: config.memory_floor_mb,
+      cloneMemoryMiB: CLONE_MEMORY_MIB,
+    },
+  );
+  const runner = createJobRunner({
+    ...cloneDeps,
+    pool,
+    templates,
+    image,
+    pooledSize,
+    logs,
+    outcomes,
+    capacity,
+    gate,
+    report,
+  });
+
+  const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
+  await runner.resume(records);
+  for (const record of records) {
+    if (record.state.kind === "bound") continue;
+    const clone = await adoptParked({ host, log }, record, { templateKey: currentTemplate.key });
+    if (clone) pool.adopt(clone);
+  }
+  pool.start();
+
+  const description: NodeDescription = {
+    accelerator,
+    acceleratorReason: reason,
+    images: [...artifacts.images.keys()],
+    defaultVcpus: pooledSize.vcpus,
+    maxVcpus: config.max_vcpus,
+    defaultMemoryMiB: config.default_memory_mb,
+    maxMemoryMiB: Math.min(config.max_memory_mb, budgetMiB),
+    maxDiskGiB: config.max_disk_gb,
+  };
+  log.info("node.ready", { ...description, adopted: records.length });
+  const resources = scope.move();
+
+  return {
+    describe: () => description,
+    poolStatus: () => ({
+      idle: pool.idle,
+      busy: runner.busy,
+      minIdle: config.pool.min_idle,
+      max: 0,
+      queued: runner.waiting,
+    }),
+    start: runner.start,
+    observe: runner.observe,
+    stop: runner.stop,
+    acknowledge: runner.acknowledge,
+    exec: runner.exec,
+    openLog: logs.openTail,
+    deleteLog: logs.delete,
+    onUpdate: (listener) => void listeners.push(listener),
+    async close({ endJobs }) {
+      if (endJobs) await Promise.all(runner.observe().map(({ jobId }) => runner.stop(jobId)));
+      await pool[Symbol.asyncDispose]();
+      await runner[Symbol.asyncDispose]();
+      await resources.disposeAsync();
+    },
+  };
+}
+
+interface PreparedTemplates {
+  readonly accelerator: Accelerator;
+  readonly reason: string;
+  readonly templates: TemplateStore;
+  readonly pooledSize: MicroVmSize;
+}
+
+/**
+ * Chooses the accelerator and builds the pooled template with it. The probe passes on hosts whose KVM cannot boot a real
+ * guest, so the template's boot is the second half of the test.
+ */
+async function prepareTemplates(
+  deps: { readonly clock: Clock; readonly log: Logger; readonly host: MicroVmHost; readonly artifacts: Artifacts },
+  { config, dataDirectory }: NodeOptions,
+  image: (name: string) => Image,
+): Promise<PreparedTemplates> {
+  const { artifacts, log } = deps;
+  const probe = async () => judgeProbe(await runProbe(artifacts.runtime, config.uid_base));
+  const accelerators = createAcceleratorStore(
+    join(dataDirectory, "accelerator.json"),
+    { probe, log },
+    { configured: config.accelerator, runtimeDigest: artifacts.runtimeDigest },
+  );
+
+  async function prepare({
+    accelerator,
+    reason,
+  }: {
+    accelerator: Accelerator;
+    reason: string;
+  }): Promise<PreparedTemplates> {
+    const pooledSize: MicroVmSize = {
+      image: DEFAULT_IMAGE,
+      vcpus: config.default_vcpus || (accelerator === "kvm" ? 2 : 1),
+      memoryMiB: config.default_memory_mb,
+      diskGiB: DEFAULT_DISK_GIB,
+      egress: "filtered",
+    };
+    const templates = createTemplateStore(deps, {
+      root: join(dataDirectory, "templates"),
+      accelerator,
+      operator: {
+        caCertificates: config.guest.ca_certificates,
+        environment: config.guest.environment,
+        files: config.guest.files,
+      },
+      keep: config.templates_kept,
+      bootDeadlineMs: BOOT_DEADLINE_MS[accelerator],
+    });
+    await templates.get(image(DEFAULT_IMAGE), pooledSize);
+    return { accelerator, reason, templates, pooledSize };
+  }
+
+  const choice = await accelerators.choose();
+  if (choice.accelerator === "tcg" || config.accelerator === "kvm") return prepare(choice);
+  try {
+    return await prepare(choice);
+  } catch (error) {
+    return prepare(
+      await accelerators.rejectKvm(`${choice.reason}, but a real guest did not boot under KVM: ${messageOf(error)}`),
+    );
+  }
+}

@@ -1,0 +1,34 @@
+import { type Logger, messageOf } from "@mags/core";
+import { connectGuest } from "../microvm/guest.ts";
+import type { MicroVmHost } from "../microvm/microvm-host.ts";
+import type { MicroVmRecord } from "../microvm/record.ts";
+import type { ParkedClone } from "./clone.ts";
+
+/**
+ * Takes over a clone that an earlier process parked. One of another template, half-made, dead or silent is removed: a
+ * clone costs less than a doubt.
+ */
+export async function adoptParked(
+  deps: { readonly host: MicroVmHost; readonly log: Logger },
+  record: MicroVmRecord,
+  options: { readonly templateKey: string },
+): Promise<ParkedClone | undefined> {
+  const { host, log } = deps;
+  const { state } = record;
+  if (state.kind !== "parked" || record.templateKey !== options.templateKey) {
+    await host.discard(record);
+    return undefined;
+  }
+  try {
+    const microVm = await host.adopt(record);
+    if ((await microVm.machine.status()) !== "paused") throw new Error("it does not wait");
+    await microVm.machine.resume();
+    const agent = await connectGuest(microVm, { log });
+    await microVm.machine.pause();
+    return { microVm, agent, size: state.size, mounted: state.mounted };
+  } catch (error) {
+    log.info("pool.clone_not_adopted", { microVmId: record.id, error: messageOf(error) });
+    await host.discard(record);
+    return undefined;
+  }
+}

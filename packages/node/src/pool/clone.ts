@@ -1,0 +1,115 @@
+/** Clones of a template on their way to a job: restored, parked, and given their disk. */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, Logger } from "@mags/core";
+import type { MicroVmSize } from "@mags/domain";
+import type { RuntimeRoot } from "@mags/runtime-root";
+import type { AgentConnection } from "../agent/index.ts";
+import { DEFAULT_DISK_GIB, type OverlayStore } from "../disks/overlay-store.ts";
+import { run } from "../host/run.ts";
+import { connectGuest, freshIdentity } from "../microvm/guest.ts";
+import type { MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
+import { cloneArguments, JAIL } from "../qemu/command-line.ts";
+import type { Template } from "../templates/template-store.ts";
+import { warmClone } from "../templates/warm-up.ts";
+
+export interface CloneDeps {
+  readonly runtime: RuntimeRoot;
+  readonly host: MicroVmHost;
+  readonly overlays: OverlayStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A paused clone that ran its warm-up and nothing else. */
+export interface ParkedClone {
+  readonly microVm: MicroVm;
+  readonly agent: AgentConnection;
+  readonly size: MicroVmSize;
+  /** Its disk, of the default size, is attached; otherwise the slot is empty and takes any disk. */
+  readonly mounted: boolean;
+}
+
+const DISK = "disk.qcow2";
+const SCRATCH = "scratch.qcow2";
+
+/** A clone as the template left it: paused, never ran. */
+export async function restoreClone(
+  deps: CloneDeps,
+  template: Template,
+  options: { readonly idlePriority: boolean },
+): Promise<MicroVm> {
+  const microVm = await deps.host.launch({
+    templateKey: template.key,
+    args: cloneArguments(template.shape),
+    accelerator: template.shape.accelerator,
+    template: { directory: template.directory, readOnly: true },
+    imageDirectory: template.image.directory,
+    idlePriority: options.idlePriority,
+  });
+  try {
+    await microVm.machine.loadTemplate(`${JAIL.template}/state`);
+    return microVm;
+  } catch (error) {
+    await deps.host.release(microVm);
+    throw error;
+  }
+}
+
+/** Puts an empty disk of that size into the paused guest's slot. @returns its size in bytes. */
+export async function insertEmptyDisk(
+  deps: CloneDeps,
+  microVm: MicroVm,
+  options: { readonly diskGiB: number; readonly neverRan: boolean; readonly name?: string },
+): Promise<number> {
+  const name = options.name ?? DISK;
+  const sizeBytes = await deps.overlays.create(join(microVm.paths.jail, name), {
+    diskGiB: options.diskGiB,
+    uid: microVm.uid,
+  });
+  await microVm.machine.insertDisk({ path: `${JAIL.vm}/${name}`, sizeBytes, neverRan: options.neverRan });
+  return sizeBytes;
+}
+
+/**
+ * Makes a clone and parks it: at idle priority it walks the path of a start, with its own disk (`mounted`) or on a scratch disk that is
+ * then taken away. Afterwards it is paused, at normal priority, and costs no processor time.
+ */
+export async function parkClone(
+  deps: CloneDeps,
+  template: Template,
+  options: { readonly mounted: boolean; readonly size: MicroVmSize },
+): Promise<ParkedClone> {
+  const { host, clock, log, runtime } = deps;
+  const { mounted, size } = options;
+  const microVm = await restoreClone(deps, template, { idlePriority: true });
+  try {
+    const name = mounted ? DISK : SCRATCH;
+    const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: DEFAULT_DISK_GIB, neverRan: true, name });
+    await microVm.machine.resume();
+    const agent = await connectGuest(microVm, { log });
+    await agent.attachDisk({ upper: "ext4", sizeBytes });
+    await warmClone(agent, clock);
+    if (!mounted) await agent.detachDisk();
+    await microVm.machine.pause();
+    if (!mounted) {
+      await microVm.machine.ejectDisk();
+      await rm(join(microVm.paths.jail, SCRATCH));
+    }
+    await run({ file: runtime.launcher, args: ["--resched", String(microVm.process.pid)] });
+    await host.update(microVm, {
+      process: microVm.process,
+      disk: mounted ? { diskGiB: DEFAULT_DISK_GIB } : null,
+      state: { kind: "parked", mounted, size },
+    });
+    return { microVm, agent, size, mounted };
+  } catch (error) {
+    await host.release(microVm);
+    throw error;
+  }
+}
+
+/** Sends a fresh identity; what is sent to the agent afterwards runs after it. Rejections show on the returned promise. */
+export function sendIdentity(agent: AgentConnection, clock: Clock): Promise<void> {
+  return agent.ident(freshIdentity(clock));
+}

@@ -1,0 +1,138 @@
+/**
+ * Command lines of QEMU, as pure functions. A template and its clones must agree in every device, feature and size, and
+ * QEMU refuses only some of the disagreements; so the machine part is made in one place and its text is part of the
+ * template's identity.
+ */
+import { GUEST_NETWORK } from "../network/addresses.ts";
+
+export type Accelerator = "kvm" | "tcg";
+
+export interface MachineShape {
+  readonly accelerator: Accelerator;
+  readonly vcpus: number;
+  readonly memoryMiB: number;
+}
+
+/** Where the jail shows things to QEMU. */
+export const JAIL = {
+  /** The microVM's own directory: sockets and overlay. The only place it can write. */
+  vm: "/vm",
+  template: "/template",
+  image: "/image",
+  boot: "/boot",
+} as const;
+
+export const TAP_FD = 3;
+/** Size that the slot device shows in the template, before a clone gets its disk. */
+export const PLACEHOLDER_BYTES = 2 * 1024 ** 3;
+
+/** A machine type with a version: state written by one build of QEMU loads in another that has it. */
+const MACHINE_TYPE = "pc-q35-10.0";
+const MACHINE_OPTIONS = "sata=off,smbus=off,hpet=off,i8042=off,vmport=off,usb=off,graphics=off";
+
+/** The AVX part of `max` is slow to emulate, and the memory copies of guest programs would use it. */
+const CPU_MODEL: Readonly<Record<Accelerator, string>> = { tcg: "max,-avx,-avx2", kvm: "host" };
+const ACCELERATOR: Readonly<Record<Accelerator, string>> = { tcg: "tcg,thread=multi,tb-size=64", kvm: "kvm" };
+
+function machine(shape: MachineShape, memory: readonly string[]): string[] {
+  return [
+    "-machine",
+    `${MACHINE_TYPE},memory-backend=ram0,${MACHINE_OPTIONS}`,
+    "-accel",
+    ACCELERATOR[shape.accelerator],
+    "-cpu",
+    CPU_MODEL[shape.accelerator],
+    "-smp",
+    String(shape.vcpus),
+    "-m",
+    String(shape.memoryMiB),
+    "-object",
+    `memory-backend-file,id=ram0,size=${shape.memoryMiB}M,mem-path=${JAIL.template}/memory,${memory.join(",")}`,
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    // A guest that reboots, powers off or panics stops where it is, so that the reason can be read whenever the node looks.
+    "-action",
+    "reboot=shutdown,shutdown=pause,panic=pause",
+    "-sandbox",
+    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    "-chardev",
+    "ringbuf,id=console,size=65536",
+    "-serial",
+    "chardev:console",
+    "-blockdev",
+    `driver=file,filename=${JAIL.image}/base.erofs,node-name=base-file,read-only=on,locking=off`,
+    "-blockdev",
+    "driver=raw,file=base-file,node-name=base,read-only=on",
+    "-device",
+    "virtio-blk-pci,drive=base,id=vda",
+    "-blockdev",
+    `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`,
+    "-blockdev",
+    "driver=raw,file=placeholder,node-name=slot",
+    "-device",
+    "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=report",
+    "-device",
+    "virtio-serial-pci,max_ports=4,id=serial0",
+    "-chardev",
+    `socket,id=control,path=${JAIL.vm}/control.sock,server=on,wait=off`,
+    "-device",
+    "virtserialport,chardev=control,name=mags.control,nr=1",
+    "-chardev",
+    `socket,id=bulk,path=${JAIL.vm}/bulk.sock,server=on,wait=off`,
+    "-device",
+    "virtserialport,chardev=bulk,name=mags.bulk,nr=2",
+    "-netdev",
+    `tap,id=net0,fd=${TAP_FD},vhost=off`,
+    "-device",
+    `virtio-net-pci,netdev=net0,mac=${GUEST_NETWORK.guestMac},romfile=`,
+    "-device",
+    "virtio-rng-pci",
+    "-device",
+    "pvpanic-pci",
+    "-device",
+    "vmgenid,guid=auto,id=generation0",
+    "-qmp",
+    `unix:${JAIL.vm}/qmp.sock,server=on,wait=off`,
+  ];
+}
+
+function kernelArguments(accelerator: Accelerator): string {
+  const network = GUEST_NETWORK;
+  return [
+    "console=ttyS0 quiet panic=-1 reboot=t",
+    // Freezing the file system waits for RCU grace periods.
+    "rcupdate.rcu_expedited=1 init_on_alloc=0",
+    // Emulated code does not speculate; under KVM the guest keeps its mitigations.
+    ...(accelerator === "tcg" ? ["mitigations=off"] : []),
+    `mags.ip=${network.guestAddress}/${network.prefixLength} mags.gw=${network.gatewayAddress} mags.gwmac=${network.gatewayMac}`,
+    `mags.dns=${network.gatewayAddress} mags.mtu=${network.mtu}`,
+  ].join(" ");
+}
+
+/** A first boot whose memory file becomes the template's: written, shared, sparse. */
+export function templateArguments(shape: MachineShape, initramfs: string): string[] {
+  return [
+    ...machine(shape, ["share=on"]),
+    "-kernel",
+    `${JAIL.boot}/vmlinuz`,
+    "-initrd",
+    initramfs,
+    "-append",
+    kernelArguments(shape.accelerator),
+  ];
+}
+
+/**
+ * A clone: the template's memory mapped private and read-only, so that it can never write to the file. It waits for
+ * the device state; it has no kernel, which would cost 12 MB more each.
+ */
+export function cloneArguments(shape: MachineShape): string[] {
+  return [...machine(shape, ["share=off,readonly=on,rom=off"]), "-incoming", "defer"];
+}
+
+/** All that decides what a template contains, beside the files it is made of. */
+export function machineIdentity(shape: MachineShape): string {
+  return JSON.stringify([machine(shape, []), kernelArguments(shape.accelerator)]);
+}

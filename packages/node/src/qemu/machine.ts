@@ -1,0 +1,149 @@
+/** What the node does with a running QEMU, in terms of microVMs. */
+import { AppError, sleep } from "@mags/core";
+import { PLACEHOLDER_BYTES } from "./command-line.ts";
+import type { Qmp } from "./qmp.ts";
+
+/** Why a guest no longer runs although nobody stopped it. */
+export type GuestEnd = "panicked" | "rebooted" | "powered off" | "failed";
+
+export interface Machine {
+  readonly qmp: Qmp;
+  /** Loads the template's device state. The guest stays paused and has never run. */
+  loadTemplate(statePath: string): Promise<void>;
+  /** Writes the device state of a paused guest whose memory is a shared file. */
+  saveTemplate(statePath: string): Promise<void>;
+  /** Gives the paused guest's slot another disk. `neverRan`: this guest was loaded and not yet resumed. */
+  insertDisk(disk: { readonly path: string; readonly sizeBytes: number; readonly neverRan: boolean }): Promise<void>;
+  /** Takes the disk out of the paused guest's slot: the placeholder is back and the file closed. */
+  ejectDisk(): Promise<void>;
+  resume(): Promise<void>;
+  pause(): Promise<void>;
+  /** `running`, `paused`, or how the guest ended. */
+  status(): Promise<"running" | "paused" | GuestEnd>;
+  /** The last lines of the guest's console, for people. */
+  consoleTail(): Promise<string>;
+  quit(): Promise<void>;
+  /** Called when the guest ends by itself. */
+  onGuestEnd(listener: (end: GuestEnd) => void): void;
+}
+
+const POLL_MS = 2;
+const LOAD_DEADLINE_MS = 30_000;
+
+function endOf(status: string, reason?: unknown): GuestEnd | undefined {
+  if (status === "guest-panicked") return "panicked";
+  if (status === "shutdown") return reason === "guest-reset" ? "rebooted" : "powered off";
+  if (status === "internal-error" || status === "io-error") return "failed";
+  return undefined;
+}
+
+export function createMachine(qmp: Qmp): Machine {
+  let serial = 0;
+  /** Node names of what is in the slot. */
+  let inserted: string | undefined;
+  let shutdownReason: unknown;
+  const listeners: ((end: GuestEnd) => void)[] = [];
+
+  qmp.onEvent(({ event, data }) => {
+    if (event === "SHUTDOWN" && data.guest === true) {
+      shutdownReason = data.reason;
+      const end =
+        data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off";
+      for (const listener of listeners) listener(end);
+    }
+    if (event === "GUEST_PANICKED") for (const listener of listeners) listener("panicked");
+  });
+
+  async function status(): Promise<"running" | "paused" | GuestEnd | "busy"> {
+    const { status } = await qmp.execute<{ status: string }>("query-status");
+    if (status === "running") return "running";
+    const end = endOf(status, shutdownReason);
+    if (end) return end;
+    return status === "paused" || status === "prelaunch" ? "paused" : "busy";
+  }
+
+  async function migrated(): Promise<void> {
+    for (let waited = 0; ; waited += POLL_MS) {
+      const { status, "error-desc": error } = await qmp.execute<{ status?: string; "error-desc"?: string }>(
+        "query-migrate",
+      );
+      if (status === "completed") return;
+      if (status === "failed" || waited > LOAD_DEADLINE_MS)
+        throw new AppError("internal", `QEMU could not move the device state: ${error ?? status ?? "no progress"}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  const ignoreShared = () =>
+    qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "x-ignore-shared", state: true }] });
+
+  return {
+    qmp,
+    async loadTemplate(statePath) {
+      await ignoreShared();
+      await qmp.execute("migrate-incoming", { uri: `file:${statePath}` });
+      await migrated();
+    },
+    async saveTemplate(statePath) {
+      await ignoreShared();
+      await qmp.execute("migrate", { uri: `file:${statePath}` });
+      await migrated();
+    },
+    async insertDisk({ path, sizeBytes, neverRan }) {
+      const name = `disk${++serial}`;
+      const previous = inserted ?? "placeholder";
+      await Promise.all([
+        qmp.execute("blockdev-add", {
+          driver: "qcow2",
+          "node-name": name,
+          discard: "unmap",
+          file: { driver: "file", filename: path, aio: "threads" },
+        }),
+        qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: name }] }),
+        // After an incoming load every block node is inactive until the guest first runs, and an inactive one cannot be resized.
+        ...(neverRan ? [qmp.execute("blockdev-set-active", { active: true })] : []),
+        qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes }),
+        qmp.execute("blockdev-del", { "node-name": previous }),
+      ]);
+      inserted = name;
+    },
+    async ejectDisk() {
+      if (!inserted) return;
+      await Promise.all([
+        qmp.execute("blockdev-add", {
+          driver: "null-co",
+          size: PLACEHOLDER_BYTES,
+          "read-zeroes": true,
+          "node-name": "placeholder",
+        }),
+        qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: "placeholder" }] }),
+        qmp.execute("blockdev-del", { "node-name": inserted }),
+      ]);
+      inserted = undefined;
+    },
+    async resume() {
+      await qmp.execute("cont");
+    },
+    async pause() {
+      await qmp.execute("stop");
+    },
+    async status() {
+      for (let waited = 0; ; waited += POLL_MS) {
+        const now = await status();
+        if (now !== "busy") return now;
+        if (waited > LOAD_DEADLINE_MS) throw new AppError("microvm_lost", "QEMU stays in a state between states");
+        await sleep(POLL_MS);
+      }
+    },
+    async consoleTail() {
+      const text = await qmp.execute<string>("ringbuf-read", { device: "console", size: 65_536, format: "base64" });
+      return Buffer.from(text, "base64")
+        .toString("latin1")
+        .replaceAll(/[^\x20-\x7e\n]/g, "");
+    },
+    async quit() {
+      await qmp.execute("quit").catch(() => {}); // the connection may end before the answer
+    },
+    onGuestEnd: (listener) => void listeners.push(listener),
+  };
+}

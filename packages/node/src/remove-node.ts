@@ -1,0 +1,35 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { silentLogger, systemClock } from "@mags/core";
+import { lockDirectory } from "./host/directory-lock.ts";
+import { bootId } from "./host/processes.ts";
+import { loadArtifacts } from "./images/artifacts.ts";
+import { createIndexes } from "./microvm/indexes.ts";
+import { createMicroVmHost } from "./microvm/microvm-host.ts";
+import { parseCidr } from "./network/addresses.ts";
+import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
+import type { NodeOptions } from "./open-node.ts";
+
+/**
+ * Ends every microVM of a node whose server does not run and removes what they left on the host: processes, namespaces,
+ * links, rules. Files of the data directory stay.
+ */
+export async function removeNode({ dataDirectory, artifactsFile, config }: NodeOptions): Promise<void> {
+  const vms = join(dataDirectory, "vms");
+  await mkdir(vms, { recursive: true, mode: 0o711 });
+  await using _lock = await lockDirectory(join(dataDirectory, "node.lock"));
+  const { runtime } = await loadArtifacts(artifactsFile);
+  const uplinkRange = parseCidr(config.network.uplink_range);
+  const capacity = networkCapacity(uplinkRange);
+  const log = silentLogger;
+  const network = await openNetworkManager(
+    { runtime, log },
+    { prefix: config.network.prefix, uplinkRange, exceptions: [] },
+  );
+  const host = createMicroVmHost(
+    { runtime, network, indexes: createIndexes(capacity), clock: systemClock, log },
+    { root: vms, uidBase: config.uid_base, capacity, bootId: await bootId() },
+  );
+  for (const record of await host.sweep()) await host.discard(record);
+  await network.removeHostSide();
+}

@@ -1,0 +1,101 @@
+/**
+ * What an operator adds to every guest: CA certificates, environment, files. It becomes a second archive behind the
+ * initramfs; the agent puts it between the image and the guest's own layer, so no image changes and no start pays for it.
+ */
+import { createHash } from "node:crypto";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, posix } from "node:path";
+import { AppError } from "@mags/core";
+import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
+import { run } from "../host/run.ts";
+
+export interface OperatorSettings {
+  /** PEM files. */
+  readonly caCertificates: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly files: readonly { readonly path: string; readonly source: string; readonly mode: number }[];
+}
+
+export interface OperatorFile {
+  /** Absolute path in the guest. */
+  readonly path: string;
+  readonly mode: number;
+  readonly content: Buffer;
+}
+
+const GUEST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+
+/** Programs that bring certificates of their own find the guest's bundle by these. */
+const CA_ENVIRONMENT = {
+  NODE_EXTRA_CA_CERTS: GUEST_CA_BUNDLE,
+  REQUESTS_CA_BUNDLE: GUEST_CA_BUNDLE,
+  PIP_CERT: GUEST_CA_BUNDLE,
+  SSL_CERT_FILE: GUEST_CA_BUNDLE,
+};
+
+/** The files the settings amount to, for an image whose own certificates are `imageCaBundle`. */
+export async function operatorFiles(settings: OperatorSettings, imageCaBundle: string): Promise<OperatorFile[]> {
+  const files: OperatorFile[] = [];
+  if (settings.caCertificates.length > 0) {
+    const extra = await Promise.all(settings.caCertificates.map((path) => readPem(path)));
+    extra.forEach((content, n) => {
+      files.push({ path: `/usr/local/share/ca-certificates/operator-${n + 1}.crt`, mode: 0o644, content });
+    });
+    files.push({
+      path: GUEST_CA_BUNDLE,
+      mode: 0o644,
+      content: Buffer.concat([await readFile(imageCaBundle), ...extra]),
+    });
+  }
+  const environment = { ...(settings.caCertificates.length > 0 ? CA_ENVIRONMENT : {}), ...settings.environment };
+  if (Object.keys(environment).length > 0) {
+    const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`);
+    files.push({ path: "/etc/environment", mode: 0o644, content: Buffer.from(lines.join("")) });
+  }
+  for (const { path, source, mode } of settings.files) {
+    if (!posix.isAbsolute(path) || posix.normalize(path) !== path)
+      throw new AppError("validation_failed", `guest.files: ${path} must be an absolute path without . and ..`);
+    files.push({ path, mode, content: await readFile(source) });
+  }
+  return files;
+}
+
+async function readPem(path: string): Promise<Buffer> {
+  const content = await readFile(path);
+  if (!content.includes("-----BEGIN CERTIFICATE-----"))
+    throw new AppError("validation_failed", `guest.ca_certificates: ${path} holds no PEM certificate`);
+  return Buffer.concat([content, Buffer.from("\n")]);
+}
+
+export function operatorDigest(files: readonly OperatorFile[]): string {
+  const hash = createHash("sha256");
+  for (const { path, mode, content } of files) hash.update(`${path}\0${mode}\0${content.length}\0`).update(content);
+  return hash.digest("hex");
+}
+
+/** An archive in the kernel's format with the files below /operator, or nothing when there are none. */
+export async function operatorArchive(
+  runtime: RuntimeRoot,
+  files: readonly OperatorFile[],
+): Promise<Buffer | undefined> {
+  if (files.length === 0) return undefined;
+  const tree = await mkdtemp(join(tmpdir(), "mags-operator-"));
+  try {
+    const names = new Set<string>(["operator"]);
+    for (const { path, mode, content } of files) {
+      const name = `operator${path}`;
+      for (let parent = dirname(name); parent !== "."; parent = dirname(parent)) names.add(parent);
+      names.add(name);
+      await mkdir(join(tree, dirname(name)), { recursive: true, mode: 0o755 });
+      await writeFile(join(tree, name), content);
+      await chmod(join(tree, name), mode);
+    }
+    const output = join(tree, "archive.cpio");
+    const options = ["--create", "--format=newc", "--owner=0:0", "--quiet", `--directory=${tree}`, `--file=${output}`];
+    await run(toolCommand(runtime, "/usr/bin/cpio", options), { input: [...names].sort().join("\n") });
+    return await readFile(output);
+  } finally {
+    await rm(tree, { recursive: true, force: true });
+  }
+}

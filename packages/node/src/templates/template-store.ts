@@ -1,0 +1,174 @@
+/**
+ * Templates: the memory and device state of a guest that booted once, per image and size. Clones map the memory
+ * copy-on-write. A template's name is a hash of all it is made of, so that one of another build is never used.
+ */
+import { createHash, randomBytes } from "node:crypto";
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, type Clock, type Logger, sleep } from "@mags/core";
+import { writeFileDurably } from "../host/files.ts";
+import type { Artifacts, Image } from "../images/artifacts.ts";
+import { connectGuest } from "../microvm/guest.ts";
+import type { MicroVmHost } from "../microvm/microvm-host.ts";
+import { type Accelerator, JAIL, type MachineShape, machineIdentity, templateArguments } from "../qemu/command-line.ts";
+import { type OperatorSettings, operatorArchive, operatorDigest, operatorFiles } from "./operator-layer.ts";
+import { warmTemplate } from "./warm-up.ts";
+
+export interface Template {
+  readonly key: string;
+  readonly directory: string;
+  readonly image: Image;
+  readonly shape: MachineShape;
+}
+
+export interface TemplateStore {
+  /** The template for an image and size; built when there is none yet, once however many ask. */
+  get(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<Template>;
+  /** True when `get` would not have to build. */
+  has(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<boolean>;
+  /** Removes half-built ones and, beyond `keep`, those not used for longest. `inUse` stay. */
+  prune(inUse: ReadonlySet<string>): Promise<void>;
+}
+
+export interface TemplateStoreDeps {
+  readonly artifacts: Artifacts;
+  readonly host: MicroVmHost;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface TemplateStoreConfig {
+  readonly root: string;
+  readonly accelerator: Accelerator;
+  readonly operator: OperatorSettings;
+  readonly keep: number;
+  readonly bootDeadlineMs: number;
+}
+
+/** Time for the guest to finish what it does after the last request, so that the template is at rest. */
+const SETTLE_MS = 300;
+
+export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateStoreConfig): TemplateStore {
+  const { artifacts, host, log } = deps;
+  const building = new Map<string, Promise<Template>>();
+
+  async function describe(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }) {
+    const shape: MachineShape = { accelerator: config.accelerator, ...size };
+    const files = await operatorFiles(config.operator, image.caBundle);
+    const parts = [
+      artifacts.runtimeDigest,
+      artifacts.bootDigest,
+      image.digest,
+      operatorDigest(files),
+      machineIdentity(shape),
+    ];
+    const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
+    const template: Template = { key, directory: join(config.root, key), image, shape };
+    return { template, files };
+  }
+
+  async function exists(template: Template): Promise<boolean> {
+    return stat(join(template.directory, "template.json")).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async function build({ template, files }: Awaited<ReturnType<typeof describe>>): Promise<Template> {
+    const startedAt = deps.clock.monotonicMs();
+    const work = join(config.root, `build-${randomBytes(6).toString("hex")}`);
+    await mkdir(work, { recursive: true });
+    // QEMU's uid is not known yet; the directory above is closed to everybody.
+    await chmod(work, 0o777);
+    try {
+      const archive = await operatorArchive(artifacts.runtime, files);
+      const initramfs = join(work, "initramfs");
+      await writeFile(initramfs, Buffer.concat([await readFile(artifacts.initramfs), ...(archive ? [archive] : [])]), {
+        mode: 0o444,
+      });
+      const microVm = await host.launch({
+        templateKey: template.key,
+        args: templateArguments(template.shape, `${JAIL.template}/initramfs`),
+        accelerator: template.shape.accelerator,
+        template: { directory: work, readOnly: false },
+        imageDirectory: template.image.directory,
+        kernel: artifacts.kernel,
+        idlePriority: false,
+      });
+      try {
+        const agent = await Promise.race([
+          connectGuest(microVm, { log }, config.bootDeadlineMs),
+          failWhenLost(microVm.lost),
+        ]);
+        const bootMs = deps.clock.monotonicMs() - startedAt;
+        await warmTemplate(agent, deps.clock);
+        await sleep(SETTLE_MS);
+        await agent[Symbol.asyncDispose]();
+        await sleep(SETTLE_MS);
+        await microVm.machine.pause();
+        await microVm.machine.saveTemplate(`${JAIL.template}/state`);
+        log.info("template.built", { key: template.key, image: template.image.name, ...template.shape, bootMs });
+      } finally {
+        await host.release(microVm);
+      }
+      await rm(initramfs);
+      await chmod(work, 0o755);
+      for (const name of ["memory", "state"]) {
+        await chown(join(work, name), 0, 0);
+        await chmod(join(work, name), 0o444);
+      }
+      const { name, digest } = template.image;
+      await writeFileDurably(
+        join(work, "template.json"),
+        `${JSON.stringify({ image: name, digest, ...template.shape })}\n`,
+      );
+      await rm(template.directory, { recursive: true, force: true });
+      await rename(work, template.directory);
+      return template;
+    } catch (error) {
+      await rm(work, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  return {
+    async get(image, size) {
+      const described = await describe(image, size);
+      const { template } = described;
+      const known = building.get(template.key);
+      if (known) return known;
+      if (await exists(template)) {
+        const now = deps.clock.now();
+        await utimes(template.directory, now, now);
+        return template;
+      }
+      const built = building.get(template.key) ?? build(described).finally(() => building.delete(template.key));
+      building.set(template.key, built);
+      return built;
+    },
+
+    async has(image, size) {
+      return exists((await describe(image, size)).template);
+    },
+
+    async prune(inUse) {
+      const names = await readdir(config.root);
+      const old: { name: string; usedAt: number }[] = [];
+      for (const name of names) {
+        const path = join(config.root, name);
+        if (name.startsWith("build-")) {
+          if (building.size === 0) await rm(path, { recursive: true, force: true });
+        } else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(path)).mtimeMs });
+      }
+      old.sort((a, b) => b.usedAt - a.usedAt);
+      for (const { name } of old.slice(config.keep)) {
+        log.info("template.removed", { key: name });
+        await rm(join(config.root, name), { recursive: true, force: true });
+      }
+    },
+  };
+}
+
+async function failWhenLost(lost: Promise<string>): Promise<never> {
+  throw new AppError("internal", `the template's first boot failed: ${await lost}`);
+}
