@@ -2,29 +2,26 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, type Clock, createGate, type Logger, messageOf } from "@mags/core";
-import type { JobUpdate, MicroVmSize, NodeDescription, NodeRuntime } from "@mags/domain";
-import { createAcceleratorStore } from "./accelerator/choose.ts";
-import { judgeProbe, runProbe } from "./accelerator/probe.ts";
+import { AppError, type Clock, createGate, type Logger } from "@mags/core";
+import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
-import { createOverlayStore, DEFAULT_DISK_GIB } from "./disks/overlay-store.ts";
+import { createOverlayStore } from "./disks/overlay-store.ts";
 import { lockDirectory } from "./host/directory-lock.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
-import { type Artifacts, type Image, loadArtifacts } from "./images/artifacts.ts";
+import { type Image, loadArtifacts } from "./images/artifacts.ts";
 import { createCapacity } from "./jobs/capacity.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
 import { openOutcomeStore } from "./jobs/outcome-store.ts";
 import { createLogStore } from "./logs/log-store.ts";
 import { createIndexes } from "./microvm/indexes.ts";
-import { createMicroVmHost, type MicroVmHost } from "./microvm/microvm-host.ts";
+import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { parseCidr } from "./network/addresses.ts";
 import { startDnsForwarder } from "./network/dns-forwarder.ts";
 import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
-import type { Accelerator } from "./qemu/command-line.ts";
-import { createTemplateStore, type TemplateStore } from "./templates/template-store.ts";
+import { DEFAULT_IMAGE, prepareTemplates } from "./prepare-templates.ts";
 
 export interface NodeOptions {
   /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
@@ -41,10 +38,8 @@ export interface Node extends NodeRuntime {
   close(options: { readonly endJobs: boolean }): Promise<void>;
 }
 
-const DEFAULT_IMAGE = "standard";
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
 const CLONE_MEMORY_MIB = 64;
-const BOOT_DEADLINE_MS = { kvm: 10_000, tcg: 120_000 } as const;
 
 export async function openNode(
   deps: { readonly clock: Clock; readonly log: Logger },
@@ -176,68 +171,4 @@ export async function openNode(
       await resources.disposeAsync();
     },
   };
-}
-
-interface PreparedTemplates {
-  readonly accelerator: Accelerator;
-  readonly reason: string;
-  readonly templates: TemplateStore;
-  readonly pooledSize: MicroVmSize;
-}
-
-/**
- * Chooses the accelerator and builds the pooled template with it. The probe passes on hosts whose KVM cannot boot a real
- * guest, so the template's boot is the second half of the test.
- */
-async function prepareTemplates(
-  deps: { readonly clock: Clock; readonly log: Logger; readonly host: MicroVmHost; readonly artifacts: Artifacts },
-  { config, dataDirectory }: NodeOptions,
-  image: (name: string) => Image,
-): Promise<PreparedTemplates> {
-  const { artifacts, log } = deps;
-  const probe = async () => judgeProbe(await runProbe(artifacts.runtime, config.uid_base));
-  const accelerators = createAcceleratorStore(
-    join(dataDirectory, "accelerator.json"),
-    { probe, log },
-    { configured: config.accelerator, runtimeDigest: artifacts.runtimeDigest },
-  );
-
-  async function prepare({
-    accelerator,
-    reason,
-  }: {
-    accelerator: Accelerator;
-    reason: string;
-  }): Promise<PreparedTemplates> {
-    const pooledSize: MicroVmSize = {
-      image: DEFAULT_IMAGE,
-      vcpus: config.default_vcpus || (accelerator === "kvm" ? 2 : 1),
-      memoryMiB: config.default_memory_mb,
-      diskGiB: DEFAULT_DISK_GIB,
-      egress: "filtered",
-    };
-    const templates = createTemplateStore(deps, {
-      root: join(dataDirectory, "templates"),
-      accelerator,
-      operator: {
-        caCertificates: config.guest.ca_certificates,
-        environment: config.guest.environment,
-        files: config.guest.files,
-      },
-      keep: config.templates_kept,
-      bootDeadlineMs: BOOT_DEADLINE_MS[accelerator],
-    });
-    await templates.get(image(DEFAULT_IMAGE), pooledSize);
-    return { accelerator, reason, templates, pooledSize };
-  }
-
-  const choice = await accelerators.choose();
-  if (choice.accelerator === "tcg" || config.accelerator === "kvm") return prepare(choice);
-  try {
-    return await prepare(choice);
-  } catch (error) {
-    return prepare(
-      await accelerators.rejectKvm(`${choice.reason}, but a real guest did not boot under KVM: ${messageOf(error)}`),
-    );
-  }
 }

@@ -60,7 +60,6 @@ export async function openNetworkManager(
   const { prefix, uplinkRange, exceptions } = config;
   const dnsAddress = addressIn(uplinkRange, 1);
   const range = `${formatAddress(uplinkRange.base)}/${uplinkRange.prefixLength}`;
-  const dnsInterface = `${prefix}dns`;
   const ip = (args: readonly string[], input?: string) =>
     run(toolCommand(runtime, IP, args), input === undefined ? {} : { input });
   const uplinkAddress = (index: number) => addressIn(uplinkRange, index + 1);
@@ -68,11 +67,7 @@ export async function openNetworkManager(
 
   async function prepareHost(): Promise<void> {
     await writeFile("/proc/sys/net/ipv4/ip_forward", "1");
-    await ip(["link", "del", dnsInterface]).catch(() => {}); // absent on the first start
-    await ip(
-      ["-batch", "-"],
-      `link add ${dnsInterface} type dummy\naddr add ${dnsAddress}/32 dev ${dnsInterface}\nlink set ${dnsInterface} up\n`,
-    );
+    await ip(["addr", "replace", `${dnsAddress}/32`, "dev", "lo"]);
     await run(toolCommand(runtime, NFT, ["-f", "-"]), {
       input: hostRuleset({ table: prefix, interfacePrefix: prefix, uplinkRange: range, dnsAddress, exceptions }),
     });
@@ -142,7 +137,7 @@ export async function openNetworkManager(
     },
 
     async removeHostSide() {
-      await ip(["link", "del", dnsInterface]).catch(() => {});
+      await ip(["addr", "del", `${dnsAddress}/32`, "dev", "lo"]).catch(() => {});
       await run(toolCommand(runtime, NFT, ["delete", "table", "ip", prefix])).catch(() => {});
     },
   };

@@ -35,66 +35,37 @@ const CPU_MODEL: Readonly<Record<Accelerator, string>> = { tcg: "max,-avx,-avx2"
 const ACCELERATOR: Readonly<Record<Accelerator, string>> = { tcg: "tcg,thread=multi,tb-size=64", kvm: "kvm" };
 
 function machine(shape: MachineShape, memory: readonly string[]): string[] {
+  // biome-ignore format: one option and its value a line
   return [
-    "-machine",
-    `${MACHINE_TYPE},memory-backend=ram0,${MACHINE_OPTIONS}`,
-    "-accel",
-    ACCELERATOR[shape.accelerator],
-    "-cpu",
-    CPU_MODEL[shape.accelerator],
-    "-smp",
-    String(shape.vcpus),
-    "-m",
-    String(shape.memoryMiB),
-    "-object",
-    `memory-backend-file,id=ram0,size=${shape.memoryMiB}M,mem-path=${JAIL.template}/memory,${memory.join(",")}`,
-    "-nodefaults",
-    "-no-user-config",
-    "-display",
-    "none",
+    "-machine", `${MACHINE_TYPE},memory-backend=ram0,${MACHINE_OPTIONS}`,
+    "-accel", ACCELERATOR[shape.accelerator],
+    "-cpu", CPU_MODEL[shape.accelerator],
+    "-smp", String(shape.vcpus),
+    "-m", String(shape.memoryMiB),
+    "-object", ["memory-backend-file,id=ram0", `size=${shape.memoryMiB}M`, `mem-path=${JAIL.template}/memory`, ...memory].join(","),
+    "-nodefaults", "-no-user-config", "-display", "none",
     // A guest that reboots, powers off or panics stops where it is, so that the reason can be read whenever the node looks.
-    "-action",
-    "reboot=shutdown,shutdown=pause,panic=pause",
-    "-sandbox",
-    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-    "-chardev",
-    "ringbuf,id=console,size=65536",
-    "-serial",
-    "chardev:console",
-    "-blockdev",
-    `driver=file,filename=${JAIL.image}/base.erofs,node-name=base-file,read-only=on,locking=off`,
-    "-blockdev",
-    "driver=raw,file=base-file,node-name=base,read-only=on",
-    "-device",
-    "virtio-blk-pci,drive=base,id=vda",
-    "-blockdev",
-    `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`,
-    "-blockdev",
-    "driver=raw,file=placeholder,node-name=slot",
-    "-device",
-    "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=report",
-    "-device",
-    "virtio-serial-pci,max_ports=4,id=serial0",
-    "-chardev",
-    `socket,id=control,path=${JAIL.vm}/control.sock,server=on,wait=off`,
-    "-device",
-    "virtserialport,chardev=control,name=mags.control,nr=1",
-    "-chardev",
-    `socket,id=bulk,path=${JAIL.vm}/bulk.sock,server=on,wait=off`,
-    "-device",
-    "virtserialport,chardev=bulk,name=mags.bulk,nr=2",
-    "-netdev",
-    `tap,id=net0,fd=${TAP_FD},vhost=off`,
-    "-device",
-    `virtio-net-pci,netdev=net0,mac=${GUEST_NETWORK.guestMac},romfile=`,
-    "-device",
-    "virtio-rng-pci",
-    "-device",
-    "pvpanic-pci",
-    "-device",
-    "vmgenid,guid=auto,id=generation0",
-    "-qmp",
-    `unix:${JAIL.vm}/qmp.sock,server=on,wait=off`,
+    "-action", "reboot=shutdown,shutdown=pause,panic=pause",
+    "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+    "-chardev", "ringbuf,id=console,size=65536",
+    "-serial", "chardev:console",
+    "-blockdev", `driver=file,filename=${JAIL.image}/base.erofs,node-name=base-file,read-only=on,locking=off`,
+    "-blockdev", "driver=raw,file=base-file,node-name=base,read-only=on",
+    "-device", "virtio-blk-pci,drive=base,id=vda",
+    "-blockdev", `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`,
+    "-blockdev", "driver=raw,file=placeholder,node-name=slot",
+    "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=report",
+    "-device", "virtio-serial-pci,max_ports=4,id=serial0",
+    "-chardev", `socket,id=control,path=${JAIL.vm}/control.sock,server=on,wait=off`,
+    "-device", "virtserialport,chardev=control,name=mags.control,nr=1",
+    "-chardev", `socket,id=bulk,path=${JAIL.vm}/bulk.sock,server=on,wait=off`,
+    "-device", "virtserialport,chardev=bulk,name=mags.bulk,nr=2",
+    "-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`,
+    "-device", `virtio-net-pci,netdev=net0,mac=${GUEST_NETWORK.guestMac},romfile=`,
+    "-device", "virtio-rng-pci",
+    "-device", "pvpanic-pci",
+    "-device", "vmgenid,guid=auto,id=generation0",
+    "-qmp", `unix:${JAIL.vm}/qmp.sock,server=on,wait=off`,
   ];
 }
 
@@ -111,17 +82,13 @@ function kernelArguments(accelerator: Accelerator): string {
   ].join(" ");
 }
 
-/** A first boot whose memory file becomes the template's: written, shared, sparse. */
-export function templateArguments(shape: MachineShape, initramfs: string): string[] {
-  return [
-    ...machine(shape, ["share=on"]),
-    "-kernel",
-    `${JAIL.boot}/vmlinuz`,
-    "-initrd",
-    initramfs,
-    "-append",
-    kernelArguments(shape.accelerator),
-  ];
+/** A first boot whose memory file becomes the template's: written, shared, sparse. `boot`: paths in the jail. */
+export function templateArguments(
+  shape: MachineShape,
+  boot: { readonly kernel: string; readonly initramfs: string },
+): string[] {
+  const firstBoot = ["-kernel", boot.kernel, "-initrd", boot.initramfs, "-append", kernelArguments(shape.accelerator)];
+  return [...machine(shape, ["share=on"]), ...firstBoot];
 }
 
 /**

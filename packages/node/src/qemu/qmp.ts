@@ -65,7 +65,10 @@ export async function openQmp(path: string, options: { readonly signal: AbortSig
     const message: unknown = JSON.parse(line);
     if (typeof message !== "object" || message === null) throw new Error("not an object");
     const fields = message as Record<string, unknown>;
-    if ("QMP" in fields) return greeting.resolve();
+    if ("QMP" in fields) {
+      greeting.resolve();
+      return;
+    }
     if (typeof fields.event === "string") {
       const data =
         typeof fields.data === "object" && fields.data !== null ? (fields.data as Record<string, unknown>) : {};

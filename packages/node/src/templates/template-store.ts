@@ -4,7 +4,7 @@
  */
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { AppError, type Clock, type Logger, sleep } from "@mags/core";
 import { writeFileDurably } from "../host/files.ts";
 import type { Artifacts, Image } from "../images/artifacts.ts";
@@ -88,7 +88,10 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       });
       const microVm = await host.launch({
         templateKey: template.key,
-        args: templateArguments(template.shape, `${JAIL.template}/initramfs`),
+        args: templateArguments(template.shape, {
+          kernel: `${JAIL.boot}/${basename(artifacts.kernel)}`,
+          initramfs: `${JAIL.template}/initramfs`,
+        }),
         accelerator: template.shape.accelerator,
         template: { directory: work, readOnly: false },
         imageDirectory: template.image.directory,
