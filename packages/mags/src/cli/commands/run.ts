@@ -1,0 +1,110 @@
+import { MagsError } from "../../sdk/errors.ts";
+import type { Mags } from "../../sdk/mags.ts";
+import type { JobStatus } from "../../sdk/wire.generated.ts";
+import { type Cli, note, print, printJson } from "../cli.ts";
+import { connect } from "../credentials.ts";
+import { Failure, report } from "../failure.ts";
+import { type Interrupt, type Interrupts, watchInterrupts } from "../interrupts.ts";
+import { createCollector, createPrinter, type EntrySink } from "../job-output.ts";
+import { readScript } from "../read-script.ts";
+import { type RunFlags, runOptions } from "../run-flags.ts";
+
+/** How long the last output of a stopped job is waited for. */
+const LAST_OUTPUT_MS = 5_000;
+
+/** Submits a script and passes on its output and its exit code. */
+export async function run(cli: Cli, words: readonly string[], flags: RunFlags): Promise<number> {
+  const script = await readScript(cli, words, flags.scriptFile);
+  const mags = await connect(cli);
+  using interrupts = watchInterrupts(cli.signals, cli.exit);
+  const job = await mags.run(script, runOptions(flags));
+  const id = job.requestId;
+
+  if (flags.detach && !interrupts.current) {
+    if (flags.json) await printJson(cli, { request_id: id, status: job.status, message: job.message });
+    else await print(cli, id);
+    if (cli.stderr.isTerminal) await note(cli, `Follow it with: mags logs -f ${id}`);
+    return 0;
+  }
+
+  const collector = flags.json ? createCollector() : undefined;
+  const { status, interrupt } = await attend(cli, mags, id, interrupts, collector ?? createPrinter(cli));
+  if (collector) await printJson(cli, { ...summary(id, status), ...collector.collected() });
+  return interrupt?.exitCode ?? (await exitCodeOf(cli, id, status));
+}
+
+interface Outcome {
+  /** Undefined when the end of an interrupted job did not come in time. */
+  readonly status: JobStatus | undefined;
+  readonly interrupt: Interrupt | undefined;
+}
+
+/** Passes on the output until the job ends; the first interrupt stops the job. */
+async function attend(cli: Cli, mags: Mags, id: string, interrupts: Interrupts, sink: EntrySink): Promise<Outcome> {
+  const enough = new AbortController();
+  const following = follow(cli, mags, id, sink, enough.signal);
+  try {
+    const interrupt = await Promise.race([following.then(() => undefined), interrupts.first]);
+    if (interrupt === undefined) return { status: await following, interrupt };
+    await stop(cli, mags, id);
+    const timer = setTimeout(() => enough.abort(), LAST_OUTPUT_MS);
+    const status = await following.catch(() => undefined).finally(() => clearTimeout(timer));
+    return { status, interrupt };
+  } catch (error) {
+    if (error instanceof MagsError) throw new Failure(error.message, whatNow(id));
+    // Nobody takes the output any more: end the job, as a local program would end.
+    await mags.stop(id).catch(() => {});
+    throw error;
+  }
+}
+
+async function follow(cli: Cli, mags: Mags, id: string, sink: EntrySink, signal: AbortSignal): Promise<JobStatus> {
+  let told = false;
+  const onConnectionLost = (error: MagsError) => {
+    if (told) return;
+    told = true;
+    note(cli, `${error.message}; trying again`).catch(() => {});
+  };
+  const entries = mags.followLogs(id, { encoding: "base64", signal, onConnectionLost });
+  for (;;) {
+    const next = await entries.next();
+    if (next.done) return next.value;
+    await sink.write(next.value);
+  }
+}
+
+async function stop(cli: Cli, mags: Mags, id: string): Promise<void> {
+  try {
+    await note(cli, `Stopping job ${id}; press Ctrl-C again to leave at once.`);
+    await mags.stop(id);
+    await note(cli, `Stopped job ${id}.`);
+  } catch (error) {
+    if (!(error instanceof MagsError)) throw error;
+    await report(cli, new Failure(`job ${id} could not be stopped and may go on: ${error.message}`, whatNow(id)));
+  }
+}
+
+async function exitCodeOf(cli: Cli, id: string, status: JobStatus | undefined): Promise<number> {
+  if (status?.status === "error") {
+    await report(cli, new Failure(`job ${id} failed: ${status.error_message ?? "no reason was given"}`));
+    return 1;
+  }
+  if (status?.exit_code !== undefined) return status.exit_code;
+  await report(cli, new Failure(`job ${id} was stopped before its script ended`));
+  return 1;
+}
+
+function summary(id: string, status: JobStatus | undefined): Record<string, unknown> {
+  return {
+    request_id: id,
+    name: status?.name ?? null,
+    status: status?.status ?? null,
+    exit_code: status?.exit_code ?? null,
+    script_duration_ms: status?.script_duration_ms ?? null,
+    error_message: status?.error_message ?? null,
+  };
+}
+
+function whatNow(id: string): string {
+  return `The job and its output are kept by the server. Go on with: mags logs -f ${id}`;
+}

@@ -1,0 +1,30 @@
+import { type Cli, print, printJson } from "../cli.ts";
+import { connect } from "../credentials.ts";
+import { duration, paintStatus, writeFields } from "../format.ts";
+
+export async function status(cli: Cli, name: string, flags: { readonly json?: boolean }): Promise<number> {
+  const mags = await connect(cli);
+  const job = await mags.status(name);
+  if (flags.json) {
+    await printJson(cli, job);
+    return 0;
+  }
+  const labels = Object.entries(job.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  const fields: readonly (readonly [string, string | number | undefined])[] = [
+    ["ID", job.request_id],
+    ["Name", job.name],
+    ["Status", paintStatus(cli.styles.stdout, job.status)],
+    ["Error", job.error_message],
+    ["Exit code", job.exit_code],
+    ["Ran for", job.script_duration_ms === undefined ? undefined : duration(job.script_duration_ms)],
+    ["VM", job.vm_id],
+    ["Size", `${job.vcpus} vCPU, ${job.memory_mb} MB memory, ${job.disk_gb} GB disk`],
+    ["Image", job.rootfs_type],
+    ["Labels", labels.length > 0 ? labels.join(" ") : undefined],
+    ["Created", job.created_at],
+    ["Started", job.started_at],
+    ["Completed", job.completed_at],
+  ];
+  await print(cli, writeFields(fields));
+  return 0;
+}

@@ -1,0 +1,45 @@
+import { InvalidArgumentError } from "commander";
+import type { Environment } from "../sdk/settings.ts";
+
+/** A whole number of at least 1. */
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError("It must be a whole number, 1 or more.");
+  return value;
+}
+
+/** A positive number of seconds, in milliseconds. */
+export function seconds(text: string): number {
+  const value = Number(text);
+  if (!/^\d*\.?\d+$/.test(text) || value <= 0)
+    throw new InvalidArgumentError("It must be a number of seconds, more than 0.");
+  return value * 1000;
+}
+
+export type Assignments = Readonly<Record<string, string>>;
+
+/** Collects `KEY=VALUE`; a bare `KEY` takes the value it has here. */
+export function environmentEntry(env: Environment): (text: string, previous?: Assignments) => Assignments {
+  return (text, previous = {}) => {
+    const [key, given] = split(text);
+    const value = given ?? env[key];
+    if (value === undefined)
+      throw new InvalidArgumentError(`There is no variable ${key} here; give its value: ${key}=VALUE.`);
+    return { ...previous, [key]: value };
+  };
+}
+
+/** Collects `KEY=VALUE`. */
+export function label(text: string, previous: Assignments = {}): Assignments {
+  const [key, value] = split(text);
+  if (value === undefined) throw new InvalidArgumentError("It must be KEY=VALUE.");
+  return { ...previous, [key]: value };
+}
+
+function split(text: string): [string, string | undefined] {
+  const at = text.indexOf("=");
+  const key = at < 0 ? text : text.slice(0, at);
+  if (key === "") throw new InvalidArgumentError("It must be KEY=VALUE.");
+  return [key, at < 0 ? undefined : text.slice(at + 1)];
+}

@@ -1,0 +1,24 @@
+import type { Command } from "commander";
+
+const EXAMPLES = [
+  ["mags run 'echo Hello World'", "run a script and see its output"],
+  ["mags run --script-file build.sh --env STAGE", "a file, with a variable of yours"],
+  ["echo 'uname -a' | mags run", "a script from standard input"],
+  ["mags run -n nightly --detach 'sleep 60; date'", "return at once"],
+  ["mags logs -f nightly", "follow its output"],
+  ["mags exec nightly 'ps aux'", "look into its VM"],
+  ["mags stop nightly", "end it"],
+] as const;
+
+/** What follows the lists of options and commands in `mags --help`. */
+export function epilogue(program: Command): string {
+  const run = program.commands.find((command) => command.name() === "run");
+  const help = program.createHelp();
+  const options = run ? help.visibleOptions(run).map((o) => [o.flags, help.optionDescription(o)] as const) : [];
+  return ["", "Run Options:", ...columns(options), "", "Examples:", ...columns(EXAMPLES)].join("\n");
+}
+
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([first]) => first.length));
+  return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}`);
+}

@@ -1,0 +1,19 @@
+#!/usr/bin/env node
+import { homedir } from "node:os";
+import { createCli } from "./cli.ts";
+import { main } from "./main.ts";
+import { createOutput } from "./output.ts";
+
+const cli = createCli({
+  env: process.env,
+  home: homedir(),
+  stdin: () => process.stdin,
+  stdout: createOutput(process.stdout),
+  stderr: createOutput(process.stderr),
+  signals: process,
+  now: Date.now,
+  exit: (code) => process.exit(code),
+});
+
+// Kept connections and an open standard input must not hold up the end.
+process.exit(await main(process.argv.slice(2), cli));

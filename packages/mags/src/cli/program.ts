@@ -1,0 +1,173 @@
+import { Argument, Command, Option } from "commander";
+import packageJson from "../../package.json" with { type: "json" };
+import type { Cli } from "./cli.ts";
+import type { ExecFlags } from "./commands/exec.ts";
+import type { ListFlags } from "./commands/list.ts";
+import type { LoginFlags } from "./commands/login.ts";
+import type { LogsFlags } from "./commands/logs.ts";
+import type { UsageFlags } from "./commands/usage.ts";
+import { environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
+import { epilogue } from "./help.ts";
+import { refuseLaterRunOptions } from "./later.ts";
+import type { RunFlags } from "./run-flags.ts";
+
+interface JsonFlag {
+  readonly json?: boolean;
+}
+
+/**
+ * The command line. Each command's code is loaded when it is the one that runs.
+ * @param onExit  Told the exit code of the command that ran.
+ */
+export function createProgram(cli: Cli, onExit: (code: number) => void): Command {
+  const program = new Command("mags")
+    .description("Runs scripts in microVMs of their own, started in milliseconds.")
+    .usage("<command> [options]")
+    .version(packageJson.version, "-v, --version", "print the version")
+    .helpOption("-h, --help", "print help")
+    .helpCommand("help [command]", "print help for a command")
+    .enablePositionalOptions()
+    .exitOverride();
+
+  const job = () => new Argument("<name|id>", "name or id of a job");
+  const json = () => new Option("--json", "print JSON");
+
+  program
+    .command("run")
+    .description("run a script in a new microVM and print its output")
+    .argument("[script...]", "the script; several words are joined by blanks")
+    .option("-n, --name <name>", "name of the job")
+    .option("-e, --ephemeral", "without a workspace: nothing is kept")
+    .option("--script-file <file>", "read the script from a file; -: from standard input")
+    .option("--env <KEY=VALUE>", "set a variable; KEY alone passes on yours; repeatable", environmentEntry(cli.env))
+    .option("--timeout <seconds>", "end the script after this time, with exit code 124", seconds)
+    .option("--detach", "print the id of the job and return at once")
+    .option("--disk <GB>", "size of the disk", wholeNumber)
+    .option("--vcpus <n>", "number of virtual CPUs", wholeNumber)
+    .option("--memory <MB>", "size of the memory", wholeNumber)
+    .option("--image <name>", "guest image")
+    .option("--label <KEY=VALUE>", "mark the job, for `mags list --label`; repeatable", label)
+    .addOption(new Option("--type <type>", "url: the script is the address of one").choices(["inline", "url"]))
+    .option("--json", "print one JSON object at the end, the output in it")
+    .action(async (words: string[], flags: RunFlags) => {
+      onExit(await (await import("./commands/run.ts")).run(cli, words, flags));
+    });
+
+  program
+    .command("exec")
+    .description("run a command beside the script of a running job")
+    .addArgument(job())
+    .argument("<command...>", "the command, for /bin/sh; several words are joined by blanks")
+    .option("--timeout <seconds>", "end the command after this time, with exit code 124 (default: 30)", seconds)
+    .addOption(json())
+    .passThroughOptions()
+    .action(async (name: string, words: string[], flags: ExecFlags) => {
+      onExit(await (await import("./commands/exec.ts")).exec(cli, name, words, flags));
+    });
+
+  program
+    .command("list")
+    .alias("ls")
+    .description("list jobs, newest first")
+    .option("--page <n>", "page, from 1", wholeNumber)
+    .option("--page-size <n>", "jobs a page, at most 100 (default: 20)", wholeNumber)
+    .addOption(
+      new Option("--status <status>", "only jobs in this state").choices([
+        "pending",
+        "running",
+        "sleeping",
+        "completed",
+        "error",
+      ]),
+    )
+    .option("--label <KEY=VALUE>", "only jobs with this label")
+    .addOption(json())
+    .action(async (flags: ListFlags) => {
+      onExit(await (await import("./commands/list.ts")).list(cli, flags));
+    });
+
+  program
+    .command("status")
+    .description("show the status of a job")
+    .addArgument(job())
+    .addOption(json())
+    .action(async (name: string, flags: JsonFlag) => {
+      onExit(await (await import("./commands/status.ts")).status(cli, name, flags));
+    });
+
+  program
+    .command("logs")
+    .description("print the output of a job")
+    .addArgument(job())
+    .option("-f, --follow", "go on until the job ends")
+    .option("--system", "include events of the platform")
+    .option("--json", "print JSON; with -f one object a line")
+    .action(async (name: string, flags: LogsFlags) => {
+      onExit(await (await import("./commands/logs.ts")).logs(cli, name, flags));
+    });
+
+  program
+    .command("events")
+    .description("print what happened to a job, and why")
+    .addArgument(job())
+    .addOption(json())
+    .action(async (name: string, flags: JsonFlag) => {
+      onExit(await (await import("./commands/events.ts")).events(cli, name, flags));
+    });
+
+  program
+    .command("stop")
+    .description("end a job and its VM")
+    .addArgument(job())
+    .addOption(json())
+    .action(async (name: string, flags: JsonFlag) => {
+      onExit(await (await import("./commands/stop.ts")).stop(cli, name, flags));
+    });
+
+  program
+    .command("pool")
+    .description("show the numbers of the VM pool")
+    .addOption(json())
+    .action(async (flags: JsonFlag) => {
+      onExit(await (await import("./commands/pool.ts")).pool(cli, flags));
+    });
+
+  program
+    .command("usage")
+    .description("show what your account used")
+    .option("--days <n>", "days to count (default: 30)", wholeNumber)
+    .addOption(json())
+    .action(async (flags: UsageFlags) => {
+      onExit(await (await import("./commands/usage.ts")).usage(cli, flags));
+    });
+
+  program
+    .command("login")
+    .description("sign in with an access token and keep it")
+    .option("--token <token>", "the token; default: ask for it, or read it from standard input")
+    .addOption(json())
+    .action(async (flags: LoginFlags) => {
+      onExit(await (await import("./commands/login.ts")).login(cli, flags));
+    });
+
+  program
+    .command("logout")
+    .description("remove the kept token")
+    .action(async () => {
+      onExit(await (await import("./commands/logout.ts")).logout(cli));
+    });
+
+  program
+    .command("whoami")
+    .description("show whether and how you are signed in")
+    .addOption(json())
+    .action(async (flags: JsonFlag) => {
+      onExit(await (await import("./commands/whoami.ts")).whoami(cli, flags));
+    });
+
+  for (const command of program.commands) {
+    command.exitOverride();
+    if (command.name() === "run") refuseLaterRunOptions(command);
+  }
+  return program.addHelpText("after", () => epilogue(program));
+}

@@ -1,0 +1,32 @@
+export { DEFAULT_API_URL } from "./api-url.ts";
+export { type ClientErrorCode, MagsError, type MagsErrorDetails } from "./errors.ts";
+export type { ExecOptions, ExecResult } from "./exec.ts";
+export type { FollowOptions } from "./follow-logs.ts";
+export {
+  type Cancellable,
+  type FinishedJob,
+  type ListOptions,
+  type LogsOptions,
+  Mags,
+  type MagsOptions,
+  type RunAndWaitOptions,
+  type SubmittedJob,
+} from "./mags.ts";
+export type { RunOptions } from "./run-options.ts";
+export type {
+  AccessToken,
+  AccessTokens,
+  Done,
+  Job,
+  JobEvent,
+  JobEvents,
+  JobPage,
+  JobStatus,
+  LogEntry,
+  Logs,
+  Me,
+  NewAccessToken,
+  PoolStatus,
+  SubmitReply,
+  Usage,
+} from "./wire.generated.ts";

@@ -1,0 +1,239 @@
+import { clientError, MagsError } from "./errors.ts";
+import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
+import { type FollowOptions, followLogs } from "./follow-logs.ts";
+import { jobPath, resolveRequestId } from "./job-path.ts";
+import { type RunOptions, submission } from "./run-options.ts";
+import { clientSettings } from "./settings.ts";
+import { createTransport, type Transport } from "./transport.ts";
+import { waitForEnd } from "./wait-for-end.ts";
+import type {
+  AccessTokens,
+  Done,
+  ExecReply,
+  Job,
+  JobEvents,
+  JobPage,
+  JobStatus,
+  LogEntry,
+  Logs,
+  Me,
+  NewAccessToken,
+  PoolStatus,
+  SubmitReply,
+  Usage,
+} from "./wire.generated.ts";
+
+export interface MagsOptions {
+  /** Default: the environment variable `MAGS_API_TOKEN`, then `MAGS_TOKEN`. */
+  readonly apiToken?: string | undefined;
+  /** Without `/api/v1`. Default: `MAGS_API_URL`, then `api_url` in `~/.mags/config.json`, then the local server. */
+  readonly apiUrl?: string | undefined;
+  /** How long a request waits while nothing arrives, in ms. Default: 30000. `exec` and followed logs have their own. */
+  readonly timeout?: number | undefined;
+}
+
+export interface SubmittedJob extends SubmitReply {
+  readonly requestId: string;
+}
+
+export interface RunAndWaitOptions extends RunOptions {
+  /** How long to wait for the end of the job, in ms; it goes on when the wait ends. Default: 60000. */
+  readonly timeout?: number | undefined;
+  /** Pause between questions to a server without event streams, in ms. Default: 1000. */
+  readonly pollInterval?: number | undefined;
+}
+
+export interface FinishedJob {
+  readonly requestId: string;
+  readonly request_id: string;
+  /** `completed`, also with another exit code than 0; `error` when the script could not be run to its end. */
+  readonly status: string;
+  /** Undefined when the script did not get to its end. */
+  readonly exitCode: number | undefined;
+  /** Of the script. */
+  readonly durationMs: number | undefined;
+  /** With status `error`. */
+  readonly errorMessage: string | undefined;
+  readonly logs: readonly LogEntry[];
+}
+
+export interface LogsOptions {
+  /** Entries to leave out at the beginning. */
+  readonly offset?: number | undefined;
+  /** Include platform events. */
+  readonly system?: boolean | undefined;
+  /** As in {@link FollowOptions}. */
+  readonly encoding?: "utf8" | "base64" | undefined;
+}
+
+export interface ListOptions {
+  /** From 1. */
+  readonly page?: number | undefined;
+  /** At most 100. Default: 20. */
+  readonly pageSize?: number | undefined;
+  readonly status?: JobStatus["status"] | undefined;
+  readonly name?: string | undefined;
+  /** `key=value`: jobs that carry this label. */
+  readonly label?: string | undefined;
+}
+
+export interface Cancellable {
+  readonly signal?: AbortSignal | undefined;
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+const DEFAULT_WAIT_MS = 60_000;
+const DEFAULT_POLL_INTERVAL_MS = 1_000;
+const DEFAULT_EXEC_TIMEOUT_MS = 30_000;
+/** Beyond the time the command itself may take: for the way there and back. */
+const EXEC_SLACK_MS = 10_000;
+
+/**
+ * A client of a Mags server. Every method rejects with a {@link MagsError}, or with the signal's reason when it was
+ * given one that aborted. A `nameOrId` is a request id or the name of a job; the newest job of that name is meant, a
+ * living one first.
+ */
+export class Mags {
+  readonly #transport: Transport;
+
+  /** @throws MagsError `no_token` when there is no token, `invalid_argument` when a setting cannot be used. */
+  constructor(options: MagsOptions = {}) {
+    const settings = clientSettings(options, process.env);
+    this.#transport = createTransport({ ...settings, timeoutMs: options.timeout ?? DEFAULT_TIMEOUT_MS });
+  }
+
+  /** Submits a script and returns at once. */
+  async run(script: string, options: RunOptions & Cancellable = {}): Promise<SubmittedJob> {
+    const body = submission(script, options);
+    const reply = await this.#transport.json<SubmitReply>({
+      method: "POST",
+      path: "/mags-jobs",
+      body,
+      signal: options.signal,
+    });
+    return { ...reply, requestId: reply.request_id };
+  }
+
+  /**
+   * Submits a script and waits for its end.
+   * @throws MagsError `timeout` when it takes longer than `timeout`; the job goes on.
+   */
+  async runAndWait(script: string, options: RunAndWaitOptions & Cancellable = {}): Promise<FinishedJob> {
+    const { timeout = DEFAULT_WAIT_MS, pollInterval = DEFAULT_POLL_INTERVAL_MS, ...rest } = options;
+    const deadline = AbortSignal.timeout(timeout);
+    const signal = rest.signal ? AbortSignal.any([rest.signal, deadline]) : deadline;
+    const { requestId } = await this.run(script, rest);
+    try {
+      const { status, logs } = await waitForEnd(this.#transport, requestId, { pollIntervalMs: pollInterval, signal });
+      return {
+        requestId,
+        request_id: requestId,
+        status: status.status,
+        exitCode: status.exit_code,
+        durationMs: status.script_duration_ms,
+        errorMessage: status.error_message,
+        logs,
+      };
+    } catch (error) {
+      if (!deadline.aborted || rest.signal?.aborted) throw error;
+      throw clientError("timeout", `job ${requestId} did not end within ${timeout / 1000} s; it goes on`);
+    }
+  }
+
+  async status(nameOrId: string): Promise<JobStatus> {
+    return await this.#transport.json({ method: "GET", path: jobPath(nameOrId, "/status") });
+  }
+
+  /** The output so far, a line an entry. */
+  async logs(nameOrId: string, options: LogsOptions = {}): Promise<Logs> {
+    const { offset, system, encoding } = options;
+    const query = { offset, encoding, system: system ? 1 : undefined };
+    return await this.#transport.json({ method: "GET", path: jobPath(nameOrId, "/logs"), query });
+  }
+
+  /**
+   * The output from its beginning and as it is produced, until the job ends; lost connections are made again and
+   * nothing is lost or doubled. The iterator's return value is the status of the ended job.
+   */
+  async *followLogs(nameOrId: string, options: FollowOptions = {}): AsyncGenerator<LogEntry, JobStatus, void> {
+    return yield* followLogs(this.#transport, await resolveRequestId(this.#transport, nameOrId), options);
+  }
+
+  /** One page of the jobs, newest first. */
+  async list(options: ListOptions = {}): Promise<JobPage> {
+    const { page = 1, pageSize = 20, status, name, label } = options;
+    const query = { page, page_size: pageSize, status, name, label };
+    return await this.#transport.json({ method: "GET", path: "/mags-jobs", query });
+  }
+
+  /** The job of that name or id, or null. */
+  async findJob(nameOrId: string): Promise<Job | null> {
+    try {
+      const job = await this.#transport.json<Partial<Job>>({ method: "GET", path: jobPath(nameOrId) });
+      // `usage` and `pool-status` are no jobs, but paths of the API.
+      return job.request_id === undefined ? null : (job as Job);
+    } catch (error) {
+      if (error instanceof MagsError && error.statusCode === 404) return null;
+      throw error;
+    }
+  }
+
+  /** Runs one command beside the script of a running job. */
+  async exec(
+    nameOrId: string,
+    command: string,
+    options: ExecOptions & { encoding: "buffer" },
+  ): Promise<ExecResult<Buffer>>;
+  async exec(nameOrId: string, command: string, options?: ExecOptions): Promise<ExecResult<string>>;
+  async exec(nameOrId: string, command: string, options: ExecOptions = {}): Promise<ExecResult<string | Buffer>> {
+    const { timeout = DEFAULT_EXEC_TIMEOUT_MS, encoding = "utf8", signal } = options;
+    const reply = await this.#transport.json<ExecReply>({
+      method: "POST",
+      path: jobPath(nameOrId, "/exec"),
+      body: { command, timeout: timeout / 1000, ...(encoding === "buffer" && { encoding: "base64" }) },
+      timeoutMs: timeout + EXEC_SLACK_MS,
+      signal,
+    });
+    return execResult(reply, encoding);
+  }
+
+  /** Ends a job and releases its VM. Stopping an ended job is no error. */
+  async stop(nameOrId: string): Promise<Done> {
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/stop") });
+  }
+
+  /** What happened to a job, with times and reasons, oldest first. */
+  async events(nameOrId: string): Promise<JobEvents> {
+    return await this.#transport.json({ method: "GET", path: jobPath(nameOrId, "/events") });
+  }
+
+  async usage({ windowDays }: { readonly windowDays?: number | undefined } = {}): Promise<Usage> {
+    return await this.#transport.json({
+      method: "GET",
+      path: "/mags-jobs/usage",
+      query: { window_days: windowDays },
+    });
+  }
+
+  async poolStatus(): Promise<PoolStatus> {
+    return await this.#transport.json({ method: "GET", path: "/mags-jobs/pool-status" });
+  }
+
+  /** The account that the token belongs to. */
+  async me(): Promise<Me> {
+    return await this.#transport.json({ method: "GET", path: "/me" });
+  }
+
+  async listTokens(): Promise<AccessTokens> {
+    return await this.#transport.json({ method: "GET", path: "/access-tokens" });
+  }
+
+  /** Creates an access token; its text is in this reply only. */
+  async createToken(name: string): Promise<NewAccessToken> {
+    return await this.#transport.json({ method: "POST", path: "/access-tokens", body: { name } });
+  }
+
+  async deleteToken(id: string): Promise<Done> {
+    return await this.#transport.json({ method: "DELETE", path: `/access-tokens/${encodeURIComponent(id)}` });
+  }
+}

@@ -1,0 +1,65 @@
+import { clientError } from "./errors.ts";
+import type { SubmitJob } from "./wire.generated.ts";
+
+/** Options of a submission. What a server does not support it refuses, with an error that names the field. */
+export interface RunOptions {
+  /** Name of the job. Default: generated. */
+  readonly name?: string | undefined;
+  /** `inline` (the default): `script` is the text. `url`: it is the http(s) address of one, fetched in the VM. */
+  readonly type?: "inline" | "url" | undefined;
+  readonly environment?: Readonly<Record<string, string>> | undefined;
+  /** How long the script may run, in ms; its exit code is 124 then. Default: no limit. */
+  readonly scriptTimeout?: number | undefined;
+  readonly diskGb?: number | undefined;
+  readonly vcpus?: number | undefined;
+  readonly memoryMb?: number | undefined;
+  /** Name of a guest image. */
+  readonly rootfsType?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Leaves `workspaceId` out; not together with `persistent` or `baseWorkspaceId`. */
+  readonly ephemeral?: boolean | undefined;
+  readonly workspaceId?: string | undefined;
+  readonly baseWorkspaceId?: string | undefined;
+  readonly persistent?: boolean | undefined;
+  /** Needs `persistent`. */
+  readonly noSleep?: boolean | undefined;
+  readonly noSync?: boolean | undefined;
+  readonly startupCommand?: string | undefined;
+  readonly fileIds?: readonly string[] | undefined;
+}
+
+/** The body of a submission; keys of options that are not set are left out. */
+export function submission(script: string, options: RunOptions): SubmitJob {
+  refuseContradictions(options);
+  return {
+    script,
+    type: options.type ?? "inline",
+    persistent: options.persistent ?? false,
+    ...given({
+      name: options.name,
+      environment: options.environment,
+      timeout: options.scriptTimeout === undefined ? undefined : options.scriptTimeout / 1000,
+      disk_gb: options.diskGb,
+      vcpus: options.vcpus,
+      memory_mb: options.memoryMb,
+      rootfs_type: options.rootfsType,
+      labels: options.labels,
+      workspace_id: options.ephemeral ? undefined : options.workspaceId,
+      base_workspace_id: options.baseWorkspaceId,
+      no_sleep: options.noSleep || undefined,
+      no_sync: options.noSync || undefined,
+      startup_command: options.startupCommand,
+      file_ids: options.fileIds,
+    }),
+  };
+}
+
+function refuseContradictions({ ephemeral, persistent, baseWorkspaceId, noSleep }: RunOptions): void {
+  if (ephemeral && (persistent || baseWorkspaceId !== undefined))
+    throw clientError("invalid_argument", "ephemeral cannot be combined with persistent or baseWorkspaceId");
+  if (noSleep && !persistent) throw clientError("invalid_argument", "noSleep needs persistent: true");
+}
+
+function given<T extends object>(entries: T): Partial<T> {
+  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as Partial<T>;
+}

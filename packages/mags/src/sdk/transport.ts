@@ -1,0 +1,140 @@
+import http, { type Agent, type IncomingMessage } from "node:http";
+import packageJson from "../../package.json" with { type: "json" };
+import { clientError, type MagsError } from "./errors.ts";
+import { codeOf, networkError } from "./network-error.ts";
+import { replyError } from "./reply-error.ts";
+
+export interface ApiRequest {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** Below `/api/v1`, its parts percent-encoded. */
+  readonly path: string;
+  /** Entries that are undefined are left out. */
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** How long nothing may arrive. Default: that of the transport. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Transport {
+  readonly apiUrl: string;
+  /**
+   * Sends a request and reads its JSON reply; an empty one counts as `{}`.
+   * @throws MagsError; the signal's reason when aborted.
+   */
+  json<Reply>(request: ApiRequest): Promise<Reply>;
+  /** Sends a request and gives the reply unread, without a time limit for its body. The caller must read or destroy it. */
+  open(request: ApiRequest): Promise<IncomingMessage>;
+}
+
+export interface TransportOptions {
+  readonly apiUrl: string;
+  readonly apiToken: string;
+  readonly timeoutMs: number;
+}
+
+/** HTTP requests over kept connections. `node:http`, because loading `fetch` costs a program 30 ms of its start. */
+export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOptions): Transport {
+  const secure = apiUrl.startsWith("https:");
+  const headers = {
+    authorization: `Bearer ${apiToken}`,
+    accept: "application/json",
+    "user-agent": `mags-node/${packageJson.version}`,
+  };
+  let agent: Agent | undefined;
+
+  async function send(request: ApiRequest): Promise<IncomingMessage> {
+    const { Agent, request: open } = secure ? (await import("node:https")).default : http;
+    agent ??= new Agent({ keepAlive: true });
+    const keptAgent = agent;
+    const body = request.body === undefined ? undefined : Buffer.from(JSON.stringify(request.body));
+    const limitMs = request.timeoutMs ?? timeoutMs;
+    return await new Promise((resolve, reject) => {
+      const outgoing = open(new URL(`${apiUrl}/api/v1${request.path}${queryString(request.query)}`), {
+        method: request.method,
+        agent: keptAgent,
+        timeout: limitMs,
+        headers: { ...headers, ...(body && bodyHeaders(body)), ...request.headers },
+        ...(request.signal && { signal: request.signal }),
+      });
+      let pending: Destroyable = outgoing;
+      outgoing.on("timeout", () =>
+        pending.destroy(clientError("timeout", `${apiUrl} did not answer within ${limitMs / 1000} s`)),
+      );
+      outgoing.on("response", (reply) => {
+        pending = reply;
+        resolve(reply);
+      });
+      outgoing.on("error", (error) => {
+        // The server closed a kept connection while the request was on its way; one that only reads may be repeated.
+        if (outgoing.reusedSocket && codeOf(error) === "ECONNRESET" && request.method === "GET")
+          send(request).then(resolve, reject);
+        else reject(failure(error, request));
+      });
+      outgoing.end(body);
+    });
+  }
+
+  function failure(error: unknown, { signal }: ApiRequest): unknown {
+    if (signal?.aborted) return signal.reason;
+    return codeOf(error) === "timeout" ? error : networkError(error, apiUrl);
+  }
+
+  async function readText(reply: IncomingMessage, request: ApiRequest): Promise<string> {
+    try {
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of reply) chunks.push(chunk as Uint8Array);
+      return Buffer.concat(chunks).toString("utf8");
+    } catch (error) {
+      throw failure(error, request);
+    }
+  }
+
+  async function open(request: ApiRequest): Promise<IncomingMessage> {
+    const reply = await send(request);
+    const statusCode = reply.statusCode ?? 0;
+    if (statusCode >= 200 && statusCode < 300) return reply;
+    const location = reply.headers.location;
+    const text = await readText(reply, request);
+    throw statusCode < 400 && location !== undefined
+      ? redirected(apiUrl, location)
+      : replyError(statusCode, text, apiUrl);
+  }
+
+  return {
+    apiUrl,
+    async json<Reply>(request: ApiRequest) {
+      const text = await readText(await open(request), request);
+      try {
+        return JSON.parse(text === "" ? "{}" : text) as Reply;
+      } catch (error) {
+        throw clientError("unexpected_reply", `the answer of ${apiUrl} is not that of a Mags server`, error);
+      }
+    },
+    async open(request) {
+      const reply = await open(request);
+      reply.socket.setTimeout(0);
+      return reply;
+    },
+  };
+}
+
+interface Destroyable {
+  destroy(error: Error): unknown;
+}
+
+function bodyHeaders(body: Buffer): Record<string, string | number> {
+  return { "content-type": "application/json", "content-length": body.length };
+}
+
+function queryString(query: ApiRequest["query"] = {}): string {
+  const entries = new URLSearchParams();
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) entries.set(key, String(value));
+  return entries.size === 0 ? "" : `?${entries}`;
+}
+
+/** Redirects are not followed: the token belongs to the configured server only. */
+function redirected(apiUrl: string, location: string): MagsError {
+  return clientError("unexpected_reply", `${apiUrl} redirects to ${location}: give that address instead`);
+}

@@ -1,0 +1,211 @@
+/**
+ * Generated from the schemas of the REST API by `npm run generate`; do not edit.
+ * Objects as they are on the wire: snake_case keys, times in RFC 3339, UTC.
+ */
+
+export interface SubmitJob {
+  /** Shell script, or with type `url` the http(s) address of one. At most 1 MiB. */
+  script: string;
+  type: "inline" | "url";
+  /** Default: generated. */
+  name?: string;
+  persistent?: boolean;
+  environment?: Record<string, string>;
+  /** Size of the root disk. Default and least: 2. */
+  disk_gb?: number;
+  vcpus?: number;
+  memory_mb?: number;
+  /** Seconds the script may run; exit code 124 then. Default: no limit. */
+  timeout?: number;
+  /** Name of a guest image. Default: standard. */
+  rootfs_type?: string;
+  /** Network access of the guest. This build: `filtered`, the default. */
+  egress?: unknown;
+  labels?: Record<string, string>;
+  no_sync?: boolean;
+  no_sleep?: boolean;
+  /** Not supported by this build: workspaces. */
+  workspace_id?: unknown;
+  /** Not supported by this build: workspaces. */
+  base_workspace_id?: unknown;
+  /** Not supported by this build: file uploads. */
+  file_ids?: unknown;
+  /** Not supported by this build: persistent jobs. */
+  startup_command?: unknown;
+  /** Not supported by this build: persistent jobs. */
+  idle_minutes?: unknown;
+  /** Not supported by this build: workspaces. */
+  replace?: unknown;
+}
+
+export interface SubmitReply {
+  request_id: string;
+  status: "accepted";
+  message: string;
+}
+
+export interface JobStatus {
+  request_id: string;
+  name: string;
+  status: "pending" | "running" | "sleeping" | "completed" | "error";
+  /** While a VM is attached. */
+  vm_id?: string;
+  /** Once the script ended. */
+  exit_code?: number;
+  /** With status `error`. */
+  error_message?: string;
+  /** Once the script ended. */
+  script_duration_ms?: number;
+  created_at: string;
+  started_at?: string;
+  completed_at?: string;
+  persistent: boolean;
+  no_sleep: boolean;
+  no_sync: boolean;
+  disk_gb: number;
+  vcpus: number;
+  memory_mb: number;
+  rootfs_type: string;
+  labels: Record<string, string>;
+}
+
+export interface Job {
+  request_id: string;
+  name: string;
+  status: "pending" | "running" | "sleeping" | "completed" | "error";
+  /** While a VM is attached. */
+  vm_id?: string;
+  /** Once the script ended. */
+  exit_code?: number;
+  /** With status `error`. */
+  error_message?: string;
+  /** Once the script ended. */
+  script_duration_ms?: number;
+  created_at: string;
+  started_at?: string;
+  completed_at?: string;
+  persistent: boolean;
+  no_sleep: boolean;
+  no_sync: boolean;
+  disk_gb: number;
+  vcpus: number;
+  memory_mb: number;
+  rootfs_type: string;
+  labels: Record<string, string>;
+  /** Same as request_id. */
+  id: string;
+}
+
+export interface JobPage {
+  jobs: Job[];
+  total: number;
+  page: number;
+  page_size: number;
+}
+
+export interface Exec {
+  /** Run by /bin/sh -c, bytes untouched. */
+  command: string;
+  /** Seconds. */
+  timeout?: number;
+  /** Of stdout and stderr in the reply. */
+  encoding?: "utf8" | "base64";
+}
+
+export interface ExecReply {
+  exit_code: number;
+  stdout: string;
+  stderr: string;
+  timed_out?: boolean;
+  /** A stream exceeded 8 MiB; the rest was dropped. */
+  truncated?: boolean;
+}
+
+export interface Done {
+  success: true;
+  message: string;
+}
+
+export interface JobEvent {
+  /** Rises within a job. */
+  id: number;
+  at: string;
+  name: string;
+  message: string;
+  data: Record<string, unknown>;
+}
+
+export interface JobEvents {
+  events: JobEvent[];
+}
+
+export interface LogEntry {
+  timestamp: string;
+  /** stdout: info; stderr: error; platform: debug, or error when it is about lost output. */
+  level: "info" | "error" | "debug";
+  /** One line without its newline; with `encoding=base64` a piece of output, exactly. */
+  message: string;
+  source: "stdout" | "stderr" | "system";
+}
+
+export interface Logs {
+  logs: LogEntry[];
+}
+
+export interface PoolStatus {
+  idle_vms: number;
+  busy_vms: number;
+  total_vms: number;
+  min_pool_size: number;
+  /** 0: no hard cap. */
+  max_pool_size: number;
+  queued_jobs: number;
+  accelerator: "kvm" | "tcg";
+  accelerator_reason: string;
+}
+
+export interface Usage {
+  total_jobs: number;
+  vm_seconds: number;
+  window_days: number;
+  completed_jobs: number;
+  running_jobs: number;
+  failed_jobs: number;
+  storage_bytes: number;
+}
+
+export interface Me {
+  id: string;
+  email: string;
+  name: string;
+  role: "admin" | "user";
+}
+
+export interface AccessToken {
+  id: string;
+  name: string;
+  /** First characters, to recognize it by. */
+  prefix: string;
+  created_at: string;
+  last_used_at: string | null;
+}
+
+export interface NewAccessToken {
+  id: string;
+  name: string;
+  /** First characters, to recognize it by. */
+  prefix: string;
+  created_at: string;
+  last_used_at: string | null;
+  /** In clear, this once. */
+  token: string;
+}
+
+export interface AccessTokens {
+  tokens: AccessToken[];
+}
+
+export interface CreateAccessToken {
+  /** What the token is for. */
+  name: string;
+}
