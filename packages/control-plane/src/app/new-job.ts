@@ -1,0 +1,90 @@
+import { AppError } from "@mags/core";
+import {
+  type AccountId,
+  type JobCommand,
+  type JobId,
+  type MicroVmSize,
+  type NodeDescription,
+  normalizeScript,
+} from "@mags/domain";
+import type { NewJob, NewJobEvent } from "./job.ts";
+
+/** What a user asks for; `null` where the installation's default shall apply. */
+export interface JobRequest {
+  readonly name: string | null;
+  readonly command: JobCommand;
+  readonly environment: Readonly<Record<string, string>>;
+  readonly image: string | null;
+  readonly vcpus: number | null;
+  readonly memoryMiB: number | null;
+  readonly diskGiB: number | null;
+  readonly timeoutMs: number | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly noSync: boolean;
+}
+
+const DEFAULT_IMAGE = "standard";
+const MIN_DISK_GIB = 2;
+/** Less does not boot the guest. */
+const MIN_MEMORY_MIB = 256;
+
+/**
+ * Makes the job that a request describes, within what the node can give.
+ * @throws AppError `validation_failed` that names the field, the limit and the cure.
+ */
+export function planJob(
+  request: JobRequest,
+  context: {
+    readonly id: JobId;
+    readonly accountId: AccountId;
+    readonly now: Date;
+    readonly node: NodeDescription;
+  },
+): { readonly job: NewJob; readonly events: readonly NewJobEvent[] } {
+  const { command, converted } = normalized(request.command);
+  const job: NewJob = {
+    id: context.id,
+    accountId: context.accountId,
+    name: request.name ?? `job-${context.id.slice(0, 8)}`,
+    command,
+    environment: request.environment,
+    size: sizeOf(request, context.node),
+    timeoutMs: request.timeoutMs,
+    labels: request.labels,
+    noSync: request.noSync,
+    createdAt: context.now,
+  };
+  const events: NewJobEvent[] = [{ at: context.now, name: "submitted", data: { ...job.size } }];
+  if (converted) events.push({ at: context.now, name: "script_converted", data: {} });
+  return { job, events };
+}
+
+function normalized(command: JobCommand): { readonly command: JobCommand; readonly converted: boolean } {
+  if (command.kind === "url") return { command, converted: false };
+  const { script, crlfConverted } = normalizeScript(command.script);
+  return { command: { kind: "inline", script }, converted: crlfConverted };
+}
+
+function sizeOf(request: JobRequest, node: NodeDescription): MicroVmSize {
+  const image = request.image ?? DEFAULT_IMAGE;
+  if (!node.images.includes(image))
+    throw refused(`rootfs_type: there is no image ${JSON.stringify(image)}; there are ${node.images.join(", ")}`);
+  const memoryMiB = request.memoryMiB ?? node.defaultMemoryMiB;
+  if (memoryMiB < MIN_MEMORY_MIB) throw refused(`memory_mb: must be at least ${MIN_MEMORY_MIB}, not ${memoryMiB}`);
+  return {
+    image,
+    vcpus: atMost("vcpus", request.vcpus ?? node.defaultVcpus, node.maxVcpus),
+    memoryMiB: atMost("memory_mb", memoryMiB, node.maxMemoryMiB),
+    diskGiB: atMost("disk_gb", Math.max(request.diskGiB ?? MIN_DISK_GIB, MIN_DISK_GIB), node.maxDiskGiB),
+    egress: "filtered",
+  };
+}
+
+function atMost(field: string, value: number, limit: number): number {
+  if (value > limit) throw refused(`${field}: this server gives at most ${limit}, not ${value}`);
+  return value;
+}
+
+function refused(message: string): AppError {
+  return new AppError("validation_failed", message);
+}

@@ -1,0 +1,136 @@
+import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
+import type { JobId, NodeRuntime } from "@mags/domain";
+import type { JobChanges } from "./job-changes.ts";
+import { lostOutcome, neverStartedOutcome, outcomeOf } from "./job-end.ts";
+import type { JobStore } from "./job-store.ts";
+import type { JobWriter } from "./job-writer.ts";
+import { planReconcile, type ReconcileAction } from "./reconcile-plan.ts";
+
+export interface ReconcilerDeps {
+  readonly store: JobStore;
+  readonly node: NodeRuntime;
+  readonly writer: JobWriter;
+  readonly changes: JobChanges;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told after each run. */
+  readonly onRun: (run: { readonly ok: boolean; readonly durationMs: number; readonly actions: number }) => void;
+}
+
+/** Makes the jobs of database and node agree, on a timer and on a nudge. A run reads everything anew. */
+export interface Reconciler extends AsyncDisposable {
+  /** Runs once, now. Rejects when it could not read what there is; single actions that fail wait for the next run. */
+  run(): Promise<void>;
+  /** Begins to run every `intervalMs`. */
+  begin(options: { readonly intervalMs: number }): void;
+  /** Brings the next timed run forward to now. */
+  nudge(): void;
+}
+
+export function createReconciler(deps: ReconcilerDeps): Reconciler {
+  const { store, node, writer, changes, clock, log } = deps;
+  const closing = new AbortController();
+  let pause = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+
+  async function apply(action: ReconcileAction): Promise<void> {
+    const { jobId } = action;
+    switch (action.kind) {
+      case "start":
+        return start(jobId);
+      case "mark_started": {
+        const { microVmId, startedAtMs } = action;
+        const startedAt = new Date(startedAtMs);
+        const event = { at: startedAt, name: "started", data: { microVmId } };
+        await writer.change(jobId, () => store.markStarted(jobId, { microVmId, startedAt }, event));
+        return;
+      }
+      case "mark_ended": {
+        const { outcome, event } = outcomeOf(action.end);
+        await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+        return node.acknowledge(jobId);
+      }
+      case "mark_lost": {
+        const { outcome, event } = lostOutcome(clock.now());
+        await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+        return;
+      }
+      case "mark_never_started": {
+        const { outcome, event } = neverStartedOutcome(clock.now());
+        await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+        return;
+      }
+      case "stop":
+        // Not awaited: it may take the grace of the script, and the next run looks again.
+        node
+          .stop(jobId)
+          .catch((error: unknown) => log.warn("reconcile.stop_failed", { jobId, error: messageOf(error) }));
+        return;
+      case "acknowledge":
+        return node.acknowledge(jobId);
+      default:
+        action satisfies never;
+    }
+  }
+
+  async function start(jobId: JobId): Promise<void> {
+    const job = await store.loadStart(jobId);
+    if (!job) return;
+    node.start(job);
+    changes.notify(jobId, "reported");
+  }
+
+  async function runOnce(): Promise<number> {
+    const live = await store.live();
+    const observed = node.observe();
+    const known = new Set(live.map((job) => job.id));
+    const others = observed.map((job) => job.jobId).filter((jobId) => !known.has(jobId));
+    const plan = planReconcile({
+      live,
+      observed,
+      others: others.length === 0 ? new Map() : await store.statuses(others),
+    });
+    for (const action of plan) {
+      log.info("reconcile.action", { ...action });
+      await apply(action).catch((error: unknown) => {
+        log.warn("reconcile.action_failed", { ...action, error: messageOf(error) });
+      });
+    }
+    return plan.length;
+  }
+
+  async function run(): Promise<void> {
+    const begunMs = clock.monotonicMs();
+    const report = (ok: boolean, actions: number) =>
+      deps.onRun({ ok, durationMs: clock.monotonicMs() - begunMs, actions });
+    try {
+      report(true, await runOnce());
+    } catch (error) {
+      report(false, 0);
+      throw error;
+    }
+  }
+
+  async function runForever(intervalMs: number): Promise<void> {
+    while (!closing.signal.aborted) {
+      await sleep(intervalMs, { signal: AbortSignal.any([closing.signal, pause.signal]) }).catch(() => {});
+      if (closing.signal.aborted) return;
+      pause = new AbortController();
+      await run().catch((error: unknown) => log.warn("reconcile.failed", { error: messageOf(error) }));
+    }
+  }
+
+  return {
+    run,
+    begin({ intervalMs }) {
+      loop = runForever(intervalMs);
+    },
+    nudge() {
+      pause.abort();
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await loop;
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { RouteDefinition } from "@mags/api-schema";
+import type { z } from "zod";
+import type { Account } from "../app/account-store.ts";
+import type { Streamed } from "./streamed.ts";
+
+type Parsed<S> = S extends z.ZodType ? z.infer<S> : undefined;
+type Sent<S> = S extends z.ZodType ? z.input<S> : never;
+
+/** What a handler gets: everything is parsed and of the account of the token. */
+export interface RouteInput<R extends RouteDefinition> {
+  readonly params: Parsed<R["params"]>;
+  readonly query: Parsed<R["query"]>;
+  readonly body: Parsed<R["body"]>;
+  readonly account: Account;
+  readonly headers: IncomingHttpHeaders;
+  /** Aborts when the client is gone or the server shuts down. */
+  readonly signal: AbortSignal;
+  /** Monotonic time at which the request came in, milliseconds. */
+  readonly receivedMs: number;
+}
+
+/** The body of the one success status of the route, or a stream that stands for it. */
+export type RouteReply<R extends RouteDefinition> = Sent<R["responses"][keyof R["responses"]]> | Streamed;
+
+/** A route and what answers it. */
+export interface BoundRoute {
+  readonly definition: RouteDefinition;
+  /** The input was parsed with the definition's schemas. */
+  readonly handler: (input: RouteInput<RouteDefinition>) => Promise<unknown>;
+}
+
+export function bind<R extends RouteDefinition>(
+  definition: R,
+  handler: (input: RouteInput<R>) => Promise<RouteReply<R>>,
+): BoundRoute {
+  // The server parses requests with the very schemas of `definition`, so the input has the handler's type.
+  return { definition, handler: handler as BoundRoute["handler"] };
+}

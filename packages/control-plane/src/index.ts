@@ -1,0 +1,14 @@
+export type { Account, AccountRole } from "./app/account-store.ts";
+export type { Accounts, IssuedToken } from "./app/accounts.ts";
+export type { PostgresPlace } from "./postgres/place.ts";
+export { type EmbeddedPostgres, type PostgresState, startPostgres } from "./postgres/start-postgres.ts";
+export type { ReadinessCheck } from "./routes/service.ts";
+export type { DatabaseAddress } from "./sql/address.ts";
+export { type Database, type DatabaseOptions, openDatabase } from "./sql/database.ts";
+export type { Installation } from "./sql/ownership.ts";
+export {
+  type ControlPlane,
+  type ControlPlaneConfig,
+  type ControlPlaneDeps,
+  startControlPlane,
+} from "./start-control-plane.ts";

@@ -1,0 +1,152 @@
+import type { Clock } from "@mags/core";
+import type { JobId, NodeRuntime } from "@mags/domain";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { JobStore } from "../app/job-store.ts";
+import type { JobTimings } from "../app/job-timings.ts";
+
+const HTTP_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const START_BUCKETS_S = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60];
+
+export interface MetricsDeps {
+  readonly store: JobStore;
+  readonly node: NodeRuntime;
+  readonly clock: Clock;
+  readonly databaseReconnects: () => number;
+}
+
+export interface Metrics {
+  /** Of jobs, for those who see them pass. */
+  readonly timings: JobTimings;
+  request(request: {
+    readonly method: string;
+    readonly route: string;
+    readonly status: number;
+    readonly durationMs: number;
+  }): void;
+  reconciled(run: { readonly ok: boolean; readonly durationMs: number; readonly actions: number }): void;
+  /** In Prometheus' text format. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+export function createMetrics(deps: MetricsDeps): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const { store, node, clock } = deps;
+
+  const requests = new Histogram({
+    name: "mags_http_request_duration_seconds",
+    help: "Time from the head of a request to the end of its reply.",
+    labelNames: ["method", "route", "status"],
+    buckets: HTTP_BUCKETS_S,
+    registers,
+  });
+  const reconcileRuns = new Counter({
+    name: "mags_reconcile_runs_total",
+    help: "Runs of the job reconciler.",
+    labelNames: ["result"],
+    registers,
+  });
+  const reconcileActions = new Counter({
+    name: "mags_reconcile_actions_total",
+    help: "What the job reconciler had to put right.",
+    registers,
+  });
+  const reconcileDuration = new Gauge({
+    name: "mags_reconcile_last_duration_seconds",
+    help: "Duration of the last run of the job reconciler.",
+    registers,
+  });
+  new Counter({
+    name: "mags_database_reconnects_total",
+    help: "How often the connection to the database was lost and made anew.",
+    registers,
+    collect() {
+      this.reset();
+      this.inc(deps.databaseReconnects());
+    },
+  });
+  new Gauge({
+    name: "mags_jobs",
+    help: "Jobs that have not ended, by state. Absent while the database is away.",
+    labelNames: ["status"],
+    registers,
+    async collect() {
+      this.reset();
+      const live = await store.live().catch(() => null);
+      if (!live) return;
+      for (const status of ["pending", "running"])
+        this.set({ status }, live.filter((job) => job.status === status).length);
+    },
+  });
+  new Gauge({
+    name: "mags_pool_vms",
+    help: "MicroVMs of the node: idle ones wait for a job.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      const { idle, busy } = node.poolStatus();
+      this.set({ state: "idle" }, idle);
+      this.set({ state: "busy" }, busy);
+    },
+  });
+
+  return {
+    timings: createTimings(registry, clock),
+    request({ method, route, status, durationMs }) {
+      requests.observe({ method, route, status: String(status) }, durationMs / 1000);
+    },
+    reconciled({ ok, durationMs, actions }) {
+      reconcileRuns.inc({ result: ok ? "ok" : "failed" });
+      reconcileActions.inc(actions);
+      reconcileDuration.set(durationMs / 1000);
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
+
+function createTimings(registry: Registry, clock: Clock): JobTimings {
+  const registers = [registry];
+  const toStarted = new Histogram({
+    name: "mags_job_submit_to_started_seconds",
+    help: "Time from the request that submits a job to the start of its script.",
+    buckets: START_BUCKETS_S,
+    registers,
+  });
+  const toFirstOutput = new Histogram({
+    name: "mags_job_submit_to_first_output_seconds",
+    help: "Time from the request that submits a job to its first output on the way to whoever follows it.",
+    buckets: START_BUCKETS_S,
+    registers,
+  });
+  const ended = new Counter({
+    name: "mags_jobs_ended_total",
+    help: "Jobs that ended, by final state.",
+    labelNames: ["status"],
+    registers,
+  });
+  /** Jobs of this process that have not ended: when they came, and whether their output was seen. */
+  const open = new Map<JobId, { readonly receivedMs: number; outputSeen: boolean }>();
+  const secondsSince = (receivedMs: number) => (clock.monotonicMs() - receivedMs) / 1000;
+
+  return {
+    submitted(jobId, receivedMs) {
+      open.set(jobId, { receivedMs, outputSeen: false });
+    },
+    started(jobId) {
+      const job = open.get(jobId);
+      if (job) toStarted.observe(secondsSince(job.receivedMs));
+    },
+    firstOutput(jobId) {
+      const job = open.get(jobId);
+      if (!job || job.outputSeen) return;
+      job.outputSeen = true;
+      toFirstOutput.observe(secondsSince(job.receivedMs));
+    },
+    ended(jobId, status) {
+      open.delete(jobId);
+      ended.inc({ status });
+    },
+  };
+}

@@ -1,0 +1,39 @@
+import type { RouteName } from "@mags/api-schema";
+import type { BoundRoute } from "../http/route.ts";
+import { createTokenRoute } from "./create-token.ts";
+import { deleteTokenRoute } from "./delete-token.ts";
+import type { RouteDeps } from "./deps.ts";
+import { execInJobRoute } from "./exec-in-job.ts";
+import { getJobRoute } from "./get-job.ts";
+import { getLogsRoute } from "./get-logs.ts";
+import { getStatusRoute } from "./get-status.ts";
+import { listEventsRoute } from "./list-events.ts";
+import { listJobsRoute } from "./list-jobs.ts";
+import { listTokensRoute } from "./list-tokens.ts";
+import { meRoute } from "./me.ts";
+import { poolStatusRoute } from "./pool-status.ts";
+import { stopJobRoute } from "./stop-job.ts";
+import { submitJobRoute } from "./submit-job.ts";
+import { usageRoute } from "./usage.ts";
+
+/** Every route of the schema has its answer here: the type sees to it. */
+const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>> = {
+  submitJob: submitJobRoute,
+  listJobs: listJobsRoute,
+  poolStatus: poolStatusRoute,
+  usage: usageRoute,
+  getJob: getJobRoute,
+  getStatus: getStatusRoute,
+  getLogs: getLogsRoute,
+  stopJob: stopJobRoute,
+  execInJob: execInJobRoute,
+  listEvents: listEventsRoute,
+  me: meRoute,
+  listTokens: listTokensRoute,
+  createToken: createTokenRoute,
+  deleteToken: deleteTokenRoute,
+};
+
+export function allRoutes(deps: RouteDeps): readonly BoundRoute[] {
+  return Object.values(ROUTE_MAKERS).map((make) => make(deps));
+}

@@ -1,0 +1,23 @@
+import type { Clock, Logger } from "@mags/core";
+import type { NodeRuntime } from "@mags/domain";
+import type { Accounts } from "../app/accounts.ts";
+import type { JobChanges } from "../app/job-changes.ts";
+import type { JobStore } from "../app/job-store.ts";
+import type { JobTimings } from "../app/job-timings.ts";
+import type { JobWriter } from "../app/job-writer.ts";
+import type { UsageStore } from "../app/usage.ts";
+
+/** What routes work with; each takes what it needs. */
+export interface RouteDeps {
+  readonly store: JobStore;
+  readonly accounts: Accounts;
+  readonly usage: UsageStore;
+  readonly node: NodeRuntime;
+  readonly writer: JobWriter;
+  readonly changes: JobChanges;
+  readonly timings: JobTimings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Silence after which an event stream sends a comment. */
+  readonly heartbeatMs: number;
+}

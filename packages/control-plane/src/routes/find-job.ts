@@ -1,0 +1,15 @@
+import { AppError } from "@mags/core";
+import { type AccountId, isUuid, NAME_PATTERN } from "@mags/domain";
+import type { Job } from "../app/job.ts";
+import type { JobStore } from "../app/job-store.ts";
+
+/**
+ * The job that a path names, by id or by name.
+ * @throws AppError `job_not_found`; other accounts' jobs are not found either.
+ */
+export async function findJob(store: JobStore, accountId: AccountId, idOrName: string): Promise<Job> {
+  const possible = isUuid(idOrName) || NAME_PATTERN.test(idOrName);
+  const job = possible ? await store.find(accountId, idOrName) : null;
+  if (!job) throw new AppError("job_not_found", `no job found with id or name ${JSON.stringify(idOrName)}`);
+  return job;
+}

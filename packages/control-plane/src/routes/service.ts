@@ -1,0 +1,54 @@
+/** What is not part of the API proper and has no version: health, metrics, the API's description. */
+import { buildOpenApiDocument } from "@mags/api-schema";
+import { AppError, messageOf } from "@mags/core";
+import type { FastifyInstance } from "fastify";
+import type { Accounts } from "../app/accounts.ts";
+import { authenticate } from "../http/authenticate.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+
+/** One thing without which jobs cannot be served. */
+export interface ReadinessCheck {
+  readonly name: string;
+  /** Rejects with what is wrong. */
+  check(): Promise<void>;
+}
+
+export interface ServiceDeps {
+  readonly accounts: Accounts;
+  readonly metrics: Metrics;
+  readonly readiness: readonly ReadinessCheck[];
+}
+
+const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
+
+export function registerService(app: FastifyInstance, deps: ServiceDeps): void {
+  const description = JSON.stringify(buildOpenApiDocument());
+
+  app.get("/api/openapi.json", (_request, reply) => reply.type("application/json; charset=utf-8").send(description));
+
+  app.get("/healthz", async () => ({ status: "ok" }));
+
+  app.get("/readyz", async (_request, reply) => {
+    const results = await Promise.all(deps.readiness.map(resultOf));
+    const ready = results.every(([, result]) => result === "ok");
+    return reply.code(ready ? 200 : 503).send({ ready, checks: Object.fromEntries(results) });
+  });
+
+  app.get("/metrics", async (request, reply) => {
+    if (!LOOPBACK.test(request.socket.remoteAddress ?? "")) {
+      const account = await authenticate(deps.accounts, request.headers.authorization);
+      if (account.role !== "admin")
+        throw new AppError("forbidden", "metrics are for this machine and for administrators: use an admin's token");
+    }
+    return reply.type(deps.metrics.contentType).send(await deps.metrics.text());
+  });
+}
+
+async function resultOf({ name, check }: ReadinessCheck): Promise<[string, string]> {
+  try {
+    await check();
+    return [name, "ok"];
+  } catch (error) {
+    return [name, messageOf(error)];
+  }
+}

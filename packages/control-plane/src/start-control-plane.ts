@@ -1,0 +1,116 @@
+/**
+ * The control plane: owns the jobs in the database, tells the node what to run, takes down what it reports, and answers
+ * the API. The node must have re-adopted what it runs before this starts: a job it does not know counts as lost.
+ */
+import type { AddressInfo } from "node:net";
+import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
+import type { NodeRuntime } from "@mags/domain";
+import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { createJobChanges } from "./app/job-changes.ts";
+import { createJobWriter } from "./app/job-writer.ts";
+import { createReconciler } from "./app/reconciler.ts";
+import { createHttpServer } from "./http/server.ts";
+import { createMetrics } from "./metrics/metrics.ts";
+import { allRoutes } from "./routes/all-routes.ts";
+import { type ReadinessCheck, registerService } from "./routes/service.ts";
+import { createAccountStore } from "./sql/account-store.ts";
+import type { Database } from "./sql/database.ts";
+import { createJobStore } from "./sql/job-store.ts";
+import { createUsageStore } from "./sql/usage-store.ts";
+
+const DRAIN_MS = 5_000;
+
+export interface ControlPlaneDeps {
+  /** Stays the caller's: dispose of it after the control plane. */
+  readonly database: Database;
+  readonly node: NodeRuntime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** What must work besides the database before jobs can be served. */
+  readonly readiness?: readonly ReadinessCheck[];
+}
+
+export interface ControlPlaneConfig {
+  /** Origins whose web pages may use the API. Default none. */
+  readonly corsOrigins?: readonly string[];
+  /** How often jobs are compared with the node. Default 15 s. */
+  readonly reconcileIntervalMs?: number;
+  /** Silence after which an event stream sends a comment. Default 15 s. */
+  readonly heartbeatMs?: number;
+  /** Refuse to send what the schemas do not say. For tests. Default false. */
+  readonly checkResponses?: boolean;
+}
+
+export interface ControlPlane extends AsyncDisposable {
+  readonly accounts: Accounts;
+  /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
+  listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+  /** Compares jobs with the node now instead of at the next tick. */
+  nudge(): void;
+}
+
+/** Makes jobs and node agree, then begins to take reports; `listen` opens the API. */
+export async function startControlPlane(
+  deps: ControlPlaneDeps,
+  config: ControlPlaneConfig = {},
+): Promise<ControlPlane> {
+  const { database, node, clock, log } = deps;
+  const closing = new AbortController();
+  const store = createJobStore(database);
+  const accounts = createAccounts({ store: createAccountStore(database), clock, log });
+  const changes = createJobChanges();
+  const metrics = createMetrics({ store, node, clock, databaseReconnects: () => database.reconnects });
+  const { timings } = metrics;
+  const writer = createJobWriter({ store, node, changes, timings, log });
+  const reconciler = createReconciler({ store, node, writer, changes, clock, log, onRun: metrics.reconciled });
+  const routes = allRoutes({
+    ...{ store, accounts, usage: createUsageStore(database), node, writer, changes, timings, clock, log },
+    heartbeatMs: config.heartbeatMs ?? 15_000,
+  });
+  const readiness = [databaseCheck(database), ...(deps.readiness ?? [])];
+  const checkResponses = config.checkResponses ?? false;
+  const app = createHttpServer(
+    { accounts, clock, log, metrics, checkResponses, closing: closing.signal },
+    {
+      routes,
+      corsOrigins: config.corsOrigins ?? [],
+      extend: (server) => registerService(server, { accounts, metrics, readiness }),
+    },
+  );
+
+  node.onUpdate((update) => {
+    if (!closing.signal.aborted) writer.handle(update);
+  });
+  await reconciler.run();
+  reconciler.begin({ intervalMs: config.reconcileIntervalMs ?? 15_000 });
+
+  return {
+    accounts,
+    async listen({ host, port }) {
+      try {
+        await app.listen({ host, port });
+      } catch (cause) {
+        throw new AppError("unavailable", `cannot listen on ${host}:${port}: ${messageOf(cause)}`, { cause });
+      }
+      const { port: taken } = app.server.address() as AddressInfo;
+      return `http://${host.includes(":") ? `[${host}]` : host}:${taken}`;
+    },
+    nudge: reconciler.nudge,
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await app.close();
+      await reconciler[Symbol.asyncDispose]();
+      await writer.close({ deadlineMs: DRAIN_MS });
+    },
+  };
+}
+
+function databaseCheck(database: Database): ReadinessCheck {
+  return {
+    name: "database",
+    async check() {
+      if (!database.owned) throw new AppError("unavailable", "another magsd has taken the database over");
+      await database.ping();
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { AccountId } from "@mags/domain";
+import { systemClock, silentLogger } from "@mags/core";
+import { type ApiClient, createApiClient, createSimulatedNode, type SimulatedNode, type SimulatedNodeOptions } from "@mags/test-kit";
+import type { DatabaseAddress } from "../../src/sql/address.ts";
+import { type Database, openDatabase } from "../../src/sql/database.ts";
+import { type ControlPlane, type ControlPlaneConfig, startControlPlane } from "../../src/start-control-plane.ts";
+
+export interface TestPlane extends AsyncDisposable {
+  readonly plane: ControlPlane;
+  readonly database: Database;
+  readonly node: SimulatedNode;
+  readonly url: string;
+  /** With the token of the first account. */
+  readonly admin: ApiClient;
+  /** With the token of a fresh account. */
+  addUser(): Promise<{ readonly client: ApiClient; readonly accountId: AccountId }>;
+}
+
+export interface TestPlaneOptions extends ControlPlaneConfig {
+  readonly node?: SimulatedNode;
+  readonly simulated?: SimulatedNodeOptions;
+}
+
+/** A control plane that listens, with a simulated node. */
+export async function startTestPlane(address: DatabaseAddress, options: TestPlaneOptions = {}): Promise<TestPlane> {
+  await using scope = new AsyncDisposableStack();
+  const log = silentLogger;
+  const database = scope.use(await openDatabase({ log }, { address }));
+  const node = options.node ?? createSimulatedNode(options.simulated);
+  scope.defer(() => node.disconnect());
+  const plane = scope.use(
+    await startControlPlane({ database, node, clock: systemClock, log }, { checkResponses: true, ...options }),
+  );
+  const url = await plane.listen({ host: "127.0.0.1", port: 0 });
+  const { account } = await plane.accounts.ensureBootstrap();
+  const { token } = await plane.accounts.issueToken(account.id, "test");
+  let users = 0;
+  const owned = scope.move();
+  return {
+    plane,
+    database,
+    node,
+    url,
+    admin: createApiClient(url, token.reveal()),
+    async addUser() {
+      const user = await plane.accounts.create({ email: `user${++users}@localhost`, name: "user", role: "user" });
+      const issued = await plane.accounts.issueToken(user.id, "test");
+      return { client: createApiClient(url, issued.token.reveal()), accountId: user.id };
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
