@@ -88,7 +88,11 @@ export async function openNode(
   const memory = await hostMemory();
   const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - config.memory_floor_mb) * config.memory_overcommit));
   const capacity = createCapacity(budgetMiB);
-  const overlays = createOverlayStore(directory("disks"), { runtime });
+  const overlays = createOverlayStore(directory("disks"), {
+    runtime,
+    defaultDisk: artifacts.seedDisk,
+    uid: config.uid_base,
+  });
   const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
   const outcomes = await openOutcomeStore(directory("outcomes"));
   const gate = createGate(config.starts_at_once || availableParallelism());

@@ -37,13 +37,7 @@ export async function prepareTemplates(
     { configured: config.accelerator, runtimeDigest: artifacts.runtimeDigest },
   );
 
-  async function prepare({
-    accelerator,
-    reason,
-  }: {
-    accelerator: Accelerator;
-    reason: string;
-  }): Promise<PreparedTemplates> {
+  async function prepare({ accelerator, reason }: AcceleratorChoice): Promise<PreparedTemplates> {
     const pooledSize: MicroVmSize = {
       image: DEFAULT_IMAGE,
       vcpus: config.default_vcpus || (accelerator === "kvm" ? 2 : 1),

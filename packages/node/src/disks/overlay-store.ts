@@ -3,9 +3,9 @@
  * an empty one of its size, made once and kept: copying 200 KB takes less time than making a file system.
  */
 import { constants, existsSync } from "node:fs";
-import { chmod, chown, copyFile, mkdir, mkdtemp, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
+import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
 
 export const DEFAULT_DISK_GIB = 2;
@@ -15,55 +15,62 @@ export interface OverlayStore {
   create(path: string, spec: { readonly diskGiB: number; readonly uid: number }): Promise<number>;
 }
 
-export function createOverlayStore(directory: string, deps: { readonly runtime: RuntimeRoot }): OverlayStore {
-  const building = new Map<number, Promise<string>>();
+export interface OverlayStoreDeps {
+  readonly runtime: RuntimeRoot;
+  /** An empty disk of the default size, which the installation brings. */
+  readonly defaultDisk: string;
+  /** Other sizes are made by programs that run as this uid. */
+  readonly uid: number;
+}
 
-  async function build(diskGiB: number, target: string): Promise<void> {
+const GIB = 1024 ** 3;
+const MAKE_DEADLINE_MS = 120_000;
+
+export function createOverlayStore(directory: string, deps: OverlayStoreDeps): OverlayStore {
+  const making = new Map<number, Promise<string>>();
+
+  async function make(diskGiB: number, target: string): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const work = await mkdtemp(join(directory, "build-"));
+    const work = await mkdtemp(join(directory, "make-"));
     try {
-      const raw = join(work, "disk.raw");
-      const tree = join(work, "tree");
-      for (const name of ["up", "work"]) await mkdir(join(tree, name), { recursive: true, mode: 0o755 });
-      await chmod(tree, 0o755);
-      await writeFile(raw, "");
-      await truncate(raw, diskGiB * 1024 ** 3);
-      const options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0";
-      await run(
-        toolCommand(deps.runtime, "/usr/sbin/mkfs.ext4", ["-q", "-F", "-m", "0", "-E", options, "-d", tree, raw]),
-        { timeoutMs: 120_000 },
-      );
-      const image = join(work, "disk.qcow2");
-      await run(toolCommand(deps.runtime, "/usr/bin/qemu-img", ["convert", "-O", "qcow2", raw, image]), {
-        timeoutMs: 120_000,
+      await chown(work, deps.uid, deps.uid);
+      const command = launchCommand(deps.runtime, {
+        program: "/bin/sh",
+        args: ["/usr/lib/mags/make-disk", String(diskGiB * GIB), "/vm/disk.qcow2"],
+        binds: [{ source: work, target: "/vm", readOnly: false }],
+        uid: deps.uid,
+        gid: deps.uid,
+        env: { PATH: "/usr/sbin:/usr/bin" },
       });
-      await rename(image, target);
+      await run(command, { timeoutMs: MAKE_DEADLINE_MS });
+      await rename(join(work, "disk.qcow2"), target);
     } finally {
       await rm(work, { recursive: true, force: true });
     }
   }
 
-  async function ensure(diskGiB: number): Promise<string> {
+  async function ensureEmpty(diskGiB: number): Promise<string> {
+    if (diskGiB === DEFAULT_DISK_GIB) return deps.defaultDisk;
     const target = join(directory, `empty-${diskGiB}g.qcow2`);
-    if (!existsSync(target)) await build(diskGiB, target);
+    if (!existsSync(target)) await make(diskGiB, target);
     return target;
   }
 
-  function seed(diskGiB: number): Promise<string> {
-    const known = building.get(diskGiB);
+  function empty(diskGiB: number): Promise<string> {
+    const known = making.get(diskGiB);
     if (known) return known;
-    const made = ensure(diskGiB);
-    building.set(diskGiB, made);
-    made.catch(() => building.delete(diskGiB));
+    const made = ensureEmpty(diskGiB);
+    making.set(diskGiB, made);
+    made.catch(() => making.delete(diskGiB));
     return made;
   }
 
   return {
     async create(path, { diskGiB, uid }) {
-      await copyFile(await seed(diskGiB), path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      await copyFile(await empty(diskGiB), path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
       await chmod(path, 0o600);
       await chown(path, uid, uid);
-      return diskGiB * 1024 ** 3;
+      return diskGiB * GIB;
     },
   };
 }

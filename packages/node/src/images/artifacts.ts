@@ -15,6 +15,7 @@ const ArtifactsFile = z.object({
   launcher: Path,
   boot: z.object({ kernel: Path, initramfs: Path, kernelVersion: z.string() }),
   images: z.record(z.string(), z.object({ base: Path, digest: Digest, caBundle: Path })),
+  seedDisk: Path,
   digests: z.object({ runtime: Digest, boot: Digest }),
 });
 
@@ -33,6 +34,8 @@ export interface Artifacts {
   readonly initramfs: string;
   readonly bootDigest: string;
   readonly images: ReadonlyMap<string, Image>;
+  /** An empty 2 GiB disk. */
+  readonly seedDisk: string;
 }
 
 export async function loadArtifacts(path: string): Promise<Artifacts> {
@@ -48,6 +51,7 @@ export async function loadArtifacts(path: string): Promise<Artifacts> {
     kernel: file.boot.kernel,
     initramfs: file.boot.initramfs,
     bootDigest: file.digests.boot,
+    seedDisk: file.seedDisk,
     images: new Map(
       Object.entries(file.images).map(([name, { base, digest, caBundle }]) => [
         name,
