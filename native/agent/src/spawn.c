@@ -13,34 +13,31 @@ struct failure {
   const char *step;
 };
 
-static void exec_in_path(const struct spawn *spawn, volatile struct failure *failure) {
+/* Returns only when it fails, with an errno. */
+static int exec_in_path(const struct spawn *spawn) {
   const char *name = spawn->argv[0];
   if (strchr(name, '/')) {
     execve(name, spawn->argv, spawn->envp);
-    failure->error = errno;
-    return;
+    return errno;
   }
-  failure->error = ENOENT;
+  int error = ENOENT;
   size_t name_length = strlen(name);
-  for (const char *dir = spawn->search_path; dir;) {
+  for (const char *dir = spawn->search_path; dir && name_length > 0;) {
     const char *colon = strchr(dir, ':');
     size_t length = colon ? (size_t)(colon - dir) : strlen(dir);
     char path[PATH_MAX];
-    if (name_length > 0 && length + name_length + 2 <= sizeof path) {
+    if (length + name_length + 2 <= sizeof path) {
       memcpy(path, dir, length);
       /* An empty directory in PATH means the current one. */
       if (length > 0) path[length++] = '/';
       memcpy(path + length, name, name_length + 1);
       execve(path, spawn->argv, spawn->envp);
-      if (errno == EACCES) {
-        failure->error = EACCES;
-      } else if (errno != ENOENT && errno != ENOTDIR) {
-        failure->error = errno;
-        return;
-      }
+      if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return errno;
+      if (errno == EACCES) error = EACCES;
     }
     dir = colon ? colon + 1 : NULL;
   }
+  return error;
 }
 
 static void become_program(const struct spawn *spawn, volatile struct failure *failure) {
@@ -61,7 +58,8 @@ static void become_program(const struct spawn *spawn, volatile struct failure *f
   sigemptyset(&none);
   if (sigprocmask(SIG_SETMASK, &none, NULL) < 0) goto failed;
   failure->step = "exec";
-  exec_in_path(spawn, failure);
+  /* Only now that it has failed: the parent reads this when the exec succeeded, too. */
+  failure->error = exec_in_path(spawn);
   return;
 failed:
   failure->error = errno;

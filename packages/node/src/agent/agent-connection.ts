@@ -1,0 +1,64 @@
+/** What the rest of the node can ask of the agent in a guest. */
+import type { AgentHello, KeptStream } from "./hello.ts";
+import type { OpenOptions } from "./open-options.ts";
+import type { StreamRecord } from "./receiver.ts";
+import type { AttachOptions, FileStat, GuestStats, Identity, StepReport } from "./requests.ts";
+import type { CommandOptions, CommandResult } from "./run-command.ts";
+import type { AgentStream } from "./stream.ts";
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Default 10 s; 30 s for what works on the disk. */
+  readonly deadlineMs?: number;
+}
+
+export interface ResumeOptions {
+  /** Number of the first record that is wanted: one after the last that was stored. */
+  readonly fromSeq: number;
+  readonly onRecord?: (record: StreamRecord) => void;
+}
+
+/**
+ * A connection to the agent. Every call sends its message before it returns, and the guest carries messages out in the
+ * order in which they were sent, so requests that depend on each other need not wait for each other. They reject with
+ * AppError `guest_failed` when the guest refuses or does not answer in time, `microvm_lost` when the connection ended,
+ * and `guest_protocol_violation` when the guest broke the protocol.
+ *
+ * Disposing closes the connection and rejects what waits; in the guest, streams opened with `keep` go on.
+ */
+export interface AgentConnection extends AsyncDisposable {
+  /** What the agent said of itself. Rejects when the connection ends before. */
+  readonly hello: Promise<AgentHello>;
+  /** Streams of earlier hosts; empty before `hello`. No data of any stream comes until each was resumed or closed. */
+  readonly kept: readonly KeptStream[];
+  /** Resolves with the reason when the connection is over. */
+  readonly closed: Promise<string>;
+
+  ping(options?: CallOptions): Promise<void>;
+  ident(identity: Identity, options?: CallOptions): Promise<void>;
+  attachDisk(disk: AttachOptions, options?: CallOptions): Promise<StepReport>;
+  detachDisk(options?: CallOptions): Promise<StepReport>;
+  /** Writes out the upper layer, at most `rounds` times, until there is little left to write. */
+  sync(sync: { readonly rounds: number }, options?: CallOptions): Promise<StepReport>;
+  freeze(freeze: { readonly watchdogMs: number }, options?: CallOptions): Promise<StepReport>;
+  /** Rejects with errno EINVAL when the guest has thawed by itself. */
+  thaw(options?: CallOptions): Promise<StepReport>;
+  grow(disk: { readonly sizeBytes: number }, options?: CallOptions): Promise<StepReport>;
+  stats(options?: CallOptions): Promise<GuestStats>;
+  stat(
+    file: { readonly path: string | Uint8Array; readonly follow?: boolean },
+    options?: CallOptions,
+  ): Promise<FileStat>;
+  /** Resolves when the guest is about to write out its disks and power off. */
+  shutdown(options?: CallOptions): Promise<void>;
+
+  open(options: OpenOptions, call?: CallOptions): AgentStream;
+  /** Takes up a stream of an earlier host. It counts as opened; records are acknowledged by `ack` only. */
+  resume(kept: KeptStream, options: ResumeOptions): AgentStream;
+  /** Ends a stream of an earlier host. */
+  closeKept(kept: KeptStream): void;
+  /** Runs a command to its end and collects its output. When `signal` aborts, its process group is killed. */
+  run(command: CommandOptions, options?: { readonly signal?: AbortSignal }): Promise<CommandResult>;
+  /** What `send` sends leaves in one piece. */
+  batch<T>(send: () => T): T;
+}

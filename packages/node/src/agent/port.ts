@@ -1,0 +1,85 @@
+/** One of the two ports of a connection: greeting, frames in, bytes out. */
+import type { Duplex } from "node:stream";
+import { messageOf } from "@mags/core";
+import { createFrameDecoder, type Frame } from "./frame.ts";
+import { createGreetingFinder, encodeGreeting } from "./greeting.ts";
+
+export interface Port {
+  send(bytes: Uint8Array): void;
+  /** Pieces that leave together. */
+  sendAll(pieces: readonly Uint8Array[]): void;
+  cork(): void;
+  uncork(): void;
+  /** True when what was sent waits in memory: send bulk data no faster than the guest takes it. */
+  readonly congested: boolean;
+  /** Bytes sent that wait in memory. */
+  readonly waitingBytes: number;
+  /** Begins to read. */
+  start(): void;
+  destroy(): void;
+}
+
+export interface PortOptions {
+  readonly nonce: Buffer;
+  readonly onFrame: (frame: Frame) => void;
+  readonly onDrain: () => void;
+  readonly onViolation: (reason: string) => void;
+  readonly onClosed: (reason: string) => void;
+}
+
+/** Sends the greeting at once. The port owns the socket. */
+export function createPort(socket: Duplex, options: PortOptions): Port {
+  const greeting = createGreetingFinder(options.nonce);
+  const decoder = createFrameDecoder();
+  let greeted = false;
+  let live = true;
+
+  function receive(chunk: Buffer): void {
+    if (!live) return;
+    try {
+      const bytes = greeted ? chunk : greeting.push(chunk);
+      if (!bytes) return;
+      greeted = true;
+      decoder.push(bytes, (frame) => {
+        // A frame before this one may have ended the connection.
+        if (live) options.onFrame(frame);
+      });
+    } catch (error) {
+      // Whatever it is, the guest's bytes caused it, and must not end more than its connection.
+      options.onViolation(messageOf(error));
+    }
+  }
+
+  socket.on("error", (error) => options.onClosed(messageOf(error)));
+  socket.on("close", () => options.onClosed("the guest's port was closed"));
+  socket.on("end", () => options.onClosed("the guest's port was closed"));
+  socket.on("drain", options.onDrain);
+  socket.write(encodeGreeting(options.nonce));
+
+  return {
+    send(bytes) {
+      if (live) socket.write(bytes);
+    },
+    sendAll(pieces) {
+      if (!live) return;
+      socket.cork();
+      for (const piece of pieces) socket.write(piece);
+      socket.uncork();
+    },
+    cork: () => socket.cork(),
+    uncork: () => socket.uncork(),
+    get congested() {
+      return socket.writableNeedDrain;
+    },
+    get waitingBytes() {
+      return socket.writableLength;
+    },
+    start() {
+      if (live) socket.on("data", receive);
+    },
+    destroy() {
+      live = false;
+      socket.destroy();
+    },
+  };
+}

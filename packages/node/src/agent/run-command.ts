@@ -1,0 +1,80 @@
+/** Runs one command in the guest and collects what it prints. */
+import { AppError } from "@mags/core";
+import type { OpenOptions, ProcessOptions } from "./open-options.ts";
+import type { AgentStream } from "./stream.ts";
+
+const TIMEOUT_EXIT_CODE = 124;
+const DEFAULT_MAX_BYTES = 1024 * 1024;
+const STDERR_CHANNEL = 2;
+
+export interface CommandOptions extends ProcessOptions {
+  /** Given to the command on its standard input. Default: /dev/null. */
+  readonly input?: Uint8Array;
+  /** Bytes kept of each of stdout and stderr; the rest is read and dropped. Default 1 MiB. */
+  readonly maxBytes?: number;
+}
+
+export interface CommandResult {
+  /** 0–255; 128 + signal number; 124 on time-out. */
+  readonly exitCode: number;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  readonly timedOut: boolean;
+  readonly truncated: boolean;
+  readonly durationNs: number;
+}
+
+interface Collected {
+  readonly parts: Buffer[];
+  bytes: number;
+}
+
+export async function runCommand(
+  open: (options: OpenOptions) => AgentStream,
+  command: CommandOptions,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<CommandResult> {
+  signal?.throwIfAborted();
+  const { input, maxBytes = DEFAULT_MAX_BYTES, ...process } = command;
+  const stdout: Collected = { parts: [], bytes: 0 };
+  const stderr: Collected = { parts: [], bytes: 0 };
+  let truncated = false;
+
+  function collect(to: Collected, bytes: Buffer): void {
+    const kept = bytes.subarray(0, Math.max(0, maxBytes - to.bytes));
+    if (kept.length < bytes.length) truncated = true;
+    to.bytes += kept.length;
+    if (kept.length > 0) to.parts.push(kept);
+  }
+
+  const stream = open({
+    kind: "exec",
+    ...process,
+    stdin: input !== undefined,
+    onRecord: ({ channel, bytes }) => collect(channel === STDERR_CHANNEL ? stderr : stdout, bytes),
+  });
+  const onAbort = () => stream.close();
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    if (input) {
+      // A command may end without reading its input: that is its own affair.
+      stream.write(input).catch(() => {});
+      stream.endInput().catch(() => {});
+    }
+    const end = await stream.ended;
+    if (end.failure) throw new AppError("guest_failed", `the guest gave up the command: ${end.failure.message}`);
+    return {
+      exitCode: end.timedOut ? TIMEOUT_EXIT_CODE : end.exitCode,
+      stdout: Buffer.concat(stdout.parts),
+      stderr: Buffer.concat(stderr.parts),
+      timedOut: end.timedOut,
+      truncated,
+      durationNs: end.durationNs,
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * One stream as the host sees it. Users hold an AgentStream; the connection holds the same object as a StreamPeer and
+ * feeds it what the guest sends.
+ */
+import { AppError, messageOf } from "@mags/core";
+import type { Data } from "./data.ts";
+import { type FieldReader, required } from "./fields.ts";
+import type { Receiver, StreamRecord } from "./receiver.ts";
+import type { Sender } from "./sender.ts";
+import { decodeEnd, type StreamEnd } from "./stream-end.ts";
+import { ProtocolViolation } from "./violation.ts";
+import { MAX_UNACKED_RECORDS, MAX_WINDOW_BYTES, TAG } from "./wire.ts";
+
+export interface AgentStream {
+  readonly id: number;
+  /** The guest has opened it. Rejects with AppError `guest_failed` (`details.failure`) when it could not. */
+  readonly opened: Promise<{ readonly pid: number | null }>;
+  /**
+   * Resolves when the stream is over and every record was delivered. Rejects when it could not be opened, was closed, or
+   * the connection ended before.
+   */
+  readonly ended: Promise<StreamEnd>;
+  /** Number of the next record that will be delivered. */
+  readonly nextSeq: number;
+  /** The guest may forget all records below `seq`, which hold the first `offset` bytes. For streams opened with `keep`. */
+  ack(seq: number, offset: number): void;
+  /**
+   * Resolves when all of it was sent, which waits while the guest's window is full. The bytes must not change
+   * afterwards. Rejects when the stream ends before.
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Nothing more will be written: end of file for a process, a finished file, a half-closed socket. */
+  endInput(): Promise<void>;
+  /** Sends a signal to the process group. */
+  signal(signo: number): void;
+  resize(size: { readonly rows: number; readonly cols: number }): void;
+  /** Gives the stream up: the guest ends what is left of it and forgets it. May be repeated. */
+  close(): void;
+}
+
+export interface StreamPeer {
+  readonly stream: AgentStream;
+  readonly sender: Sender;
+  openReply(fields: FieldReader): void;
+  /** Instead of an OPEN reply, for a stream of an earlier host. */
+  resumed(stream: { readonly windowBytes: number; readonly pid: number | null }): void;
+  data(data: Data): void;
+  end(fields: FieldReader): void;
+  fail(error: Error): void;
+}
+
+export interface StreamDeps {
+  readonly id: number;
+  readonly receiver: Receiver;
+  readonly sender: Sender;
+  readonly windowBytes: number;
+  readonly keep: boolean;
+  readonly onRecord: (record: StreamRecord) => void;
+  /** Tells the guest. */
+  readonly sendAck: (seq: number, offset: number) => void;
+  readonly sendSignal: (signo: number) => void;
+  readonly sendResize: (size: { readonly rows: number; readonly cols: number }) => void;
+  readonly sendClose: () => void;
+  /** There may be something to send. */
+  readonly pump: () => void;
+  /** A user's callback threw: a fault of the host, not of the guest. */
+  readonly onCallbackError: (message: string) => void;
+}
+
+export function createStream(deps: StreamDeps): StreamPeer {
+  const { id, receiver, sender } = deps;
+  const opened = Promise.withResolvers<{ readonly pid: number | null }>();
+  const ended = Promise.withResolvers<StreamEnd>();
+  // Whoever waits sees the rejection; nobody has to.
+  opened.promise.catch(() => {});
+  ended.promise.catch(() => {});
+  let end: StreamEnd | undefined;
+  let over = false;
+
+  function fail(error: Error): void {
+    if (over) return;
+    over = true;
+    opened.reject(error);
+    ended.reject(error);
+    sender.fail(error);
+  }
+
+  function close(): void {
+    deps.sendClose();
+    fail(new AppError("guest_failed", "the stream to the guest was closed"));
+  }
+
+  function acknowledge(seq: number, offset: number): void {
+    if (receiver.acknowledge(seq, offset)) deps.sendAck(seq, offset);
+  }
+
+  function endWhenDelivered(): void {
+    if (!end || over) return;
+    if (receiver.nextSeq > end.sent) throw new ProtocolViolation("a stream ended before records that it sent");
+    if (receiver.nextSeq < end.sent) return;
+    over = true;
+    ended.resolve(end);
+    sender.fail(new AppError("guest_failed", "the stream in the guest has ended"));
+    // A kept stream's end is forgotten only when its owner has stored it.
+    if (!deps.keep) deps.sendClose();
+  }
+
+  function begin(windowBytes: number, pid: number | null): void {
+    sender.setWindow(windowBytes);
+    opened.resolve({ pid });
+    deps.pump();
+  }
+
+  function acknowledgeTaken(): void {
+    const due = receiver.unackedBytes >= deps.windowBytes / 4 || receiver.unackedRecords >= MAX_UNACKED_RECORDS / 4;
+    if (due) acknowledge(receiver.nextSeq, receiver.nextOffset);
+  }
+
+  return {
+    sender,
+    stream: {
+      id,
+      opened: opened.promise,
+      ended: ended.promise,
+      get nextSeq() {
+        return receiver.nextSeq;
+      },
+      ack(seq, offset) {
+        if (!over || deps.keep) acknowledge(seq, offset);
+      },
+      write(bytes) {
+        const done = sender.write(bytes);
+        deps.pump();
+        return done;
+      },
+      endInput() {
+        const done = sender.end();
+        deps.pump();
+        return done;
+      },
+      signal(signo) {
+        if (!over) deps.sendSignal(signo);
+      },
+      resize(size) {
+        if (!over) deps.sendResize(size);
+      },
+      close,
+    },
+    openReply(fields) {
+      const windowBytes = required(fields.u32(TAG.window), "WINDOW");
+      if (windowBytes === 0 || windowBytes > MAX_WINDOW_BYTES)
+        throw new ProtocolViolation(`a window of ${windowBytes}`);
+      begin(windowBytes, fields.u32(TAG.pid) ?? null);
+    },
+    resumed: ({ windowBytes, pid }) => begin(windowBytes, pid),
+    data(data) {
+      if (over) {
+        if (end) throw new ProtocolViolation("a record after the end of its stream");
+        return;
+      }
+      const record = receiver.accept(data);
+      if (!record) return;
+      try {
+        deps.onRecord(record);
+      } catch (error) {
+        deps.onCallbackError(messageOf(error));
+        close();
+        return;
+      }
+      if (!deps.keep) acknowledgeTaken();
+      endWhenDelivered();
+    },
+    end(fields) {
+      if (end) throw new ProtocolViolation("a stream ended twice");
+      end = decodeEnd(fields);
+      endWhenDelivered();
+    },
+    fail,
+  };
+}
