@@ -1,5 +1,6 @@
 export { NodeConfig } from "./config.ts";
 export { type HostCheckDeps, hostChecks } from "./host/checks.ts";
 export { writeFileDurably } from "./host/files.ts";
+export { runtimeOf } from "./images/artifacts.ts";
 export { type Node, type NodeOptions, openNode } from "./open-node.ts";
 export { removeNode } from "./remove-node.ts";

@@ -33,9 +33,9 @@ export interface NodeOptions {
 export interface Node extends NodeRuntime {
   /**
    * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next
-   * process, or with `endJobs` are stopped.
+   * process.
    */
-  close(options: { readonly endJobs: boolean }): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
@@ -168,8 +168,7 @@ export async function openNode(
     openLog: logs.openTail,
     deleteLog: logs.delete,
     onUpdate: (listener) => void listeners.push(listener),
-    async close({ endJobs }) {
-      if (endJobs) await Promise.all(runner.observe().map(({ jobId }) => runner.stop(jobId)));
+    async close() {
       await pool[Symbol.asyncDispose]();
       await runner[Symbol.asyncDispose]();
       await resources.disposeAsync();

@@ -38,7 +38,9 @@ export interface AgentHello {
 }
 
 const DISK_STATES: readonly DiskState[] = ["none", "attached", "frozen"];
-const KIND_NAMES = new Map<number, StreamKind>(Object.entries(KIND).map(([name, number]) => [number, name as StreamKind]));
+const KIND_NAMES = new Map<number, StreamKind>(
+  Object.entries(KIND).map(([name, number]) => [number, name as StreamKind]),
+);
 
 /** @throws ProtocolViolation */
 export function decodeHello(payload: Buffer): AgentHello {

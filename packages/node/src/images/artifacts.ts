@@ -60,3 +60,8 @@ export async function loadArtifacts(path: string): Promise<Artifacts> {
     ),
   };
 }
+
+/** The runtime root of an installation. */
+export async function runtimeOf(artifactsFile: string): Promise<RuntimeRoot> {
+  return (await loadArtifacts(artifactsFile)).runtime;
+}

@@ -1,15 +1,19 @@
 /** Connecting to the agent of a guest, and giving it an identity. */
 import { randomBytes, randomFillSync } from "node:crypto";
-import type { Clock, Logger } from "@mags/core";
+import { type Clock, type Logger, sleep } from "@mags/core";
 import { type AgentConnection, connectAgent } from "../agent/index.ts";
 import { dialUnix } from "../qemu/qmp.ts";
 import type { MicroVm } from "./microvm-host.ts";
 
 export const GUEST_HOSTNAME = "mags-vm";
 const CONNECT_DEADLINE_MS = 10_000;
+const CLOSED_PATIENCE_MS = 250;
 const ENTROPY_BYTES = 64;
 
-/** The guest must run, or be resumed within the deadline. A guest that breaks the protocol is declared lost. */
+/**
+ * The guest must run, or be resumed within the deadline. A guest that breaks the protocol, or whose agent is gone while its
+ * QEMU lives, is declared lost.
+ */
 export async function connectGuest(
   microVm: MicroVm,
   deps: { readonly log: Logger },
@@ -20,7 +24,7 @@ export async function connectGuest(
     dialUnix(microVm.paths.controlSocket, { signal }),
     dialUnix(microVm.paths.bulkSocket, { signal }),
   ]);
-  return connectAgent(
+  const agent = await connectAgent(
     {
       control,
       bulk,
@@ -30,6 +34,12 @@ export async function connectGuest(
     },
     { signal },
   );
+  void agent.closed.then(async (reason) => {
+    // When QEMU itself ended, that is the better reason, and it is on its way.
+    await sleep(CLOSED_PATIENCE_MS);
+    microVm.declareLost(`the connection to its guest agent ended: ${reason}`);
+  });
+  return agent;
 }
 
 /** A fresh identity: without it two clones of a template would draw the same random numbers. */

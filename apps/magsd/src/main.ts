@@ -1,0 +1,80 @@
+import { realpathSync } from "node:fs";
+import { messageOf, systemClock } from "@mags/core";
+import { Command, Option } from "commander";
+import type { CommandContext } from "./commands/context.ts";
+import { doctor } from "./commands/doctor.ts";
+import { start } from "./commands/start.ts";
+import { status } from "./commands/status.ts";
+import { stop } from "./commands/stop.ts";
+import { token } from "./commands/token.ts";
+import { uninstall } from "./commands/uninstall.ts";
+import { DEFAULT_CONFIG_FILE, loadConfig } from "./config.ts";
+import { createLogger } from "./logger.ts";
+import { serve } from "./serve.ts";
+import { VERSION } from "./version.ts";
+
+const print = (line: string) => void process.stdout.write(`${line}\n`);
+
+async function context(configFile: string): Promise<CommandContext> {
+  const config = await loadConfig(configFile);
+  return { config, configFile, print, program: realpathSync(process.argv[1] ?? "") };
+}
+
+const program = new Command("magsd")
+  .description("The Mags server: scripts in microVMs of their own.")
+  .version(VERSION, "-v, --version");
+
+/** A command with the option that all have. */
+function command(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .addOption(new Option("--config <file>", "configuration file").default(DEFAULT_CONFIG_FILE));
+}
+
+command("start", "start the server in the background and wait until it is ready").action(async ({ config }) =>
+  start(await context(config)),
+);
+
+command("stop", "stop server and database; VMs of running jobs go on")
+  .option("--all", "end running jobs and their VMs too", false)
+  .action(async ({ config, all }) => stop(await context(config), { all }));
+
+command("status", "show whether the server runs, and how")
+  .option("--json", "as JSON", false)
+  .action(async ({ config, json }) => {
+    process.exitCode = await status(await context(config), { json });
+  });
+
+command("doctor", "list every requirement, what was found and the cure for what is missing")
+  .option("--json", "as JSON", false)
+  .action(async ({ config, json }) => {
+    process.exitCode = await doctor(await context(config), { json });
+  });
+
+command("token", "print a new API token of the administrator")
+  .option("--save", "write it to ~/.mags/config.json instead, unless that holds a valid one", false)
+  .option("--name <name>", "name to recognize it by", "local")
+  .action(async ({ config, save, name }) => token(await context(config), { save, name }));
+
+command("uninstall", "end everything and remove all that Mags put on this machine")
+  .option("--yes", "really", false)
+  .action(async ({ config, yes }) => uninstall(await context(config), { yes }));
+
+command("serve", "run the server in the foreground").action(async ({ config }) => {
+  const settings = await loadConfig(config);
+  const stopping = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
+  process.on("SIGHUP", () => {}); // the terminal it was started from may close
+  const log = createLogger(settings.log_level);
+  await serve({ clock: systemClock, log }, settings, { signal: stopping.signal });
+  // Connections to guests may still hold the event loop; everything that must be written is.
+  process.exit(0);
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.stderr.write(`magsd: ${messageOf(error)}\n`);
+  process.exit(1);
+}
