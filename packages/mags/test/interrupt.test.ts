@@ -89,7 +89,7 @@ describe("mags run and its end by others", () => {
   });
 
   it("ends quietly, and ends the job, when nobody reads its output any more", async () => {
-    const result = await cli.shell("mags run 'while echo y; do :; done' | head -1; echo ${PIPESTATUS[0]}");
+    const result = await cli.shell("set -o pipefail; mags run 'while echo y; do :; done' | head -1; echo $?");
     assert.equal(result.stdout.toString(), "y\n141\n");
     assert.equal(result.stderr, "");
     assert.equal(stops(), 1);

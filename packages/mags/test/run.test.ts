@@ -133,7 +133,7 @@ describe("mags run", () => {
       assert.match(result.stderr, message);
       assert.equal(result.code, 1);
     }
-    assert.deepEqual(api.requests, []);
+    assert.equal(api.requests.length, 0);
   });
 
   it("tells why a job failed and exits with 1", async () => {

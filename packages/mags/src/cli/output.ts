@@ -26,10 +26,12 @@ export function createOutput(stream: Writable & { readonly isTTY?: boolean }): O
     for (const resume of waiting.splice(0)) resume();
   }
 
-  stream.on("error", (error: NodeJS.ErrnoException) => {
+  function fail(error: NodeJS.ErrnoException): void {
     failure ??= error.code === "EPIPE" ? new BrokenPipe() : new Error(`cannot write the output: ${error.message}`);
     wake();
-  });
+  }
+
+  stream.on("error", fail);
   stream.on("drain", wake);
 
   async function until(done: () => boolean): Promise<void> {
@@ -42,9 +44,10 @@ export function createOutput(stream: Writable & { readonly isTTY?: boolean }): O
     async write(data) {
       if (failure !== undefined) throw failure;
       unwritten++;
-      const room = stream.write(data, () => {
+      const room = stream.write(data, (error) => {
         unwritten--;
-        if (unwritten === 0) wake();
+        if (error) fail(error);
+        else if (unwritten === 0) wake();
       });
       if (!room) await until(() => !stream.writableNeedDrain);
     },

@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { clientError, MagsError } from "./errors.ts";
 import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
 import { type FollowOptions, followLogs } from "./follow-logs.ts";
@@ -98,7 +99,7 @@ export class Mags {
 
   /** @throws MagsError `no_token` when there is no token, `invalid_argument` when a setting cannot be used. */
   constructor(options: MagsOptions = {}) {
-    const settings = clientSettings(options, process.env);
+    const settings = clientSettings(options, process.env, homedir());
     this.#transport = createTransport({ ...settings, timeoutMs: options.timeout ?? DEFAULT_TIMEOUT_MS });
   }
 

@@ -1,4 +1,3 @@
-import { homedir } from "node:os";
 import { DEFAULT_API_URL, normalizeApiUrl } from "./api-url.ts";
 import { configPath, readConfigFile } from "./config-file.ts";
 import { clientError } from "./errors.ts";
@@ -35,11 +34,12 @@ export function apiUrlOf(env: Environment, fileApiUrl: () => string | undefined,
 export function clientSettings(
   { apiToken, apiUrl }: { readonly apiToken?: string | undefined; readonly apiUrl?: string | undefined },
   env: Environment,
+  home: string,
 ): { readonly apiToken: string; readonly apiUrl: string } {
   const token = apiToken ? normalizeToken(apiToken, "apiToken") : tokenFromEnvironment(env)?.token;
   if (token === undefined)
     throw clientError("no_token", "no API token: pass apiToken or set the environment variable MAGS_API_TOKEN");
-  const path = configPath(homedir());
+  const path = configPath(home);
   return {
     apiToken: token,
     apiUrl: apiUrl ? normalizeApiUrl(apiUrl, "apiUrl") : apiUrlOf(env, () => readConfigFile(path).apiUrl, path),

@@ -29,7 +29,7 @@ async function askForToken(cli: Cli, apiUrl: string): Promise<string> {
   if (cli.stdin().isTTY)
     await note(
       cli,
-      `You need an access token of ${apiUrl}: from whoever runs that server, or made with a token you have\n(POST ${apiUrl}/api/v1/access-tokens). Another server: set MAGS_API_URL first.`,
+      `You need an access token of ${apiUrl}. On the machine of that server, magsd token prints one;\nelse ask whoever runs it. For another server, set MAGS_API_URL first.`,
     );
   const line = await readSecret(cli, "Token (not shown): ");
   if (line === undefined || line.trim() === "")
