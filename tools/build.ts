@@ -1,0 +1,25 @@
+/** Bundles what is installed: `dist/magsd.mjs`, the server in one file, and the npm package in `packages/mags/dist`. */
+import { execFileSync } from "node:child_process";
+import { resolve } from "node:path";
+import { build } from "esbuild";
+
+const ROOT = resolve(import.meta.dirname, "..");
+
+await build({
+  absWorkingDir: ROOT,
+  entryPoints: ["apps/magsd/src/main.ts"],
+  outfile: "dist/magsd.mjs",
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  sourcemap: "linked",
+  legalComments: "external",
+  logLevel: "warning",
+  // An optional native driver that pg looks for.
+  external: ["pg-native"],
+  // CommonJS packages in an ESM bundle still call require.
+  banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+});
+
+execFileSync("npm", ["run", "--silent", "build", "-w", "@magpiecloud/mags"], { cwd: ROOT, stdio: "inherit" });

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type ForbiddenEdge, importsOf, violations } from "./imports.ts";
+import { listSourceFiles, readSource } from "./source-files.ts";
+
+const isTest = (file: string) => /\.(test|soak|conformance)\.ts$|\/test\//.test(file);
+const source = (folder: string) => (file: string) => file.startsWith(`${folder}/`) && !isTest(file);
+const oneOf =
+  (...names: string[]) =>
+  (target: string) =>
+    names.some((name) => target === name || target.startsWith(`${name}/`));
+const workspace = (target: string) => target.startsWith("@mags/") || target.startsWith("@magpiecloud/");
+const noneOf =
+  (...allowed: string[]) =>
+  (target: string) =>
+    workspace(target) && !allowed.includes(target);
+const folderOf = (file: string) => /^(apps|packages|native)\/[^/]+|^[^/]+/.exec(file)?.[0] ?? "";
+
+const FORBIDDEN: readonly ForbiddenEdge[] = [
+  {
+    why: "a package has one door, its index.ts; import the package by its name",
+    from: () => true,
+    to: (target, { file, specifier }) =>
+      specifier.startsWith(".") ? folderOf(target) !== folderOf(file) : /^@mags\/[^/]+\/./.test(target),
+  },
+  {
+    why: "core stands below everything",
+    from: source("packages/core"),
+    to: (target) => !target.startsWith("packages/core/") && !target.startsWith("node:"),
+  },
+  {
+    why: "domain decides and does no I/O: of Node it may use pure modules only",
+    from: source("packages/domain"),
+    to: (target) =>
+      !target.startsWith("packages/domain/") &&
+      !["@mags/core", "node:crypto", "node:buffer", "node:util"].includes(target),
+  },
+  {
+    why: "the API's schema knows the domain and zod, never a server",
+    from: source("packages/api-schema"),
+    to: (target) => noneOf("@mags/domain")(target) || target.startsWith("node:"),
+  },
+  {
+    why: "the runtime root's command lines depend on nothing but core",
+    from: source("packages/runtime-root"),
+    to: noneOf("@mags/core"),
+  },
+  {
+    why: "a node knows no HTTP API and no database: the control plane calls it through the domain's interface",
+    from: source("packages/node"),
+    to: (target) =>
+      noneOf("@mags/core", "@mags/domain", "@mags/runtime-root")(target) || oneOf("fastify", "kysely", "pg")(target),
+  },
+  {
+    why: "the control plane knows nodes only by the domain's interface",
+    from: source("packages/control-plane"),
+    to: noneOf("@mags/core", "@mags/domain", "@mags/api-schema", "@mags/runtime-root"),
+  },
+  {
+    why: "clients reach the server by its API only; of the workspace they may take types, which are gone at run time",
+    from: source("packages/mags/src"),
+    to: (target, { typeOnly }) => workspace(target) && !(typeOnly && target === "@mags/api-schema"),
+  },
+  {
+    why: "domain ← app ← routes: what the control plane does knows no HTTP",
+    from: source("packages/control-plane/src/app"),
+    to: oneOf("fastify", "node:http", "packages/control-plane/src/routes", "packages/control-plane/src/http"),
+  },
+  {
+    why: "an adapter implements what app declares; it does not use routes",
+    from: source("packages/control-plane/src/sql"),
+    to: oneOf("fastify", "packages/control-plane/src/routes", "packages/control-plane/src/http"),
+  },
+  {
+    why: "fakes and harnesses are for tests",
+    from: (file) => /^(apps|packages)\//.test(file) && !file.startsWith("packages/test-kit/") && !isTest(file),
+    to: oneOf("@mags/test-kit", "node:test", "fast-check"),
+  },
+  {
+    why: "an app wires packages; nothing builds on an app",
+    from: () => true,
+    to: oneOf("@mags/magsd"),
+  },
+  {
+    why: "the PostgreSQL driver and its queries live in one folder each",
+    from: (file) => !isTest(file) && !/^packages\/(control-plane\/src\/(sql|postgres)|test-kit)\//.test(file),
+    to: (target, { typeOnly }) => !typeOnly && oneOf("kysely", "pg")(target),
+  },
+];
+
+describe("imports", () => {
+  it("follow the direction of the architecture", () => {
+    const files = listSourceFiles().filter((file) => file.endsWith(".ts"));
+    const imports = files.flatMap((file) => importsOf(file, readSource(file)));
+    assert.ok(imports.length > 100, "the imports were found at all");
+    assert.deepEqual(violations(imports, FORBIDDEN), []);
+  });
+});
+
+describe("importsOf", () => {
+  it("finds every form of import, and which are types only", () => {
+    const text = [
+      'import { a,\n  b } from "one";',
+      'import type { C } from "./two.ts";',
+      'export * from "three";',
+      'import "four";',
+      'const five = await import("five");',
+      '// import x from "comment"',
+      'const text = `x from "string"`;',
+    ].join("\n");
+    assert.deepEqual(
+      importsOf("f.ts", text).map(({ specifier, typeOnly }) => [specifier, typeOnly]),
+      [
+        ["one", false],
+        ["./two.ts", true],
+        ["three", false],
+        ["four", false],
+        ["five", false],
+      ],
+    );
+  });
+});
+
+describe("violations", () => {
+  const edges: readonly ForbiddenEdge[] = [
+    {
+      why: "because",
+      from: (file) => file === "packages/a/src/x.ts",
+      to: (target) => target === "packages/b/src/y.ts",
+    },
+  ];
+
+  it("names the import and the reason, resolving relative paths", () => {
+    const found = violations(
+      [
+        { file: "packages/a/src/x.ts", specifier: "../../b/src/y.ts", typeOnly: false },
+        { file: "packages/a/src/z.ts", specifier: "../../b/src/y.ts", typeOnly: false },
+      ],
+      edges,
+    );
+    assert.deepEqual(found, ["packages/a/src/x.ts imports ../../b/src/y.ts: because"]);
+  });
+});

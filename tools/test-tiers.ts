@@ -1,0 +1,31 @@
+/** Which files belong to which tier of tests, and how they are run. */
+
+export interface TestTier {
+  /** Patterns of files, from the root of the repository. */
+  readonly files: readonly string[];
+  /** Files run at the same time; `false`: one after the other, because they share a machine's worth of microVMs. */
+  readonly concurrency: boolean;
+  /** When no test has reported anything for so long, what runs is ended and counts as failed. */
+  readonly silenceMs: number;
+}
+
+export const TEST_TIERS = {
+  unit: {
+    files: [
+      "apps/*/{src,test}/**/*.test.ts",
+      "packages/*/{src,test,tools}/**/*.test.ts",
+      "native/**/*.test.ts",
+      "tools/**/*.test.ts",
+    ],
+    concurrency: true,
+    silenceMs: 2 * 60_000,
+  },
+  e2e: { files: ["e2e/**/*.test.ts"], concurrency: false, silenceMs: 10 * 60_000 },
+  soak: { files: ["e2e/**/*.soak.ts"], concurrency: false, silenceMs: 60 * 60_000 },
+} as const satisfies Record<string, TestTier>;
+
+export type TierName = keyof typeof TEST_TIERS;
+
+export function isTierName(name: string): name is TierName {
+  return Object.hasOwn(TEST_TIERS, name);
+}
