@@ -25,6 +25,7 @@ export type ProbeRun =
       readonly kind: "ran";
       readonly output: string;
       readonly exitCode: number | null;
+      readonly signal: string | null;
       readonly elapsedMs: number;
       readonly stderr: string;
     };
@@ -34,8 +35,9 @@ export function judgeProbe(run: ProbeRun): ProbeResult {
   if (run.kind === "no-device") return { works: false, reason: `/dev/kvm cannot be opened: ${run.message}` };
   const elapsed = Math.round(run.elapsedMs);
   if (run.output !== "KL" || run.exitCode !== DEBUG_EXIT_CODE) {
-    const ended = run.exitCode === null ? `did not end within ${PROBE_KILL_MS} ms` : `ended with code ${run.exitCode}`;
-    return { works: false, reason: `the KVM probe guest ${ended} after printing "${run.output}" ${run.stderr}`.trim() };
+    const ended = run.exitCode === null ? `was ended by ${run.signal}` : `ended with code ${run.exitCode}`;
+    const words = run.stderr.split("\n")[0];
+    return { works: false, reason: `the KVM probe guest ${ended} before its end${words ? ` (${words})` : ""}` };
   }
   if (run.elapsedMs > PROBE_BOUND_MS)
     return {
@@ -118,9 +120,16 @@ export async function runProbe(runtime: RuntimeRoot, uid: number, accelerator: A
         stderr = (stderr + bytes.toString("utf8")).slice(0, 300);
       });
       child.on("error", reject);
-      child.on("close", (exitCode) => {
+      child.on("close", (exitCode, signal) => {
         clearTimeout(timer);
-        resolve({ kind: "ran", output, exitCode, elapsedMs: performance.now() - startedAt, stderr: stderr.trim() });
+        resolve({
+          kind: "ran",
+          output,
+          exitCode,
+          signal,
+          elapsedMs: performance.now() - startedAt,
+          stderr: stderr.trim(),
+        });
       });
     });
   } finally {

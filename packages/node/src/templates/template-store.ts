@@ -53,7 +53,8 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
   const building = new Map<string, Promise<Template>>();
 
   async function describe(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }) {
-    const shape: MachineShape = { accelerator: config.accelerator, ...size };
+    const { vcpus, memoryMiB } = size;
+    const shape: MachineShape = { accelerator: config.accelerator, vcpus, memoryMiB };
     const files = await operatorFiles(config.operator, image.caBundle);
     const parts = [
       artifacts.runtimeDigest,
