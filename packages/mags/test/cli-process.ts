@@ -15,8 +15,8 @@ export interface CliResult {
 
 export interface CliOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** Standard input. Default: closed and empty. */
-  readonly input?: string | Buffer;
+  /** Standard input. Default: closed and empty. `open`: left to the test. */
+  readonly input?: string | Buffer | { readonly open: true };
   /** Leave standard output unread until `read` is called. */
   readonly unread?: boolean;
 }
@@ -39,6 +39,8 @@ export interface CliBench extends AsyncDisposable {
   run(args: readonly string[], options?: CliOptions): Promise<CliResult>;
   /** Runs a line of shell, in which `mags` is the command line. */
   shell(line: string, options?: CliOptions): Promise<CliResult>;
+  /** Runs the command line on a terminal of its own, whose output is standard output. */
+  startOnTerminal(args: string, options?: CliOptions): RunningCli;
 }
 
 export async function createCliBench(api?: ScriptedApi): Promise<CliBench> {
@@ -59,7 +61,7 @@ export async function createCliBench(api?: ScriptedApi): Promise<CliBench> {
     });
     running.add(child);
     child.stdin.on("error", () => {});
-    child.stdin.end(input);
+    if (typeof input === "string" || Buffer.isBuffer(input)) child.stdin.end(input);
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     const read = () => child.stdout.on("data", (chunk) => stdout.push(chunk));
@@ -80,11 +82,14 @@ export async function createCliBench(api?: ScriptedApi): Promise<CliBench> {
     launch(process.execPath, [program, ...args], options);
   const shellFunction = `mags() { '${process.execPath}' '${program}' "$@"; }`;
 
+  const onTerminal = (args: string) => ["-qec", `'${process.execPath}' '${program}' ${args}`, "/dev/null"];
+
   return {
     folder,
     home,
     program,
     start,
+    startOnTerminal: (args, options) => launch("script", onTerminal(args), options),
     run: (args, options) => start(args, options).ended,
     shell: (line, options) => launch("/bin/bash", ["-c", `${shellFunction}\n${line}`], options).ended,
     async [Symbol.asyncDispose]() {

@@ -115,10 +115,10 @@ describe("what the command line says when something is wrong", () => {
     assert.ok(
       !(await fails(["list"], { MAGS_API_TOKEN: "wrong", FORCE_COLOR: "1", NO_COLOR: "1" })).includes("\u001b"),
     );
-    const env = { MAGS_API_TOKEN: "wrong", TERM: "xterm", NODE: process.execPath, MAGS: cli.program };
-    const line = `script -qec "'$NODE' '$MAGS' list" /dev/null`;
-    assert.ok((await cli.shell(line, { env })).stdout.toString().startsWith(red));
-    assert.ok(!(await cli.shell(line, { env: { ...env, NO_COLOR: "1" } })).stdout.includes("\u001b"));
+    const env = { MAGS_API_TOKEN: "wrong", TERM: "xterm" };
+    assert.ok((await cli.startOnTerminal("list", { env }).ended).stdout.toString().startsWith(red));
+    const without = cli.startOnTerminal("list", { env: { ...env, NO_COLOR: "1" } });
+    assert.ok(!(await without.ended).stdout.includes("\u001b"));
   });
 
   it("shows help and version on standard output", async () => {

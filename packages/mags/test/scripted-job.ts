@@ -91,5 +91,8 @@ export function runHere(job: ScriptedJob): void {
   child.on("close", (code, signal) =>
     job.stopped ? job.end({}) : job.exit(code ?? (signal === "SIGKILL" ? 137 : 143)),
   );
-  job.on("stop", () => child.pid !== undefined && process.kill(-child.pid, "SIGTERM"));
+  job.on("stop", () => {
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)
+      process.kill(-child.pid, "SIGTERM");
+  });
 }

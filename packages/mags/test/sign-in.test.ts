@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
-import { type CliBench, createCliBench } from "./cli-process.ts";
+import { type CliBench, createCliBench, until } from "./cli-process.ts";
 import { type ScriptedApi, startScriptedApi, TOKEN } from "./scripted-api.ts";
 
 describe("signing in", () => {
@@ -56,11 +56,12 @@ describe("signing in", () => {
   });
 
   it("login on a terminal tells where tokens are from and does not show the one that is typed", async () => {
-    const line = `printf '${TOKEN}\\r' | script -qec "'$NODE' '$MAGS' login" /dev/null`;
-    const env = { MAGS_API_TOKEN: undefined, NODE: process.execPath, MAGS: cli.program };
-    const result = await cli.shell(line, { env });
-    assert.match(result.stdout.toString(), /magsd token prints one.*Signed in to/s);
-    assert.ok(!result.stdout.includes(TOKEN));
+    const running = cli.startOnTerminal("login", { env: { MAGS_API_TOKEN: undefined }, input: { open: true } });
+    await until("the prompt", () => running.stdout().includes("Token (not shown): "));
+    running.child.stdin?.end(`${TOKEN.slice(0, 5)}x\u007f${TOKEN.slice(5)}\r`);
+    const { stdout } = await running.ended;
+    assert.match(stdout.toString(), /magsd token prints one.*Signed in to/s);
+    assert.ok(!stdout.includes("mags_"));
     assert.equal((await kept()).api_token, TOKEN);
   });
 

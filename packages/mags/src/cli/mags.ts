@@ -16,4 +16,4 @@ const cli = createCli({
 });
 
 // Kept connections and an open standard input must not hold up the end.
-process.exit(await main(process.argv.slice(2), cli));
+main(process.argv.slice(2), cli).then((code) => process.exit(code));

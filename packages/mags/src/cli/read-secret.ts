@@ -7,9 +7,9 @@ import type { Cli, Input } from "./cli.ts";
 export async function readSecret(cli: Cli, prompt: string): Promise<string | undefined> {
   const stdin = cli.stdin();
   if (!stdin.isTTY || stdin.setRawMode === undefined) return await readLine(stdin);
-  await cli.stderr.write(prompt);
   stdin.setRawMode(true);
   try {
+    await cli.stderr.write(prompt);
     return await readLine(stdin);
   } finally {
     stdin.setRawMode(false);
