@@ -28,13 +28,14 @@ install_packages() { # NAME...
   quietly "apt-get install" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# npm packages of this repository, again whenever the lockfile has changed.
+# npm packages of this repository as the lockfile has them, again whenever it has changed. Not by `npm ci`: it refuses a
+# lockfile made with a registry that lacks the optional binaries of other platforms.
 install_npm_packages() {
   local marker=$ROOT/node_modules/.installed-from wanted
   wanted=$(sha256sum < "$ROOT/package-lock.json")
   if [ -f "$marker" ] && [ "$(< "$marker")" = "$wanted" ]; then return; fi
   log "installing npm packages"
-  (cd "$ROOT" && quietly "npm ci" npm ci --no-audit --no-fund)
+  (cd "$ROOT" && quietly "npm install" npm install --no-save --no-audit --no-fund)
   printf '%s\n' "$wanted" > "$marker"
 }
 
