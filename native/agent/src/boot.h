@@ -7,9 +7,11 @@ struct agent;
 #define SLOT_DEVICE "/dev/vdb"
 #define SLOT_SIZE_FILE "/sys/block/vdb/size"
 #define BASE_DIR "/base"
-#define OPERATOR_DIR "/operator"
-/* Files that the agent puts over every image: resolv.conf, hosts, links of the identity. */
-#define LAYER_DIR "/layer"
+/*
+ * Files over every image: those of the operator, who put them into the initramfs, and for the rest those of the agent
+ * (resolv.conf, hosts, links of the identity). One layer, since each costs time at every lookup.
+ */
+#define LAYER_DIR "/operator"
 #define UPPER_MOUNT "/rw"
 #define NEW_ROOT "/new"
 

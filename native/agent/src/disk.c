@@ -88,16 +88,12 @@ static int mount_upper(struct disk *disk, uint8_t upper) {
 }
 
 static int mount_overlay(void) {
-  struct stat st;
-  bool with_operator = stat(OPERATOR_DIR, &st) == 0 && S_ISDIR(st.st_mode);
   /*
    * redirect_dir: renaming a directory of the image must work (npm does it), not end in EXDEV.
    * xino: one device number for files of all layers, for the sake of find -xdev and the like.
    */
-  char options[256];
-  snprintf(options, sizeof options, "lowerdir=" LAYER_DIR ":%s" BASE_DIR ",upperdir=" UPPER_MOUNT
-           "/up,workdir=" UPPER_MOUNT "/work,redirect_dir=on,xino=auto",
-           with_operator ? OPERATOR_DIR ":" : "");
+  static const char options[] = "lowerdir=" LAYER_DIR ":" BASE_DIR ",upperdir=" UPPER_MOUNT "/up,workdir=" UPPER_MOUNT
+                                "/work,redirect_dir=on,xino=auto";
   return mount("overlay", NEW_ROOT, "overlay", MS_NOATIME, options) < 0 ? errno : 0;
 }
 

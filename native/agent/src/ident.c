@@ -27,7 +27,7 @@ void identity_prepare_layer(void) {
   for (unsigned i = 0; i < sizeof links / sizeof links[0]; i++) {
     char path[128];
     snprintf(path, sizeof path, LAYER_DIR "%s", links[i].etc);
-    if (symlink(links[i].run, path) < 0) warn(path, errno);
+    if (symlink(links[i].run, path) < 0 && errno != EEXIST) warn(path, errno);
   }
 }
 

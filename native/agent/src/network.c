@@ -129,8 +129,10 @@ static void configure(int fd, const char *name, const struct settings *settings)
   call(fd, SIOCADDRT, &route, "default route");
 }
 
+/* The operator's own file wins. */
 static void write_layer_file(const char *path, const char *text) {
-  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0 && errno == EEXIST) return;
   if (fd < 0 || write(fd, text, strlen(text)) < 0) warn(path, errno);
   if (fd >= 0) close(fd);
 }
