@@ -1,0 +1,165 @@
+/**
+ * A whole Mags of its own: the built server with a data directory, addresses, uids and a port that no other uses. Tests
+ * touch it by its public surfaces only, and by signals.
+ */
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { NodeConfig, removeNode } from "@mags/node";
+import { type ApiClient, createApiClient, makeTempDir, waitFor } from "@mags/test-kit";
+import { type RunningCommand, type RunOptions, type RunResult, run, start } from "./run.ts";
+
+const ROOT = resolve(import.meta.dirname, "../..");
+const MAGSD = join(ROOT, "dist/magsd.mjs");
+const MAGS = join(ROOT, "packages/mags/dist/cli/mags.js");
+const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
+
+export interface ServerStatus {
+  readonly pid: number;
+  readonly api_url: string;
+  readonly ready: boolean;
+  readonly accelerator: string;
+  readonly pool: { readonly idle_vms: number; readonly busy_vms: number };
+  readonly database: { readonly kind: string; readonly pid: number | null };
+}
+
+export interface JobStatus {
+  readonly request_id: string;
+  readonly status: string;
+  readonly vm_id?: string;
+  readonly exit_code?: number;
+  readonly error_message?: string;
+  readonly script_duration_ms?: number;
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  readonly token: string;
+  readonly dataDir: string;
+  readonly api: ApiClient;
+  magsd(...args: string[]): Promise<RunResult>;
+  /** The command line, signed in to this server. */
+  mags(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  startMags(args: readonly string[], options?: RunOptions): RunningCommand;
+  start(): Promise<void>;
+  /** SIGKILL to the server process. */
+  kill(): Promise<void>;
+  serverStatus(): Promise<ServerStatus>;
+  submit(body: Readonly<Record<string, unknown>>): Promise<string>;
+  status(id: string): Promise<JobStatus>;
+  /** The status once the job has ended. */
+  ended(id: string, deadlineMs?: number): Promise<JobStatus>;
+  /** Resolves when that many VMs are parked. */
+  poolFilled(count: number): Promise<void>;
+  /** Pid of the QEMU that runs a VM. */
+  qemuPid(vmId: string): Promise<number>;
+}
+
+export interface ServerOptions {
+  /** Merged into the configuration. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  readonly node?: Readonly<Record<string, unknown>>;
+  readonly network?: Readonly<Record<string, unknown>>;
+}
+
+export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
+  await using scope = new AsyncDisposableStack();
+  assert.ok(existsSync(MAGSD) && existsSync(MAGS), "the programs are not built: npm run build");
+  const temp = scope.use(await makeTempDir());
+  const dataDir = join(temp.path, "d");
+  const home = join(temp.path, "home");
+  await mkdir(home);
+  const configFile = join(temp.path, "magsd.json");
+  const number = randomInt(1, 4000);
+  const node = {
+    uid_base: 1_920_000_000 + number * 10_000,
+    ...options.node,
+    network: {
+      prefix: `t${number.toString(36)}`,
+      uplink_range: `10.${214 + (number >> 8)}.${number & 255}.0/24`,
+      ...options.network,
+    },
+  };
+  const config = { data_dir: dataDir, artifacts: ARTIFACTS, listen: { port: 0 }, ...options.config, node };
+  await writeFile(configFile, JSON.stringify(config, null, 2));
+
+  const environment = { HOME: home };
+  const magsd = ([name = "", ...args]: readonly string[]) =>
+    run(process.execPath, [MAGSD, name, "--config", configFile, ...args], { env: environment, timeoutMs: 300_000 });
+  const serverStatus = async (): Promise<ServerStatus> => {
+    const { text, errors } = await magsd(["status", "--json"]);
+    assert.ok(text, errors);
+    return JSON.parse(text);
+  };
+  scope.defer(async () => {
+    await magsd(["stop", "--all"]);
+    await removeNode({ dataDirectory: dataDir, artifactsFile: ARTIFACTS, config: NodeConfig.parse(node) });
+  });
+
+  async function startMagsd(): Promise<void> {
+    const { exitCode, errors } = await magsd(["start"]);
+    assert.equal(exitCode, 0, errors);
+  }
+  await startMagsd();
+  const { api_url: url } = await serverStatus();
+  // A restart must find the port that clients know.
+  await writeFile(configFile, JSON.stringify({ ...config, listen: { port: Number(new URL(url).port) } }, null, 2));
+  const token = (await magsd(["token"])).text.trim();
+  const api = createApiClient(url, token);
+  const owned = scope.move();
+
+  const server: TestServer = {
+    url,
+    token,
+    dataDir,
+    api,
+    magsd: (...args) => magsd(args),
+    mags: (args, runOptions) => server.startMags(args, runOptions).result,
+    startMags(args, runOptions = {}) {
+      const env = { ...environment, MAGS_API_URL: url, MAGS_API_TOKEN: token, ...runOptions.env };
+      return start(process.execPath, [MAGS, ...args], { ...runOptions, env });
+    },
+    start: startMagsd,
+    async kill() {
+      const { pid } = await serverStatus();
+      process.kill(pid, "SIGKILL");
+      await waitFor(() => !existsSync(`/proc/${pid}`), { what: "the end of the server" });
+    },
+    serverStatus,
+    async submit(body) {
+      const reply = await api.call("POST", "/api/v1/mags-jobs", { type: "inline", persistent: false, ...body });
+      assert.equal(reply.status, 202, JSON.stringify(reply.body));
+      return (reply.body as { request_id: string }).request_id;
+    },
+    async status(id) {
+      const reply = await api.call("GET", `/api/v1/mags-jobs/${id}/status`);
+      assert.equal(reply.status, 200, JSON.stringify(reply.body));
+      return reply.body as JobStatus;
+    },
+    ended: (id, deadlineMs = 60_000) =>
+      waitFor(
+        async () => {
+          const status = await server.status(id);
+          return status.status === "completed" || status.status === "error" ? status : undefined;
+        },
+        { what: `the end of job ${id}`, deadlineMs, intervalMs: 25 },
+      ),
+    async poolFilled(count) {
+      await waitFor(async () => (await serverStatus()).pool.idle_vms >= count, {
+        what: `${count} parked VMs`,
+        deadlineMs: 120_000,
+        intervalMs: 100,
+      });
+    },
+    async qemuPid(vmId) {
+      const record = JSON.parse(await readFile(join(dataDir, "vms", vmId, "vm.json"), "utf8")) as {
+        process: { pid: number };
+      };
+      return record.process.pid;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+  return server;
+}
