@@ -111,7 +111,7 @@ export const JobQuery = z.object({
   page: z.coerce.number().int().min(1).default(1),
   page_size: z.coerce.number().int().min(1).max(100).default(20),
   status: z.enum(JOB_STATUSES).optional(),
-  name: z.string().optional(),
+  name: text().optional(),
   workspace_id: z.string().optional(),
   label: text()
     .regex(/^[^=]+=.*$/s, "must be key=value")

@@ -18,6 +18,8 @@ import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 
+/** For requests under way when the server ends; event streams and commands are ended at once. */
+const GRACE_MS = 1_000;
 const DRAIN_MS = 5_000;
 
 export interface ControlPlaneDeps {
@@ -98,7 +100,9 @@ export async function startControlPlane(
     nudge: reconciler.nudge,
     async [Symbol.asyncDispose]() {
       closing.abort();
+      const grace = setTimeout(() => app.server.closeAllConnections(), GRACE_MS);
       await app.close();
+      clearTimeout(grace);
       await reconciler[Symbol.asyncDispose]();
       await writer.close({ deadlineMs: DRAIN_MS });
     },

@@ -2,6 +2,14 @@ import type { JobEnd } from "@mags/domain";
 import type { NewJobEvent } from "./job.ts";
 import type { JobOutcome } from "./job-store.ts";
 
+/** The events that end a job: nothing of its output comes after them. */
+const END_EVENTS = ["completed", "timed_out", "stopped", "failed", "lost", "withdrawn"] as const;
+type EndEvent = (typeof END_EVENTS)[number];
+
+export function isEndEvent(name: string): boolean {
+  return (END_EVENTS as readonly string[]).includes(name);
+}
+
 /** What the end that a node reports makes of a job. */
 export function outcomeOf(end: JobEnd): { readonly outcome: JobOutcome; readonly event: NewJobEvent } {
   const completedAt = new Date(end.endedAtMs);
@@ -40,12 +48,12 @@ export function neverStartedOutcome(now: Date): { readonly outcome: JobOutcome; 
   return outcomeOf({ kind: "stopped", exitCode: null, durationMs: null, endedAtMs: now.getTime() });
 }
 
-function eventName(end: Extract<JobEnd, { kind: "exited" | "stopped" }>): string {
+function eventName(end: Extract<JobEnd, { kind: "exited" | "stopped" }>): EndEvent {
   if (end.kind === "stopped") return "stopped";
   return end.timedOut ? "timed_out" : "completed";
 }
 
-function failure(errorMessage: string, completedAt: Date, name: string) {
+function failure(errorMessage: string, completedAt: Date, name: EndEvent) {
   return {
     outcome: { status: "error", exitCode: null, errorMessage, scriptDurationMs: null, completedAt },
     event: { at: completedAt, name, data: { message: errorMessage } },

@@ -15,6 +15,7 @@ import {
 } from "@mags/domain";
 import type { Job, JobEvent } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
+import { isEndEvent } from "./job-end.ts";
 import type { JobStore } from "./job-store.ts";
 import { persistently } from "./persistently.ts";
 import { createWake } from "./wake.ts";
@@ -132,9 +133,11 @@ function createMerge({ form, after }: LogRequest) {
   let nextRecord = form === "pieces" ? after.output + 1 : 1;
   let flushed = false;
 
+  /** Events up to a time. What ends the job waits for the end of the output, however their clocks compare. */
   function eventItems(untilMs: number): LogItem[] {
+    const final = untilMs === Number.POSITIVE_INFINITY;
     // In the order of their ids, whatever their times: a position says that all events up to its id were given.
-    const waiting = events.findIndex((event) => event.at.getTime() > untilMs);
+    const waiting = events.findIndex((event) => event.at.getTime() > untilMs || (!final && isEndEvent(event.name)));
     const due = events.splice(0, waiting < 0 ? events.length : waiting);
     return due.map((event) => {
       position = { ...position, event: event.id };

@@ -14,6 +14,8 @@ export function createQueryBuilder(deps: { readonly log: Logger }, address: Data
   const pool = new Pool({ ...clientConfig(address), max: MAX_CONNECTIONS, idleTimeoutMillis: 60_000 });
   // An idle connection that breaks is replaced at the next use; without a listener it would end this process.
   pool.on("error", (error) => deps.log.warn("database.connection_lost", { error: messageOf(error) }));
+  // The pool listens to idle connections only, and one in use may break between two statements.
+  pool.on("connect", (client) => client.on("error", () => {}));
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool: preparing(pool) }) });
 }
 

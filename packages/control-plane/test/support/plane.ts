@@ -1,6 +1,12 @@
+import { silentLogger, systemClock } from "@mags/core";
 import type { AccountId } from "@mags/domain";
-import { systemClock, silentLogger } from "@mags/core";
-import { type ApiClient, createApiClient, createSimulatedNode, type SimulatedNode, type SimulatedNodeOptions } from "@mags/test-kit";
+import {
+  type ApiClient,
+  createApiClient,
+  createSimulatedNode,
+  type SimulatedNode,
+  type SimulatedNodeOptions,
+} from "@mags/test-kit";
 import type { DatabaseAddress } from "../../src/sql/address.ts";
 import { type Database, openDatabase } from "../../src/sql/database.ts";
 import { type ControlPlane, type ControlPlaneConfig, startControlPlane } from "../../src/start-control-plane.ts";
@@ -19,6 +25,8 @@ export interface TestPlane extends AsyncDisposable {
 export interface TestPlaneOptions extends ControlPlaneConfig {
   readonly node?: SimulatedNode;
   readonly simulated?: SimulatedNodeOptions;
+  /** Runs on the database before the control plane starts. */
+  readonly prepare?: (database: Database) => Promise<void>;
 }
 
 /** A control plane that listens, with a simulated node. */
@@ -28,6 +36,7 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
   const database = scope.use(await openDatabase({ log }, { address }));
   const node = options.node ?? createSimulatedNode(options.simulated);
   scope.defer(() => node.disconnect());
+  await options.prepare?.(database);
   const plane = scope.use(
     await startControlPlane({ database, node, clock: systemClock, log }, { checkResponses: true, ...options }),
   );
