@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,9 +37,11 @@ static void init_host_mode(struct agent *agent, int argc, char **argv, int *cont
     exit(64);
   }
   if (argc == 6) agent->root = argv[5];
+  /* Whatever else it inherited is not for its children either. */
+  if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) < 0) die("close_range", errno);
   const int fds[] = {*control, *bulk};
   for (int i = 0; i < 2; i++) {
-    if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0 || fcntl(fds[i], F_SETFL, O_RDWR | O_NONBLOCK) < 0) die("fcntl", errno);
+    if (fcntl(fds[i], F_SETFL, O_RDWR | O_NONBLOCK) < 0) die("fcntl", errno);
   }
 }
 
