@@ -72,8 +72,10 @@ describe("a guest that fails", () => {
 
   it("by kill -9 of a parked clone's QEMU: the pool replaces it and no job meets it", async () => {
     await server.poolFilled(3);
-    const names = await readdir(join(server.dataDir, "vms"));
-    for (const name of names) process.kill(await server.qemuPid(name), "SIGKILL");
+    for (const name of await readdir(join(server.dataDir, "vms"))) {
+      const pid = await server.qemuPid(name).catch(() => undefined); // none: it is being made
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+    }
     const { exitCode, text } = await server.mags(["run", "echo alive"]);
     assert.equal(text, "alive\n");
     assert.equal(exitCode, 0);
@@ -82,7 +84,7 @@ describe("a guest that fails", () => {
 
 describe("a script that prints without end", () => {
   it("keeps its output up to the limit, says so, and runs on to its exit code", async () => {
-    const script = "head -c 1073741824 /dev/zero | tr '\\0' 'x' | fold -w 1000; exit 6";
+    const script = "head -c 1073741824 /dev/zero; exit 6";
     const { exitCode, stdout, errors } = await server.mags(["run", script], { timeoutMs: 400_000 });
     assert.equal(exitCode, 6);
     assert.equal(stdout.length, OUTPUT_LIMIT);

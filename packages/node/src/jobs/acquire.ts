@@ -23,6 +23,8 @@ export interface Acquired {
   readonly microVm: MicroVm;
   readonly agent: AgentConnection;
   readonly origin: Origin;
+  /** Rejects when the microVM turns out to be dead before anything was asked of its guest. */
+  readonly resumed: Promise<void>;
   /**
    * Resolves when the guest has its disk and its identity. What is sent to the agent meanwhile is carried out after
    * them, so a start need not wait.
@@ -48,8 +50,8 @@ export async function acquireMicroVm(
       const resumed = microVm.machine.resume();
       const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
       const ready = Promise.all([resumed, attached, sendIdentity(agent, deps.clock)]).then(() => {});
-      ready.catch(() => {}); // whoever starts the script sees it
-      return { microVm, agent, origin: mounted ? "mounted" : "slot", ready };
+      for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
+      return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
       await deps.host.release(microVm);
       throw error;
@@ -68,7 +70,7 @@ export async function acquireMicroVm(
       () => {},
     );
     ready.catch(() => {});
-    return { microVm, agent, origin: "restored", ready };
+    return { microVm, agent, origin: "restored", resumed: Promise.resolve(), ready };
   } catch (error) {
     await deps.host.release(microVm);
     throw error;

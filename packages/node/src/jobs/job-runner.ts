@@ -9,7 +9,7 @@ import type { MicroVmRecord } from "../microvm/record.ts";
 import { awaitEnd } from "./await-end.ts";
 import type { Capacity } from "./capacity.ts";
 import { createJobEntry, type JobEntry, observed } from "./job-entry.ts";
-import { type LaunchDeps, launchJob } from "./launch.ts";
+import { type LaunchDeps, launchJob, SIGTERM } from "./launch.ts";
 import type { OutcomeStore } from "./outcome-store.ts";
 import { type BoundRecord, isBound, readoptJob } from "./readopt.ts";
 
@@ -31,7 +31,6 @@ export interface JobRunner extends AsyncDisposable {
 }
 
 const STOP_GRACE_MS = 2_000;
-const SIGTERM = 15;
 
 export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   const { host, logs, outcomes, capacity, gate, clock, log, report } = deps;

@@ -1,8 +1,8 @@
 /** The start of a job, from its place at the gate to its running script. */
-import { AppError, type Clock, type Gate, type Logger } from "@mags/core";
+import { AppError, type Clock, type Gate, isAppError, type Logger } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { LogStore } from "../logs/log-store.ts";
-import { type AcquireDeps, acquireMicroVm } from "./acquire.ts";
+import { type AcquireDeps, type Acquired, acquireMicroVm } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
@@ -21,6 +21,7 @@ export interface LaunchDeps extends AcquireDeps {
 export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A start holds its place until the script printed, ended, or had this long. */
 const START_HOLD_MS = 100;
+export const SIGTERM = 15;
 
 /**
  * Gives the job a microVM and sends its script. What was taken is on the entry, for the caller to release, also when
@@ -39,42 +40,24 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     stagesMs[name] = Math.round((clock.monotonicMs() - startedAt) * 10) / 10;
   };
 
-  const leaveGate = await deps.gate.enter({ signal });
+  let leaveGate = () => {};
+  const takenAtMs = nowMs();
+  const opening = openOutput(
+    deps.logs,
+    { clock },
+    { jobId, notBeforeMs: takenAtMs, onFirst: () => leaveGate(), onLimit: () => note("output_limit_reached") },
+  );
+  opening.catch(() => {}); // awaited below, unless the start fails before
   try {
+    leaveGate = await deps.gate.enter({ signal });
     entry.state = "starting";
     stage("admitted");
-    const acquired = await acquireMicroVm(deps, job.size, {
-      onTemplateBuild: () => note("template_build", { ...job.size }),
-    });
-    const { microVm, agent, ready, origin } = acquired;
-    entry.microVm = microVm;
-    entry.microVmId = microVm.id;
-    stage("acquired");
-
     const boundAtMs = nowMs();
-    const binding = deps.host.update(microVm, {
-      disk: { diskGiB: job.size.diskGiB },
-      state: {
-        kind: "bound",
-        jobId,
-        size: job.size,
-        boundAtMs,
-        boundAtBootMs: clock.bootMs(),
-        timeoutMs: job.timeoutMs,
-      },
-    });
-    entry.output = await openOutput(
-      deps.logs,
-      { clock },
-      {
-        jobId,
-        notBeforeMs: boundAtMs,
-        onFirst: leaveGate,
-        onLimit: () => note("output_limit_reached"),
-      },
-    );
-    await binding;
+    const onTemplateBuild = () => note("template_build", { ...job.size });
+    const acquired = await bindMicroVm(deps, entry, job, { boundAtMs, onTemplateBuild });
+    const { microVm, agent, ready, origin } = acquired;
     stage("bound");
+    entry.output = await opening;
 
     const script = job.command.kind === "inline" ? job.command.script : await fetchScript(acquired, job, { signal });
     signal.throwIfAborted();
@@ -97,11 +80,48 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     entry.state = "running";
     report({ type: "started", jobId, microVmId: microVm.id, startedAtMs: entry.startedAtMs, origin, stagesMs });
     setTimeout(leaveGate, START_HOLD_MS);
+    if (signal.aborted) stream.signal(SIGTERM);
     entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: entry.startedAtMs };
     return entry.running;
   } catch (error) {
     leaveGate();
+    entry.output ??= await opening.catch(() => undefined);
     throw error;
+  }
+}
+
+/**
+ * A microVM with the binding to the job on stable storage. A parked clone may have died unseen; as nothing was asked of
+ * its guest yet, another takes its place.
+ */
+async function bindMicroVm(
+  deps: LaunchDeps,
+  entry: JobEntry,
+  job: JobStart,
+  options: { readonly boundAtMs: number; readonly onTemplateBuild: () => void },
+): Promise<Acquired> {
+  const { host, clock, log } = deps;
+  const { jobId, size, timeoutMs } = job;
+  const { boundAtMs, onTemplateBuild } = options;
+  for (;;) {
+    const acquired = await acquireMicroVm(deps, size, { onTemplateBuild });
+    const { microVm, resumed, origin } = acquired;
+    entry.microVm = microVm;
+    entry.microVmId = microVm.id;
+    const binding = host.update(microVm, {
+      disk: { diskGiB: size.diskGiB },
+      state: { kind: "bound", jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs },
+    });
+    try {
+      await Promise.all([binding, resumed]);
+      return acquired;
+    } catch (error) {
+      if (origin === "restored" || !isAppError(error, "microvm_lost")) throw error;
+      log.warn("job.clone_was_dead", { jobId, microVmId: microVm.id });
+      await binding.catch(() => {});
+      entry.microVm = undefined;
+      await host.release(microVm);
+    }
   }
 }
 

@@ -77,7 +77,7 @@ export async function openLogWriter(
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const file = await open(path, "a+", 0o600);
   const recovered = await recover(file, jobId);
-  await syncDirectory(dirname(path));
+  let named = false;
 
   let { nextSeq, bytes, limited, ended } = recovered;
   /** `record` null: dropped, but its place counts. */
@@ -125,7 +125,9 @@ export async function openLogWriter(
     syncing ??= (async () => {
       const upTo = writtenSeq;
       unsynced = false;
-      await file.datasync();
+      // What is acknowledged must be found after a power cut: its name too.
+      await Promise.all([file.datasync(), named ? undefined : syncDirectory(dirname(path))]);
+      named = true;
       options.onProgress({ durable: true, seq: upTo });
     })()
       .catch(fail)
