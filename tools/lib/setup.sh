@@ -50,16 +50,37 @@ build_bundles() {
   printf '%s\n' "$wanted" > "$marker"
 }
 
-# Runtime root, kernel, guest image; artifacts.json in the store names them.
-build_images() {
-  "$ROOT/native/image/build.sh" --store "$STORE" > /dev/null
+# Runtime root, kernel, guest image; artifacts.json in the store names them. Started in the background, as its Debian
+# parts need no Node: the part that does waits for `open_gate`.
+start_building_images() {
+  mkdir -p "$STORE"
+  IMAGES_GATE=$(mktemp)
+  exec {images_gate_lock}< "$IMAGES_GATE"
+  flock "$images_gate_lock"
+  MAGS_TOOLCHAIN_GATE=$IMAGES_GATE "$ROOT/native/image/build.sh" --store "$STORE" {images_gate_lock}<&- > /dev/null &
+  images_job=$!
+  trap 'kill "$images_job" 2> /dev/null || true; rm -f "$IMAGES_GATE"' EXIT
+}
+
+# Tells the build of the images where Node is.
+open_gate() {
+  printf '%s\n' "$PATH" > "$IMAGES_GATE"
+  exec {images_gate_lock}<&-
+}
+
+finish_building_images() {
+  wait "$images_job" || die "the runtime root and the guest image could not be built (see above)"
+  rm -f "$IMAGES_GATE"
+  trap - EXIT
 }
 
 set_up() { # PACKAGES...
   check_host
   install_packages ca-certificates debian-archive-keyring gcc libc6-dev make mmdebstrap "$@"
+  start_building_images
   use_toolchain
+  open_gate
   install_npm_packages
   build_bundles
-  build_images
+  finish_building_images
 }

@@ -6,6 +6,7 @@ inputs_nodejs() {
 
 build_nodejs() { # STAGE
   local stage=$1 work tree=$1/tree lock
+  await_toolchain
   work=$(work_dir nodejs)
   lock=$(lock_in nodejs)
   npm_fetch "$work" "$stage/lock" "${lock:-$HERE/recipes/nodejs/packages}"
@@ -30,4 +31,13 @@ build_nodejs() { # STAGE
 
 digest_nodejs() { # STAGE
   digest_tree "$1/tree"
+}
+
+# A caller that is still installing Node says by MAGS_TOOLCHAIN_GATE, a file it holds locked, to wait until the file holds
+# the PATH to use.
+await_toolchain() {
+  if [ -z "${MAGS_TOOLCHAIN_GATE:-}" ]; then return; fi
+  flock "$MAGS_TOOLCHAIN_GATE" true
+  PATH=$(< "$MAGS_TOOLCHAIN_GATE")
+  [ -n "$PATH" ] || die "Node could not be installed"
 }
