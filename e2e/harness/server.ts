@@ -44,6 +44,8 @@ export interface TestServer extends AsyncDisposable {
   mags(args: readonly string[], options?: RunOptions): Promise<RunResult>;
   startMags(args: readonly string[], options?: RunOptions): RunningCommand;
   start(): Promise<void>;
+  /** Changes parts of the node's configuration, for the next start. */
+  configure(node: Readonly<Record<string, unknown>>): Promise<void>;
   /** SIGKILL to the server process. */
   kill(): Promise<void>;
   serverStatus(): Promise<ServerStatus>;
@@ -105,7 +107,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
   await startMagsd();
   const { api_url: url } = await serverStatus();
   // A restart must find the port that clients know.
-  await writeFile(configFile, JSON.stringify({ ...config, listen: { port: Number(new URL(url).port) } }, null, 2));
+  const lasting = { ...config, listen: { port: Number(new URL(url).port) } };
+  const configure = (change: Readonly<Record<string, unknown>>) =>
+    writeFile(configFile, JSON.stringify({ ...lasting, node: { ...node, ...change } }, null, 2));
+  await configure({});
   const token = (await magsd(["token"])).text.trim();
   const api = createApiClient(url, token);
   const owned = scope.move();
@@ -122,6 +127,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       return start(process.execPath, [MAGS, ...args], { ...runOptions, env });
     },
     start: startMagsd,
+    configure,
     async kill() {
       const { pid } = await serverStatus();
       process.kill(pid, "SIGKILL");

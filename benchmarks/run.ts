@@ -1,0 +1,55 @@
+/** `npm run bench [-- NAME...]`: runs the benchmarks one after the other, prints their figures and writes them to benchmarks/results/. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+import { startServer } from "@mags/e2e/harness";
+import { burst } from "./burst.ts";
+import { coldStart } from "./cold-start.ts";
+import { commandLine } from "./command-line.ts";
+import type { Benchmark } from "./context.ts";
+import { parkedClones } from "./parked-clones.ts";
+import { startLatency } from "./start-latency.ts";
+
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  "start-latency": startLatency,
+  "command-line": commandLine,
+  burst,
+  "cold-start": coldStart,
+  "parked-clones": parkedClones,
+};
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const figures = new Map<string, unknown>();
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(BENCHMARKS);
+const unknown = names.filter((name) => !(name in BENCHMARKS));
+if (unknown.length > 0) {
+  say(`unknown: ${unknown.join(", ")}; there are: ${Object.keys(BENCHMARKS).join(", ")}`);
+  process.exit(1);
+}
+
+const { accelerator } = await (async () => {
+  await using server = await startServer();
+  return server.serverStatus();
+})();
+const machine = {
+  at: new Date().toISOString(),
+  accelerator,
+  processors: `${cpus().length} × ${cpus()[0]?.model}`,
+  memory_gib: Math.round(totalmem() / 1024 ** 3),
+  kernel: release(),
+  node: process.version,
+};
+say(
+  Object.entries(machine)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", "),
+);
+for (const name of names) {
+  say("");
+  await BENCHMARKS[name]?.({ say, note: (figure, value) => void figures.set(figure, value) });
+}
+const directory = join(import.meta.dirname, "results");
+mkdirSync(directory, { recursive: true });
+const file = join(directory, `${machine.at.replaceAll(":", "-")}.json`);
+writeFileSync(file, `${JSON.stringify({ machine, figures: Object.fromEntries(figures) }, null, 2)}\n`);
+say(`\nwritten to ${file}`);

@@ -1,0 +1,2 @@
+export { type RunResult, run, start } from "./run.ts";
+export { type ServerOptions, startServer, type TestServer } from "./server.ts";
