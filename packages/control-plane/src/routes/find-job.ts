@@ -10,6 +10,6 @@ import type { JobStore } from "../app/job-store.ts";
 export async function findJob(store: JobStore, accountId: AccountId, idOrName: string): Promise<Job> {
   const possible = isUuid(idOrName) || NAME_PATTERN.test(idOrName);
   const job = possible ? await store.find(accountId, idOrName) : null;
-  if (!job) throw new AppError("job_not_found", `no job found with id or name ${JSON.stringify(idOrName)}`);
+  if (!job) throw new AppError("job_not_found", `No job found with id or name ${JSON.stringify(idOrName)}`);
   return job;
 }
