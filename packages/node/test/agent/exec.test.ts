@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { isAppError } from "@mags/core";
@@ -275,7 +276,6 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
       const filler = Buffer.alloc(1024 * 1024 - 60, "# äß\n");
       const script = Buffer.concat([Buffer.from("#!/bin/sh\nsha256sum < $0; wc -c < $0\n"), filler]);
       const { stdout } = await connection.run({ script });
-      const { createHash } = await import("node:crypto");
       assert.equal(stdout.toString(), `${createHash("sha256").update(script).digest("hex")}  -\n${script.length}\n`);
       assert.deepEqual(await readdir(`${agent.root}/run/mags`), []);
     });
