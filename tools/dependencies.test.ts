@@ -21,7 +21,9 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "a package has one door, its index.ts; import the package by its name",
     from: () => true,
     to: (target, { file, specifier }) =>
-      specifier.startsWith(".") ? folderOf(target) !== folderOf(file) : /^@mags\/[^/]+\/./.test(target),
+      specifier.startsWith(".")
+        ? folderOf(target) !== folderOf(file)
+        : /^@mags\/[^/]+\/./.test(target) && target !== "@mags/e2e/harness",
   },
   {
     why: "core stands below everything",
