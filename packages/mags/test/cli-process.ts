@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { buildPackage } from "../tools/build-package.ts";
 import { type ScriptedApi, TOKEN } from "./scripted-api.ts";
 
@@ -98,8 +97,6 @@ export async function createCliBench(api?: ScriptedApi): Promise<CliBench> {
     },
   };
 }
-
-export const SOURCE = fileURLToPath(new URL("..", import.meta.url));
 
 /** Waits for a condition; fails after 10 s with what was waited for. */
 export async function until(what: string, condition: () => boolean): Promise<void> {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -83,6 +85,30 @@ describe("the published package", async () => {
       assert.equal(stdout, "out\n");
     });
   }
+
+  it("speaks https, and trusts only certificates that this Node trusts", async () => {
+    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+    const request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost";
+    const names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
+    await run("openssl", [...request.split(" "), "-addext", names, "-keyout", key, "-out", cert]);
+    const server = createServer({ key: await readFile(key), cert: await readFile(cert) }, (_, reply) =>
+      reply.end('{"email":"a@b","role":"user"}'),
+    );
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const apiUrl = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const program = join(folder, "app", "node_modules", "@magpiecloud", "mags", "dist", "cli", "mags.js");
+      const whoami = (env: Record<string, string>) =>
+        run(process.execPath, [program, "whoami"], {
+          env: { HOME: folder, MAGS_API_TOKEN: TOKEN, MAGS_API_URL: apiUrl, ...env },
+        });
+      assert.match((await whoami({ NODE_EXTRA_CA_CERTS: cert })).stdout, /a@b/);
+      await assert.rejects(whoami({}), /cannot reach the Mags server at https:\S+: self-signed certificate/);
+    } finally {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
 
   it("has types that a strict compiler takes, for both kinds of modules", async () => {
     const app = join(folder, "app");

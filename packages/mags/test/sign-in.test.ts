@@ -82,6 +82,8 @@ describe("signing in", () => {
     const again = await cli.run(["logout"]);
     assert.equal(again.stdout.toString(), "You were not signed in.\n");
     assert.match(again.stderr, /MAGS_API_TOKEN is set/);
+    const json = await cli.run(["logout", "--json"], { env: anonymous });
+    assert.equal(json.stdout.toString(), '{"signed_out":false}\n');
   });
 
   it("whoami shows the account, the server and where the token is from", async () => {

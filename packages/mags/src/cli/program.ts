@@ -153,8 +153,9 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
   program
     .command("logout")
     .description("remove the kept token")
-    .action(async () => {
-      onExit(await (await import("./commands/logout.ts")).logout(cli));
+    .addOption(json())
+    .action(async (flags: JsonFlag) => {
+      onExit(await (await import("./commands/logout.ts")).logout(cli, flags));
     });
 
   program
