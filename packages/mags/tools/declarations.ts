@@ -11,6 +11,8 @@ import { promisify } from "node:util";
 
 const COMPILER = fileURLToPath(import.meta.resolve("typescript/package.json")).replace(/package\.json$/, "bin/tsc");
 
+const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
+
 const COMPILER_OPTIONS =
   "--ignoreConfig --declaration --emitDeclarationOnly --strict --target es2024 --module nodenext --types node --allowImportingTsExtensions --rewriteRelativeImportExtensions --resolveJsonModule --skipLibCheck";
 
@@ -18,15 +20,12 @@ const COMPILER_OPTIONS =
 export async function declarations(sdkFolder: string): Promise<Record<string, string>> {
   const folder = await mkdtemp(join(tmpdir(), "mags-types-"));
   try {
-    await promisify(execFile)(process.execPath, [
-      COMPILER,
-      ...COMPILER_OPTIONS.split(" "),
-      "--rootDir",
-      fileURLToPath(new URL("..", import.meta.url)),
-      "--outDir",
-      folder,
-      join(sdkFolder, "index.ts"),
-    ]);
+    const files = ["--rootDir", PACKAGE, "--outDir", folder, join(sdkFolder, "index.ts")];
+    const options = [COMPILER, ...COMPILER_OPTIONS.split(" "), ...files];
+    // The compiler looks for the types of Node from where it runs.
+    await promisify(execFile)(process.execPath, options, { cwd: PACKAGE }).catch((error) => {
+      throw new Error(`the declarations of the SDK could not be written:\n${error.stdout}`, { cause: error });
+    });
     return bundle(await statementsIn(join(folder, "src", "sdk")));
   } finally {
     await rm(folder, { recursive: true, force: true });
