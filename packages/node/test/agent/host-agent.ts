@@ -47,6 +47,7 @@ export async function startHostAgent(variant: AgentVariant = "agent"): Promise<H
   await make(MAKE_TARGET[variant]);
   const root = await makeTempDir();
   const child = spawn(built(variant), ["--fds", "3", "4", "--root", root.path], {
+    cwd: root.path,
     stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"],
     env: { ASAN_OPTIONS: "detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS: "print_stacktrace=1" },
   });

@@ -12,6 +12,7 @@ export interface PortSwitch {
   /** Unplugs it when so many more bytes have gone to the host (or to the guest). Resolves then. */
   cutAfter(bytes: number, direction: "to-host" | "to-guest"): Promise<void>;
   readonly bytesToHost: number;
+  readonly bytesToGuest: number;
 }
 
 interface Budget {
@@ -24,6 +25,7 @@ export function createPortSwitch(guest: Duplex): PortSwitch {
   let host: Duplex | undefined;
   let budget: Budget | undefined;
   let bytesToHost = 0;
+  let bytesToGuest = 0;
 
   function cut(): void {
     host?.destroy();
@@ -58,7 +60,12 @@ export function createPortSwitch(guest: Duplex): PortSwitch {
       far.on("error", () => {});
       far.on("drain", () => guest.resume());
       far.on("data", (chunk: Buffer) => {
-        if (host === far) pass(chunk, guest, "to-guest");
+        if (host !== far) return;
+        bytesToGuest += chunk.length;
+        if (!pass(chunk, guest, "to-guest")) {
+          far.pause();
+          guest.once("drain", () => far.resume());
+        }
       });
       guest.resume();
       return near;
@@ -71,6 +78,9 @@ export function createPortSwitch(guest: Duplex): PortSwitch {
     },
     get bytesToHost() {
       return bytesToHost;
+    },
+    get bytesToGuest() {
+      return bytesToGuest;
     },
   };
 }
