@@ -84,6 +84,7 @@ export async function startControlPlane(
     if (!closing.signal.aborted) writer.handle(update);
   });
   await reconciler.run();
+  database.onReconnect(reconciler.nudge);
   reconciler.begin({ intervalMs: config.reconcileIntervalMs ?? 15_000 });
 
   return {
@@ -112,9 +113,6 @@ export async function startControlPlane(
 function databaseCheck(database: Database): ReadinessCheck {
   return {
     name: "database",
-    async check() {
-      if (!database.owned) throw new AppError("unavailable", "another magsd has taken the database over");
-      await database.ping();
-    },
+    check: () => database.ping(),
   };
 }

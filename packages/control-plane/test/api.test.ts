@@ -439,11 +439,12 @@ describe("tokens", () => {
     assert.equal((await call("DELETE", `${V1}/access-tokens/x`)).status, 404);
   });
 
-  it("issues another token for the first account, and makes that account once", async () => {
+  it("issues tokens for the first account, of which there is one", async () => {
     const token = await plane.plane.accounts.issueBootstrapToken("quickstart");
     const client = createApiClient(plane.url, token.reveal());
     assert.equal(((await client.call("GET", `${V1}/me`)).body as Body).role, "admin");
-    assert.equal((await plane.plane.accounts.ensureBootstrap()).token, null);
+    const { accounts } = plane.plane;
+    assert.deepEqual(await accounts.ensureBootstrap(), await accounts.ensureBootstrap());
   });
 });
 

@@ -245,7 +245,7 @@ describe("GET logs", () => {
   });
 
   async function open(query: string): Promise<IncomingMessage> {
-    const { account } = await plane.plane.accounts.ensureBootstrap();
+    const account = await plane.plane.accounts.ensureBootstrap();
     const { token } = await plane.plane.accounts.issueToken(account.id, "raw");
     const call = request(`${plane.url}${path}?${query}`, { headers: { authorization: `Bearer ${token.reveal()}` } });
     call.end();

@@ -100,8 +100,8 @@ describe("openDatabase", () => {
       await sql`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'
         and database = (select oid from pg_database where datname = current_database())`.execute(db);
     });
-    await waitFor(() => !first.owned, { what: "the loss to show" });
-    assert.equal(lost, 1);
+    await waitFor(() => lost === 1, { what: "the loss to show" });
+    await assert.rejects(first.ping(), /taken the database over/);
   });
 
   it("says that the database does not answer when there is none", async () => {
@@ -184,6 +184,28 @@ describe("createJobStore", () => {
     const reportId = randomUUID();
     for (let n = 0; n < 3; n++) await store.addEvent(job.id, event("pool_empty"), reportId);
     assert.equal((await store.events(job.id, 0)).length, 1);
+  });
+
+  it("stores whatever a node says, as far as a database can hold it", async () => {
+    const store = createJobStore(database);
+    const job = newJob(await addAccount(database));
+    await store.insert(job, []);
+    const said = "a\0b\ud800";
+    await store.addEvent(job.id, { at: at(0), name: "note", data: { message: said, deep: [said] } }, randomUUID());
+    const end = {
+      status: "error",
+      exitCode: null,
+      errorMessage: said,
+      scriptDurationMs: null,
+      completedAt: at(1),
+    } as const;
+    await store.markEnded(job.id, end, { at: at(1), name: "failed", data: { message: said } });
+    const kept = "a\ufffdb\ufffd";
+    assert.equal((await store.get(job.id))?.errorMessage, kept);
+    assert.deepEqual(
+      (await store.events(job.id, 0)).map((entry) => entry.data),
+      [{ message: kept, deep: [kept] }, { message: kept }],
+    );
   });
 
   it("finds by id and by name, a live job before a newer ended one, and never another account's", async () => {

@@ -16,9 +16,9 @@ export interface IssuedToken {
 export interface Accounts {
   /** The account whose token this is; null for a wrong or revoked one. */
   authenticate(token: string): Promise<Account | null>;
-  /** Makes the installation's first account if it has none. `token` is null when it was there before. */
-  ensureBootstrap(): Promise<{ readonly account: Account; readonly token: Secret | null }>;
-  /** One more token for the first account: for whoever rules the machine and has lost the old one. */
+  /** Makes the installation's first account if it has none. */
+  ensureBootstrap(): Promise<Account>;
+  /** A token for the first account: for whoever rules the machine. */
   issueBootstrapToken(name: string): Promise<Secret>;
   /** @throws AppError `validation_failed` when the email is taken. */
   create(fields: { readonly email: string; readonly name: string; readonly role: AccountRole }): Promise<Account>;
@@ -68,12 +68,9 @@ export function createAccounts(deps: {
 
     async ensureBootstrap() {
       const id = randomUUID() as AccountId;
-      const added = await store.add({
-        ...{ id, email: "admin@localhost", name: "admin", role: "admin" },
-        ...{ bootstrap: true, createdAt: clock.now() },
-      });
-      const account = await bootstrapAccount();
-      return { account, token: added ? (await issueToken(account.id, "bootstrap")).token : null };
+      const first: Account = { id, email: "admin@localhost", name: "admin", role: "admin" };
+      await store.add({ ...first, bootstrap: true, createdAt: clock.now() });
+      return bootstrapAccount();
     },
 
     async issueBootstrapToken(name) {

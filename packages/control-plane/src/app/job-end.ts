@@ -16,7 +16,8 @@ export function outcomeOf(end: JobEnd): { readonly outcome: JobOutcome; readonly
   switch (end.kind) {
     case "exited":
     case "stopped": {
-      const { exitCode, durationMs: scriptDurationMs } = end;
+      const { exitCode, durationMs } = end;
+      const scriptDurationMs = durationMs === null ? null : Math.round(durationMs);
       return {
         outcome: { status: "completed", exitCode, errorMessage: null, scriptDurationMs, completedAt },
         event: { at: completedAt, name: eventName(end), data: { exitCode, scriptDurationMs } },

@@ -15,8 +15,8 @@ const RETRY_MS = { first: 10, most: 200 };
 export interface Database extends AsyncDisposable {
   readonly installation: Installation;
   readonly reconnects: number;
-  /** False when another process took the database over: this one must stop. */
-  readonly owned: boolean;
+  /** `listener` is called whenever the connection was lost and is back. It must not throw. */
+  onReconnect(listener: () => void): void;
   /**
    * Runs statements, again and again while the server is away, up to `patienceMs`. A statement whose answer was lost
    * may have taken effect, so `work` must do no harm when it runs twice.
@@ -41,8 +41,15 @@ export async function openDatabase(
   options: DatabaseOptions,
 ): Promise<Database> {
   await using scope = new AsyncDisposableStack();
+  const reconnectListeners: (() => void)[] = [];
+  const events = {
+    onLost: deps.onLost ?? (() => {}),
+    onReconnect: () => {
+      for (const listener of reconnectListeners) listener();
+    },
+  };
   const ownership = scope.use(
-    await takeOwnership({ log: deps.log, onLost: deps.onLost ?? (() => {}) }, options.address, {
+    await takeOwnership({ log: deps.log, ...events }, options.address, {
       patienceMs: options.startPatienceMs ?? START_PATIENCE_MS,
     }),
   );
@@ -57,6 +64,8 @@ export async function openDatabase(
     { patienceMs = DEFAULT_PATIENCE_MS }: { readonly patienceMs?: number } = {},
   ): Promise<T> {
     const deadline = performance.now() + patienceMs;
+    if (ownership.state === "lost")
+      throw new AppError("unavailable", "another magsd has taken the database over: this one must end");
     for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
       try {
         return await work(db);
@@ -74,8 +83,8 @@ export async function openDatabase(
     get reconnects() {
       return ownership.reconnects;
     },
-    get owned() {
-      return ownership.state !== "lost";
+    onReconnect(listener) {
+      reconnectListeners.push(listener);
     },
     run,
     async ping() {

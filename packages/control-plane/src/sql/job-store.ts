@@ -4,6 +4,7 @@ import type { NewJob, NewJobEvent } from "../app/job.ts";
 import type { JobFilter, JobStore, LiveJob } from "../app/job-store.ts";
 import type { Database } from "./database.ts";
 import { eventFromRow, JOB_COLUMNS, jobFromRow, START_COLUMNS, startFromRow } from "./job-rows.ts";
+import { storableJson, storableText } from "./storable.ts";
 import type { Tables } from "./tables.ts";
 
 const LIVE: readonly JobStatus[] = ["pending", "running", "sleeping"];
@@ -70,7 +71,7 @@ export function createJobStore(database: Database): JobStore {
       changed(
         database,
         sql`update jobs set status = ${outcome.status}, exit_code = ${outcome.exitCode},
-          error_message = ${outcome.errorMessage}, script_duration_ms = ${outcome.scriptDurationMs},
+          error_message = ${outcome.errorMessage === null ? null : storableText(outcome.errorMessage)}, script_duration_ms = ${outcome.scriptDurationMs},
           completed_at = ${outcome.completedAt}
           where id = ${jobId} and status = any(${LIVE}) returning id`,
         event,
@@ -92,7 +93,7 @@ export function createJobStore(database: Database): JobStore {
             job_id: jobId,
             at: event.at,
             name: event.name,
-            data: JSON.stringify(event.data),
+            data: storableJson(event.data),
             report_id: reportId,
           })
           .onConflict((on) => on.doNothing())
@@ -159,7 +160,7 @@ function insertStatement(job: NewJob, events: readonly NewJobEvent[]): RawBuilde
 async function changed(database: Database, update: RawBuilder<unknown>, event: NewJobEvent): Promise<boolean> {
   const statement = sql<{ id: number }>`with changed as (${update})
     insert into job_events (job_id, at, name, data)
-    select id, ${event.at}, ${event.name}, ${JSON.stringify(event.data)} from changed
+    select id, ${event.at}, ${event.name}, ${storableJson(event.data)} from changed
     returning id`;
   const { rows } = await database.run((db) => statement.execute(db));
   return rows.length > 0;

@@ -31,7 +31,7 @@ export interface Ownership extends AsyncDisposable {
 
 /** @throws AppError `unavailable` when the database does not answer or another process owns it for `patienceMs`. */
 export async function takeOwnership(
-  deps: { readonly log: Logger; readonly onLost: () => void },
+  deps: { readonly log: Logger; readonly onLost: () => void; readonly onReconnect: () => void },
   address: DatabaseAddress,
   options: { readonly patienceMs: number },
 ): Promise<Ownership> {
@@ -78,6 +78,7 @@ export async function takeOwnership(
       if (result === "held") {
         reconnects++;
         deps.log.info("database.back", { reconnects });
+        deps.onReconnect();
         return;
       }
       if (result === "lost") {

@@ -41,7 +41,7 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
     await startControlPlane({ database, node, clock: systemClock, log }, { checkResponses: true, ...options }),
   );
   const url = await plane.listen({ host: "127.0.0.1", port: 0 });
-  const { account } = await plane.accounts.ensureBootstrap();
+  const account = await plane.accounts.ensureBootstrap();
   const { token } = await plane.accounts.issueToken(account.id, "test");
   let users = 0;
   const owned = scope.move();
