@@ -3,11 +3,12 @@
 #   objects/NAME/       runtime root, kernel, images: by content, shared by releases, never changed
 #   releases/ID/        bin, lib, node, artifacts.json
 #   current             link to the release in use, replaced in one step
-#   bin, artifacts.json links into it
+#   bin, artifacts.json links into it; mags and magsd are linked from COMMANDS
 #
 # A release that is in use goes on working while a newer one is installed: it is only removed two releases later.
 
 PREFIX=/opt/mags
+COMMANDS=/usr/local/bin
 
 # Copies a file or tree without using space twice where that is possible.
 copy_cheaply() { # FROM TO
@@ -37,7 +38,7 @@ fill_release() { # DIR
   cp -R "$ROOT/packages/mags/dist" "$ROOT/packages/mags/package.json" "$1/lib/mags/"
   write_program "$1/bin/magsd" magsd.mjs
   write_program "$1/bin/mags" mags/dist/cli/mags.js
-  sed "s|\"$STORE/objects/|\"$PREFIX/objects/|" "$STORE/artifacts.json" > "$1/artifacts.json"
+  sed "s|\"$STORE/objects/|\"$PREFIX/objects/|g" "$STORE/artifacts.json" > "$1/artifacts.json"
   chmod -R u=rwX,go=rX "$1"
 }
 
@@ -76,7 +77,7 @@ install_release() {
   fi
   replace_link current/bin "$PREFIX/bin"
   replace_link current/artifacts.json "$PREFIX/artifacts.json"
-  mkdir -p /usr/local/bin
-  replace_link "$PREFIX/bin/mags" /usr/local/bin/mags
-  replace_link "$PREFIX/bin/magsd" /usr/local/bin/magsd
+  mkdir -p "$COMMANDS"
+  replace_link "$PREFIX/bin/mags" "$COMMANDS/mags"
+  replace_link "$PREFIX/bin/magsd" "$COMMANDS/magsd"
 }

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, it } from "node:test";
+import { makeTempDir } from "@mags/test-kit";
+import { ROOT } from "../source-files.ts";
+
+/** A repository and a store that hold as little as can be installed; Node is a script that prints its arguments. */
+function makeFakeBuild(dir: string) {
+  const put = (path: string, text: string, mode = 0o644) => {
+    mkdirSync(dirname(join(dir, path)), { recursive: true });
+    writeFileSync(join(dir, path), text, { mode });
+  };
+  put("repo/dist/magsd.mjs", "// server 1");
+  put("repo/packages/mags/package.json", "{}");
+  put("repo/packages/mags/dist/cli/mags.js", "// cli");
+  put("repo/tools/lib/install.sh", readFileSync(join(ROOT, "tools/lib/install.sh"), "utf8"));
+  put("node", '#!/bin/sh\necho "node $*"\n', 0o755);
+  put("store/objects/runtime-1/root/file", "runtime");
+  put("store/objects/image-1/base", "image");
+  const artifacts = { runtime: `${dir}/store/objects/runtime-1/root`, image: `${dir}/store/objects/image-1/base` };
+  put("store/artifacts.json", JSON.stringify(artifacts));
+  return { put };
+}
+
+/** Installs and tells whether the release in use changed. */
+function install(dir: string): boolean {
+  const script = `set -euo pipefail
+    . '${ROOT}/native/image/lib/log.sh'; . '${ROOT}/tools/lib/install.sh'
+    ROOT='${dir}/repo' STORE='${dir}/store' NODE='${dir}/node' PREFIX='${dir}/opt' COMMANDS='${dir}/bin'
+    install_release; printf '%s' "$RELEASE_CHANGED"`;
+  return execFileSync("bash", ["-c", script], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) === "1";
+}
+
+describe("install_release", () => {
+  it("installs programs, their Node and what they run on, independent of the store", async () => {
+    await using temp = await makeTempDir();
+    makeFakeBuild(temp.path);
+    assert.equal(install(temp.path), true);
+    rmSync(join(temp.path, "store"), { recursive: true });
+    rmSync(join(temp.path, "repo"), { recursive: true });
+    const artifacts = JSON.parse(readFileSync(join(temp.path, "opt/artifacts.json"), "utf8"));
+    assert.equal(artifacts.runtime, join(temp.path, "opt/objects/runtime-1/root"));
+    assert.equal(readFileSync(artifacts.image, "utf8"), "image");
+    const said = execFileSync(join(temp.path, "bin/mags"), ["run", "a b"], { encoding: "utf8" });
+    assert.equal(said, `node ${temp.path}/opt/current/lib/mags/dist/cli/mags.js run a b\n`);
+    const server = execFileSync(join(temp.path, "bin/magsd"), ["start"], { encoding: "utf8" });
+    assert.equal(server, `node ${temp.path}/opt/current/lib/magsd.mjs start\n`);
+    assert.equal(statSync(join(temp.path, "opt/current/lib/mags")).mode & 0o777, 0o755);
+  });
+
+  it("changes nothing when the same is installed again", async () => {
+    await using temp = await makeTempDir();
+    makeFakeBuild(temp.path);
+    install(temp.path);
+    const inode = statSync(join(temp.path, "opt/current/lib/magsd.mjs")).ino;
+    assert.equal(install(temp.path), false);
+    assert.equal(statSync(join(temp.path, "opt/current/lib/magsd.mjs")).ino, inode);
+  });
+
+  it("puts a new release beside the one in use, and removes the one before that", async () => {
+    await using temp = await makeTempDir();
+    const { put } = makeFakeBuild(temp.path);
+    const current = () => readlinkSync(join(temp.path, "opt/current"));
+    const releases = () => readdirSync(join(temp.path, "opt/releases")).map((name) => `releases/${name}`);
+    install(temp.path);
+    const first = current();
+    put("repo/dist/magsd.mjs", "// server 2");
+    assert.equal(install(temp.path), true);
+    const second = current();
+    assert.notEqual(second, first);
+    assert.deepEqual(releases().toSorted(), [first, second].toSorted());
+    assert.equal(readFileSync(join(temp.path, "opt", first, "lib/magsd.mjs"), "utf8"), "// server 1");
+    put("repo/dist/magsd.mjs", "// server 3");
+    install(temp.path);
+    assert.deepEqual(releases().toSorted(), [second, current()].toSorted());
+  });
+
+  it("recovers from an installation that was cut short", async () => {
+    await using temp = await makeTempDir();
+    const { put } = makeFakeBuild(temp.path);
+    put("opt/objects/.new.1/root/half", "");
+    put("opt/releases/.new.1/half", "");
+    assert.equal(install(temp.path), true);
+    assert.deepEqual(readdirSync(join(temp.path, "opt/objects")).toSorted(), ["image-1", "runtime-1"]);
+    assert.equal(readdirSync(join(temp.path, "opt/releases")).length, 1);
+  });
+});
