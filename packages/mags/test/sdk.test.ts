@@ -184,13 +184,11 @@ describe("Mags", () => {
   it("followLogs says that the connection is lost when the server stays away", async () => {
     api.play = (job) => job.write("stdout", "one\n");
     const { requestId } = await mags.run("x");
-    let lost = 0;
-    const entries = mags.followLogs(requestId, { reconnectTimeout: 300, onConnectionLost: () => lost++ });
+    const entries = mags.followLogs(requestId, { reconnectTimeout: 300 });
     await entries.next();
     await api.goAway();
     try {
       await rejects(entries.next(), { code: "connection_lost" });
-      assert.ok(lost > 0);
     } finally {
       await api.comeBack();
     }

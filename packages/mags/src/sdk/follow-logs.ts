@@ -15,7 +15,7 @@ export interface FollowOptions {
   readonly encoding?: "utf8" | "base64" | undefined;
   /** How long a lost connection is tried again, in ms. Default: 60000. */
   readonly reconnectTimeout?: number | undefined;
-  /** Called when a connection was lost and could not be made again at once. May be called often. */
+  /** Called at each failed try to make a lost connection again, once it has been away for half a second. */
   readonly onConnectionLost?: ((error: MagsError) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -24,6 +24,9 @@ const DEFAULT_RECONNECT_TIMEOUT_MS = 60_000;
 
 /** The server sends a comment every 15 s; a connection that stays silent for three of them is dead. */
 const SILENCE_LIMIT_MS = 45_000;
+
+/** What is mended sooner is not worth a remark. */
+const NOTICE_AFTER_MS = 500;
 
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 2_000;
@@ -61,13 +64,14 @@ export async function* followLogs(
       lost = error;
     }
     lostAtMs ??= performance.now();
-    if (performance.now() - lostAtMs >= reconnectTimeout)
+    const awayMs = performance.now() - lostAtMs;
+    if (awayMs >= reconnectTimeout)
       throw clientError(
         "connection_lost",
         `lost the connection to ${transport.apiUrl} and could not go on for ${reconnectTimeout / 1000} s: ${lost.message}`,
         lost,
       );
-    if (failures > 0) onConnectionLost?.(lost);
+    if (awayMs >= NOTICE_AFTER_MS) onConnectionLost?.(lost);
     await pause(failures++, signal);
   }
 
