@@ -92,6 +92,8 @@ export async function* readJobLog(
         if (items.length > 0) yield items;
         continue;
       }
+      // Some nodes know only from reading to its end that the output has ended: then once more.
+      if (!outputEnded && tail?.ended()) continue;
       if (news) {
         // Only now: output does not wait for the database. What came before the job's end is read before it is told.
         await lookUp();

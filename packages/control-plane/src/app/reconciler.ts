@@ -48,7 +48,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       case "mark_ended": {
         const { outcome, event } = outcomeOf(action.end);
         await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
-        return node.acknowledge(jobId);
+        return inBackground(action, node.acknowledge(jobId));
       }
       case "mark_lost": {
         const { outcome, event } = lostOutcome(clock.now());
@@ -61,16 +61,17 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
         return;
       }
       case "stop":
-        // Not awaited: it may take the grace of the script, and the next run looks again.
-        node
-          .stop(jobId)
-          .catch((error: unknown) => log.warn("reconcile.stop_failed", { jobId, error: messageOf(error) }));
-        return;
+        return inBackground(action, node.stop(jobId));
       case "acknowledge":
-        return node.acknowledge(jobId);
+        return inBackground(action, node.acknowledge(jobId));
       default:
         action satisfies never;
     }
+  }
+
+  /** The node may take its time to release a microVM, and the next run looks again: no other job waits for it. */
+  function inBackground(action: ReconcileAction, work: Promise<void>): void {
+    work.catch((error: unknown) => log.warn("reconcile.action_failed", { ...action, error: messageOf(error) }));
   }
 
   async function start(jobId: JobId): Promise<void> {
