@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { after, afterEach, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isAppError, silentLogger } from "@mags/core";
@@ -35,6 +35,8 @@ describe("startPostgres", () => {
 
   before(async () => {
     ({ place, dir } = await makePostgresPlace());
+    // What a run leaves that was killed while it made the cluster.
+    await mkdir(`${place.dataDir}/17.new-0badcafe/base`, { recursive: true });
   });
 
   afterEach(async () => {
@@ -52,6 +54,7 @@ describe("startPostgres", () => {
     );
     assert.deepEqual(settings, { fsync: "on", sync: "on", listen: "" });
     await query("create table kept (id int primary key)");
+    assert.deepEqual((await readdir(place.dataDir)).sort(), ["17", "command", "lock"]);
   });
 
   it("refuses a second server on the same data directory", async () => {
@@ -115,5 +118,10 @@ describe("startPostgres", () => {
       startPostgres({ log: silentLogger }, broken, { database: "mags" }),
       /could not make a database cluster/,
     );
+  });
+
+  it("refuses a socket directory whose path is too long", async () => {
+    const far: PostgresPlace = { ...place, socketDir: `${dir.path}/${"x".repeat(100)}` };
+    await assert.rejects(startPostgres({ log: silentLogger }, far, { database: "mags" }), /too long for a socket/);
   });
 });

@@ -83,6 +83,26 @@ describe("createJobWriter", () => {
     unsubscribe();
   });
 
+  it("stops what was started although its job has ended", async () => {
+    const node = createSimulatedNode();
+    const store = {
+      markStarted: async () => false,
+      markEnded: async () => false,
+      get: async () => ({ status: "completed" }),
+    };
+    const writer = createJobWriter({
+      // The writer uses no other calls, and of the job only its status.
+      store: store as unknown as JobStore,
+      ...{ node, changes: createJobChanges(), timings, log: silentLogger },
+    });
+    node.onUpdate(writer.handle);
+    const size = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
+    const command = { kind: "inline", script: "hang" } as const;
+    node.start({ jobId: newJobId(), size, command, environment: {}, timeoutMs: null });
+    await waitFor(() => node.acknowledged.length === 1, { what: "the job to be stopped and forgotten" });
+    await writer.close({ deadlineMs: 1000 });
+  });
+
   it("gives up at its end what cannot be stored in time", async () => {
     const { written, writer } = setUp(() => true);
     writer.handle(started(newJobId()));

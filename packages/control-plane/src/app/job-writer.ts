@@ -5,7 +5,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { type Logger, messageOf, withDeadline } from "@mags/core";
-import type { JobId, JobUpdate, NodeRuntime } from "@mags/domain";
+import { isTerminal, type JobId, type JobUpdate, type NodeRuntime } from "@mags/domain";
 import type { JobChanges } from "./job-changes.ts";
 import { outcomeOf } from "./job-end.ts";
 import type { JobStore } from "./job-store.ts";
@@ -46,6 +46,13 @@ export function createJobWriter(deps: JobWriterDeps): JobWriter {
     return turn;
   }
 
+  /** A job may have been stopped in the instant in which it was handed to the node. */
+  async function stopIfEnded(jobId: JobId): Promise<void> {
+    const job = await store.get(jobId);
+    if (!job || !isTerminal(job.status)) return;
+    node.stop(jobId).catch((error: unknown) => log.warn("job.stop_failed", { jobId, error: messageOf(error) }));
+  }
+
   async function persist(update: JobUpdate, reportId: string): Promise<void> {
     const { jobId } = update;
     switch (update.type) {
@@ -53,7 +60,7 @@ export function createJobWriter(deps: JobWriterDeps): JobWriter {
         const { microVmId, origin, stagesMs } = update;
         const startedAt = new Date(update.startedAtMs);
         const event = { at: startedAt, name: "started", data: { microVmId, origin, stagesMs } };
-        await store.markStarted(jobId, { microVmId, startedAt }, event);
+        if (!(await store.markStarted(jobId, { microVmId, startedAt }, event))) await stopIfEnded(jobId);
         return;
       }
       case "note":

@@ -1,18 +1,24 @@
 import { execFile } from "node:child_process";
-import { access, open, rename, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { access, open, readdir, rename, rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import { AppError } from "@mags/core";
 import { clusterDirOf, jailedCommand, type PostgresPlace } from "./place.ts";
 import { CLUSTER_NAME, INSIDE, SUPERUSER } from "./settings.ts";
 
 const INITDB_TIMEOUT_MS = 120_000;
+const DRAFT = `${CLUSTER_NAME}.new-`;
 
-/** Makes the cluster where there is none. A run that was cut off leaves a directory of another name, removed next time. */
+/**
+ * Makes the cluster where there is none, under another name until it is complete. A run that was cut off leaves such a
+ * directory, perhaps with its `initdb` still at work in it, so each run takes a name of its own and removes the others.
+ */
 export async function ensureCluster(place: PostgresPlace, options: { readonly signal: AbortSignal }): Promise<void> {
   const dir = clusterDirOf(place);
   if (await exists(dir)) return;
-  const draft = `${CLUSTER_NAME}.new`;
-  await rm(`${place.dataDir}/${draft}`, { recursive: true, force: true });
+  const drafts = (await readdir(place.dataDir)).filter((name) => name.startsWith(DRAFT));
+  for (const name of drafts) await rm(`${place.dataDir}/${name}`, { recursive: true, force: true });
+  const draft = DRAFT + randomBytes(4).toString("hex");
   const command = jailedCommand(place, INSIDE.initdb, [
     `--pgdata=${INSIDE.data}/${draft}`,
     `--username=${SUPERUSER}`,

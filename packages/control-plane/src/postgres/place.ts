@@ -1,5 +1,6 @@
 import { chmod, chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { AppError } from "@mags/core";
 import { type Command, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { CLUSTER_NAME, INSIDE } from "./settings.ts";
 
@@ -19,8 +20,20 @@ export function clusterDirOf(place: PostgresPlace): string {
   return join(place.dataDir, CLUSTER_NAME);
 }
 
-/** Both directories are open to the server's own user and to root only: that is what guards the socket. */
+export const SOCKET_NAME = ".s.PGSQL.5432";
+/** `sun_path` of unix(7), its terminating zero left out. */
+const MAX_SOCKET_PATH_BYTES = 107;
+
+/**
+ * Both directories are open to the server's own user and to root only: that is what guards the socket.
+ * @throws AppError `validation_failed` when the socket's path would be too long.
+ */
 export async function makePlace(place: PostgresPlace): Promise<void> {
+  if (Buffer.byteLength(join(place.socketDir, SOCKET_NAME)) > MAX_SOCKET_PATH_BYTES)
+    throw new AppError(
+      "validation_failed",
+      `the path ${place.socketDir} is too long for a socket: choose a shorter one`,
+    );
   for (const dir of [place.dataDir, place.socketDir]) {
     await mkdir(dir, { recursive: true });
     await chown(dir, place.uid, place.gid);

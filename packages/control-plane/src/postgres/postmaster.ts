@@ -8,7 +8,7 @@ import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promi
 import { join } from "node:path";
 import { AppError, sleep } from "@mags/core";
 import type { Command } from "@mags/runtime-root";
-import { clusterDirOf, jailedCommand, type PostgresPlace } from "./place.ts";
+import { clusterDirOf, jailedCommand, type PostgresPlace, SOCKET_NAME } from "./place.ts";
 import { isAlive, processesIn, readProcess, type ServerProcess, trySignal } from "./processes.ts";
 import { CLUSTER_NAME, INSIDE, SERVER_SETTINGS } from "./settings.ts";
 
@@ -36,7 +36,7 @@ export async function findPostmaster(place: PostgresPlace): Promise<ServerProces
 export async function spawnPostmaster(place: PostgresPlace): Promise<ServerProcess> {
   // With no process left these are leftovers; a new process may have got the pid they name.
   await rm(join(clusterDirOf(place), "postmaster.pid"), { force: true });
-  await rm(join(place.socketDir, ".s.PGSQL.5432.lock"), { force: true });
+  await rm(join(place.socketDir, `${SOCKET_NAME}.lock`), { force: true });
   const command = serverCommand(place);
   await using logFile = await openLogFile(place.logFile);
   const child = spawn(command.file, command.args, {
