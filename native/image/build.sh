@@ -69,10 +69,8 @@ build_all() {
   if ! find_all && [ -z "${STANDARD:-}" ]; then
     STANDARD_WORK=$(work_dir standard)
     log "standard: installing its packages meanwhile"
-    set -m # a process group of its own, so that it can be ended as one
     build_standard_tree "$STANDARD_WORK" &
     tree_job=$!
-    set +m
   fi
   ensure launcher; LAUNCHER=$FOUND
   ensure runtime; RUNTIME=$FOUND
@@ -128,14 +126,13 @@ store_open "$store"
 if ! find_all; then
   [ "$(id -u)" -eq 0 ] || die "building images needs root"
   if [ -z "${MAGS_IMAGE_NAMESPACE:-}" ]; then
-    # Whatever the build mounts vanishes with it.
-    MAGS_IMAGE_NAMESPACE=1 exec unshare --mount --propagation private "$HERE/build.sh" "${arguments[@]}"
+    # Whatever the build mounts and starts vanishes with it, even when it is killed.
+    MAGS_IMAGE_NAMESPACE=1 exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+      "$HERE/build.sh" "${arguments[@]}"
   fi
-  store_lock
-  tree_job=
-  trap 'if [ -n "$tree_job" ]; then kill -- "-$tree_job" 2> /dev/null || true; fi' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
+  store_lock
   build_all
 fi
 write_artifacts

@@ -59,7 +59,7 @@ start_building_images() {
   flock "$images_gate_lock"
   MAGS_TOOLCHAIN_GATE=$IMAGES_GATE "$ROOT/native/image/build.sh" --store "$STORE" {images_gate_lock}<&- > /dev/null &
   images_job=$!
-  trap 'kill "$images_job" 2> /dev/null || true; rm -f "$IMAGES_GATE"' EXIT
+  trap 'kill -KILL "$images_job" 2> /dev/null || true; rm -f "$IMAGES_GATE"' EXIT
 }
 
 # Tells the build of the images where Node is.

@@ -25,8 +25,8 @@ lock_in() { # KIND
   fi
 }
 
-# A scratch folder, in memory when there is plenty: unpacking is twice as fast there. The build has a mount namespace of
-# its own, so nothing stays mounted whatever ends it.
+# A scratch folder, in memory when there is plenty: unpacking is twice as fast there. The build has namespaces of its
+# own, so nothing stays mounted or running whatever ends it.
 work_dir() { # KIND
   local dir
   dir=$(mktemp -d "$STORE/tmp/$1-work.XXXXXX")

@@ -17,7 +17,6 @@ build_standard() { # STAGE
   local stage=$1 work=$STANDARD_WORK
   if [ -n "$work" ]; then
     wait "$tree_job" || die "the packages of the guest image could not be installed"
-    tree_job=
   else
     work=$(work_dir standard)
     build_standard_tree "$work"
