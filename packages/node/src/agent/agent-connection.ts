@@ -13,7 +13,7 @@ export interface CallOptions {
 }
 
 export interface ResumeOptions {
-  /** Number of the first record that is wanted: one after the last that was stored. */
+  /** Number of the first record that is wanted: one after the last that was stored. Those before it are acknowledged. */
   readonly fromSeq: number;
   readonly onRecord?: (record: StreamRecord) => void;
 }

@@ -1,6 +1,7 @@
 import { untilAborted } from "@mags/core";
 import type { AgentConnection } from "./agent-connection.ts";
-import { type AgentTransport, openAgentConnection } from "./connection.ts";
+import { openAgentConnection } from "./connection.ts";
+import type { AgentTransport } from "./session.ts";
 
 export interface ConnectOptions {
   /** Gives the attempt up; has no effect later. */

@@ -1,11 +1,11 @@
 export type { AgentConnection, CallOptions, ResumeOptions } from "./agent-connection.ts";
 export { type ConnectOptions, connectAgent } from "./connect-agent.ts";
-export type { AgentTransport } from "./connection.ts";
 export type { GuestFailure } from "./guest-error.ts";
 export type { AgentHello, DiskState, KeptStream, StreamKind } from "./hello.ts";
 export type { CommonOptions, GuestText, KindOptions, OpenOptions, ProcessOptions } from "./open-options.ts";
 export type { StreamRecord } from "./receiver.ts";
 export type { AttachOptions, FileStat, GuestStats, Identity, StepReport } from "./requests.ts";
 export type { CommandOptions, CommandResult } from "./run-command.ts";
+export type { AgentTransport } from "./session.ts";
 export type { AgentStream } from "./stream.ts";
 export type { StreamEnd } from "./stream-end.ts";

@@ -9,6 +9,8 @@ export type StreamRecord = Data;
 export interface Receiver {
   /** The record, or undefined when it is one that was taken before. @throws ProtocolViolation */
   accept(data: Data): StreamRecord | undefined;
+  /** Number of the first record that is wanted. */
+  readonly fromSeq: number;
   /** Notes what was acknowledged. @returns false when that was known already. */
   acknowledge(seq: number, offset: number): boolean;
   /** Number of the next record, and the bytes before it. */
@@ -27,7 +29,8 @@ export interface ReceiverOptions {
 
 export function createReceiver(options: ReceiverOptions): Receiver {
   const ended = new Set<number>();
-  let nextSeq = options.fromSeq ?? 0;
+  const fromSeq = options.fromSeq ?? 0;
+  let nextSeq = fromSeq;
   /** Not known before the first record of a stream that is taken up in the middle. */
   let nextOffset: number | undefined = nextSeq === 0 ? 0 : undefined;
   let ackedSeq = nextSeq;
@@ -41,6 +44,7 @@ export function createReceiver(options: ReceiverOptions): Receiver {
   }
 
   const receiver: Receiver = {
+    fromSeq,
     accept(data) {
       if (data.seq < nextSeq) return undefined;
       if (data.seq > nextSeq) throw new ProtocolViolation(`record ${nextSeq} is missing`);

@@ -159,7 +159,11 @@ export function createStream(deps: StreamDeps): StreamPeer {
         return;
       }
       const record = receiver.accept(data);
-      if (!record) return;
+      if (!record) {
+        // The last that was stored already: its acknowledgement was lost, and the guest may wait for it.
+        if (data.seq + 1 === receiver.fromSeq) deps.sendAck(receiver.fromSeq, data.offset + data.bytes.length);
+        return;
+      }
       try {
         deps.onRecord(record);
       } catch (error) {
