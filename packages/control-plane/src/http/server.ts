@@ -38,6 +38,8 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     exposeHeadRoutes: false,
+    // What comes while the server closes is answered as ever: the connection ends after it.
+    return503OnClosing: false,
     genReqId: () => randomUUID(),
     frameworkErrors: (error, request, reply) => {
       sendError(error, request, reply);
