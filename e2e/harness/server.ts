@@ -55,8 +55,12 @@ export interface TestServer extends AsyncDisposable {
   ended(id: string, deadlineMs?: number): Promise<JobStatus>;
   /** Resolves when that many VMs are parked. */
   poolFilled(count: number): Promise<void>;
+  /** What the node wrote down of a VM. */
+  vmRecord(vmId: string): Promise<{ readonly index: number; readonly process: { readonly pid: number } }>;
   /** Pid of the QEMU that runs a VM. */
   qemuPid(vmId: string): Promise<number>;
+  /** The n-th address of the range between host and VMs. */
+  uplinkAddress(n: number): string;
 }
 
 export interface ServerOptions {
@@ -159,12 +163,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
         intervalMs: 100,
       });
     },
-    async qemuPid(vmId) {
-      const record = JSON.parse(await readFile(join(dataDir, "vms", vmId, "vm.json"), "utf8")) as {
-        process: { pid: number };
-      };
-      return record.process.pid;
+    async vmRecord(vmId) {
+      return JSON.parse(await readFile(join(dataDir, "vms", vmId, "vm.json"), "utf8"));
     },
+    async qemuPid(vmId) {
+      return (await server.vmRecord(vmId)).process.pid;
+    },
+    uplinkAddress: (n) => node.network.uplink_range.replace(/\d+\/\d+$/, String(n)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
   return server;

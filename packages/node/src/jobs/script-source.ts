@@ -36,6 +36,8 @@ export async function fetchScript(
       `the script at ${url} could not be fetched: ${stderr.toString().trim() || `curl ended with ${exitCode}`}`,
     );
   const text = stdout.toString("utf8");
+  if (text.includes("\0") || !Buffer.from(text).equals(stdout))
+    throw new AppError("guest_failed", `what is at ${url} is not text, so it is no script`);
   if (text.trim() === "") throw new AppError("guest_failed", `the script at ${url} is empty`);
   return normalizeScript(text).script;
 }
