@@ -19,6 +19,8 @@ static void request_ping(struct agent *agent, const struct message *message) {
 }
 
 static void request_shutdown(struct agent *agent, const struct message *message) {
+  /* What is to be written out could not be while it is frozen. */
+  disk_thaw(agent);
   session_reply(agent, message, session_build(agent));
   agent->session.shutting_down = true;
 }
