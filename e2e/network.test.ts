@@ -18,7 +18,7 @@ before(async () => {
   hostService = createServer((_request, reply) => reply.end("reached the host")).listen(8080, "0.0.0.0");
   putWheel(internet.files);
   putNpmPackage(internet.files, "https://mirror.test/npm");
-  await writeFile(join(internet.files, "script.sh"), "#!/bin/bash\n[ -n \"$BASH\" ] && echo fetched by bash\n");
+  await writeFile(join(internet.files, "script.sh"), '#!/bin/bash\n[ -n "$BASH" ] && echo fetched by bash\n');
   server = await startServer({
     network: { exceptions: [`${mirrorAddress}/32`], name_servers: [dnsAddress] },
     node: {

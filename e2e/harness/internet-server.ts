@@ -1,6 +1,7 @@
 /**
  * What answers in the pretended internet: HTTP on every address, a package mirror over HTTPS, DNS. Run in its namespace
- * with a folder that holds `key.pem`, `cert.pem` and `files/`, and a JSON object of names and addresses.
+ * with a folder that holds `key.pem`, `cert.pem` and `files/`, the address of the DNS server, and a JSON object of names
+ * and addresses.
  */
 import { createSocket } from "node:dgram";
 import { readFileSync, statSync } from "node:fs";
@@ -8,7 +9,7 @@ import { createServer as createHttpServer, type RequestListener } from "node:htt
 import { createServer as createHttpsServer } from "node:https";
 import { join, normalize } from "node:path";
 
-const [folder = "", namesText = "{}"] = process.argv.slice(2);
+const [folder = "", dnsAddress = "", namesText = "{}"] = process.argv.slice(2);
 const names = new Map<string, string>(Object.entries(JSON.parse(namesText) as Record<string, string>));
 
 const answer: RequestListener = (request, reply) => {
@@ -54,4 +55,4 @@ createHttpsServer(
 ).listen(443);
 const dns = createSocket("udp4");
 dns.on("message", (query, peer) => dns.send(dnsReply(query), peer.port, peer.address));
-dns.bind(53, () => process.stdout.write("ready\n"));
+dns.bind(53, dnsAddress, () => process.stdout.write("ready\n"));

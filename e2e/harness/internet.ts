@@ -106,7 +106,7 @@ export async function startInternet(): Promise<Internet> {
     await inside("addr", "add", `${address}/32`, "dev", "lo");
 
   const script = join(import.meta.dirname, "internet-server.ts");
-  const args = ["netns", "exec", NAMESPACE, process.execPath, script, folder, JSON.stringify(names)];
+  const args = ["netns", "exec", NAMESPACE, process.execPath, script, folder, dnsAddress, JSON.stringify(names)];
   const server = start("ip", args, { timeoutMs: 30 * 60_000 });
   scope.defer(async () => {
     server.child.kill("SIGKILL");
