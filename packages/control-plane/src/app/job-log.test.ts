@@ -39,6 +39,7 @@ function createWorld() {
   return {
     // The reader uses no other calls of either.
     deps: { store: store as unknown as JobStore, node: node as never, changes },
+    openLog: node.openLog,
     job: () => job,
     open() {
       opened = true;
@@ -87,6 +88,28 @@ describe("readJobLog", () => {
     assert.deepEqual((await readAll(world)).items.map(show), ["stdout a"]);
     world.endOutput();
     assert.deepEqual((await readAll(world)).items.map(show), ["stdout a", "stdout b"]);
+  });
+
+  it("gives the last line also where the node learns only from reading that the output has ended", async () => {
+    const world = createWorld();
+    world.open();
+    world.write("stdout", "a");
+    world.endOutput();
+    const openLog = async (id: unknown, onChange: () => void) => {
+      const tail = await world.openLog(id, onChange);
+      let finished = false;
+      return {
+        ...tail,
+        read: async (from: number) => {
+          const records = await tail.read(from);
+          finished = tail.ended() && records.length === 0;
+          return records;
+        },
+        ended: () => finished,
+      };
+    };
+    const late = { ...world, deps: { ...world.deps, node: { openLog } as never } };
+    assert.deepEqual((await readAll(late)).items.map(show), ["stdout a"]);
   });
 
   it("puts platform events between output by time, and the end of the job behind all output", async () => {

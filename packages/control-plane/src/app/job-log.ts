@@ -104,7 +104,6 @@ export async function* readJobLog(
       const rest = merge.caughtUp({ final: outputEnded || ended });
       if (rest.length > 0) yield rest;
       if (!request.follow) return null;
-      if (news) continue;
       if (ended) return latest;
       await wake.wait({ signal });
     }
