@@ -1,6 +1,10 @@
 /** Writes what is generated from the schemas and checked in. A test fails when it is not up to date. */
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { configurationText } from "./configuration-text.ts";
 import { openApiText } from "./openapi-text.ts";
 
-await writeFile(fileURLToPath(new URL("../docs/openapi.json", import.meta.url)), openApiText());
+const document = (name: string) => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
+
+await writeFile(document("openapi.json"), openApiText());
+await writeFile(document("configuration.md"), configurationText());

@@ -48,7 +48,7 @@ function dnsReply(query: Buffer): Buffer {
   return Buffer.concat([header, question, record]);
 }
 
-createHttpServer(answer).listen(80);
+createHttpServer(answer).listen(80, "0.0.0.0");
 createHttpsServer(
   { key: readFileSync(join(folder, "key.pem")), cert: readFileSync(join(folder, "cert.pem")) },
   answer,

@@ -16,7 +16,7 @@ export const ServerConfig = z.strictObject({
   listen: z
     .strictObject({
       host: z.string().default("127.0.0.1").describe("Address of the API. Loopback unless you put TLS in front of it."),
-      port: z.int().min(0).max(65_535).default(7777),
+      port: z.int().min(0).max(65_535).default(7777).describe("0: any free port; `magsd status` tells which."),
     })
     .prefault({}),
   public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),
@@ -32,8 +32,10 @@ export const ServerConfig = z.strictObject({
       uid: z.int().min(1).default(1_910_000_000).describe("The embedded PostgreSQL runs as this uid."),
     })
     .prefault({}),
-  log_retention_days: z.int().min(1).default(30).describe("Output of ended jobs is deleted after this."),
-  log_level: z.enum(["debug", "info", "warn", "error"]).default("info"),
+  log_level: z
+    .enum(["debug", "info", "warn", "error"])
+    .default("info")
+    .describe("Least level of the lines in `<data_dir>/magsd.log`."),
   node: NodeConfig.prefault({}),
 });
 

@@ -168,7 +168,5 @@ export interface NodeRuntime {
   exec(jobId: JobId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
   /** Output of a job, from disk and live, from record 1 on. Rejects with `job_not_found` when there is none. */
   openLog(jobId: JobId, onChange: LogSink): Promise<LogTail>;
-  /** Deletes the output of a job that ended. */
-  deleteLog(jobId: JobId): Promise<void>;
   onUpdate(listener: (update: JobUpdate) => void): void;
 }

@@ -22,10 +22,10 @@ export const NodeConfig = z.strictObject({
     .max(64)
     .default(0)
     .describe("Processors of a VM that does not ask. 0: 2 under KVM, 1 under emulation."),
-  max_vcpus: z.int().min(1).max(64).default(8),
-  default_memory_mb: z.int().min(128).default(1024),
-  max_memory_mb: z.int().min(128).default(16_384),
-  max_disk_gb: z.int().min(2).default(100),
+  max_vcpus: z.int().min(1).max(64).default(8).describe("Most processors a job may ask for."),
+  default_memory_mb: z.int().min(128).default(1024).describe("Memory of a VM that does not ask."),
+  max_memory_mb: z.int().min(128).default(16_384).describe("Most memory a job may ask for."),
+  max_disk_gb: z.int().min(2).default(100).describe("Largest disk a job may ask for."),
   memory_floor_mb: z.int().min(0).default(1024).describe("Memory of the host that VMs never get."),
   memory_overcommit: z
     .number()
@@ -52,6 +52,7 @@ export const NodeConfig = z.strictObject({
     .prefault({}),
   templates_kept: z.int().min(1).default(8).describe("Templates of other sizes kept after their last use."),
   starts_at_once: z.int().min(0).default(0).describe("Starts under way at a time. 0: one per processor of the host."),
+  output_retention_days: z.int().min(1).default(30).describe("Output of ended jobs is deleted after so many days."),
   max_output_bytes: z
     .int()
     .min(65_536)
@@ -89,7 +90,13 @@ export const NodeConfig = z.strictObject({
         .default({})
         .describe("Environment of all VMs: mirrors, proxies."),
       files: z
-        .array(z.strictObject({ path: z.string(), source: z.string(), mode: z.int().min(0).max(0o777).default(0o644) }))
+        .array(
+          z.strictObject({
+            path: z.string().describe("Absolute path in the VM."),
+            source: z.string().describe("File on this machine."),
+            mode: z.int().min(0).max(0o777).default(0o644).describe("Permission bits, as a decimal number."),
+          }),
+        )
         .default([])
         .describe("Files put into all VMs."),
     })

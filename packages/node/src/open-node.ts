@@ -14,6 +14,7 @@ import { createCapacity } from "./jobs/capacity.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
 import { openOutcomeStore } from "./jobs/outcome-store.ts";
 import { createLogStore } from "./logs/log-store.ts";
+import { startRetention } from "./logs/retention.ts";
 import { createIndexes } from "./microvm/indexes.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { parseCidr } from "./network/addresses.ts";
@@ -49,7 +50,7 @@ export async function openNode(
   const { config, dataDirectory } = options;
   await using scope = new AsyncDisposableStack();
   const directory = (name: string) => join(dataDirectory, name);
-  for (const name of ["vms", "templates"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
+  for (const name of ["vms", "templates", "logs"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
   scope.use(await lockDirectory(directory("node.lock")));
 
   const artifacts = await loadArtifacts(options.artifactsFile);
@@ -129,6 +130,13 @@ export async function openNode(
     report,
   });
 
+  scope.use(
+    startRetention(
+      directory("logs"),
+      { clock, log, isLive: (jobId) => runner.observe().some((job) => job.jobId === jobId) },
+      { days: config.output_retention_days },
+    ),
+  );
   const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
   await runner.resume(records);
   for (const record of records) {
@@ -166,7 +174,6 @@ export async function openNode(
     acknowledge: runner.acknowledge,
     exec: runner.exec,
     openLog: logs.openTail,
-    deleteLog: logs.delete,
     onUpdate: (listener) => void listeners.push(listener),
     async close() {
       await pool[Symbol.asyncDispose]();

@@ -174,10 +174,6 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
       return log.tail(onChange);
     },
 
-    async deleteLog(jobId) {
-      logs.delete(jobId);
-    },
-
     onUpdate(listener) {
       listeners.push(listener);
     },

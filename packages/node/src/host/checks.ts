@@ -137,9 +137,11 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
         .flatMap(([name, list]) =>
           (list ?? []).map((entry) => ({ name, address: entry.address, v4: entry.family === "IPv4" })),
         )
-        .find(({ address, v4 }) => {
+        .find(({ name, address, v4 }) => {
           if (!v4) return false;
           const value = parseCidr(`${address}/32`).base;
+          // Our own server's: that of its DNS forwarder.
+          if (name === "lo" && value === range.base + 1) return false;
           return value >= range.base && value < last;
         });
       const text = `${formatAddress(range.base)}/${range.prefixLength}`;

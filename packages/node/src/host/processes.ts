@@ -50,11 +50,6 @@ export async function killAndWait(identity: ProcessIdentity, deadlineMs = 10_000
   }
 }
 
-/** Pids of all processes whose real uid is `uid`. */
-export async function processesOfUid(uid: number): Promise<ProcessIdentity[]> {
-  return (await processesByUid()).get(uid) ?? [];
-}
-
 /** All processes of the host, by real uid. */
 export async function processesByUid(): Promise<Map<number, ProcessIdentity[]>> {
   const found = new Map<number, ProcessIdentity[]>();

@@ -2,7 +2,7 @@
  * Output of all jobs of a node: one segment file each. A job that will run is announced first, so that a reader may come
  * before its first byte.
  */
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Clock } from "@mags/core";
 import type { JobId, LogRecord, LogSink, LogTail } from "@mags/domain";
@@ -26,7 +26,6 @@ export interface LogStore {
   /** No more output will come: tails end. */
   close(jobId: JobId): void;
   openTail(jobId: JobId, onChange: LogSink): Promise<LogTail>;
-  delete(jobId: JobId): Promise<void>;
 }
 
 export function createLogStore(
@@ -120,10 +119,6 @@ export function createLogStore(
           file = undefined;
         },
       };
-    },
-
-    async delete(jobId) {
-      await rm(pathOf(jobId), { force: true });
     },
   };
   return store;

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { parseConfig } from "./config.ts";
+
+describe("parseConfig", () => {
+  it("has a default for everything", () => {
+    const config = parseConfig("{}", "magsd.json");
+    assert.equal(config.data_dir, "/var/lib/mags");
+    assert.equal(config.node.pool.min_idle, 3);
+    assert.ok(Object.isFrozen(config));
+  });
+
+  it("takes the example of the readme", () => {
+    const readme = readFileSync(join(import.meta.dirname, "../../../README.md"), "utf8");
+    const example = /```json\n([\s\S]*?)```/.exec(readme)?.[1];
+    const config = parseConfig(example ?? "", "README.md");
+    assert.deepEqual(config.node.network.exceptions, ["10.20.0.0/16"]);
+    assert.match(config.node.guest.environment.PIP_INDEX_URL ?? "", /^https/);
+  });
+
+  it("names the file, the key and what is wrong", () => {
+    const cases: readonly [string, RegExp][] = [
+      ["{", /magsd\.json is not JSON/],
+      ['{"prot": 1}', /prot/],
+      ['{"node": {"pool": {"min": 1}}}', /node\.pool.*min/],
+      ['{"data_dir": "relative"}', /data_dir: must be an absolute path/],
+      ['{"node": {"network": {"exceptions": ["10.1.0.0/8"]}}}', /node\.network\.exceptions\.0: .*host bits/],
+      ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
+    ];
+    for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);
+  });
+
+  it("does not print the database's password", () => {
+    const config = parseConfig('{"database": {"url": "postgres://u:secret@h/d"}}', "magsd.json");
+    assert.equal(config.database.url?.reveal(), "postgres://u:secret@h/d");
+    assert.doesNotMatch(JSON.stringify(config), /secret/);
+  });
+});
