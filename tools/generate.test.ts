@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { configurationText } from "./configuration-text.ts";
+import { configurationText } from "../apps/magsd/src/configuration-text.ts";
 import { openApiText } from "./openapi-text.ts";
 
 const checkedIn = (name: string) => readFile(new URL(`../docs/${name}`, import.meta.url), "utf8");

@@ -5,6 +5,8 @@ export interface TestTier {
   readonly files: readonly string[];
   /** Files run at the same time; `false`: one after the other, because they share a machine's worth of microVMs. */
   readonly concurrency: boolean;
+  /** Run in a network namespace of their own, without a way out: whole servers set up addresses, routes and rules. */
+  readonly isolated: boolean;
   /** When no test has reported anything for so long, what runs is ended and counts as failed. */
   readonly silenceMs: number;
 }
@@ -18,10 +20,11 @@ export const TEST_TIERS = {
       "tools/**/*.test.ts",
     ],
     concurrency: true,
+    isolated: false,
     silenceMs: 2 * 60_000,
   },
-  e2e: { files: ["e2e/**/*.test.ts"], concurrency: false, silenceMs: 10 * 60_000 },
-  soak: { files: ["e2e/**/*.soak.ts"], concurrency: false, silenceMs: 60 * 60_000 },
+  e2e: { files: ["e2e/**/*.test.ts"], concurrency: false, isolated: true, silenceMs: 10 * 60_000 },
+  soak: { files: ["e2e/**/*.soak.ts"], concurrency: false, isolated: true, silenceMs: 60 * 60_000 },
 } as const satisfies Record<string, TestTier>;
 
 export type TierName = keyof typeof TEST_TIERS;

@@ -1,6 +1,6 @@
 /** docs/configuration.md, from the schema of the server's configuration. */
 import { z } from "zod";
-import { ServerConfig } from "../apps/magsd/src/config.ts";
+import { ServerConfig } from "./config.ts";
 
 interface Node {
   readonly type?: string;
