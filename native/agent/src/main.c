@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/fs.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,8 +47,10 @@ static void init_host_mode(struct agent *agent, int argc, char **argv, int *cont
   }
 }
 
-static _Noreturn void power_off(void) {
+static _Noreturn void power_off(const struct agent *agent) {
   sync();
+  /* Frozen, the file system also has an empty journal, and nothing writes to it any more. */
+  if (agent->disk.upper_fd >= 0) ioctl(agent->disk.upper_fd, FIFREEZE, 0);
   reboot(RB_POWER_OFF);
   die("reboot", errno);
 }
@@ -64,7 +68,7 @@ static void serve(struct agent *agent) {
     port_pump_input(&agent->bulk);
     port_flush(&agent->control);
     port_flush(&agent->bulk);
-    if (agent->session.shutting_down && (port_drained(&agent->control) || agent->control.blocked)) power_off();
+    if (agent->session.shutting_down && (port_drained(&agent->control) || agent->control.blocked)) power_off(agent);
     if (!agent->is_init && (agent->control.hung_up || agent->bulk.hung_up)) leave(agent);
   }
 }

@@ -9,7 +9,6 @@ export const FRAME_TRAILER_BYTES = 4;
 export const DATA_HEADER_BYTES = 24;
 export const MAX_RECORD_BYTES = MAX_PAYLOAD_BYTES - DATA_HEADER_BYTES;
 export const MAX_STREAMS = 256;
-export const MIN_WINDOW_BYTES = 65_536;
 export const MAX_WINDOW_BYTES = 8_388_608;
 export const MAX_UNACKED_RECORDS = 8_192;
 /** As long as the largest frame: it completes any frame that an earlier host left unfinished. */
