@@ -6,8 +6,12 @@
 
 void outlet_init(struct outlet *outlet, struct process *process, uint8_t channel);
 /* Starts reading; the descriptor is set. */
-void outlet_watch(struct outlet *outlet);
+void outlet_start(struct outlet *outlet);
+/* The window has opened. */
 void outlet_resume(struct outlet *outlet);
+/* The program has gone: no more rests. */
+void outlet_wake(struct outlet *outlet);
+void outlet_release(struct outlet *outlet);
 /* Reads what is there now and then closes: nobody that matters will write more. */
 void outlet_drain(struct outlet *outlet);
 

@@ -73,8 +73,8 @@ static void release(struct stream *stream) {
   timer_disarm(loop, &process->timeout);
   timer_disarm(loop, &process->linger);
   source_close(loop, &process->in);
-  source_close(loop, &process->out.source);
-  source_close(loop, &process->err.source);
+  outlet_release(&process->out);
+  outlet_release(&process->err);
   script_remove(process->script);
   free(process->script);
   free(process->stderr_tail);
@@ -158,6 +158,8 @@ void process_exited(struct agent *agent, pid_t pid, int status) {
     process->ended_ns = boot_clock_ns();
     /* It is not reaped yet, so the number of the group is still its own. */
     if (process->kill_group) kill_group(process, SIGKILL);
+    outlet_wake(&process->out);
+    outlet_wake(&process->err);
     process_check_end(process);
     return;
   }
@@ -244,7 +246,7 @@ void process_start(struct process *process, const struct process_start *start) {
     return;
   }
   process->stream.pid = (uint32_t)pid;
-  outlet_watch(&process->out);
-  outlet_watch(&process->err);
+  outlet_start(&process->out);
+  outlet_start(&process->err);
   stream_opened(&process->stream);
 }

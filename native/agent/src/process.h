@@ -21,9 +21,13 @@ struct outlet {
   struct process *process;
   uint8_t channel;
   bool paused;   /* until the window opens */
+  bool resting;  /* for a moment, so that many small writes become one record */
   bool draining; /* read `left` more bytes, then close */
-  size_t left;
   bool wide;
+  size_t left;
+  unsigned small_reads; /* one soon after the other */
+  uint64_t read_at_ms;
+  struct timer rest;
 };
 
 /* The end of what a helper program wrote on stderr. */

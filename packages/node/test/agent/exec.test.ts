@@ -79,6 +79,21 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
       );
     });
 
+    it("gathers what is printed in small pieces, and numbers an error after what was printed before it", async () => {
+      const records: StreamRecord[] = [];
+      const program = "import os\nfor n in range(20000): os.write(1, b'line\\n')\nos.write(2, b'error\\n')";
+      const stream = connection.open({
+        kind: "exec",
+        argv: ["python3", "-c", program],
+        onRecord: (record) => records.push(record),
+      });
+      await stream.ended;
+      assert.ok(records.length < 10_000, `${records.length} records`);
+      assert.equal(records.at(-1)?.bytes.toString(), "error\n");
+      const printed = records.filter(({ channel }) => channel === 1);
+      assert.equal(Buffer.concat(printed.map(({ bytes }) => bytes)).toString(), "line\n".repeat(20_000));
+    });
+
     it("gives 128 and the number of the signal that ended a command", async () => {
       const stream = connection.open({ kind: "exec", argv: ["/bin/sh", "-c", "kill -SEGV $$"] });
       const end = await stream.ended;
@@ -207,13 +222,14 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
     });
 
     it("leaves alone a process that left the group, and does not wait for its output", async () => {
-      const result = await sh(
-        "setsid sh -c 'echo daemon; exec sleep 1000' & sleep 0.2; pgrep -f 'sleep 1000' | tail -1",
+      const file = `${agent.root}/daemon`;
+      const { stdout } = await sh(
+        `setsid sh -c 'echo daemon; echo $$ > ${file}; exec sleep 1000' & while ! [ -s ${file} ]; do sleep 0.01; done`,
       );
-      const [first, pid] = result.stdout.toString().trim().split("\n");
-      assert.equal(first, "daemon");
-      assert.ok(await isAlive(Number(pid)));
-      process.kill(Number(pid), SIGKILL);
+      assert.equal(stdout.toString(), "daemon\n");
+      const pid = Number(await readFile(file, "utf8"));
+      assert.ok(await isAlive(pid));
+      process.kill(pid, SIGKILL);
     });
 
     it("waits for the output of the rest of the group when it is not to be killed", async () => {
@@ -252,13 +268,21 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
     });
 
     it("kills the group of a stream that is closed, and of a command whose signal aborts", async () => {
-      const abort = new AbortController();
-      const running = connection.run({ argv: ["/bin/sh", "-c", "sleep 1001 & wait"] }, { signal: abort.signal });
-      const find = async () => (await text("pgrep -x -f 'sleep 1001'; true")).trim();
-      const pid = await waitFor(async () => (await find()) || null, { what: "the command" });
-      abort.abort(new Error("enough"));
-      await assert.rejects(running, /enough/);
-      await waitFor(async () => !(await isAlive(Number(pid))), { what: "the end of the command" });
+      const file = `${agent.root}/child`;
+      const child = async () => Number(await readFile(file, "utf8").catch(() => "")) || null;
+      const argv = ["/bin/sh", "-c", `sleep 1001 & echo $! > ${file}; wait`];
+      for (const how of ["close", "abort"]) {
+        await writeFile(file, "");
+        const abort = new AbortController();
+        const stream = how === "close" ? connection.open({ kind: "exec", argv }) : null;
+        const running = stream ? stream.ended : connection.run({ argv }, { signal: abort.signal });
+        const rejected = assert.rejects(running, /closed|enough/);
+        const pid = await waitFor(child, { what: "the command" });
+        stream?.close();
+        abort.abort(new Error("enough"));
+        await rejected;
+        await waitFor(async () => !(await isAlive(pid)), { what: "the end of the command" });
+      }
     });
 
     it("runs scripts by their #! line, and by /bin/sh without one", async () => {
