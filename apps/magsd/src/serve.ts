@@ -42,7 +42,12 @@ export async function serve(
   // Database and node come up side by side: neither needs the other.
   const [database, node] = await Promise.all([openDatabaseServer(deps, config), openMagsNode(deps, config)]);
   const db = await openDatabase({ log, onLost: () => stop.resolve({ all: false }) }, { address: database.address });
-  const plane = await startControlPlane({ database: db, node, clock, log }, { corsOrigins: config.cors_origins });
+  await node.claim(db.installation);
+  const readiness = [{ name: "node", check: async () => node.checkReady() }];
+  const plane = await startControlPlane(
+    { database: db, node, clock, log, readiness },
+    { corsOrigins: config.cors_origins },
+  );
   await plane.accounts.ensureBootstrap();
   const listenUrl = await plane.listen(config.listen);
   const apiUrl = config.public_url ?? listenUrl;

@@ -6,6 +6,7 @@ import { AppError, type Clock, createGate, type Logger } from "@mags/core";
 import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
+import { claimDirectory } from "./host/claim-directory.ts";
 import { lockDirectory } from "./host/directory-lock.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
@@ -37,6 +38,14 @@ export interface Node extends NodeRuntime {
    * process.
    */
   close(): Promise<void>;
+  /** @throws AppError `unavailable` with the reason when it cannot make microVMs. */
+  checkReady(): void;
+  /**
+   * Ties the data directory to an installation's database.
+   * @throws AppError `unavailable` when it belongs to another installation, or served a later epoch of this one: the
+   * database is an old copy then.
+   */
+  claim(installation: { readonly id: string; readonly epoch: number }): Promise<void>;
 }
 
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
@@ -175,6 +184,11 @@ export async function openNode(
     exec: runner.exec,
     openLog: logs.openTail,
     onUpdate: (listener) => void listeners.push(listener),
+    checkReady() {
+      if (pool.failure !== undefined && pool.idle === 0)
+        throw new AppError("unavailable", `no VM can be made: ${pool.failure}`);
+    },
+    claim: (installation) => claimDirectory(directory("installation.json"), installation),
     async close() {
       await pool[Symbol.asyncDispose]();
       await runner[Symbol.asyncDispose]();

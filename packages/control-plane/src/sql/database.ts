@@ -8,7 +8,7 @@ import { createQueryBuilder } from "./pool.ts";
 import type { Tables } from "./tables.ts";
 
 /** How long a request waits for a server that is restarting. */
-const DEFAULT_PATIENCE_MS = 4_000;
+const DEFAULT_PATIENCE_MS = 10_000;
 const START_PATIENCE_MS = 5_000;
 const RETRY_MS = { first: 10, most: 200 };
 

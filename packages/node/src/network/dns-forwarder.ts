@@ -4,8 +4,9 @@
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
-import { connect, createServer, type Socket } from "node:net";
-import type { Logger } from "@mags/core";
+import { connect, createServer, isIPv6, type Socket } from "node:net";
+import { type Logger, messageOf } from "@mags/core";
+import { serverFailure } from "./dns-message.ts";
 
 export interface DnsForwarderConfig {
   readonly address: string;
@@ -13,84 +14,106 @@ export interface DnsForwarderConfig {
   readonly port?: number;
   /** Asked anew for each query: the host's resolver may change. */
   readonly servers: () => Promise<readonly string[]>;
+  /** Of the servers. Default 53. */
   readonly serverPort?: number;
+  /** How long each server has to answer. Default 2.5 s. */
+  readonly tryMs?: number;
 }
 
-const TRY_MS = 2_500;
+export interface DnsForwarder extends AsyncDisposable {
+  readonly port: number;
+}
+
 const MAX_PENDING = 1_000;
+const TCP_IDLE_MS = 10_000;
+const LEAST_MESSAGE_BYTES = 12;
 
 export async function startDnsForwarder(
   deps: { readonly log: Logger },
   config: DnsForwarderConfig,
-): Promise<AsyncDisposable & { readonly port: number }> {
+): Promise<DnsForwarder> {
+  const { log } = deps;
   const serverPort = config.serverPort ?? 53;
   const udp = createSocket("udp4");
   const pending = new Set<UdpSocket>();
   const connections = new Set<Socket>();
 
-  /** Asks one server. Resolves with its answer, or nothing when it does not answer in time. */
+  /** Asks one server. Resolves with its answer, or nothing when it cannot be reached or does not answer in time. */
   function ask(server: string, query: Buffer): Promise<Buffer | undefined> {
-    return new Promise((resolve) => {
-      const socket = createSocket(server.includes(":") ? "udp6" : "udp4");
-      pending.add(socket);
-      const finish = (answer?: Buffer) => {
+    const socket = createSocket(isIPv6(server) ? "udp6" : "udp4");
+    pending.add(socket);
+    return new Promise<Buffer | undefined>((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), config.tryMs ?? 2_500);
+      socket.once("close", () => {
         clearTimeout(timer);
-        if (pending.delete(socket)) socket.close();
-        resolve(answer);
-      };
-      const timer = setTimeout(finish, TRY_MS);
-      socket.on("error", () => finish());
-      // The message id must be the query's; the kernel already drops what other addresses send to a connected socket.
-      socket.on("message", (answer) => {
-        if (answer.length >= 12 && answer.readUInt16BE(0) === query.readUInt16BE(0)) finish(answer);
+        resolve(undefined);
       });
-      socket.connect(serverPort, server, () => socket.send(query));
+      socket.on("error", () => resolve(undefined));
+      // The kernel drops what other addresses send to a connected socket; the id must be the query's.
+      socket.on("message", (answer) => {
+        if (answer.length >= LEAST_MESSAGE_BYTES && answer.readUInt16BE(0) === query.readUInt16BE(0)) resolve(answer);
+      });
+      socket.once("connect", () => socket.send(query));
+      socket.connect(serverPort, server);
+    }).finally(() => {
+      if (pending.delete(socket)) socket.close();
     });
   }
 
-  udp.on("message", async (query, peer) => {
-    if (query.length < 12 || pending.size >= MAX_PENDING) return;
+  async function answer(query: Buffer): Promise<Buffer | undefined> {
     for (const server of await config.servers()) {
-      const answer = await ask(server, query);
-      if (!answer) continue;
-      udp.send(answer, peer.port, peer.address, () => {}); // a guest that is gone needs no answer
-      return;
+      const found = await ask(server, query);
+      if (found) return found;
     }
-    deps.log.info("dns.unanswered", { peer: peer.address });
+    return serverFailure(query);
+  }
+
+  udp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
+  udp.on("message", async (query, peer) => {
+    if (query.length < LEAST_MESSAGE_BYTES || pending.size >= MAX_PENDING) return;
+    const reply = await answer(query);
+    if (reply) udp.send(reply, peer.port, peer.address, () => {}); // a guest that is gone needs no answer
   });
 
   const tcp = createServer(async (client) => {
-    if (connections.size >= MAX_PENDING) return void client.destroy();
+    client.on("error", () => {});
     const [server] = await config.servers();
-    if (!server) return void client.destroy();
-    const upstream = connect(serverPort, server);
-    for (const [a, b] of [
+    if (!server || connections.size >= MAX_PENDING) return client.destroy();
+    relay(client, connect(serverPort, server));
+  });
+  tcp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
+
+  function relay(client: Socket, upstream: Socket): void {
+    for (const [from, to] of [
       [client, upstream],
       [upstream, client],
     ] as const) {
-      connections.add(a);
-      a.setTimeout(10_000, () => a.destroy());
-      a.on("error", () => {});
-      a.on("close", () => {
-        connections.delete(a);
-        b.destroy();
+      connections.add(from);
+      from.setTimeout(TCP_IDLE_MS, () => from.destroy());
+      from.on("error", () => {});
+      from.on("close", () => {
+        connections.delete(from);
+        to.destroy();
       });
-      a.pipe(b);
+      from.pipe(to);
     }
-  });
+  }
 
   udp.bind(config.port ?? 53, config.address);
   await once(udp, "listening");
-  tcp.listen(udp.address().port, config.address);
+  const { port } = udp.address();
+  tcp.listen(port, config.address);
   await once(tcp, "listening");
 
   return {
-    port: udp.address().port,
+    port,
     async [Symbol.asyncDispose]() {
       udp.close();
       tcp.close();
-      for (const socket of pending) socket.close();
-      pending.clear();
+      for (const socket of pending) {
+        pending.delete(socket);
+        socket.close();
+      }
       for (const socket of connections) socket.destroy();
     },
   };

@@ -19,6 +19,8 @@ export interface WarmPool extends AsyncDisposable {
   /** Looks again at what should be done. */
   nudge(): void;
   readonly idle: number;
+  /** Why the last attempt to make a clone failed; nothing when it did not. */
+  readonly failure: string | undefined;
   /** Clones made since the start, and how long the last took. */
   readonly parked: { readonly count: number; readonly lastMs: number };
 }
@@ -52,6 +54,7 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
   let wake = () => {};
   let count = 0;
   let lastMs = 0;
+  let failure: string | undefined;
   const stopped = new AbortController();
 
   /** A clone whose QEMU died while it waited is of no use. */
@@ -98,6 +101,7 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
     } finally {
       parking = 0;
     }
+    failure = undefined;
     count++;
     lastMs = clock.monotonicMs() - startedAt;
     return true;
@@ -110,7 +114,8 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
         again = await act();
       } catch (error) {
         if (stopped.signal.aborted) return;
-        log.error("pool.refill_failed", { error: messageOf(error) });
+        failure = messageOf(error);
+        log.error("pool.refill_failed", { error: failure });
         await sleep(FAILURE_PAUSE_MS, { signal: stopped.signal }).catch(() => {});
       }
       if (again) continue;
@@ -139,6 +144,9 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
     nudge: () => wake(),
     get idle() {
       return mounted.length + slot.length;
+    },
+    get failure() {
+      return failure;
     },
     get parked() {
       return { count, lastMs };

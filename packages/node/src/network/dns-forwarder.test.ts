@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+import { afterEach, describe, it } from "node:test";
+import { silentLogger } from "@mags/core";
+import { startDnsForwarder } from "./dns-forwarder.ts";
+
+const scope: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const close of scope.splice(0)) await close();
+});
+
+/** A query for the A record of example.test. */
+function query(id: number): Buffer {
+  const header = Buffer.alloc(12);
+  header.writeUInt16BE(id, 0);
+  header.writeUInt8(1, 2);
+  header.writeUInt16BE(1, 4);
+  header.writeUInt16BE(1, 10); // an additional record follows, as resolvers send it
+  const question = Buffer.from("\x07example\x04test\0\0\x01\0\x01", "latin1");
+  return Buffer.concat([header, question, Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])]);
+}
+
+async function bound(answer: (message: Buffer, socket: Socket, port: number) => void): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.on("message", (message, peer) => answer(message, socket, peer.port));
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  scope.push(() => void socket.close());
+  return socket.address().port;
+}
+
+async function askThrough(port: number, message: Buffer): Promise<Buffer> {
+  const socket = createSocket("udp4");
+  socket.send(message, port, "127.0.0.1");
+  const [reply] = (await once(socket, "message", { signal: AbortSignal.timeout(5_000) })) as [Buffer];
+  socket.close();
+  return reply;
+}
+
+async function forwarder(serverPort: number, servers: readonly string[]): Promise<{ readonly port: number }> {
+  const started = await startDnsForwarder(
+    { log: silentLogger },
+    { address: "127.0.0.1", port: 0, serverPort, tryMs: 200, servers: async () => servers },
+  );
+  scope.push(async () => started[Symbol.asyncDispose]());
+  return started;
+}
+
+describe("DNS forwarder", () => {
+  it("passes queries and answers on unchanged", async () => {
+    const server = await bound((message, socket, port) =>
+      socket.send(Buffer.concat([message, Buffer.from("answer")]), port),
+    );
+    const { port } = await forwarder(server, ["127.0.0.1"]);
+    const message = query(7);
+    assert.deepEqual(await askThrough(port, message), Buffer.concat([message, Buffer.from("answer")]));
+  });
+
+  it("drops answers with another id and asks the next server when one is silent", async () => {
+    let asked = 0;
+    const server = await bound((message, socket, port) => {
+      asked++;
+      const wrong = Buffer.from(message);
+      wrong.writeUInt16BE(message.readUInt16BE(0) ^ 1, 0);
+      socket.send(asked === 1 ? wrong : message, port);
+    });
+    const { port } = await forwarder(server, ["127.0.0.1", "127.0.0.1"]);
+    assert.deepEqual(await askThrough(port, query(9)), query(9));
+    assert.equal(asked, 2);
+  });
+
+  it("says server failure when no server answers or none can be reached, and lives on", async () => {
+    const silent = await bound(() => {});
+    for (const servers of [["127.0.0.1"], [], ["not an address"], ["255.255.255.255"]]) {
+      const { port } = await forwarder(silent, servers);
+      const reply = await askThrough(port, query(11));
+      assert.equal(reply.readUInt16BE(0), 11);
+      assert.equal(reply.readUInt8(3) & 15, 2);
+      assert.equal(reply.length, 12 + 18);
+    }
+  });
+
+  it("ignores what is no message", async () => {
+    const server = await bound((message, socket, port) => socket.send(message, port));
+    const { port } = await forwarder(server, ["127.0.0.1"]);
+    const socket = createSocket("udp4");
+    for (const text of ["", "x", "x".repeat(11)]) socket.send(text, port, "127.0.0.1");
+    assert.deepEqual(await askThrough(port, query(1)), query(1));
+    socket.close();
+  });
+
+  it("carries TCP both ways", async () => {
+    const upstream = createServer((socket) => socket.pipe(socket));
+    upstream.listen(0, "127.0.0.1");
+    await once(upstream, "listening");
+    scope.push(() => void upstream.close());
+    const { port } = await forwarder((upstream.address() as { port: number }).port, ["127.0.0.1"]);
+    const client = connect(port, "127.0.0.1");
+    client.write("over tcp");
+    const [reply] = (await once(client, "data")) as [Buffer];
+    assert.equal(reply.toString(), "over tcp");
+    client.destroy();
+  });
+});
