@@ -99,3 +99,12 @@ export async function operatorArchive(
     await rm(tree, { recursive: true, force: true });
   }
 }
+
+/** The kernel looks for the next archive of an initramfs at multiples of four bytes, and skips zeros before it. */
+const ARCHIVE_ALIGNMENT = 4;
+
+export function joinArchives(initramfs: Buffer, archive: Buffer | undefined): Buffer {
+  if (!archive) return initramfs;
+  const padding = (ARCHIVE_ALIGNMENT - (initramfs.length % ARCHIVE_ALIGNMENT)) % ARCHIVE_ALIGNMENT;
+  return Buffer.concat([initramfs, Buffer.alloc(padding), archive]);
+}

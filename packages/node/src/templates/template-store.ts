@@ -11,7 +11,13 @@ import type { Artifacts, Image } from "../images/artifacts.ts";
 import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import { type Accelerator, JAIL, type MachineShape, machineIdentity, templateArguments } from "../qemu/command-line.ts";
-import { type OperatorSettings, operatorArchive, operatorDigest, operatorFiles } from "./operator-layer.ts";
+import {
+  joinArchives,
+  type OperatorSettings,
+  operatorArchive,
+  operatorDigest,
+  operatorFiles,
+} from "./operator-layer.ts";
 import { warmTemplate } from "./warm-up.ts";
 
 export interface Template {
@@ -83,8 +89,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     await chmod(work, 0o777);
     try {
       const archive = await operatorArchive(artifacts.runtime, files);
-      const initramfs = join(work, "initramfs");
-      await writeFile(initramfs, Buffer.concat([await readFile(artifacts.initramfs), ...(archive ? [archive] : [])]), {
+      await writeFile(join(work, "initramfs"), joinArchives(await readFile(artifacts.initramfs), archive), {
         mode: 0o444,
       });
       const microVm = await host.launch({
@@ -115,7 +120,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       } finally {
         await host.release(microVm);
       }
-      await rm(initramfs);
+      await rm(join(work, "initramfs"));
       await chmod(work, 0o755);
       for (const name of ["memory", "state"]) {
         await chown(join(work, name), 0, 0);
