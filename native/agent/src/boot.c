@@ -52,6 +52,18 @@ static void mount_system(void) {
   }
 }
 
+/*
+ * A guest without swap that runs out of memory would read its programs from the disk again and again for minutes, because
+ * that looks like progress to the kernel. What was used within a second is kept instead, and when that no longer fits, the
+ * largest process is killed.
+ */
+static void kill_rather_than_thrash(void) {
+  int fd = open("/sys/kernel/mm/lru_gen/min_ttl_ms", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return; /* a kernel without it */
+  if (write(fd, "1000", 4) < 0) warn("min_ttl_ms", errno);
+  close(fd);
+}
+
 static void make_directories_of_root(void) {
   static const char *const paths[] = {BASE_DIR, UPPER_MOUNT, NEW_ROOT, LAYER_DIR, LAYER_DIR "/etc", "/root"};
   for (unsigned i = 0; i < sizeof paths / sizeof paths[0]; i++) {
@@ -115,6 +127,7 @@ void boot_init(int *control, int *bulk) {
   make_directories_of_root();
   /* What programs start with: as elsewhere, and as high as they like to raise it. */
   setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 1024, .rlim_max = 1048576});
+  kill_rather_than_thrash();
   modules_load();
   wait_for(mount_base_once, "no base image on /dev/vda");
   identity_prepare_layer();
