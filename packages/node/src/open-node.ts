@@ -18,6 +18,7 @@ import { createLogStore } from "./logs/log-store.ts";
 import { startRetention } from "./logs/retention.ts";
 import { createIndexes } from "./microvm/indexes.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
+import { createTidier } from "./microvm/tidier.ts";
 import { parseCidr } from "./network/addresses.ts";
 import { startDnsForwarder } from "./network/dns-forwarder.ts";
 import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
@@ -77,11 +78,14 @@ export async function openNode(
       },
     ),
   );
+  const gate = createGate(config.starts_at_once || availableParallelism());
+  const jobsWaiting = () => gate.waiting > 0 || gate.inside > 0;
+  const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacityOfRange), clock, log },
+    { runtime, network, indexes: createIndexes(capacityOfRange), tidier, log },
     { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: await bootId() },
   );
-  const records = await host.sweep();
+  const found = await host.sweep();
 
   const image = (name: string): Image => {
     const found = artifacts.images.get(name);
@@ -93,7 +97,7 @@ export async function openNode(
     options,
     image,
   );
-  await templates.prune(new Set(records.map((record) => record.templateKey)));
+  await templates.prune(new Set(found.map(({ record }) => record.templateKey)));
 
   const memory = await hostMemory();
   const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - config.memory_floor_mb) * config.memory_overcommit));
@@ -105,7 +109,6 @@ export async function openNode(
   });
   const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
   const outcomes = await openOutcomeStore(directory("outcomes"));
-  const gate = createGate(config.starts_at_once || availableParallelism());
   const listeners: ((update: JobUpdate) => void)[] = [];
   const report = (update: JobUpdate) => {
     for (const listener of listeners) listener(update);
@@ -115,7 +118,7 @@ export async function openNode(
     {
       ...cloneDeps,
       template: () => templates.get(image(DEFAULT_IMAGE), pooledSize),
-      jobsWaiting: () => gate.waiting > 0 || gate.inside > 0,
+      jobsWaiting,
     },
     {
       minIdle: config.pool.min_idle,
@@ -147,9 +150,9 @@ export async function openNode(
     ),
   );
   const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
-  await runner.resume(records);
-  for (const record of records) {
-    if (record.state.kind === "bound") continue;
+  await runner.resume(found);
+  for (const { record, binding } of found) {
+    if (binding) continue;
     const clone = await adoptParked({ host, log }, record, { templateKey: currentTemplate.key });
     if (clone) pool.adopt(clone);
   }
@@ -165,7 +168,7 @@ export async function openNode(
     maxMemoryMiB: Math.min(config.max_memory_mb, budgetMiB),
     maxDiskGiB: config.max_disk_gb,
   };
-  log.info("node.ready", { ...description, adopted: records.length });
+  log.info("node.ready", { ...description, found: found.length });
   const resources = scope.move();
 
   return {

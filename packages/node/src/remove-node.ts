@@ -6,6 +6,7 @@ import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createIndexes } from "./microvm/indexes.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
+import { createTidier } from "./microvm/tidier.ts";
 import { parseCidr } from "./network/addresses.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import type { NodeOptions } from "./open-node.ts";
@@ -26,10 +27,11 @@ export async function removeNode({ dataDirectory, artifactsFile, config }: NodeO
     { runtime, log },
     { prefix: config.network.prefix, uplinkRange, exceptions: [] },
   );
+  await using tidier = createTidier({ clock: systemClock, log }, { jobsWaiting: () => false });
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacity), clock: systemClock, log },
+    { runtime, network, indexes: createIndexes(capacity), tidier, log },
     { root: vms, uidBase: config.uid_base, capacity, bootId: await bootId() },
   );
-  for (const record of await host.sweep()) await host.discard(record);
+  for (const { record } of await host.sweep()) await host.discard(record);
   await network.removeHostSide();
 }

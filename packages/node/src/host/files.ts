@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
@@ -22,6 +22,18 @@ export async function writeFileDurably(path: string, content: string | Buffer, m
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+/** As `writeFileDurably` for a crash of this process; after a power cut the file may be missing. */
+export async function writeFileAtomically(path: string, content: string, mode = 0o600): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString("hex")}.tmp`;
+  try {
+    await writeFile(temporary, content, { flag: "wx", mode });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 export async function syncDirectory(path: string): Promise<void> {

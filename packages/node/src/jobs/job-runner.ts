@@ -5,7 +5,7 @@
  */
 import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ExecRequest, ExecResult, JobEnd, JobId, JobStart, ObservedJob } from "@mags/domain";
-import type { MicroVmRecord } from "../microvm/record.ts";
+import type { FoundRecord } from "../microvm/record.ts";
 import { awaitEnd } from "./await-end.ts";
 import type { Capacity } from "./capacity.ts";
 import { createJobEntry, type JobEntry, observed } from "./job-entry.ts";
@@ -25,7 +25,7 @@ export interface JobRunner extends AsyncDisposable {
   acknowledge(jobId: JobId): Promise<void>;
   observe(): readonly ObservedJob[];
   /** Goes on with what an earlier process left: microVMs bound to jobs, and ends that were not acknowledged. */
-  resume(records: readonly MicroVmRecord[]): Promise<void>;
+  resume(found: readonly FoundRecord[]): Promise<void>;
   readonly busy: number;
   readonly waiting: number;
 }
@@ -83,13 +83,13 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   }
 
   /** Resolves when it is clear what became of the job; a job that runs on is waited for in the background. */
-  async function readopt(record: BoundRecord): Promise<void> {
-    const { jobId, size } = record.state;
+  async function readopt(found: BoundRecord): Promise<void> {
+    const { jobId, size } = found.binding;
     const entry = createJobEntry({ jobId, size });
     entries.set(jobId, entry);
     logs.announce(jobId);
     const giveBack = capacity.take(size.memoryMiB);
-    const result = await readoptJob(deps, entry, record);
+    const result = await readoptJob(deps, entry, found);
     if (result.kind === "running") {
       void awaitEnd(deps, result.job, result.remainingMs).then((end) => settle(entry, end, giveBack));
       return;
@@ -97,7 +97,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     if (result.kind === "never-started") entries.delete(jobId);
     else await settle(entry, { kind: "failed", message: result.message, endedAtMs: nowMs() }, giveBack);
     giveBack();
-    await host.discard(record);
+    await host.discard(found.record);
   }
 
   return {
@@ -157,7 +157,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       await Promise.all(
         records
           .filter(isBound)
-          .map((record) => (entries.has(record.state.jobId) ? host.discard(record) : readopt(record))),
+          .map((found) => (entries.has(found.binding.jobId) ? host.discard(found.record) : readopt(found))),
       );
     },
 

@@ -108,10 +108,7 @@ async function bindMicroVm(
     const { microVm, resumed, origin } = acquired;
     entry.microVm = microVm;
     entry.microVmId = microVm.id;
-    const binding = host.update(microVm, {
-      disk: { diskGiB: size.diskGiB },
-      state: { kind: "bound", jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs },
-    });
+    const binding = host.bind(microVm, { jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs });
     try {
       await Promise.all([binding, resumed]);
       return acquired;

@@ -1,8 +1,11 @@
-/** How jobs ended, kept until the control plane has stored it. One file a job. */
+/**
+ * How jobs ended, kept until the control plane has stored it. One file a job. Not synced: it bridges a restart of this
+ * process; a power cut ends the microVMs too, and what the control plane has not stored then is an error of the job.
+ */
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { JobEnd, JobId, MicroVmId } from "@mags/domain";
-import { writeFileDurably } from "../host/files.ts";
+import { writeFileAtomically } from "../host/files.ts";
 
 export interface Outcome {
   readonly jobId: JobId;
@@ -21,7 +24,7 @@ export async function openOutcomeStore(directory: string): Promise<OutcomeStore>
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const pathOf = (jobId: JobId) => join(directory, `${jobId}.json`);
   return {
-    put: (outcome) => writeFileDurably(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
+    put: (outcome) => writeFileAtomically(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
     async all() {
       const names = (await readdir(directory)).filter((name) => name.endsWith(".json"));
       return Promise.all(

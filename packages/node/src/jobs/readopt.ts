@@ -2,16 +2,21 @@
 import { type Clock, type Logger, messageOf } from "@mags/core";
 import type { JobUpdate } from "@mags/domain";
 import type { LogStore } from "../logs/log-store.ts";
+import type { Binding } from "../microvm/binding.ts";
 import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
-import type { MicroVmRecord } from "../microvm/record.ts";
+import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
 
-export type BoundRecord = MicroVmRecord & { readonly state: Extract<MicroVmRecord["state"], { kind: "bound" }> };
+/** A microVM that an earlier process bound to a job. */
+export interface BoundRecord {
+  readonly record: MicroVmRecord;
+  readonly binding: Binding;
+}
 
-export function isBound(record: MicroVmRecord): record is BoundRecord {
-  return record.state.kind === "bound";
+export function isBound(found: FoundRecord): found is BoundRecord {
+  return found.binding !== null;
 }
 
 export type Readopted =
@@ -30,9 +35,10 @@ export interface ReadoptDeps {
 }
 
 /** What was taken is on the entry, for the caller to release. */
-export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, record: BoundRecord): Promise<Readopted> {
+export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: BoundRecord): Promise<Readopted> {
   const { host, clock, log } = deps;
-  const { jobId, boundAtMs, boundAtBootMs, timeoutMs } = record.state;
+  const { record, binding } = found;
+  const { jobId, boundAtMs, boundAtBootMs, timeoutMs } = binding;
   entry.microVmId = record.id;
   entry.startedAtMs = boundAtMs;
   try {
@@ -43,6 +49,7 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, record: Bou
   }
   const { microVm } = entry;
   const state = await microVm.machine.status();
+  if (state === "paused") return { kind: "never-started" }; // it is bound before it is resumed
   if (state !== "running")
     return { kind: "lost", message: `the VM was lost: the guest ${state} while the server was away` };
   try {

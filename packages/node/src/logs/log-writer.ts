@@ -44,6 +44,20 @@ interface Recovered {
   readonly ended: boolean;
 }
 
+const NOTHING: Recovered = { offset: SEGMENT_HEADER_BYTES, nextSeq: 0, bytes: 0, limited: false, ended: false };
+
+/** Begins the segment; nothing when there is one. */
+async function create(path: string, jobId: JobId): Promise<FileHandle | undefined> {
+  try {
+    const file = await open(path, "ax+", 0o600);
+    await file.write(encodeSegmentHeader(jobId));
+    return file;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
+    throw error;
+  }
+}
+
 /** Finds the end of what was written whole, and cuts off what follows. */
 async function recover(file: FileHandle, jobId: JobId): Promise<Recovered> {
   const reader = await openSegmentReader(file, jobId);
@@ -75,8 +89,9 @@ export async function openLogWriter(
   options: LogWriterOptions,
 ): Promise<LogWriter> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const file = await open(path, "a+", 0o600);
-  const recovered = await recover(file, jobId);
+  const fresh = await create(path, jobId);
+  const file = fresh ?? (await open(path, "a+", 0o600));
+  const recovered = fresh ? NOTHING : await recover(file, jobId);
   let named = false;
 
   let { nextSeq, bytes, limited, ended } = recovered;

@@ -2,10 +2,10 @@
  * Makes microVMs and removes them, with all that belongs to one: number, uid, namespace, directory, record, process. Whatever
  * happens between, `release` leaves nothing behind; after a crash `sweep` does the same for what no record claims.
  */
-import { chown, mkdir, rm } from "node:fs/promises";
+import { chown, type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, type Clock, type Logger, messageOf, withDeadline } from "@mags/core";
-import { type MicroVmId, newMicroVmId } from "@mags/domain";
+import { AppError, type Logger, messageOf, withDeadline } from "@mags/core";
+import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
@@ -13,8 +13,17 @@ import type { Accelerator } from "../qemu/command-line.ts";
 import { createMachine, type Machine } from "../qemu/machine.ts";
 import { openQmp } from "../qemu/qmp.ts";
 import { spawnQemu } from "../qemu/spawn.ts";
+import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
 import type { Indexes } from "./indexes.ts";
-import { type MicroVmPaths, type MicroVmRecord, pathsOf, readRecords, writeRecord } from "./record.ts";
+import {
+  type FoundRecord,
+  type MicroVmPaths,
+  type MicroVmRecord,
+  pathsOf,
+  readRecords,
+  writeRecord,
+} from "./record.ts";
+import type { Tidier } from "./tidier.ts";
 
 export interface MicroVm {
   readonly id: MicroVmId;
@@ -23,8 +32,7 @@ export interface MicroVm {
   readonly paths: MicroVmPaths;
   readonly machine: Machine;
   readonly process: ProcessIdentity;
-  /** The record as last written. */
-  record: MicroVmRecord;
+  readonly templateKey: string;
   /** Resolves with a reason for people when this microVM ended or must be ended; never when it is released. */
   readonly lost: Promise<string>;
   /** Makes `lost` resolve: the guest broke the protocol, say. */
@@ -46,13 +54,16 @@ export interface MicroVmHost {
   launch(spec: LaunchSpec): Promise<MicroVm>;
   /** Connects to a microVM of an earlier process. Rejects when it does not live any more. */
   adopt(record: MicroVmRecord): Promise<MicroVm>;
-  update(microVm: MicroVm, change: Partial<Pick<MicroVmRecord, "state" | "disk" | "process">>): Promise<void>;
-  /** Ends the microVM and removes all of it. May be repeated. */
-  release(microVm: Pick<MicroVm, "id" | "index" | "process">): Promise<void>;
+  /** Writes down that the microVM waits in the pool. */
+  recordParked(microVm: MicroVm, parked: { readonly mounted: boolean; readonly size: MicroVmSize }): Promise<void>;
+  /** Ties the microVM to a job; on stable storage when this resolves. */
+  bind(microVm: MicroVm, binding: Binding): Promise<void>;
+  /** Ends the microVM: it does not run any more when this resolves, and what it leaves is removed soon. May be repeated. */
+  release(microVm: MicroVm): Promise<void>;
   /** Removes what an earlier process left of a microVM. */
   discard(record: MicroVmRecord): Promise<void>;
   /** Records an earlier process left; reserves their numbers. Removes everything that no record claims. */
-  sweep(): Promise<MicroVmRecord[]>;
+  sweep(): Promise<FoundRecord[]>;
   /** Number of microVMs that exist. */
   count(): number;
 }
@@ -61,7 +72,7 @@ export interface MicroVmHostDeps {
   readonly runtime: RuntimeRoot;
   readonly network: NetworkManager;
   readonly indexes: Indexes;
-  readonly clock: Clock;
+  readonly tidier: Tidier;
   readonly log: Logger;
 }
 
@@ -79,6 +90,8 @@ const QMP_DEADLINE_MS = 20_000;
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
   const { runtime, network, indexes, log } = deps;
   const existing = new Set<MicroVmId>();
+  const ending = new Set<MicroVmId>();
+  const bindings = new Map<MicroVmId, FileHandle>();
   const uidOf = (index: number) => config.uidBase + index;
 
   async function connect(record: MicroVmRecord, process: ProcessIdentity): Promise<MicroVm> {
@@ -88,24 +101,43 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     const lost = Promise.withResolvers<string>();
     machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));
     void qmp.closed.then(() => lost.resolve("its QEMU process ended unexpectedly"));
+    const { id, index, templateKey } = record;
     return {
-      id: record.id,
-      index: record.index,
-      uid: uidOf(record.index),
+      id,
+      index,
+      templateKey,
+      uid: uidOf(index),
       paths,
       machine,
       process,
-      record,
       lost: lost.promise,
       declareLost: lost.resolve,
     };
   }
 
-  async function remove(id: MicroVmId, index: number, process: ProcessIdentity | null): Promise<void> {
-    if (process) await killAndWait(process);
+  function recordOf(
+    microVm: Pick<MicroVm, "id" | "index" | "templateKey">,
+    process: ProcessIdentity | null,
+  ): MicroVmRecord {
+    const { id, index, templateKey } = microVm;
+    return { version: 1, id, index, templateKey, bootId: config.bootId, process, parked: null };
+  }
+
+  /** False when somebody ends it already: its number may be another's by the time that is done. */
+  function beginEnding(id: MicroVmId): boolean {
+    if (!existing.has(id) || ending.has(id)) return false;
+    ending.add(id);
+    return true;
+  }
+
+  /** Removes what a microVM that does not run leaves behind. */
+  async function clear(id: MicroVmId, index: number): Promise<void> {
+    await bindings.get(id)?.close();
+    bindings.delete(id);
     await network.remove(index);
     await rm(join(config.root, id), { recursive: true, force: true });
     existing.delete(id);
+    ending.delete(id);
     indexes.free(index);
   }
 
@@ -115,22 +147,14 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       const index = indexes.take();
       existing.add(id);
       const paths = pathsOf(config.root, id);
-      let record: MicroVmRecord = {
-        version: 1,
-        id,
-        index,
-        templateKey: spec.templateKey,
-        bootId: config.bootId,
-        process: null,
-        disk: null,
-        state: { kind: "building" },
-      };
+      const identity = { id, index, templateKey: spec.templateKey };
       let process: ProcessIdentity | null = null;
       try {
-        await writeRecord(config.root, record);
+        await writeRecord(config.root, recordOf(identity, null));
         const uid = uidOf(index);
         await mkdir(paths.jail, { mode: 0o700 });
         await chown(paths.jail, uid, uid);
+        bindings.set(id, await prepareBinding(paths.binding));
         process = await spawnQemu(runtime, {
           args: [...spec.args, "-name", id],
           accelerator: spec.accelerator,
@@ -143,10 +167,12 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           logFile: paths.qemuLog,
           idlePriority: spec.idlePriority,
         });
-        record = { ...record, process };
-        return await connect(record, process);
+        const record = recordOf(identity, process);
+        const [microVm] = await Promise.all([connect(record, process), writeRecord(config.root, record)]);
+        return microVm;
       } catch (error) {
-        await remove(id, index, process);
+        if (process) await killAndWait(process);
+        await clear(id, index);
         throw error;
       }
     },
@@ -158,22 +184,31 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       return connect(record, process);
     },
 
-    async update(microVm, change) {
-      microVm.record = { ...microVm.record, ...change };
-      await writeRecord(config.root, microVm.record);
+    async recordParked(microVm, parked) {
+      await writeRecord(config.root, { ...recordOf(microVm, microVm.process), parked });
+    },
+
+    async bind(microVm, binding) {
+      const file = bindings.get(microVm.id) ?? (await open(microVm.paths.binding, "r+"));
+      bindings.set(microVm.id, file);
+      await writeBinding(file, binding);
     },
 
     async release(microVm) {
-      await remove(microVm.id, microVm.index, microVm.process);
+      if (!beginEnding(microVm.id)) return;
+      await killAndWait(microVm.process);
+      deps.tidier.add(() => clear(microVm.id, microVm.index));
     },
 
     async discard(record) {
-      const process = record.bootId === config.bootId ? record.process : null;
-      await remove(record.id, record.index, process);
+      if (!beginEnding(record.id)) return;
+      if (record.process && record.bootId === config.bootId) await killAndWait(record.process);
+      await clear(record.id, record.index);
     },
 
     async sweep() {
-      const { records, strays } = await readRecords(config.root);
+      const { found, strays } = await readRecords(config.root);
+      const records = found.map(({ record }) => record);
       for (const record of records) {
         existing.add(record.id);
         indexes.reserve(record.index);
@@ -190,7 +225,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       }
       for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
       for (const name of strays) await rm(join(config.root, name), { recursive: true, force: true });
-      return records;
+      return found;
     },
 
     count: () => existing.size,

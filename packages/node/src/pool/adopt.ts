@@ -14,8 +14,8 @@ export async function adoptParked(
   options: { readonly templateKey: string },
 ): Promise<ParkedClone | undefined> {
   const { host, log } = deps;
-  const { state } = record;
-  if (state.kind !== "parked" || record.templateKey !== options.templateKey) {
+  const { parked } = record;
+  if (!parked || record.templateKey !== options.templateKey) {
     await host.discard(record);
     return undefined;
   }
@@ -25,7 +25,7 @@ export async function adoptParked(
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, { log });
     await microVm.machine.pause();
-    return { microVm, agent, size: state.size, mounted: state.mounted };
+    return { microVm, agent, ...parked };
   } catch (error) {
     log.info("pool.clone_not_adopted", { microVmId: record.id, error: messageOf(error) });
     await host.discard(record);

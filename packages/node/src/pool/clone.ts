@@ -97,11 +97,7 @@ export async function parkClone(
       await rm(join(microVm.paths.jail, SCRATCH));
     }
     await run({ file: runtime.launcher, args: ["--resched", String(microVm.process.pid)] });
-    await host.update(microVm, {
-      process: microVm.process,
-      disk: mounted ? { diskGiB: DEFAULT_DISK_GIB } : null,
-      state: { kind: "parked", mounted, size },
-    });
+    await host.recordParked(microVm, { mounted, size });
     return { microVm, agent, size, mounted };
   } catch (error) {
     await host.release(microVm);
