@@ -1,4 +1,5 @@
 import { realpathSync } from "node:fs";
+import { setPriority } from "node:os";
 import { messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./commands/context.ts";
@@ -12,6 +13,8 @@ import { DEFAULT_CONFIG_FILE, loadConfig } from "./config.ts";
 import { createLogger } from "./logger.ts";
 import { serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
+
+const SERVER_NICE = -10;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -66,6 +69,8 @@ command("serve", "run the server in the foreground").action(async ({ config }) =
   const stopping = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
   process.on("SIGHUP", () => {}); // the terminal it was started from may close
+  // Guests that compute without end must not keep the server from starting others.
+  setPriority(SERVER_NICE);
   const log = createLogger(settings.log_level);
   await serve({ clock: systemClock, log }, settings, { signal: stopping.signal });
   // Connections to guests may still hold the event loop; everything that must be written is.

@@ -119,3 +119,12 @@ void request_ident(struct agent *agent, const struct message *message) {
   if (disk_state(agent) != DISK_NONE) identity_write(agent);
   session_reply(agent, message, session_build(agent));
 }
+
+void request_clock(struct agent *agent, const struct message *message) {
+  uint64_t realtime;
+  int error = field_u64(message->fields, TAG_REALTIME, &realtime) ? EINVAL : set_clock(realtime);
+  if (error)
+    session_fail(agent, message->type, message->id, error, "clock", NULL);
+  else
+    session_reply(agent, message, session_build(agent));
+}

@@ -17,6 +17,7 @@ struct identity {
 };
 
 void request_ident(struct agent *agent, const struct message *message);
+void request_clock(struct agent *agent, const struct message *message);
 /* Writes the files of the identity, if there is one, below the root of a disk that was just attached. */
 void identity_write(struct agent *agent);
 /* Puts the links into the layer over the image, where the operator has no such files. */

@@ -31,6 +31,7 @@ enum message_type {
   MSG_STATS = 10,
   MSG_STAT = 11,
   MSG_SHUTDOWN = 12,
+  MSG_CLOCK = 13,
   MSG_OPEN = 32,
   MSG_DATA = 33,
   MSG_ACK = 34,

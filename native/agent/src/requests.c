@@ -72,6 +72,7 @@ static const struct route routes[] = {
     [MSG_STATS] = {.handle = request_stats},
     [MSG_STAT] = {.handle = request_stat},
     [MSG_SHUTDOWN] = {.handle = request_shutdown, .init_only = true},
+    [MSG_CLOCK] = {.handle = request_clock, .init_only = true},
     [MSG_OPEN] = {.handle = request_open},
     [MSG_ACK] = {.handle = on_ack, .one_way = true},
     [MSG_SIGNAL] = {.handle = on_signal, .one_way = true},

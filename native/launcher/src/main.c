@@ -26,6 +26,7 @@ int main(int argc, char **argv) {
   enter_view(&options);
   close_descriptors(options.tap_fd);
   set_limits(options.nofile);
+  schedule_nice(options.nice);
   if (options.idle) schedule_idle();
   drop_privileges(options.uid, options.gid);
   execve(options.program[0], options.program, options.env);

@@ -11,7 +11,7 @@
 
 static const char USAGE[] =
     "usage: mags-launch --root DIR --uid N --gid N [--bind SRC DST] [--bind-ro SRC DST] [--env K=V]\n"
-    "                   [--cwd DIR] [--kvm] [--netns PATH] [--tap NAME FD] [--idle] [--nofile N] -- PROGRAM [ARG]...\n"
+    "                   [--cwd DIR] [--kvm] [--netns PATH] [--tap NAME FD] [--idle] [--nice N] [--nofile N] -- PROGRAM [ARG]...\n"
     "       mags-launch --resched PID\n";
 
 static _Noreturn void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -33,6 +33,12 @@ static unsigned long number(const char *option, const char *text, unsigned long 
   if (errno || *end || !isdigit((unsigned char)*text) || value < min || value > max)
     usage("%s takes a number from %lu to %lu, not '%s'", option, min, max, text);
   return value;
+}
+
+static int nice_value(const char *option, const char *text) {
+  bool negative = text[0] == '-';
+  unsigned long size = number(option, text + negative, 0, negative ? 20 : 19);
+  return negative ? -(int)size : (int)size;
 }
 
 /* An absolute path without `..`: what is mounted there stays inside the root. */
@@ -101,6 +107,7 @@ struct options parse_options(int argc, char **argv) {
       options.tap_name = value_of(&at, option);
       options.tap_fd = (int)number(option, value_of(&at, option), 3, 1023);
     } else if (!strcmp(option, "--idle")) options.idle = true;
+    else if (!strcmp(option, "--nice")) options.nice = nice_value(option, value_of(&at, option));
     else if (!strcmp(option, "--nofile")) options.nofile = number(option, value_of(&at, option), 8, 1048576);
     else if (!strcmp(option, "--resched")) {
       options.resched = (pid_t)number(option, value_of(&at, option), 1, 2147483647);

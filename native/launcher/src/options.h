@@ -27,6 +27,7 @@ struct options {
   const char *tap_name; /* NULL: no tap */
   int tap_fd;
   bool idle;
+  int nice; /* what the caller has is not passed on */
   unsigned long nofile; /* 0: leave the limit as it is */
   char **program;       /* argv of the program, NULL-terminated */
 };

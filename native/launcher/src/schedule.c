@@ -15,6 +15,10 @@ void schedule_idle(void) {
   if (sched_setscheduler(0, SCHED_IDLE, &none)) fail_errno("lower the priority to idle");
 }
 
+void schedule_nice(int nice) {
+  if (setpriority(PRIO_PROCESS, 0, nice)) fail_errno("set the nice value %d", nice);
+}
+
 /* True when the thread had to be changed. A thread that ended meanwhile needs nothing. */
 static bool normalize(pid_t tid) {
   struct sched_param none = {0};

@@ -36,6 +36,8 @@ export interface LaunchSpec {
   readonly tap?: { readonly name: string; readonly fd: number };
   /** Run under SCHED_IDLE: only where nobody else wants the processor. */
   readonly idlePriority?: boolean;
+  /** Nice value, -20 (most favoured) to 19. Default 0, whatever the caller's is. */
+  readonly nice?: number;
   /** Most open descriptors. Default 1024. */
   readonly maxOpenFiles?: number;
 }
@@ -50,6 +52,7 @@ export function launchCommand(root: RuntimeRoot, spec: LaunchSpec): Command {
   if (spec.netns) args.push("--netns", spec.netns);
   if (spec.tap) args.push("--tap", spec.tap.name, String(spec.tap.fd));
   if (spec.idlePriority) args.push("--idle");
+  if (spec.nice) args.push("--nice", String(spec.nice));
   args.push("--nofile", String(spec.maxOpenFiles ?? 1024), "--", spec.program, ...spec.args);
   return { file: root.launcher, args };
 }

@@ -204,8 +204,26 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
       return Number(fields[38]); // field 41 of proc_pid_stat(5); the split took the first two
     };
 
+    const niceOf = (tid: string) => {
+      const fields = readFileSync(`/proc/${tid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+      return Number(fields[16]); // field 19
+    };
+
     it("is normal unless asked otherwise", () => {
       assert.equal(report().policy, SCHED_OTHER);
+    });
+
+    it("has the nice value that was asked for, not the caller's", async () => {
+      for (const nice of [undefined, -5, 7]) {
+        const { file, args } = launchCommand(root, {
+          ...BASE,
+          ...(nice === undefined ? {} : { nice }),
+          args: ["hold", "0"],
+        });
+        await using child = held(spawn("nice", ["-n", "-3", file, ...args], { stdio: ["pipe", "pipe", "inherit"] }));
+        await child.saidHolding;
+        assert.equal(niceOf(String(child.pid)), nice ?? 0);
+      }
     });
 
     it("is idle when asked, and --resched brings every thread back", async () => {

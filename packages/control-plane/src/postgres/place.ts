@@ -4,6 +4,9 @@ import { AppError } from "@mags/core";
 import { type Command, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { CLUSTER_NAME, INSIDE } from "./settings.ts";
 
+/** Before what runs in guests: every start waits for a commit. */
+const NICE = -5;
+
 /** Where an embedded server lives, and as whom. */
 export interface PostgresPlace {
   readonly runtimeRoot: RuntimeRoot;
@@ -52,5 +55,6 @@ export function jailedCommand(place: PostgresPlace, program: string, args: reado
     uid: place.uid,
     gid: place.gid,
     env: { LANG: "C", TZ: "UTC" },
+    nice: NICE,
   });
 }

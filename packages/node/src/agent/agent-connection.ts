@@ -36,6 +36,8 @@ export interface AgentConnection extends AsyncDisposable {
 
   ping(options?: CallOptions): Promise<void>;
   ident(identity: Identity, options?: CallOptions): Promise<void>;
+  /** Sets the real-time clock. */
+  setClock(clock: { readonly realtimeNs: bigint }, options?: CallOptions): Promise<void>;
   attachDisk(disk: AttachOptions, options?: CallOptions): Promise<StepReport>;
   detachDisk(options?: CallOptions): Promise<StepReport>;
   /** Writes out the upper layer, at most `rounds` times, until there is little left to write. */

@@ -1,7 +1,7 @@
 /** The calls of an AgentConnection, over its session. */
 import type { AgentConnection, CallOptions } from "./agent-connection.ts";
 import { createFieldWriter, type FieldReader } from "./fields.ts";
-import { decodeStat, decodeStats, decodeSteps, encodeAttach, encodeIdentity } from "./requests.ts";
+import { decodeStat, decodeStats, decodeSteps, encodeAttach, encodeClock, encodeIdentity } from "./requests.ts";
 import { runCommand } from "./run-command.ts";
 import { type AgentTransport, openSession } from "./session.ts";
 import { TAG, TYPE } from "./wire.ts";
@@ -33,6 +33,7 @@ export function openAgentConnection(transport: AgentTransport): AgentConnection 
     },
     closed: session.closed,
     ping: (options) => request(TYPE.ping, "answer", none, done, options),
+    setClock: ({ realtimeNs }, options) => request(TYPE.clock, "set its clock", encodeClock(realtimeNs), done, options),
     ident: (identity, options) => request(TYPE.ident, "take its identity", encodeIdentity(identity), done, options),
     attachDisk: (attach, options) =>
       request(TYPE.diskAttach, "attach its disk", encodeAttach(attach), decodeSteps, disk(options)),

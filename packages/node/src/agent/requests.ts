@@ -50,6 +50,10 @@ export interface FileStat {
   readonly target: Buffer | null;
 }
 
+export function encodeClock(realtimeNs: bigint): Buffer {
+  return createFieldWriter().u64(TAG.realtime, realtimeNs).finish();
+}
+
 export function encodeIdentity(identity: Identity): Buffer {
   return createFieldWriter()
     .u64(TAG.realtime, identity.realtimeNs)

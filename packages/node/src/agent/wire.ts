@@ -29,6 +29,7 @@ export const TYPE = {
   stats: 10,
   stat: 11,
   shutdown: 12,
+  clock: 13,
   open: 32,
   data: 33,
   ack: 34,

@@ -3,9 +3,9 @@ import type { JobUpdate, MicroVmSize } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
 import type { Image } from "../images/artifacts.ts";
-import { connectGuest } from "../microvm/guest.ts";
+import { connectGuest, giveIdentity } from "../microvm/guest.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
-import { type CloneDeps, insertEmptyDisk, restoreClone, sendIdentity } from "../pool/clone.ts";
+import { type CloneDeps, insertEmptyDisk, restoreClone } from "../pool/clone.ts";
 import type { WarmPool } from "../pool/warm-pool.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
 
@@ -49,7 +49,7 @@ export async function acquireMicroVm(
       const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
       const resumed = microVm.machine.resume();
       const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
-      const ready = Promise.all([resumed, attached, sendIdentity(agent, deps.clock)]).then(() => {});
+      const ready = Promise.all([resumed, attached, giveIdentity(agent, deps)]).then(() => {});
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
@@ -66,7 +66,7 @@ export async function acquireMicroVm(
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, deps);
-    const ready = Promise.all([agent.attachDisk({ upper: "ext4", sizeBytes }), sendIdentity(agent, deps.clock)]).then(
+    const ready = Promise.all([agent.attachDisk({ upper: "ext4", sizeBytes }), giveIdentity(agent, deps)]).then(
       () => {},
     );
     ready.catch(() => {});

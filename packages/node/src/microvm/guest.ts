@@ -1,6 +1,6 @@
 /** Connecting to the agent of a guest, and giving it an identity. */
 import { randomBytes, randomFillSync } from "node:crypto";
-import { type Clock, type Logger, sleep } from "@mags/core";
+import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
 import { type AgentConnection, connectAgent } from "../agent/index.ts";
 import { dialUnix } from "../qemu/qmp.ts";
 import type { MicroVm } from "./microvm-host.ts";
@@ -9,6 +9,8 @@ export const GUEST_HOSTNAME = "mags-vm";
 const CONNECT_DEADLINE_MS = 10_000;
 const CLOSED_PATIENCE_MS = 250;
 const ENTROPY_BYTES = 64;
+const CLOCK_SLACK_MS = 25;
+const CLOCK_TRIES = 20;
 
 /**
  * The guest must run, or be resumed within the deadline. A guest that breaks the protocol, or whose agent is gone while its
@@ -42,14 +44,39 @@ export async function connectGuest(
   return agent;
 }
 
-/** A fresh identity: without it two clones of a template would draw the same random numbers. */
-export function freshIdentity(clock: Clock) {
-  return {
-    realtimeNs: BigInt(clock.now().getTime()) * 1_000_000n,
+/**
+ * Gives a restored clone an identity of its own: without it two clones would draw the same random numbers. Sent at once; what is sent to
+ * the agent afterwards runs after it.
+ */
+export async function giveIdentity(
+  agent: AgentConnection,
+  deps: { readonly clock: Clock; readonly log: Logger },
+): Promise<void> {
+  const { clock, log } = deps;
+  const sentAtMs = clock.monotonicMs();
+  await agent.ident({
+    realtimeNs: realtimeNs(clock),
     entropy: randomFillSync(Buffer.alloc(ENTROPY_BYTES)),
     hostname: GUEST_HOSTNAME,
     machineId: machineId(),
-  };
+  });
+  if (clock.monotonicMs() - sentAtMs <= CLOCK_SLACK_MS) return;
+  void correctClock(agent, clock).catch((error: unknown) =>
+    log.info("guest.clock_not_set", { error: messageOf(error) }),
+  );
+}
+
+/** The guest's clock lags by the time that the message with it was under way, so it is sent until it was quick. */
+async function correctClock(agent: AgentConnection, clock: Clock): Promise<void> {
+  for (let tries = 0; tries < CLOCK_TRIES; tries++) {
+    const sentAtMs = clock.monotonicMs();
+    await agent.setClock({ realtimeNs: realtimeNs(clock) });
+    if (clock.monotonicMs() - sentAtMs <= CLOCK_SLACK_MS) return;
+  }
+}
+
+function realtimeNs(clock: Clock): bigint {
+  return BigInt(clock.now().getTime()) * 1_000_000n;
 }
 
 /** 128 random bits in the form of a version 4 UUID, as systemd makes them. */

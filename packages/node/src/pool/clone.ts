@@ -7,7 +7,7 @@ import type { RuntimeRoot } from "@mags/runtime-root";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB, type OverlayStore } from "../disks/overlay-store.ts";
 import { run } from "../host/run.ts";
-import { connectGuest, freshIdentity } from "../microvm/guest.ts";
+import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
 import { cloneArguments, JAIL } from "../qemu/command-line.ts";
 import type { Template } from "../templates/template-store.ts";
@@ -80,7 +80,7 @@ export async function parkClone(
   template: Template,
   options: { readonly mounted: boolean; readonly size: MicroVmSize },
 ): Promise<ParkedClone> {
-  const { host, clock, log, runtime } = deps;
+  const { host, log, runtime } = deps;
   const { mounted, size } = options;
   const microVm = await restoreClone(deps, template, { idlePriority: true });
   try {
@@ -89,7 +89,7 @@ export async function parkClone(
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, { log });
     await agent.attachDisk({ upper: "ext4", sizeBytes });
-    await warmClone(agent, clock);
+    await warmClone(agent, deps);
     if (!mounted) await agent.detachDisk();
     await microVm.machine.pause();
     if (!mounted) {
@@ -103,9 +103,4 @@ export async function parkClone(
     await host.release(microVm);
     throw error;
   }
-}
-
-/** Sends a fresh identity; what is sent to the agent afterwards runs after it. Rejections show on the returned promise. */
-export function sendIdentity(agent: AgentConnection, clock: Clock): Promise<void> {
-  return agent.ident(freshIdentity(clock));
 }

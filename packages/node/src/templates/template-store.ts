@@ -110,7 +110,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
           failWhenLost(microVm.lost),
         ]);
         const bootMs = deps.clock.monotonicMs() - startedAt;
-        await warmTemplate(agent, deps.clock);
+        await warmTemplate(agent, deps);
         await sleep(SETTLE_MS);
         await agent[Symbol.asyncDispose]();
         await sleep(SETTLE_MS);

@@ -2,9 +2,14 @@
  * What a guest does once before it is a template, and what each clone does before it is parked. Emulated code is slow the
  * first time, so the paths of a start are walked before a user waits for them.
  */
-import type { Clock } from "@mags/core";
+import type { Clock, Logger } from "@mags/core";
 import type { AgentConnection } from "../agent/index.ts";
-import { freshIdentity } from "../microvm/guest.ts";
+import { giveIdentity } from "../microvm/guest.ts";
+
+export interface WarmUpDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 const TEMPLATE_COMMANDS = [
   ["/bin/true"],
@@ -15,18 +20,18 @@ const CLONE_ROUNDS = 3;
 const SCRIPT = "#!/bin/sh\necho warm\n";
 
 /** Pulls in what every script touches, on a file system in memory; nothing that keeps random numbers of its own may run on. */
-export async function warmTemplate(agent: AgentConnection, clock: Clock): Promise<void> {
+export async function warmTemplate(agent: AgentConnection, deps: WarmUpDeps): Promise<void> {
   await agent.attachDisk({ upper: "tmpfs", sizeBytes: 0 });
-  await agent.ident(freshIdentity(clock));
+  await giveIdentity(agent, deps);
   for (const argv of TEMPLATE_COMMANDS) await agent.run({ argv });
   await agent.run({ script: SCRIPT });
   await agent.detachDisk();
 }
 
 /** Walks the path of a start, with the disk attached. */
-export async function warmClone(agent: AgentConnection, clock: Clock): Promise<void> {
+export async function warmClone(agent: AgentConnection, deps: WarmUpDeps): Promise<void> {
   for (let round = 0; round < CLONE_ROUNDS; round++) {
-    await agent.ident(freshIdentity(clock));
+    await giveIdentity(agent, deps);
     await agent.run({ script: SCRIPT });
     await agent.run({ script: "echo warm" });
   }
