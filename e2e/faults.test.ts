@@ -93,6 +93,23 @@ describe("a script that prints without end", () => {
 });
 
 describe("kill -9 of the server", () => {
+  it("beyond the limit on output: the script runs on to its exit code all the same", async () => {
+    const script = `head -c ${OUTPUT_LIMIT + 1_000_000} /dev/zero; while [ ! -e /tmp/go ]; do echo more; sleep 0.05; done; exit 8`;
+    const id = await server.submit({ script });
+    await waitFor(
+      async () => {
+        const { body } = await server.api.call("GET", `/api/v1/mags-jobs/${id}/events`);
+        return JSON.stringify(body).includes("output_limit_reached");
+      },
+      { what: "the limit", deadlineMs: 30_000 },
+    );
+    await server.kill();
+    await server.start();
+    await running(id);
+    assert.equal((await server.mags(["exec", id, "touch /tmp/go"])).exitCode, 0);
+    assert.equal((await server.ended(id)).exit_code, 8);
+  });
+
   it(`in the middle of a script, ${RESTARTS} times: it runs on, its output is complete and in order, its exit code right`, async () => {
     for (let round = 1; round <= RESTARTS; round++) {
       const cli = server.startMags(["run", counter(60, 40 + round)]);

@@ -35,7 +35,7 @@ for (const name of tiers) {
     elsewhere.failed += counts.failed;
     continue;
   }
-  const files = globSync([...tier.files], { cwd: ROOT, exclude: ["**/node_modules/**", "**/dist/**"] })
+  const files = globSync([...tier.files], { cwd: ROOT, exclude: ["**/node_modules/**", "**/dist/**", ...tier.except] })
     .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
     .toSorted();
   if (files.length === 0) continue;

@@ -29,6 +29,8 @@ export interface ResumeOptions {
 export interface AgentConnection extends AsyncDisposable {
   /** What the agent said of itself. Rejects when the connection ends before. */
   readonly hello: Promise<AgentHello>;
+  /** Resolves when the guest has answered on both ports. Rejects when the connection ends before. */
+  readonly ready: Promise<void>;
   /** Streams of earlier hosts; empty before `hello`. No data of any stream comes until each was resumed or closed. */
   readonly kept: readonly KeptStream[];
   /** Resolves with the reason when the connection is over. */

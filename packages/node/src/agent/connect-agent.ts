@@ -10,7 +10,7 @@ export interface ConnectOptions {
   readonly first?: (connection: AgentConnection) => void;
 }
 
-/** Connects over two sockets that are open already; they are closed when this rejects. */
+/** Connects over two sockets that are open already, and waits for the guest on both; they are closed when this rejects. */
 export async function connectAgent(transport: AgentTransport, options: ConnectOptions): Promise<AgentConnection> {
   const connection = openAgentConnection(transport);
   try {
@@ -18,7 +18,7 @@ export async function connectAgent(transport: AgentTransport, options: ConnectOp
       const { first } = options;
       connection.batch(() => first(connection));
     }
-    await untilAborted(connection.hello, options.signal);
+    await untilAborted(connection.ready, options.signal);
     return connection;
   } catch (error) {
     await connection[Symbol.asyncDispose]();

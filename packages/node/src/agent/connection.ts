@@ -28,6 +28,7 @@ export function openAgentConnection(transport: AgentTransport): AgentConnection 
 
   const connection: AgentConnection = {
     hello: session.hello,
+    ready: session.ready,
     get kept() {
       return session.kept;
     },

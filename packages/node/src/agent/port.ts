@@ -14,13 +14,15 @@ export interface Port {
   readonly congested: boolean;
   /** Bytes sent that wait in memory. */
   readonly waitingBytes: number;
-  /** Begins to read. */
+  /** Lets through what comes after the greeting; until then the guest's port fills up. */
   start(): void;
   destroy(): void;
 }
 
 export interface PortOptions {
   readonly nonce: Buffer;
+  /** The guest answered the greeting: bytes pass both ways. */
+  readonly onGreeted: () => void;
   readonly onFrame: (frame: Frame) => void;
   readonly onDrain: () => void;
   readonly onViolation: (reason: string) => void;
@@ -32,14 +34,30 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
   const greeting = createGreetingFinder(options.nonce);
   const decoder = createFrameDecoder();
   let greeted = false;
+  let started = false;
+  /** What came with the greeting before `start`. */
+  let held: Buffer | undefined;
   let live = true;
 
   function receive(chunk: Buffer): void {
     if (!live) return;
+    if (greeted) {
+      decode(chunk);
+      return;
+    }
+    const bytes = greeting.push(chunk);
+    if (!bytes) return;
+    greeted = true;
+    if (started) decode(bytes);
+    else {
+      held = bytes;
+      socket.pause();
+    }
+    options.onGreeted();
+  }
+
+  function decode(bytes: Buffer): void {
     try {
-      const bytes = greeted ? chunk : greeting.push(chunk);
-      if (!bytes) return;
-      greeted = true;
       decoder.push(bytes, (frame) => {
         // A frame before this one may have ended the connection.
         if (live) options.onFrame(frame);
@@ -54,6 +72,7 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
   socket.on("close", () => options.onClosed("the guest's port was closed"));
   socket.on("end", () => options.onClosed("the guest's port was closed"));
   socket.on("drain", options.onDrain);
+  socket.on("data", receive);
   socket.write(encodeGreeting(options.nonce));
 
   return {
@@ -75,7 +94,12 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
       return socket.writableLength;
     },
     start() {
-      if (live) socket.on("data", receive);
+      if (!live || started) return;
+      started = true;
+      const bytes = held;
+      held = undefined;
+      if (bytes) decode(bytes);
+      socket.resume();
     },
     destroy() {
       live = false;

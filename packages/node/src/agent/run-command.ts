@@ -4,6 +4,9 @@ import type { OpenOptions, ProcessOptions } from "./open-options.ts";
 import type { AgentStream } from "./stream.ts";
 
 const TIMEOUT_EXIT_CODE = 124;
+const DEFAULT_KILL_AFTER_MS = 10_000;
+/** The agent enforces time-outs. One that has not so much later does not work. */
+const TIMEOUT_SLACK_MS = 10_000;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const STDERR_CHANNEL = 2;
 
@@ -54,6 +57,13 @@ export async function runCommand(
     onRecord: ({ channel, bytes }) => collect(channel === STDERR_CHANNEL ? stderr : stdout, bytes),
   });
   const onAbort = () => stream.close();
+  let overdue = false;
+  const { timeoutMs, killAfterMs = DEFAULT_KILL_AFTER_MS } = process;
+  const onOverdue = () => {
+    overdue = true;
+    stream.close();
+  };
+  const timer = timeoutMs === undefined ? undefined : setTimeout(onOverdue, timeoutMs + killAfterMs + TIMEOUT_SLACK_MS);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
     if (input) {
@@ -73,8 +83,10 @@ export async function runCommand(
     };
   } catch (error) {
     signal?.throwIfAborted();
+    if (overdue) throw new AppError("guest_failed", "the guest did not end the command when its time was over");
     throw error;
   } finally {
+    clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   }
 }

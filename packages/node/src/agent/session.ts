@@ -39,7 +39,7 @@ const MAX_CONTROL_BACKLOG_BYTES = 16 * 1024 * 1024;
 
 /** One conversation with the agent; AgentConnection is made of it. Its methods are explained there. */
 export interface Session
-  extends Pick<AgentConnection, "hello" | "kept" | "closed" | "open" | "resume" | "closeKept" | "batch">,
+  extends Pick<AgentConnection, "hello" | "ready" | "kept" | "closed" | "open" | "resume" | "closeKept" | "batch">,
     AsyncDisposable {
   /** Sends a request. `what`: what the guest is asked to do, for messages. `decode` may throw ProtocolViolation. */
   request<T>(call: RequestCall<T>, options?: CallOptions): Promise<T>;
@@ -58,7 +58,9 @@ export function openSession(transport: AgentTransport): Session {
   const nonce = transport.random(NONCE_BYTES);
   const hello = Promise.withResolvers<AgentHello>();
   const closed = Promise.withResolvers<string>();
+  const bulkGreeted = Promise.withResolvers<void>();
   hello.promise.catch(() => {});
+  bulkGreeted.promise.catch(() => {});
   const requests = createRequestTable();
   const assembler = createMessageAssembler();
   const streams = new Map<number, StreamPeer>();
@@ -76,6 +78,7 @@ export function openSession(transport: AgentTransport): Session {
     finish(new AppError("microvm_lost", `the connection to the guest ended: ${reason}`));
   const control = createPort(transport.control, {
     nonce,
+    onGreeted: () => {},
     onFrame: onControlFrame,
     onDrain: () => {},
     onViolation: violated,
@@ -83,6 +86,7 @@ export function openSession(transport: AgentTransport): Session {
   });
   const bulk = createPort(transport.bulk, {
     nonce,
+    onGreeted: bulkGreeted.resolve,
     onFrame: onBulkFrame,
     onDrain: pump.run,
     onViolation: violated,
@@ -96,6 +100,7 @@ export function openSession(transport: AgentTransport): Session {
     control.destroy();
     bulk.destroy();
     hello.reject(error);
+    bulkGreeted.reject(error);
     requests.failAll(error);
     for (const peer of [...streams.values()]) peer.fail(error);
     streams.clear();
@@ -224,8 +229,12 @@ export function openSession(transport: AgentTransport): Session {
     return peer;
   }
 
+  const ready = Promise.all([hello.promise, bulkGreeted.promise]).then(() => {});
+  ready.catch(() => {}); // who waits for it sees why
+
   return {
     hello: hello.promise,
+    ready,
     get kept() {
       return kept;
     },

@@ -8,7 +8,8 @@ import type { LogWriter } from "../logs/log-writer.ts";
 const STDERR_CHANNEL = 2;
 
 export interface Output extends AsyncDisposable {
-  readonly nextSeq: number;
+  /** Number of the record to go on with, when the guest has forgotten all below `acked`. */
+  resumeAt(acked: number): number;
   /** Takes records of this stream from now on. */
   attach(stream: AgentStream): void;
   receive(record: StreamRecord): void;
@@ -45,9 +46,7 @@ export async function openOutput(
   });
 
   return {
-    get nextSeq() {
-      return writer.nextSeq;
-    },
+    resumeAt: writer.resumeAt,
     attach(attached) {
       stream = attached;
     },

@@ -67,7 +67,7 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
           deps.report({ type: "note", jobId, name: "output_limit_reached", atMs: clock.now().getTime(), data: {} }),
       },
     );
-    const stream = agent.resume(kept, { fromSeq: entry.output.nextSeq, onRecord: entry.output.receive });
+    const stream = agent.resume(kept, { fromSeq: entry.output.resumeAt(kept.acked), onRecord: entry.output.receive });
     entry.output.attach(stream);
     entry.state = "running";
     entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: boundAtMs };

@@ -114,6 +114,8 @@ describe("log store", () => {
     assert.equal(limits, 1);
     await writer[Symbol.asyncDispose]();
     const again = await store.openWriter(jobId, silent);
+    assert.ok(again.nextSeq < 5);
+    assert.equal(again.resumeAt(5), 5);
     await write(again, ["still dropped"]);
     await again.end();
     await again[Symbol.asyncDispose]();

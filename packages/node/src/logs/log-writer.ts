@@ -23,6 +23,11 @@ export interface LogWriterOptions {
 export interface LogWriter extends AsyncDisposable {
   /** Number of the next record expected from the guest agent. */
   readonly nextSeq: number;
+  /**
+   * Number of the record to go on with after an interruption, when the guest has forgotten all below `acked`. Beyond the limit on output that is
+   * ahead of what the file holds: what was dropped was acknowledged all the same.
+   */
+  resumeAt(acked: number): number;
   /** Takes a record of the guest. `seq` must be `nextSeq`. */
   append(record: {
     readonly source: LogSource;
@@ -167,6 +172,10 @@ export async function openLogWriter(
 
   return {
     get nextSeq() {
+      return nextSeq;
+    },
+    resumeAt(acked) {
+      if (limited) nextSeq = Math.max(nextSeq, acked);
       return nextSeq;
     },
     append(record) {

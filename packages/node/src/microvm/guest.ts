@@ -6,22 +6,49 @@ import { dialUnix } from "../qemu/qmp.ts";
 import type { MicroVm } from "./microvm-host.ts";
 
 export const GUEST_HOSTNAME = "mags-vm";
-const CONNECT_DEADLINE_MS = 10_000;
+const CONNECT_DEADLINE_MS = 15_000;
+const FIRST_ATTEMPT_MS = 500;
 const CLOSED_PATIENCE_MS = 250;
 const ENTROPY_BYTES = 64;
 const CLOCK_SLACK_MS = 25;
 const CLOCK_TRIES = 20;
 
+export interface ConnectOptions {
+  /** Default 10 s. */
+  readonly deadlineMs?: number;
+  /** Default 0.5 s, and twice as long each time. */
+  readonly firstAttemptMs?: number;
+}
+
 /**
- * The guest must run, or be resumed within the deadline. A guest that breaks the protocol, or whose agent is gone while its
- * QEMU lives, is declared lost.
+ * The guest must run, or be resumed within the deadline. A guest that breaks the protocol, or whose agent is gone while
+ * its QEMU lives, is declared lost.
+ *
+ * Several attempts: when a guest writes to a port in the very moment in which the host's end of it closes, QEMU holds
+ * that port back for ever, and only another closing of it, which an attempt that is given up is, sets it free.
  */
 export async function connectGuest(
   microVm: MicroVm,
   deps: { readonly log: Logger },
-  deadlineMs = CONNECT_DEADLINE_MS,
+  options: ConnectOptions = {},
 ): Promise<AgentConnection> {
-  const signal = AbortSignal.timeout(deadlineMs);
+  const deadline = AbortSignal.timeout(options.deadlineMs ?? CONNECT_DEADLINE_MS);
+  for (let attemptMs = options.firstAttemptMs ?? FIRST_ATTEMPT_MS; ; attemptMs *= 2) {
+    const attempt = AbortSignal.timeout(attemptMs);
+    try {
+      return await connectOnce(microVm, deps, AbortSignal.any([deadline, attempt]));
+    } catch (error) {
+      if (deadline.aborted || !attempt.aborted) throw error;
+      deps.log.info("guest.connecting_again", { microVmId: microVm.id, afterMs: attemptMs });
+    }
+  }
+}
+
+async function connectOnce(
+  microVm: MicroVm,
+  deps: { readonly log: Logger },
+  signal: AbortSignal,
+): Promise<AgentConnection> {
   const [control, bulk] = await Promise.all([
     dialUnix(microVm.paths.controlSocket, { signal }),
     dialUnix(microVm.paths.bulkSocket, { signal }),

@@ -106,7 +106,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       });
       try {
         const agent = await Promise.race([
-          connectGuest(microVm, { log }, config.bootDeadlineMs),
+          connectGuest(microVm, { log }, { deadlineMs: config.bootDeadlineMs, firstAttemptMs: config.bootDeadlineMs }),
           failWhenLost(microVm.lost),
         ]);
         const bootMs = deps.clock.monotonicMs() - startedAt;

@@ -1,0 +1,76 @@
+/** Real microVMs for tests, without a server around them: host, template, one parked clone. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type LogFields, type Logger, silentLogger, systemClock } from "@mags/core";
+import { makeTempDir } from "@mags/test-kit";
+import { createOverlayStore } from "../../src/disks/overlay-store.ts";
+import { bootId } from "../../src/host/processes.ts";
+import { loadArtifacts } from "../../src/images/artifacts.ts";
+import { createIndexes } from "../../src/microvm/indexes.ts";
+import { createMicroVmHost, type MicroVmHost } from "../../src/microvm/microvm-host.ts";
+import { createTidier } from "../../src/microvm/tidier.ts";
+import { parseCidr } from "../../src/network/addresses.ts";
+import { openNetworkManager } from "../../src/network/network-manager.ts";
+import { type CloneDeps, type ParkedClone, parkClone } from "../../src/pool/clone.ts";
+import { createTemplateStore, type Template } from "../../src/templates/template-store.ts";
+
+const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
+const UID_BASE = 1_940_000_000;
+const CAPACITY = 50;
+const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
+
+export interface TestHost extends AsyncDisposable {
+  readonly host: MicroVmHost;
+  readonly deps: CloneDeps;
+  readonly template: Template;
+  /** Names of the events logged so far. */
+  readonly logged: readonly string[];
+  park(options: { readonly mounted: boolean }): Promise<ParkedClone>;
+}
+
+export async function openTestHost(): Promise<TestHost> {
+  await using scope = new AsyncDisposableStack();
+  const { path } = scope.use(await makeTempDir());
+  for (const name of ["vms", "templates", "disks"]) await mkdir(join(path, name));
+  const logged: string[] = [];
+  const take = (event: string, _fields?: LogFields) => void logged.push(event);
+  const log: Logger = { ...silentLogger, info: take, warn: take, error: take };
+  const clock = systemClock;
+  const artifacts = await loadArtifacts(ARTIFACTS);
+  const { runtime } = artifacts;
+  const networkConfig = { prefix: "tvm", uplinkRange: parseCidr("10.250.0.0/24"), exceptions: [] };
+  const network = await openNetworkManager({ runtime, log }, networkConfig);
+  scope.defer(() => network.removeHostSide());
+  const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting: () => false }));
+  const host = createMicroVmHost(
+    { runtime, network, indexes: createIndexes(CAPACITY), tidier, log },
+    { root: join(path, "vms"), uidBase: UID_BASE, capacity: CAPACITY, bootId: await bootId() },
+  );
+  scope.defer(async () => {
+    for (const { record } of await host.sweep()) await host.discard(record);
+  });
+  const templates = createTemplateStore(
+    { artifacts, host, clock, log },
+    {
+      root: join(path, "templates"),
+      accelerator: "tcg",
+      operator: { caCertificates: [], environment: {}, files: [] },
+      keep: 1,
+      bootDeadlineMs: 120_000,
+    },
+  );
+  const image = artifacts.images.get(SIZE.image);
+  if (!image) throw new Error(`there is no image ${SIZE.image}`);
+  const template = await templates.get(image, SIZE);
+  const overlays = createOverlayStore(join(path, "disks"), { runtime, defaultDisk: artifacts.seedDisk, uid: UID_BASE });
+  const deps: CloneDeps = { runtime, host, overlays, clock, log };
+  const owned = scope.move();
+  return {
+    host,
+    deps,
+    template,
+    logged,
+    park: ({ mounted }) => parkClone(deps, template, { mounted, size: SIZE }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
