@@ -287,6 +287,7 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
           const end = await again.ended;
           assert.deepEqual([end.exitCode, end.sent], [3, 1]);
           if (round === 1) again.close();
+          await connection.ping(); // what was sent has arrived
         }
         await connect();
         assert.deepEqual(connection.kept, []);
