@@ -155,7 +155,8 @@ export function createStream(deps: StreamDeps): StreamPeer {
     resumed: ({ windowBytes, pid }) => begin(windowBytes, pid),
     data(data) {
       if (over) {
-        if (end) throw new ProtocolViolation("a record after the end of its stream");
+        // Records whose acknowledgement was lost come again, also when the end is known already.
+        if (end && data.seq >= end.sent) throw new ProtocolViolation("a record after the end of its stream");
         return;
       }
       const record = receiver.accept(data);
