@@ -349,22 +349,21 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
 
       it("goes on with the input of a kept stream where the guest has it", async () => {
         await connect();
+        const hasBoth = Promise.withResolvers<void>();
         const first = connection.open({
           kind: "exec",
           argv: ["/bin/sh", "-c", "read a; read b; echo $a $b; cat | wc -c"],
           stdin: true,
           keep: true,
           key: Buffer.from("input"),
+          onRecord: () => hasBoth.resolve(),
         });
         await first.opened;
         await first.write(Buffer.from("one\n"));
         await first.write(Buffer.from("two\n"));
-        await connection.ping();
-        const hasBoth = async () => {
-          await connect();
-          return kept("input").input.nextSeq === 2;
-        };
-        await waitFor(hasBoth, { what: "the input" });
+        await hasBoth.promise;
+        await connect();
+        assert.equal(kept("input").input.nextSeq, 2);
         let output = "";
         const again = connection.resume(kept("input"), { fromSeq: 0, onRecord: ({ bytes }) => (output += bytes) });
         assert.equal((await again.opened).pid, (await first.opened).pid);
