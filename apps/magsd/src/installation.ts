@@ -8,6 +8,7 @@ export interface Places {
   readonly nodeDirectory: string;
   readonly postgresData: string;
   readonly postgresSockets: string;
+  readonly postgresLog: string;
 }
 
 export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
@@ -17,6 +18,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     nodeDirectory: config.data_dir,
     postgresData: join(config.data_dir, "postgres"),
     postgresSockets: join(config.data_dir, "pgsock"),
+    postgresLog: join(config.data_dir, "postgres.log"),
   };
 }
 

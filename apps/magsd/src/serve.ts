@@ -3,7 +3,6 @@
  * the embedded database go on; the next start takes them over.
  */
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
 import {
   type DatabaseAddress,
   type EmbeddedPostgres,
@@ -105,15 +104,16 @@ async function openDatabaseServer(
 ): Promise<{ readonly address: DatabaseAddress; readonly server: EmbeddedPostgres | null }> {
   if (config.database.url) return { address: { url: config.database.url }, server: null };
   const places = placesOf(config);
+  const { uid } = config.database;
   const server = await startPostgres(
     { log },
     {
       runtimeRoot: await runtimeOf(config.artifacts),
       dataDir: places.postgresData,
       socketDir: places.postgresSockets,
-      logFile: join(config.data_dir, "postgres.log"),
-      uid: config.database.uid,
-      gid: config.database.uid,
+      logFile: places.postgresLog,
+      uid,
+      gid: uid,
     },
     { database: DATABASE_NAME },
   );

@@ -1,5 +1,6 @@
 export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
+export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
 export { type EmbeddedPostgres, type PostgresState, startPostgres } from "./postgres/start-postgres.ts";
 export type { ReadinessCheck } from "./routes/service.ts";

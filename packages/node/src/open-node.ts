@@ -2,12 +2,11 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, type Clock, createGate, type Logger } from "@mags/core";
+import { AppError, type Clock, createGate, type Logger, lockFile } from "@mags/core";
 import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
-import { lockDirectory } from "./host/directory-lock.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
 import { type Image, loadArtifacts } from "./images/artifacts.ts";
@@ -61,7 +60,7 @@ export async function openNode(
   await using scope = new AsyncDisposableStack();
   const directory = (name: string) => join(dataDirectory, name);
   for (const name of ["vms", "templates", "logs"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
-  scope.use(await lockDirectory(directory("node.lock")));
+  scope.use(await lockFile(directory("node.lock")));
 
   const artifacts = await loadArtifacts(options.artifactsFile);
   const { runtime } = artifacts;

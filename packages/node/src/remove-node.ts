@@ -1,7 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { silentLogger, systemClock } from "@mags/core";
-import { lockDirectory } from "./host/directory-lock.ts";
+import { lockFile, silentLogger, systemClock } from "@mags/core";
 import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createIndexes } from "./microvm/indexes.ts";
@@ -18,7 +17,7 @@ import type { NodeOptions } from "./open-node.ts";
 export async function removeNode({ dataDirectory, artifactsFile, config }: NodeOptions): Promise<void> {
   const vms = join(dataDirectory, "vms");
   await mkdir(vms, { recursive: true, mode: 0o711 });
-  await using _lock = await lockDirectory(join(dataDirectory, "node.lock"));
+  await using _lock = await lockFile(join(dataDirectory, "node.lock"));
   const { runtime } = await loadArtifacts(artifactsFile);
   const uplinkRange = parseCidr(config.network.uplink_range);
   const capacity = networkCapacity(uplinkRange);

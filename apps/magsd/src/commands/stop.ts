@@ -1,3 +1,6 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { endPostgres } from "@mags/control-plane";
 import { AppError, sleep } from "@mags/core";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
@@ -16,7 +19,16 @@ export async function stop({ config, print }: CommandContext, options: { readonl
     `/stop?all=${options.all}`,
     STOP_DEADLINE_MS,
   );
-  if (!reply) return print("magsd is not running");
+  if (!reply) {
+    await endLeftDatabase({ config, print });
+    const vms = options.all ? await vmDirectories(config.data_dir) : [];
+    if (vms.length > 0)
+      throw new AppError(
+        "unavailable",
+        `magsd is not running, and its VMs go on (${vms.length}): magsd start, then magsd stop --all`,
+      );
+    return print("magsd is not running");
+  }
   for (
     let waited = 0;
     await callControlSocket<ServerStatus>(controlSocket, "GET", "/status", 5_000);
@@ -31,4 +43,15 @@ export async function stop({ config, print }: CommandContext, options: { readonl
       ? `, VMs of ${reply.jobs} jobs go on`
       : "";
   print(`magsd (pid ${reply.pid}) stopped${vms}`);
+}
+
+/** The database of a magsd that was killed. */
+export async function endLeftDatabase({ config, print }: Pick<CommandContext, "config" | "print">): Promise<void> {
+  if (config.database.url) return;
+  const ended = await endPostgres({ dataDir: placesOf(config).postgresData, uid: config.database.uid });
+  if (ended) print("ended the database of a magsd that was killed");
+}
+
+function vmDirectories(dataDirectory: string): Promise<string[]> {
+  return readdir(join(dataDirectory, "vms")).catch(() => []);
 }

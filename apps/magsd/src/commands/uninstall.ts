@@ -7,7 +7,7 @@ import { callControlSocket } from "../control-socket.ts";
 import { INSTALLED, placesOf } from "../installation.ts";
 import type { ServerStatus } from "../status.ts";
 import type { CommandContext } from "./context.ts";
-import { stop } from "./stop.ts";
+import { endLeftDatabase, stop } from "./stop.ts";
 
 /** Ends everything and removes all that Mags put on this machine: jobs, data, images, programs, settings. */
 export async function uninstall(context: CommandContext, options: { readonly yes: boolean }): Promise<void> {
@@ -19,7 +19,8 @@ export async function uninstall(context: CommandContext, options: { readonly yes
     );
   const running = await callControlSocket<ServerStatus>(placesOf(config).controlSocket, "GET", "/status", 5_000);
   const apiUrl = running?.api_url ?? `http://${config.listen.host}:${config.listen.port}`;
-  await stop(context, { all: true });
+  if (running) await stop(context, { all: true });
+  else await endLeftDatabase(context);
   await removeNode({ dataDirectory: config.data_dir, artifactsFile: config.artifacts, config: config.node });
   print("removed VMs, networks and rules");
   for (const path of [config.data_dir, INSTALLED.cache, INSTALLED.configuration]) {

@@ -19,8 +19,13 @@ export interface PostgresPlace {
   readonly gid: number;
 }
 
-export function clusterDirOf(place: PostgresPlace): string {
+export function clusterDirOf(place: Pick<PostgresPlace, "dataDir">): string {
   return join(place.dataDir, CLUSTER_NAME);
+}
+
+/** Held by the magsd that watches over the server. It covers making the cluster and clearing up after a crash, too. */
+export function lockPath(place: Pick<PostgresPlace, "dataDir">): string {
+  return join(place.dataDir, "lock");
 }
 
 export const SOCKET_NAME = ".s.PGSQL.5432";

@@ -12,6 +12,9 @@ import { clusterDirOf, jailedCommand, type PostgresPlace, SOCKET_NAME } from "./
 import { isAlive, processesIn, readProcess, type ServerProcess, trySignal } from "./processes.ts";
 import { CLUSTER_NAME, INSIDE, SERVER_SETTINGS } from "./settings.ts";
 
+/** What tells processes of a cluster from others. */
+type ClusterOwner = Pick<PostgresPlace, "dataDir" | "uid">;
+
 const MAX_LOG_BYTES = 8 * 1024 * 1024;
 const POLL_MS = 100;
 const FAST_SHUTDOWN_MS = 15_000;
@@ -24,7 +27,7 @@ export function serverCommand(place: PostgresPlace): Command {
 }
 
 /** The living server of the cluster, whoever started it. */
-export async function findPostmaster(place: PostgresPlace): Promise<ServerProcess | null> {
+export async function findPostmaster(place: ClusterOwner): Promise<ServerProcess | null> {
   const clusterDir = clusterDirOf(place);
   const record = await readFile(join(clusterDir, "postmaster.pid"), "utf8").catch(() => "");
   const pid = Number.parseInt(record, 10);
@@ -58,7 +61,7 @@ export async function untilGone(process: ServerProcess, options: { readonly sign
 }
 
 /** Ends every process of the cluster: fast shutdown, immediate shutdown, kill; then checks that none is left. */
-export async function endCluster(place: PostgresPlace, postmaster: ServerProcess | null): Promise<void> {
+export async function endCluster(place: ClusterOwner, postmaster: ServerProcess | null): Promise<void> {
   if (postmaster) {
     trySignal(postmaster, "SIGINT");
     if (await goneWithin(place, FAST_SHUTDOWN_MS, postmaster)) return;
@@ -70,7 +73,7 @@ export async function endCluster(place: PostgresPlace, postmaster: ServerProcess
   throw new AppError("unavailable", `processes of the database in ${place.dataDir} do not end: look for them with ps`);
 }
 
-async function goneWithin(place: PostgresPlace, ms: number, postmaster: ServerProcess | null): Promise<boolean> {
+async function goneWithin(place: ClusterOwner, ms: number, postmaster: ServerProcess | null): Promise<boolean> {
   const deadline = performance.now() + ms;
   for (;;) {
     const running = postmaster !== null && (await isAlive(postmaster));

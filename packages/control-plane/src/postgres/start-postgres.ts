@@ -8,10 +8,9 @@
 import { createHash } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, type Logger, messageOf, sleep } from "@mags/core";
+import { AppError, type Logger, lockFile, messageOf, sleep } from "@mags/core";
 import { ensureCluster } from "./cluster.ts";
-import { lockDataDir } from "./data-lock.ts";
-import { makePlace, type PostgresPlace } from "./place.ts";
+import { lockPath, makePlace, type PostgresPlace } from "./place.ts";
 import { endCluster, findPostmaster, serverCommand, spawnPostmaster, untilGone } from "./postmaster.ts";
 import { ensureDatabase, untilAnswering } from "./probe.ts";
 import type { ServerProcess } from "./processes.ts";
@@ -85,7 +84,7 @@ export async function startPostgres(
 
   await makePlace(place);
   await using scope = new AsyncDisposableStack();
-  const lock = scope.use(await lockDataDir(place.dataDir));
+  const lock = scope.use(await lockFile(lockPath(place)));
   await ensureCluster(place, { signal: starting });
   current = await bringUpPatiently(starting).catch((error: unknown) => {
     throw new AppError("unavailable", `PostgreSQL did not start: see ${place.logFile}`, { cause: error });

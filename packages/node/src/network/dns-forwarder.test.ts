@@ -40,10 +40,13 @@ async function askThrough(port: number, message: Buffer): Promise<Buffer> {
 }
 
 async function forwarder(serverPort: number, servers: readonly string[]): Promise<{ readonly port: number }> {
-  const started = await startDnsForwarder(
-    { log: silentLogger },
-    { address: "127.0.0.1", port: 0, serverPort, tryMs: 200, servers: async () => servers },
-  );
+  const start = () =>
+    startDnsForwarder(
+      { log: silentLogger },
+      { address: "127.0.0.1", port: 0, serverPort, tryMs: 200, servers: async () => servers },
+    );
+  // The free UDP port that it is given may be taken for TCP.
+  const started = await start().catch(start).catch(start);
   scope.push(async () => started[Symbol.asyncDispose]());
   return started;
 }

@@ -102,8 +102,13 @@ export async function startDnsForwarder(
   udp.bind(config.port ?? 53, config.address);
   await once(udp, "listening");
   const { port } = udp.address();
-  tcp.listen(port, config.address);
-  await once(tcp, "listening");
+  try {
+    tcp.listen(port, config.address);
+    await once(tcp, "listening");
+  } catch (error) {
+    udp.close();
+    throw error;
+  }
 
   return {
     port,

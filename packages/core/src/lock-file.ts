@@ -1,0 +1,30 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { open } from "node:fs/promises";
+import { dirname } from "node:path";
+import { AppError } from "./errors.ts";
+
+/**
+ * One server per data directory: takes the lock of a file, made when missing. The kernel lets go of it when this
+ * process ends, however that happens.
+ * @throws AppError `unavailable` when another process holds it.
+ */
+export async function lockFile(path: string): Promise<AsyncDisposable> {
+  const file = await open(path, "a", 0o600);
+  try {
+    // flock(2) belongs to the open file description, which stays with this process when the helper has ended.
+    const helper = spawn("flock", ["--nonblock", "--exclusive", "3"], {
+      stdio: ["ignore", "ignore", "ignore", file.fd],
+    });
+    const [code] = await once(helper, "exit");
+    if (code !== 0)
+      throw new AppError(
+        "unavailable",
+        `another magsd is using ${dirname(path)}: stop it first, or give this one a data directory of its own`,
+      );
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return file;
+}
