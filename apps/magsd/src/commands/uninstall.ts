@@ -1,6 +1,6 @@
-import { readFile, readlink, rm } from "node:fs/promises";
+import { readFile, readlink, rm, rmdir } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AppError } from "@mags/core";
 import { removeNode } from "@mags/node";
 import { callControlSocket } from "../control-socket.ts";
@@ -31,6 +31,7 @@ export async function uninstall(context: CommandContext, options: { readonly yes
   const text = await readFile(cliConfig, "utf8").catch(() => "");
   if (text.includes(`"${apiUrl}"`)) {
     await rm(cliConfig);
+    await rmdir(dirname(cliConfig)).catch(() => {}); // it may hold other things
     print(`removed ${cliConfig}`);
   }
   for (const link of INSTALLED.links) {

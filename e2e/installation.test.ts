@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { REPOSITORY, type ScratchMachine, startScratchMachine } from "./harness/scratch-machine.ts";
+
+let machine: ScratchMachine;
+before(async () => {
+  for (const built of ["node_modules/.installed-from", "dist/.built-from"])
+    assert.ok(
+      existsSync(join(REPOSITORY, built)),
+      "run this by ./test: what ./quickstart installs must be there already",
+    );
+  machine = await startScratchMachine();
+});
+after(() => machine[Symbol.asyncDispose]());
+
+async function succeed(command: string): Promise<string> {
+  const { exitCode, text, errors } = await machine.run(command, { timeoutMs: 300_000 });
+  assert.equal(exitCode, 0, `${command}: ${errors}${text}`);
+  return text;
+}
+
+async function status(): Promise<{
+  readonly pid: number;
+  readonly api_url: string;
+  readonly database: { pid: number };
+}> {
+  return JSON.parse(await succeed("magsd status --json"));
+}
+
+describe("./quickstart", () => {
+  it("installs, starts, signs in and runs a first script", async () => {
+    assert.equal(await succeed("./quickstart"), "Hello World\n");
+    assert.equal(await succeed("stat -c %a ~/.mags/config.json"), "600\n");
+    const { api_url, api_token } = JSON.parse(await succeed("cat ~/.mags/config.json"));
+    assert.equal(api_url, (await status()).api_url);
+    assert.match(api_token, /^\S{20,}$/);
+    assert.equal(await succeed("mags run hostname"), "mags-vm\n");
+    assert.doesNotMatch(await succeed("magsd doctor"), /^fail/m);
+  });
+
+  it("leaves what is there alone when it runs again", async () => {
+    const { pid } = await status();
+    const before = await succeed("cat ~/.mags/config.json; readlink -f /opt/mags/current");
+    assert.equal(await succeed("./quickstart"), "Hello World\n");
+    assert.equal((await status()).pid, pid);
+    assert.equal(await succeed("cat ~/.mags/config.json; readlink -f /opt/mags/current"), before);
+  });
+
+  it("replaces a token of this server that is dead, and keeps one of another server", async () => {
+    const saved = async () => JSON.parse(await succeed("cat ~/.mags/config.json"));
+    const { api_url, api_token } = await saved();
+    await succeed(`sed -i 's/"${api_token}"/"dead"/' ~/.mags/config.json && ./quickstart`);
+    assert.notEqual((await saved()).api_token, "dead");
+    const other = '{ "api_url": "http://198.51.100.1:7777", "api_token": "theirs" }';
+    await succeed(`echo '${other}' > ~/.mags/config.json && magsd token --save`);
+    assert.equal(await succeed("cat ~/.mags/config.json"), `${other}\n`);
+    await succeed("rm ~/.mags/config.json && magsd token --save");
+    assert.equal((await saved()).api_url, api_url);
+  });
+});
+
+describe("magsd", () => {
+  it("stop ends the database of a server that was killed, and says that its VMs go on", async () => {
+    const id = (await succeed("mags run --detach 'sleep 300'")).trim();
+    const { pid, database } = await status();
+    await succeed(`sleep 1; kill -9 ${pid}`);
+    assert.match(await succeed("magsd stop"), /ended the database/);
+    assert.equal(await succeed(`test -e /proc/${database.pid} || echo gone`), "gone\n");
+    const refused = await machine.run("magsd stop --all");
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.errors, /VMs go on .* magsd start/);
+    await succeed("magsd start");
+    assert.match(await succeed(`mags status ${id}`), /running/);
+  });
+
+  it("uninstall asks first, then leaves nothing: no process, file, network, rule", async () => {
+    assert.match((await machine.run("magsd uninstall")).errors, /--yes/);
+    const { pid } = await status();
+    await succeed(`kill -9 ${pid}`);
+    await succeed("magsd uninstall --yes");
+    assert.equal(await succeed("ip netns list; nft list tables; ip -oneline link | grep -v ' lo:' || true"), "");
+    const processes = (await succeed("ps -eo comm=")).trim().split("\n");
+    assert.deepEqual(
+      processes.filter((name) => !["sh", "cat", "ps"].includes(name)),
+      [],
+    );
+    const written = await machine.written();
+    const others = [`${REPOSITORY}/`, "/root/.npm"]; // npm's log
+    assert.deepEqual(
+      written.filter((path) => !others.some((other) => path.startsWith(other))),
+      [],
+    );
+  });
+});
