@@ -1,0 +1,15 @@
+#!/bin/bash
+# Installs and builds what tests and benchmarks need, unless it is there, then runs a command with the right Node.
+#   tools/prepared.sh COMMAND ARGUMENTS...
+set -euo pipefail
+shopt -s inherit_errexit
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$ROOT/tools/lib/setup.sh"
+
+# What `npm run` tells its scripts is not meant for the npm that installs here.
+unset "${!npm_@}"
+# Besides what an installation needs, what the tests use of the host.
+set_up git iproute2 procps python3
+export MAGS_ARTIFACTS=$STORE/artifacts.json
+cd "$ROOT"
+exec "$@"
