@@ -9,7 +9,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What `npm run` tells its scripts is not meant for the npm that installs here.
 unset "${!npm_@}"
 # Besides what an installation needs, what the tests use of the host.
-set_up git iproute2 procps python3
+set_up git iproute2 nftables procps python3
 export MAGS_ARTIFACTS=$STORE/artifacts.json
 cd "$ROOT"
 exec "$@"

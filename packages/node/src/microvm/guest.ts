@@ -14,7 +14,7 @@ const CLOCK_SLACK_MS = 25;
 const CLOCK_TRIES = 20;
 
 export interface ConnectOptions {
-  /** Default 10 s. */
+  /** Default 15 s. */
   readonly deadlineMs?: number;
   /** Default 0.5 s, and twice as long each time. */
   readonly firstAttemptMs?: number;

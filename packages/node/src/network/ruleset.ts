@@ -84,18 +84,21 @@ export interface HostRules {
   readonly exceptions: readonly string[];
 }
 
-/** Rules of the host: from an uplink only DNS and exceptions reach the host, nothing reaches another uplink, the rest is translated. */
+/**
+ * Rules of the host: from an uplink only DNS and exceptions reach the host, nothing reaches another uplink, the rest is
+ * translated. Without named sets: the host's own `nft` may be older than ours, and that of Debian 12 crashes when it
+ * lists a set that nftables 1.1 made.
+ */
 export function hostRuleset({ table, interfacePrefix, uplinkRange, dnsAddress, exceptions }: HostRules): string {
   return `
 table ip ${table}
 delete table ip ${table}
 table ip ${table} {
-  set exceptions { type ipv4_addr; flags interval; auto-merge; ${elements(exceptions)} }
   chain input {
     type filter hook input priority filter - 5;
     iifname != "${interfacePrefix}*" accept
     ip daddr ${dnsAddress} meta l4proto { tcp, udp } th dport 53 accept
-    ip daddr @exceptions accept
+    ${exceptions.map((range) => `ip daddr ${range} accept`).join("\n    ")}
     drop
   }
   chain forward {
