@@ -194,6 +194,31 @@ describe("Mags", () => {
     }
   });
 
+  /** A follower whose streams a server cuts after `sent`; it is told to stop at the tenth. */
+  async function cutOff(sent: string): Promise<unknown> {
+    api.play = () => {};
+    const { requestId } = await mags.run("x");
+    const enough = new AbortController();
+    let streams = 0;
+    api.intercept = ({ query }, response) => {
+      if (!query.has("follow")) return false;
+      if (++streams === 10) enough.abort(new Error("enough"));
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.flushHeaders();
+      response.write(sent, () => response.destroy());
+      return true;
+    };
+    return mags.followLogs(requestId, { reconnectTimeout: 100, signal: enough.signal }).next();
+  }
+
+  it("followLogs does not take the head of a stream for a server that goes on", async () => {
+    await rejects(cutOff("event: log\n"), { code: "connection_lost" });
+  });
+
+  it("followLogs goes on while the server says that it is there", async () => {
+    await assert.rejects(cutOff(":\n\n"), /enough/);
+  });
+
   it("followLogs stops when it is told to, also while it waits for the server to come back", async () => {
     api.play = () => {};
     const { requestId } = await mags.run("x");

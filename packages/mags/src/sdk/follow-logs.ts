@@ -53,7 +53,7 @@ export async function* followLogs(
     let lost: MagsError;
     try {
       for await (const event of connect(lastEventId)) {
-        failures = 0;
+        heard();
         if (event.event === "end") return parse<JobStatus>(event.data, transport.apiUrl);
         if (event.id !== "") lastEventId = event.id;
         if (event.event === "log") yield parse<LogEntry>(event.data, transport.apiUrl);
@@ -75,6 +75,12 @@ export async function* followLogs(
     await pause(failures++, signal);
   }
 
+  /** Only what the server sends in a stream shows that it goes on: a head alone may come from a proxy that cuts it off. */
+  function heard(): void {
+    lostAtMs = undefined;
+    failures = 0;
+  }
+
   async function* connect(after: string): AsyncGenerator<ServerSentEvent, void, void> {
     const reply = await transport.open({
       method: "GET",
@@ -83,11 +89,10 @@ export async function* followLogs(
       headers: { accept: "text/event-stream", ...(after !== "" && { "last-event-id": after }) },
       signal,
     });
-    lostAtMs = undefined;
     try {
       if (!reply.headers["content-type"]?.startsWith("text/event-stream"))
         throw clientError("unexpected_reply", `${transport.apiUrl} does not offer to follow the output of a job`);
-      const parser = createEventParser();
+      const parser = createEventParser(heard);
       const chunks = reply[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
       for (;;) {
         const next = await withSilenceLimit(chunks.next(), () => reply.destroy());

@@ -23,8 +23,9 @@ const MAX_EVENT_CHARACTERS = 16 * 1024 * 1024;
 /**
  * Parses an event stream as the HTML standard describes it ("9.2.6 Interpreting an event stream"), however its bytes
  * are cut. The field `retry` is ignored: the pace of reconnecting is the client's.
+ * @param onComment  Called for each comment: it carries nothing but that the server is there.
  */
-export function createEventParser(): EventParser {
+export function createEventParser(onComment: () => void = () => {}): EventParser {
   const decoder = new StringDecoder("utf8");
   let rest = "";
   let atStart = true;
@@ -42,6 +43,7 @@ export function createEventParser(): EventParser {
       return;
     }
     const colon = line.indexOf(":");
+    if (colon === 0) onComment();
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
     if (field === "data") data.push(value);
