@@ -1,4 +1,4 @@
-import { type Clock, type Logger, messageOf, untilAborted } from "@mags/core";
+import { AppError, type Clock, type Logger, messageOf, untilAborted } from "@mags/core";
 import { isTerminal, type JobId, type NodeRuntime } from "@mags/domain";
 import type { Job } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
@@ -17,8 +17,9 @@ export interface StopDeps {
 
 /**
  * Ends a job: writes the wish down, so that a restart does not forget it, has the node release the microVM, and waits
- * until the end is stored.
- * @returns `ended` before or within `patienceMs`, else `ending`: it goes on without the caller.
+ * until the end is stored. What is not done within `patienceMs` goes on without the caller.
+ * @returns `ended` before or within `patienceMs`, else `ending`: the wish is stored.
+ * @throws AppError `unavailable` when the wish is not stored within `patienceMs`.
  */
 export async function stopJob(
   deps: StopDeps,
@@ -27,8 +28,7 @@ export async function stopJob(
 ): Promise<"ended" | "ending"> {
   if (isTerminal(job.status)) return "ended";
   const { store, node, writer, clock, log } = deps;
-  const event = { at: clock.now(), name: "stop_requested", data: {} };
-  await writer.change(job.id, () => store.requestStop(job.id, event));
+  const patience = AbortSignal.timeout(options.patienceMs);
 
   async function release(): Promise<void> {
     await node.stop(job.id);
@@ -39,9 +39,16 @@ export async function stopJob(
     }
   }
 
-  const released = release();
+  const event = { at: clock.now(), name: "stop_requested", data: {} };
+  const wished = writer.change(job.id, () => store.requestStop(job.id, event));
+  const released = wished.then(release);
   released.catch((error: unknown) => log.warn("job.stop_failed", { jobId: job.id, error: messageOf(error) }));
-  const patience = AbortSignal.timeout(options.patienceMs);
+  await untilAborted(wished, patience).catch((cause: unknown) => {
+    if (!patience.aborted) throw cause;
+    throw new AppError("unavailable", "the database does not answer now, so the job may run on: stop it again", {
+      cause,
+    });
+  });
   try {
     await untilAborted(released, patience);
     await untilEnded(deps, job.id, { signal: patience });
