@@ -30,13 +30,22 @@ function createApp() {
 }
 
 describe("GET /metrics", () => {
-  const get = async (remoteAddress: string, token?: string) => {
-    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const get = async (remoteAddress: string, token?: string, proxied: Readonly<Record<string, string>> = {}) => {
+    const headers = { ...proxied, ...(token !== undefined && { authorization: `Bearer ${token}` }) };
     return (await createApp().inject({ url: "/metrics", remoteAddress, headers })).statusCode;
   };
 
   it("answers every process of this machine", async () => {
     for (const address of ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"]) assert.equal(await get(address), 200);
+  });
+
+  it("takes what a proxy of this machine passes on for a request of others", async () => {
+    for (const name of ["Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Real-IP", "Via"]) {
+      const proxied = { [name]: "192.0.2.1" };
+      assert.equal(await get("127.0.0.1", undefined, proxied), 401);
+      assert.equal(await get("127.0.0.1", "user", proxied), 403);
+      assert.equal(await get("127.0.0.1", "admin", proxied), 200);
+    }
   });
 
   it("asks others for the token of an administrator", async () => {

@@ -1,7 +1,7 @@
 /** What is not part of the API proper and has no version: health, metrics, the API's description. */
 import { buildOpenApiDocument } from "@mags/api-schema";
 import { AppError, messageOf } from "@mags/core";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Accounts } from "../app/accounts.ts";
 import { authenticate } from "../http/authenticate.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -20,6 +20,8 @@ export interface ServiceDeps {
 }
 
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
+/** What a proxy adds to the requests of others: RFC 7239, RFC 9110 (`Via`), and what was used before them. */
+const PROXIED = /^(forwarded|via|x-real-ip|x-forwarded-.*)$/;
 
 export function registerService(app: FastifyInstance, deps: ServiceDeps): void {
   const description = JSON.stringify(buildOpenApiDocument());
@@ -35,13 +37,18 @@ export function registerService(app: FastifyInstance, deps: ServiceDeps): void {
   });
 
   app.get("/metrics", async (request, reply) => {
-    if (!LOOPBACK.test(request.socket.remoteAddress ?? "")) {
+    if (!isOfThisMachine(request)) {
       const account = await authenticate(deps.accounts, request.headers.authorization);
       if (account.role !== "admin")
         throw new AppError("forbidden", "metrics are for this machine and for administrators: use an admin's token");
     }
     return reply.type(deps.metrics.contentType).send(await deps.metrics.text());
   });
+}
+
+/** A proxy on this machine connects from loopback too, so what it passes on counts as coming from elsewhere. */
+function isOfThisMachine({ socket, headers }: FastifyRequest): boolean {
+  return LOOPBACK.test(socket.remoteAddress ?? "") && !Object.keys(headers).some((name) => PROXIED.test(name));
 }
 
 async function resultOf({ name, check }: ReadinessCheck): Promise<[string, string]> {
