@@ -5,9 +5,10 @@ import { isAppError, silentLogger } from "@mags/core";
 import { type AccountId, type JobId, newJobId, newMicroVmId, type TokenId } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
 import { sql } from "kysely";
+import { Client } from "pg";
 import type { NewJob } from "../src/app/job.ts";
 import { createAccountStore } from "../src/sql/account-store.ts";
-import type { DatabaseAddress } from "../src/sql/address.ts";
+import { clientConfig, type DatabaseAddress } from "../src/sql/address.ts";
 import { type Database, openDatabase } from "../src/sql/database.ts";
 import { createJobStore } from "../src/sql/job-store.ts";
 import { createUsageStore } from "../src/sql/usage-store.ts";
@@ -52,6 +53,13 @@ async function addAccount(database: Database): Promise<AccountId> {
   } as const;
   assert.equal(await createAccountStore(database).add(account), true);
   return id;
+}
+
+/** A connection as another process has it. */
+async function connect(address: DatabaseAddress): Promise<AsyncDisposable & { readonly client: Client }> {
+  const client = new Client(clientConfig(address));
+  await client.connect();
+  return { client, [Symbol.asyncDispose]: () => client.end() };
 }
 
 describe("openDatabase", () => {
@@ -101,6 +109,42 @@ describe("openDatabase", () => {
         and database = (select oid from pg_database where datname = current_database())`.execute(db);
     });
     await waitFor(() => lost === 1, { what: "the loss to show" });
+    await assert.rejects(first.ping(), /taken the database over/);
+  });
+
+  it("does nothing while another process holds the lock, and gives up once that one has raised the epoch", async () => {
+    const address = await server.database();
+    let lost = 0;
+    await using first = await openDatabase({ ...deps, onLost: () => lost++ }, { address });
+    await using other = await connect(address);
+    // It waits in the lock's queue, so it comes before any later try of the first.
+    const taken = other.client.query("select pg_advisory_lock($1)", [0x6d616773]);
+    await waitFor(
+      () =>
+        first.run(async (db) => {
+          const waiting = await sql`select from pg_locks where locktype = 'advisory' and not granted
+            and database = (select oid from pg_database where datname = current_database())`.execute(db);
+          return waiting.rows.length === 1;
+        }),
+      { what: "the other to wait" },
+    );
+    await first.run((db) =>
+      sql`select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted
+        and database = (select oid from pg_database where datname = current_database())`.execute(db),
+    );
+    await taken;
+    await waitFor(
+      () =>
+        first.ping().then(
+          () => false,
+          () => true,
+        ),
+      { what: "the loss to be noticed" },
+    );
+    await assert.rejects(first.ping(), /does not answer now/);
+    assert.equal(lost, 0);
+    await other.client.query("update installation set epoch = epoch + 1");
+    await waitFor(() => lost === 1, { what: "the takeover to be noticed" });
     await assert.rejects(first.ping(), /taken the database over/);
   });
 

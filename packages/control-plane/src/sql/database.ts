@@ -18,9 +18,10 @@ export interface Database extends AsyncDisposable {
   /** `listener` is called whenever the connection was lost and is back. It must not throw. */
   onReconnect(listener: () => void): void;
   /**
-   * Runs statements, again and again while the server is away, up to `patienceMs`. A statement whose answer was lost
-   * may have taken effect, so `work` must do no harm when it runs twice.
-   * @throws AppError `unavailable` when the server stays away.
+   * Runs statements, again and again while the server is away, up to `patienceMs`; none while this process does not
+   * hold the database. A statement whose answer was lost may have taken effect, so `work` must do no harm when it runs
+   * twice.
+   * @throws AppError `unavailable` when the server stays away, or another process has the database.
    */
   run<T>(work: (db: Kysely<Tables>) => Promise<T>, options?: { readonly patienceMs?: number }): Promise<T>;
   /** Rejects with `unavailable` when the server does not answer at once. */
@@ -64,17 +65,27 @@ export async function openDatabase(
     { patienceMs = DEFAULT_PATIENCE_MS }: { readonly patienceMs?: number } = {},
   ): Promise<T> {
     const deadline = performance.now() + patienceMs;
+    for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
+      const attempt = await tryOnce(work);
+      if ("result" in attempt) return attempt.result;
+      if (closing.signal.aborted || performance.now() + delayMs > deadline)
+        throw new AppError("unavailable", "the database does not answer now: try again", attempt);
+      await sleep(delayMs, { signal: closing.signal }).catch(() => {});
+    }
+  }
+
+  /** The result, or why there is none now. */
+  async function tryOnce<T>(
+    work: (builder: Kysely<Tables>) => Promise<T>,
+  ): Promise<{ readonly result: T } | { readonly cause?: unknown }> {
     if (ownership.state === "lost")
       throw new AppError("unavailable", "another magsd has taken the database over: this one must end");
-    for (let delayMs = RETRY_MS.first; ; delayMs = Math.min(delayMs * 2, RETRY_MS.most)) {
-      try {
-        return await work(db);
-      } catch (cause) {
-        if (!isAway(cause)) throw cause;
-        if (closing.signal.aborted || performance.now() + delayMs > deadline)
-          throw new AppError("unavailable", "the database does not answer now: try again", { cause });
-        await sleep(delayMs, { signal: closing.signal }).catch(() => {});
-      }
+    if (ownership.state === "reconnecting") return {};
+    try {
+      return { result: await work(db) };
+    } catch (cause) {
+      if (!isAway(cause)) throw cause;
+      return { cause };
     }
   }
 

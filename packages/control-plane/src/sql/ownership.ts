@@ -1,7 +1,8 @@
 /**
  * The right to run the control plane on a database. One process holds it: a session lock of a connection of its own,
  * and an epoch that rises with every process that took it. The lock is lost with the connection; it is then taken
- * again, unless the epoch shows that somebody else had it meanwhile: then this process must stop acting.
+ * again, unless the epoch shows that somebody else had it meanwhile: then this process must stop acting. Until it holds
+ * the lock again it must not act either: who has it now may not have raised the epoch yet.
  */
 import { randomUUID } from "node:crypto";
 import { AppError, type Logger, messageOf, sleep } from "@mags/core";
@@ -53,7 +54,8 @@ export async function takeOwnership(
       await fresh.connect();
       const { rows } = await fresh.query("select pg_try_advisory_lock($1::bigint) as held", [LOCK_KEY]);
       const held = rows[0]?.held === true;
-      if (held && installation && (await readEpoch(fresh)) !== installation.epoch) throw new TakenOver();
+      // Also when somebody else holds the lock: it is his for good then.
+      if (installation && (await readEpoch(fresh)) !== installation.epoch) throw new TakenOver();
       if (held && !broken) {
         client = fresh;
         state = "held";
