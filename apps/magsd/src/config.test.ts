@@ -27,9 +27,15 @@ describe("parseConfig", () => {
       ['{"node": {"pool": {"min": 1}}}', /node\.pool.*min/],
       ['{"data_dir": "relative"}', /data_dir: must be an absolute path/],
       ['{"node": {"network": {"exceptions": ["10.1.0.0/8"]}}}', /node\.network\.exceptions\.0: .*host bits/],
+      ['{"database": {"uid": 1910000101}}', /database\.uid: must not be one of the VMs'/],
+      ['{"node": {"uid_base": 1909999000}}', /database\.uid: must not be one of the VMs'/],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);
+  });
+
+  it("lets the uid of an embedded database alone where there is none", () => {
+    parseConfig('{"database": {"url": "postgres://u@h/d"}, "node": {"uid_base": 1909999000}}', "magsd.json");
   });
 
   it("does not print the database's password", () => {

@@ -6,7 +6,7 @@ import { z } from "zod";
 
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
 
-export const ServerConfig = z.strictObject({
+const ServerKeys = z.strictObject({
   data_dir: AbsolutePath.max(40, "must be at most 40 characters: sockets lie below it")
     .default("/var/lib/mags")
     .describe("Database, VMs, templates, output of jobs."),
@@ -38,6 +38,21 @@ export const ServerConfig = z.strictObject({
     .describe("Least level of the lines in `<data_dir>/magsd.log`."),
   node: NodeConfig.prefault({}),
 });
+
+export const ServerConfig = ServerKeys.refine(
+  ({ database, node }) => database.url !== undefined || !isVmUid(database.uid, node),
+  {
+    path: ["database", "uid"],
+    message:
+      "must not be one of the VMs', which are node.uid_base and those above it, one per address of node.network.uplink_range",
+  },
+);
+
+/** The node ends what runs as a uid of its VMs and is none of them. */
+function isVmUid(uid: number, node: NodeConfig): boolean {
+  const [, prefixLength] = node.network.uplink_range.split("/");
+  return uid >= node.uid_base && uid <= node.uid_base + 2 ** (32 - Number(prefixLength));
+}
 
 export type ServerConfig = Readonly<z.infer<typeof ServerConfig>>;
 
