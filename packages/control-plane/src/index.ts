@@ -3,7 +3,7 @@ export type { Accounts, IssuedToken } from "./app/accounts.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
 export { type EmbeddedPostgres, type PostgresState, startPostgres } from "./postgres/start-postgres.ts";
-export type { ReadinessCheck } from "./routes/service.ts";
+export type { Readiness, ReadinessCheck } from "./routes/service.ts";
 export type { DatabaseAddress } from "./sql/address.ts";
 export { type Database, type DatabaseOptions, openDatabase } from "./sql/database.ts";
 export type { Installation } from "./sql/ownership.ts";

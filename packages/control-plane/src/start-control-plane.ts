@@ -6,13 +6,14 @@ import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import type { NodeRuntime } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
 import { createJobWriter } from "./app/job-writer.ts";
 import { createReconciler } from "./app/reconciler.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { allRoutes } from "./routes/all-routes.ts";
-import { type ReadinessCheck, registerService } from "./routes/service.ts";
+import { type Readiness, type ReadinessCheck, readinessOf, registerService } from "./routes/service.ts";
 import { createAccountStore } from "./sql/account-store.ts";
 import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
@@ -47,8 +48,15 @@ export interface ControlPlane extends AsyncDisposable {
   readonly accounts: Accounts;
   /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+  /** Whether jobs can be served now, and if not, why. */
+  readiness(): Promise<Readiness>;
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
+  /**
+   * Takes no more jobs and ends all that the node has; resolves when their microVMs are released. Those who follow them
+   * see their ends. What is left to do then is to dispose of the control plane.
+   */
+  endAllJobs(): Promise<void>;
 }
 
 /** Makes jobs and node agree, then begins to take reports; `listen` opens the API. */
@@ -63,13 +71,14 @@ export async function startControlPlane(
   const changes = createJobChanges();
   const metrics = createMetrics({ store, node, clock, databaseReconnects: () => database.reconnects });
   const { timings } = metrics;
+  const intake = createIntake();
   const writer = createJobWriter({ store, node, changes, timings, log });
   const reconciler = createReconciler({ store, node, writer, changes, clock, log, onRun: metrics.reconciled });
   const routes = allRoutes({
-    ...{ store, accounts, usage: createUsageStore(database), node, writer, changes, timings, clock, log },
+    ...{ store, accounts, usage: createUsageStore(database), node, intake, writer, changes, timings, clock, log },
     heartbeatMs: config.heartbeatMs ?? 15_000,
   });
-  const readiness = [databaseCheck(database), ...(deps.readiness ?? [])];
+  const readiness = () => readinessOf([databaseCheck(database), ...(deps.readiness ?? [])]);
   const checkResponses = config.checkResponses ?? false;
   const app = createHttpServer(
     { accounts, clock, log, metrics, checkResponses, closing: closing.signal },
@@ -98,7 +107,14 @@ export async function startControlPlane(
       const { port: taken } = app.server.address() as AddressInfo;
       return `http://${host.includes(":") ? `[${host}]` : host}:${taken}`;
     },
+    readiness,
     nudge: reconciler.nudge,
+    async endAllJobs() {
+      await intake.close();
+      // It starts jobs, too.
+      await reconciler[Symbol.asyncDispose]();
+      await Promise.all(node.observe().map(({ jobId }) => node.stop(jobId)));
+    },
     async [Symbol.asyncDispose]() {
       closing.abort();
       const grace = setTimeout(() => app.server.closeAllConnections(), GRACE_MS);

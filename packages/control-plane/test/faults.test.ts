@@ -121,6 +121,29 @@ describe("a database that is killed under load", () => {
   });
 });
 
+describe("a control plane that ends all jobs", () => {
+  it("lets none run on that was accepted meanwhile, shows their ends, and refuses later ones", async () => {
+    await using test = await startTestPlane(await server.database());
+    const first = await submit(test.admin, "echo a\nhang");
+    await waitFor(() => test.node.observe()[0]?.state === "running", { what: "the job to run" });
+    const following = collectAll(test.admin.events(`${JOBS}/${first}/logs?follow=1`));
+    const body = { script: "hang", type: "inline" };
+    const submits = Array.from({ length: 20 }, () => test.admin.call("POST", JOBS, body));
+    await Promise.race(submits);
+    await test.plane.endAllJobs();
+    assert.deepEqual(
+      test.node.observe().filter(({ state }) => state !== "ended"),
+      [],
+    );
+    assert.equal((await test.admin.call("POST", JOBS, body)).status, 503);
+    for (const reply of await Promise.all(submits)) {
+      assert.ok(reply.status === 202 || reply.status === 503, JSON.stringify(reply.body));
+      if (reply.status === 202) await untilEnded(test.admin, (reply.body as { request_id: string }).request_id);
+    }
+    assert.equal((await following).at(-1)?.event, "end");
+  });
+});
+
 describe("a control plane that starts anew", () => {
   it("brings jobs in every state to where they belong", async () => {
     const address = await server.database();

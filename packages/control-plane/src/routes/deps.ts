@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "@mags/core";
 import type { NodeRuntime } from "@mags/domain";
 import type { Accounts } from "../app/accounts.ts";
+import type { Intake } from "../app/intake.ts";
 import type { JobChanges } from "../app/job-changes.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
@@ -13,6 +14,7 @@ export interface RouteDeps {
   readonly accounts: Accounts;
   readonly usage: UsageStore;
   readonly node: NodeRuntime;
+  readonly intake: Intake;
   readonly writer: JobWriter;
   readonly changes: JobChanges;
   readonly timings: JobTimings;

@@ -24,7 +24,7 @@ function createApp() {
   registerService(app, {
     accounts: accounts as unknown as Accounts,
     metrics: metrics as unknown as Metrics,
-    readiness: [],
+    readiness: async () => ({ ready: true, checks: {} }),
   });
   return app;
 }

@@ -1,6 +1,6 @@
 /** What is not part of the API proper and has no version: health, metrics, the API's description. */
 import { buildOpenApiDocument } from "@mags/api-schema";
-import { AppError, messageOf } from "@mags/core";
+import { AppError, messageOf, withDeadline } from "@mags/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { Accounts } from "../app/accounts.ts";
 import { authenticate } from "../http/authenticate.ts";
@@ -13,10 +13,24 @@ export interface ReadinessCheck {
   check(): Promise<void>;
 }
 
+export interface Readiness {
+  readonly ready: boolean;
+  /** `ok`, or what is wrong, by the name of the check. */
+  readonly checks: Readonly<Record<string, string>>;
+}
+
+/** What does not answer is not ready: whoever asks has patience for a few seconds. */
+const CHECK_MS = 3_000;
+
+export async function readinessOf(checks: readonly ReadinessCheck[]): Promise<Readiness> {
+  const results = await Promise.all(checks.map(resultOf));
+  return { ready: results.every(([, result]) => result === "ok"), checks: Object.fromEntries(results) };
+}
+
 export interface ServiceDeps {
   readonly accounts: Accounts;
   readonly metrics: Metrics;
-  readonly readiness: readonly ReadinessCheck[];
+  readonly readiness: () => Promise<Readiness>;
 }
 
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
@@ -31,9 +45,8 @@ export function registerService(app: FastifyInstance, deps: ServiceDeps): void {
   app.get("/healthz", async () => ({ status: "ok" }));
 
   app.get("/readyz", async (_request, reply) => {
-    const results = await Promise.all(deps.readiness.map(resultOf));
-    const ready = results.every(([, result]) => result === "ok");
-    return reply.code(ready ? 200 : 503).send({ ready, checks: Object.fromEntries(results) });
+    const readiness = await deps.readiness();
+    return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
 
   app.get("/metrics", async (request, reply) => {
@@ -53,7 +66,7 @@ function isOfThisMachine({ socket, headers }: FastifyRequest): boolean {
 
 async function resultOf({ name, check }: ReadinessCheck): Promise<[string, string]> {
   try {
-    await check();
+    await withDeadline(check(), CHECK_MS, () => new Error(`no answer within ${CHECK_MS / 1000} s`));
     return [name, "ok"];
   } catch (error) {
     return [name, messageOf(error)];

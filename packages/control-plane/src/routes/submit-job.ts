@@ -8,7 +8,8 @@ import type { RouteDeps } from "./deps.ts";
 export function submitJobRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.submitJob, async ({ body, account, receivedMs }) => {
     refuseUnsupported(body);
-    const jobId = await submitJob(deps, fromWire(body), { accountId: account.id, receivedMs });
+    const request = fromWire(body);
+    const jobId = await deps.intake.take(() => submitJob(deps, request, { accountId: account.id, receivedMs }));
     return { request_id: jobId, status: "accepted" as const, message: "Mags job submitted successfully" };
   });
 }
