@@ -13,6 +13,9 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** To receive a whole request; replies may take as long as they need. */
 const REQUEST_TIMEOUT_MS = 60_000;
 
+/** Longer than anything takes that does not wait for a job. */
+const SLOW_MS = 1_000;
+
 const HEADERS = {
   "cache-control": "no-store",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -72,14 +75,15 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply)
   return status;
 }
 
-/** One line and one observation a request, at its end. */
+/** One observation a request, at its end, and one line: in the everyday log where it was refused, failed or slow. */
 function observe({ log, metrics }: ServerDeps, request: FastifyRequest, reply: FastifyReply): void {
   const route = request.routeOptions.url ?? "unknown";
   const { method } = request;
   const status = reply.raw.statusCode;
   const durationMs = reply.elapsedTime;
   metrics.request({ method, route, status, durationMs });
-  log.info("http.request", {
+  const level = status >= 400 || durationMs >= SLOW_MS ? "info" : "debug";
+  log[level]("http.request", {
     requestId: request.id,
     ...{ method, route, status, durationMs: Math.round(durationMs * 10) / 10 },
     ...(request.account && { accountId: request.account.id }),
