@@ -34,6 +34,13 @@ describe("a job", () => {
     assert.equal(slow.text, "begins\n");
   });
 
+  it("may have a time-out of more milliseconds than timers hold", async () => {
+    assert.equal(
+      (await server.ended(await server.submit({ script: "sleep 1; exit 3", timeout: 2_592_000 }))).exit_code,
+      3,
+    );
+  });
+
   it("that ignores SIGTERM is killed ten seconds after its time-out", async () => {
     const id = await server.submit({ script: "trap '' TERM; while :; do sleep 1; done", timeout: 1 });
     const status = await server.ended(id, 30_000);

@@ -1,9 +1,14 @@
 import { setTimeout as timeout } from "node:timers/promises";
 
-/** Waits `ms`; rejects with the signal's reason when aborted. */
+/** Timers of more milliseconds than a signed 32-bit number holds fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Waits `ms`, however long that is; rejects with the signal's reason when aborted. */
 export async function sleep(ms: number, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
   try {
-    await timeout(ms, undefined, options.signal ? { signal: options.signal } : {});
+    let leftMs = ms;
+    for (; leftMs > MAX_TIMER_MS; leftMs -= MAX_TIMER_MS) await timeout(MAX_TIMER_MS, undefined, options);
+    await timeout(leftMs, undefined, options);
   } catch (error) {
     options.signal?.throwIfAborted();
     throw error;

@@ -26,7 +26,11 @@ export const NodeConfig = z.strictObject({
   default_memory_mb: z.int().min(128).default(1024).describe("Memory of a VM that does not ask."),
   max_memory_mb: z.int().min(128).default(16_384).describe("Most memory a job may ask for."),
   max_disk_gb: z.int().min(2).default(100).describe("Largest disk a job may ask for."),
-  memory_floor_mb: z.int().min(0).default(1024).describe("Memory of the host that VMs never get."),
+  memory_floor_mb: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Memory of the host that VMs never get. 0: a quarter of it, at most 1024."),
   memory_overcommit: z
     .number()
     .min(0.1)

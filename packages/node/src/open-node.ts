@@ -48,6 +48,8 @@ export interface Node extends NodeRuntime {
   claim(installation: { readonly id: string; readonly epoch: number }): Promise<void>;
 }
 
+/** Memory of the host that microVMs never get, where nothing else is configured: a quarter, and no more than this. */
+const MOST_FLOOR_MIB = 1024;
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
 const CLONE_MEMORY_MIB = 64;
 
@@ -66,7 +68,14 @@ export async function openNode(
   const { runtime } = artifacts;
   const uplinkRange = parseCidr(config.network.uplink_range);
   const capacityOfRange = networkCapacity(uplinkRange);
-  const networkConfig = { prefix: config.network.prefix, uplinkRange, exceptions: config.network.exceptions };
+  const boot = await bootId();
+  const networkConfig = {
+    prefix: config.network.prefix,
+    uplinkRange,
+    exceptions: config.network.exceptions,
+    forwardingRecord: directory("forwarding-turned-on"),
+    bootId: boot,
+  };
   const network = await openNetworkManager({ runtime, log }, networkConfig);
   scope.use(
     await startDnsForwarder(
@@ -82,7 +91,7 @@ export async function openNode(
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
   const host = createMicroVmHost(
     { runtime, network, indexes: createIndexes(capacityOfRange), tidier, log },
-    { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: await bootId() },
+    { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: boot },
   );
   const found = await host.sweep();
 
@@ -96,10 +105,11 @@ export async function openNode(
     options,
     image,
   );
-  await templates.prune(new Set(found.map(({ record }) => record.templateKey)));
+  await templates.prune();
 
   const memory = await hostMemory();
-  const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - config.memory_floor_mb) * config.memory_overcommit));
+  const memoryFloorMiB = config.memory_floor_mb || Math.min(MOST_FLOOR_MIB, Math.floor(memory.totalMiB / 4));
+  const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - memoryFloorMiB) * config.memory_overcommit));
   const capacity = createCapacity(budgetMiB);
   const overlays = createOverlayStore(directory("disks"), {
     runtime,
@@ -107,7 +117,7 @@ export async function openNode(
     uid: config.uid_base,
   });
   const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
-  const outcomes = await openOutcomeStore(directory("outcomes"));
+  const outcomes = await openOutcomeStore(directory("outcomes"), { log });
   const listeners: ((update: JobUpdate) => void)[] = [];
   const report = (update: JobUpdate) => {
     for (const listener of listeners) listener(update);
@@ -124,7 +134,7 @@ export async function openNode(
       maxIdle: Math.max(config.pool.max_idle, config.pool.min_idle),
       slotShare: config.pool.slot_share,
       size: pooledSize,
-      memoryFloorMiB: config.memory_floor_mb,
+      memoryFloorMiB,
       cloneMemoryMiB: CLONE_MEMORY_MIB,
     },
   );
@@ -141,6 +151,8 @@ export async function openNode(
     report,
   });
 
+  const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
+  await runner.resume(found);
   scope.use(
     startRetention(
       directory("logs"),
@@ -148,8 +160,6 @@ export async function openNode(
       { days: config.output_retention_days },
     ),
   );
-  const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
-  await runner.resume(found);
   for (const { record, binding } of found) {
     if (binding) continue;
     const clone = await adoptParked({ host, log }, record, { templateKey: currentTemplate.key });
@@ -164,7 +174,8 @@ export async function openNode(
     defaultVcpus: pooledSize.vcpus,
     maxVcpus: config.max_vcpus,
     defaultMemoryMiB: config.default_memory_mb,
-    maxMemoryMiB: Math.min(config.max_memory_mb, budgetMiB),
+    // However small the host, a job of the default size runs, alone.
+    maxMemoryMiB: Math.max(config.default_memory_mb, Math.min(config.max_memory_mb, budgetMiB)),
     maxDiskGiB: config.max_disk_gb,
   };
   log.info("node.ready", { ...description, found: found.length });

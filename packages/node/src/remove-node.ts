@@ -22,14 +22,21 @@ export async function removeNode({ dataDirectory, artifactsFile, config }: NodeO
   const uplinkRange = parseCidr(config.network.uplink_range);
   const capacity = networkCapacity(uplinkRange);
   const log = silentLogger;
+  const boot = await bootId();
   const network = await openNetworkManager(
     { runtime, log },
-    { prefix: config.network.prefix, uplinkRange, exceptions: [] },
+    {
+      prefix: config.network.prefix,
+      uplinkRange,
+      exceptions: [],
+      forwardingRecord: join(dataDirectory, "forwarding-turned-on"),
+      bootId: boot,
+    },
   );
   await using tidier = createTidier({ clock: systemClock, log }, { jobsWaiting: () => false });
   const host = createMicroVmHost(
     { runtime, network, indexes: createIndexes(capacity), tidier, log },
-    { root: vms, uidBase: config.uid_base, capacity, bootId: await bootId() },
+    { root: vms, uidBase: config.uid_base, capacity, bootId: boot },
   );
   for (const { record } of await host.sweep()) await host.discard(record);
   await network.removeHostSide();

@@ -1,4 +1,5 @@
 /** Gets a microVM for a job: parked with its disk, parked and given a disk, or restored when none was left. */
+import { isAppError } from "@mags/core";
 import type { JobUpdate, MicroVmSize } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
@@ -36,14 +37,24 @@ function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
   return size.image === pooled.image && size.vcpus === pooled.vcpus && size.memoryMiB === pooled.memoryMiB;
 }
 
-export async function acquireMicroVm(
+/** Builds the template for the size when there is none yet, which takes seconds. The pooled size has one. */
+export async function ensureTemplate(
   deps: AcquireDeps,
   size: MicroVmSize,
-  options: { readonly onTemplateBuild: () => void },
-): Promise<Acquired> {
+  options: { readonly onBuild: () => void },
+): Promise<void> {
+  if (isPooled(size, deps.pooledSize)) return;
+  const image = deps.image(size.image);
+  if (await deps.templates.has(image, size)) return;
+  options.onBuild();
+  await deps.templates.get(image, size);
+}
+
+/** A parked clone may have died unseen; as nothing was asked of its guest yet, the next takes its place. */
+export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize): Promise<Acquired> {
   const defaultDisk = size.diskGiB === DEFAULT_DISK_GIB;
-  const parked = isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined;
-  if (parked) {
+  const take = () => (isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined);
+  for (let parked = take(); parked; parked = take()) {
     const { microVm, agent, mounted } = parked;
     try {
       const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
@@ -54,13 +65,12 @@ export async function acquireMicroVm(
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
       await deps.host.release(microVm);
-      throw error;
+      if (!isAppError(error, "microvm_lost")) throw error;
+      deps.log.warn("job.clone_was_dead", { microVmId: microVm.id });
     }
   }
 
-  const image = deps.image(size.image);
-  if (!(await deps.templates.has(image, size))) options.onTemplateBuild();
-  const template = await deps.templates.get(image, size);
+  const template = await deps.templates.get(deps.image(size.image), size);
   const microVm = await restoreClone(deps, template, { idlePriority: false });
   try {
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });

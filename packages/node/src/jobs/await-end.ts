@@ -21,9 +21,7 @@ export async function awaitEnd(
 ): Promise<JobEnd> {
   const { jobId, microVm, stream, output } = job;
   const endedAtMs = () => deps.clock.now().getTime();
-  const expired = Promise.withResolvers<void>();
-  const timer =
-    remainingMs === null ? undefined : setTimeout(expired.resolve, remainingMs + KILL_AFTER_MS + TIMEOUT_SLACK_MS);
+  const over = new AbortController();
 
   async function lost(): Promise<JobEnd> {
     const reason = await microVm.lost;
@@ -32,8 +30,8 @@ export async function awaitEnd(
     return { kind: "failed", message: `the VM was lost: ${reason}`, endedAtMs: endedAtMs() };
   }
 
-  async function outOfTime(): Promise<JobEnd> {
-    await expired.promise;
+  async function outOfTime(timeMs: number): Promise<JobEnd> {
+    await sleep(timeMs + KILL_AFTER_MS + TIMEOUT_SLACK_MS, { signal: over.signal });
     const at = endedAtMs();
     return {
       kind: "exited",
@@ -48,15 +46,19 @@ export async function awaitEnd(
     return await Promise.race([
       stream.ended.then((end) => fromStreamEnd(end, endedAtMs()), lost),
       lost(),
-      outOfTime(),
       output.failed,
+      ...(remainingMs === null ? [] : [outOfTime(remainingMs)]),
     ]);
   } catch (error) {
     deps.log.error("job.log_failed", { jobId, error: messageOf(error) });
-    return { kind: "failed", message: `its output could not be stored: ${messageOf(error)}`, endedAtMs: endedAtMs() };
+    return outputFailed(messageOf(error), endedAtMs());
   } finally {
-    clearTimeout(timer);
+    over.abort();
   }
+}
+
+export function outputFailed(reason: string, endedAtMs: number): JobEnd {
+  return { kind: "failed", message: `its output could not be stored: ${reason}`, endedAtMs };
 }
 
 function fromStreamEnd(end: StreamEnd, endedAtMs: number): JobEnd {

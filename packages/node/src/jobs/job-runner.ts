@@ -3,10 +3,10 @@
  * control plane has stored the end. Invariants: the binding of a job to its microVM is durable before its script is
  * sent, and the agent refuses a second script with the same key, so a script starts at most once.
  */
-import { AppError, isAppError, messageOf } from "@mags/core";
+import { AppError, isAppError, messageOf, untilAborted } from "@mags/core";
 import type { ExecRequest, ExecResult, JobEnd, JobId, JobStart, ObservedJob } from "@mags/domain";
 import type { FoundRecord } from "../microvm/record.ts";
-import { awaitEnd } from "./await-end.ts";
+import { awaitEnd, outputFailed } from "./await-end.ts";
 import type { Capacity } from "./capacity.ts";
 import { createJobEntry, type JobEntry, observed } from "./job-entry.ts";
 import { type LaunchDeps, launchJob, SIGTERM } from "./launch.ts";
@@ -58,28 +58,38 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   async function settle(entry: JobEntry, scriptEnd: JobEnd, giveBack: () => void): Promise<void> {
     if (leaving) return;
     const { jobId } = entry;
-    const end = entry.stopping.signal.aborted ? asStopped(scriptEnd) : scriptEnd;
-    try {
-      await entry.output
-        ?.end()
-        .catch((error: unknown) => log.error("job.log_failed", { jobId, error: messageOf(error) }));
-      await entry.output?.[Symbol.asyncDispose]();
-      logs.close(jobId);
-      entry.end = end;
-      entry.state = "ended";
-      report({ type: "ended", jobId, end });
-      if (entry.microVm) {
-        await outcomes.put({ jobId, microVmId: entry.microVm.id, startedAtMs: entry.startedAtMs, end });
-        await host.release(entry.microVm);
-      }
-    } catch (error) {
-      log.error("job.release_failed", { jobId, error: messageOf(error) });
+    const { microVm } = entry;
+    const failed = await closeOutput(entry);
+    const knownEnd = failed === undefined || scriptEnd.kind === "failed" ? scriptEnd : outputFailed(failed, nowMs());
+    const end = entry.stopping.signal.aborted ? asStopped(knownEnd) : knownEnd;
+    logs.close(jobId);
+    entry.end = end;
+    entry.state = "ended";
+    report({ type: "ended", jobId, end });
+    if (microVm) {
+      const outcome = { jobId, microVmId: microVm.id, startedAtMs: entry.startedAtMs, end };
+      for (const step of [() => outcomes.put(outcome), () => host.release(microVm)])
+        await step().catch((error: unknown) => log.error("job.release_failed", { jobId, error: messageOf(error) }));
     }
     entry.microVm = undefined;
     entry.running = undefined;
     giveBack();
     entry.released.resolve();
     deps.pool.nudge();
+  }
+
+  /** Makes the output durable and closes it. @returns why that failed, nothing when it did not. */
+  async function closeOutput({ jobId, output }: JobEntry): Promise<string | undefined> {
+    let failure: string | undefined;
+    for (const step of [() => output?.end(), () => output?.[Symbol.asyncDispose]()]) {
+      try {
+        await step();
+      } catch (error) {
+        failure ??= messageOf(error);
+        log.error("job.log_failed", { jobId, error: messageOf(error) });
+      }
+    }
+    return failure;
   }
 
   /** Resolves when it is clear what became of the job; a job that runs on is waited for in the background. */
@@ -123,15 +133,9 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const running = entries.get(jobId)?.running;
       if (!running) throw new AppError("job_not_running", `job ${jobId} is not running`);
       const { timeoutMs, maxBytes } = request;
-      return Promise.race([
-        running.agent.run(
-          { argv: ["/bin/sh", "-c", request.command], timeoutMs, killAfterMs: 0, maxBytes },
-          { signal },
-        ),
-        running.microVm.lost.then((reason) => {
-          throw new AppError("microvm_lost", `the VM was lost: ${reason}`);
-        }),
-      ]);
+      const argv = ["/bin/sh", "-c", request.command];
+      const result = running.agent.run({ argv, timeoutMs, killAfterMs: 0, maxBytes }, { signal });
+      return untilAborted(result, running.microVm.gone);
     },
 
     async acknowledge(jobId) {

@@ -1,8 +1,8 @@
 /** The start of a job, from its place at the gate to its running script. */
-import { AppError, type Clock, type Gate, isAppError, type Logger } from "@mags/core";
+import { AppError, type Clock, type Gate, isAppError, type Logger, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { LogStore } from "../logs/log-store.ts";
-import { type AcquireDeps, type Acquired, acquireMicroVm } from "./acquire.ts";
+import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
@@ -49,16 +49,18 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
   );
   opening.catch(() => {}); // awaited below, unless the start fails before
   try {
+    const onBuild = () => note("template_build", { ...job.size });
+    await untilAborted(ensureTemplate(deps, job.size, { onBuild }), signal);
     leaveGate = await deps.gate.enter({ signal });
     entry.state = "starting";
     stage("admitted");
     const boundAtMs = nowMs();
-    const onTemplateBuild = () => note("template_build", { ...job.size });
-    const acquired = await bindMicroVm(deps, entry, job, { boundAtMs, onTemplateBuild });
+    const acquired = await bindMicroVm(deps, entry, job, { boundAtMs });
     const { microVm, agent, ready, origin } = acquired;
     stage("bound");
     entry.output = await opening;
 
+    if (job.command.kind === "url") leaveGate(); // others need not wait for its network
     const script = job.command.kind === "inline" ? job.command.script : await fetchScript(acquired, job, { signal });
     signal.throwIfAborted();
     const stream = agent.open({
@@ -79,7 +81,12 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     entry.startedAtMs = nowMs();
     entry.state = "running";
     report({ type: "started", jobId, microVmId: microVm.id, startedAtMs: entry.startedAtMs, origin, stagesMs });
-    setTimeout(leaveGate, START_HOLD_MS);
+    const held = setTimeout(leaveGate, START_HOLD_MS);
+    const onEnd = () => {
+      clearTimeout(held);
+      leaveGate();
+    };
+    void stream.ended.then(onEnd, onEnd);
     if (signal.aborted) stream.signal(SIGTERM);
     entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: entry.startedAtMs };
     return entry.running;
@@ -98,13 +105,13 @@ async function bindMicroVm(
   deps: LaunchDeps,
   entry: JobEntry,
   job: JobStart,
-  options: { readonly boundAtMs: number; readonly onTemplateBuild: () => void },
+  options: { readonly boundAtMs: number },
 ): Promise<Acquired> {
   const { host, clock, log } = deps;
   const { jobId, size, timeoutMs } = job;
-  const { boundAtMs, onTemplateBuild } = options;
+  const { boundAtMs } = options;
   for (;;) {
-    const acquired = await acquireMicroVm(deps, size, { onTemplateBuild });
+    const acquired = await acquireMicroVm(deps, size);
     const { microVm, resumed, origin } = acquired;
     entry.microVm = microVm;
     entry.microVmId = microVm.id;

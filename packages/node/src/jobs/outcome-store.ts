@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { type Logger, messageOf } from "@mags/core";
 import type { JobEnd, JobId, MicroVmId } from "@mags/domain";
 import { writeFileAtomically } from "../host/files.ts";
 
@@ -20,16 +21,25 @@ export interface OutcomeStore {
   remove(jobId: JobId): Promise<void>;
 }
 
-export async function openOutcomeStore(directory: string): Promise<OutcomeStore> {
+export async function openOutcomeStore(directory: string, deps: { readonly log: Logger }): Promise<OutcomeStore> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const pathOf = (jobId: JobId) => join(directory, `${jobId}.json`);
   return {
     put: (outcome) => writeFileAtomically(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
     async all() {
-      const names = (await readdir(directory)).filter((name) => name.endsWith(".json"));
-      return Promise.all(
-        names.map(async (name) => JSON.parse(await readFile(join(directory, name), "utf8")) as Outcome),
-      );
+      const outcomes: Outcome[] = [];
+      for (const name of await readdir(directory)) {
+        const path = join(directory, name);
+        try {
+          if (!name.endsWith(".json")) throw new Error("left by a write that was not finished");
+          outcomes.push(JSON.parse(await readFile(path, "utf8")) as Outcome);
+        } catch (error) {
+          // A power cut in the middle of a write: the job's end is not known then.
+          deps.log.warn("outcome.unreadable", { name, error: messageOf(error) });
+          await rm(path, { force: true });
+        }
+      }
+      return outcomes;
     },
     remove: (jobId) => rm(pathOf(jobId), { force: true }),
   };

@@ -4,7 +4,7 @@
  */
 import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Clock } from "@mags/core";
+import { AppError, type Clock } from "@mags/core";
 import type { JobId, LogSource } from "@mags/domain";
 import { syncDirectory } from "../host/files.ts";
 import { encodeRecord, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentRecord } from "./segment.ts";
@@ -51,11 +51,19 @@ interface Recovered {
 
 const NOTHING: Recovered = { offset: SEGMENT_HEADER_BYTES, nextSeq: 0, bytes: 0, limited: false, ended: false };
 
+/** Appends. A disk that gets full takes a part of a write, and says so only at the next. */
+async function writeWhole(file: FileHandle, pieces: readonly Buffer[]): Promise<void> {
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  const { bytesWritten } = await file.writev(pieces);
+  if (bytesWritten !== length)
+    throw new AppError("unavailable", `only ${bytesWritten} of ${length} bytes could be written: is the disk full?`);
+}
+
 /** Begins the segment; nothing when there is one. */
 async function create(path: string, jobId: JobId): Promise<FileHandle | undefined> {
   try {
     const file = await open(path, "ax+", 0o600);
-    await file.write(encodeSegmentHeader(jobId));
+    await writeWhole(file, [encodeSegmentHeader(jobId)]);
     return file;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
@@ -68,7 +76,7 @@ async function recover(file: FileHandle, jobId: JobId): Promise<Recovered> {
   const reader = await openSegmentReader(file, jobId);
   if (!reader) {
     await file.truncate(0);
-    await file.write(encodeSegmentHeader(jobId), 0, SEGMENT_HEADER_BYTES, 0);
+    await writeWhole(file, [encodeSegmentHeader(jobId)]);
     return { offset: SEGMENT_HEADER_BYTES, nextSeq: 0, bytes: 0, limited: false, ended: false };
   }
   let nextSeq = 0;
@@ -121,7 +129,7 @@ export async function openLogWriter(
       const items = queue;
       queue = [];
       const records = items.flatMap((item) => item.record ?? []);
-      if (records.length > 0) await file.writev(records.flatMap(encodeRecord));
+      if (records.length > 0) await writeWhole(file, records.flatMap(encodeRecord));
       for (const item of items) if (item.seq >= 0) writtenSeq = item.seq + 1;
       unsynced = true;
       options.onProgress({ durable: false, seq: writtenSeq });

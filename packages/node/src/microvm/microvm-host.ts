@@ -35,6 +35,8 @@ export interface MicroVm {
   readonly templateKey: string;
   /** Resolves with a reason for people when this microVM ended or must be ended; never when it is released. */
   readonly lost: Promise<string>;
+  /** Aborted with an AppError `microvm_lost` when `lost` resolves: for waits that come and go while the microVM lives. */
+  readonly gone: AbortSignal;
   /** Makes `lost` resolve: the guest broke the protocol, say. */
   declareLost(reason: string): void;
 }
@@ -64,6 +66,8 @@ export interface MicroVmHost {
   discard(record: MicroVmRecord): Promise<void>;
   /** Records an earlier process left; reserves their numbers. Removes everything that no record claims. */
   sweep(): Promise<FoundRecord[]>;
+  /** Keys of the templates that living microVMs are made from. */
+  templatesInUse(): ReadonlySet<string>;
   /** Number of microVMs that exist. */
   count(): number;
 }
@@ -89,7 +93,8 @@ const QMP_DEADLINE_MS = 20_000;
 
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
   const { runtime, network, indexes, log } = deps;
-  const existing = new Set<MicroVmId>();
+  /** With the key of the template of each. */
+  const existing = new Map<MicroVmId, string>();
   const ending = new Set<MicroVmId>();
   const bindings = new Map<MicroVmId, FileHandle>();
   const uidOf = (index: number) => config.uidBase + index;
@@ -101,6 +106,8 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     const lost = Promise.withResolvers<string>();
     machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));
     void qmp.closed.then(() => lost.resolve("its QEMU process ended unexpectedly"));
+    const gone = new AbortController();
+    void lost.promise.then((reason) => gone.abort(new AppError("microvm_lost", `the VM was lost: ${reason}`)));
     const { id, index, templateKey } = record;
     return {
       id,
@@ -111,6 +118,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       machine,
       process,
       lost: lost.promise,
+      gone: gone.signal,
       declareLost: lost.resolve,
     };
   }
@@ -145,7 +153,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     async launch(spec) {
       const id = newMicroVmId();
       const index = indexes.take();
-      existing.add(id);
+      existing.set(id, spec.templateKey);
       const paths = pathsOf(config.root, id);
       const identity = { id, index, templateKey: spec.templateKey };
       let process: ProcessIdentity | null = null;
@@ -210,7 +218,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       const { found, strays } = await readRecords(config.root);
       const records = found.map(({ record }) => record);
       for (const record of records) {
-        existing.add(record.id);
+        existing.set(record.id, record.templateKey);
         indexes.reserve(record.index);
       }
       const claimed = new Set(records.map((record) => record.index));
@@ -228,6 +236,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       return found;
     },
 
+    templatesInUse: () => new Set(existing.values()),
     count: () => existing.size,
   };
   return host;

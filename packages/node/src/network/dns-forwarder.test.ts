@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { afterEach, describe, it } from "node:test";
-import { silentLogger } from "@mags/core";
+import { silentLogger, sleep } from "@mags/core";
+import { waitFor } from "@mags/test-kit";
 import { startDnsForwarder } from "./dns-forwarder.ts";
 
 const scope: (() => Promise<void> | void)[] = [];
@@ -92,6 +94,48 @@ describe("DNS forwarder", () => {
     for (const text of ["", "x", "x".repeat(11)]) socket.send(text, port, "127.0.0.1");
     assert.deepEqual(await askThrough(port, query(1)), query(1));
     socket.close();
+  });
+
+  it("is not hurt by a guest that names port 0 as its own", async () => {
+    const server = await bound((message, socket, port) => socket.send(message, port));
+    const { port } = await forwarder(server, ["127.0.0.1"]);
+    // A raw socket: the kernel gives nobody that port.
+    const program =
+      "import socket,struct,sys; p=bytes.fromhex(sys.argv[2]); s=socket.socket(socket.AF_INET,socket.SOCK_RAW,17); s.sendto(struct.pack('!4H',0,int(sys.argv[1]),8+len(p),0)+p,('127.0.0.1',0))";
+    execFileSync("python3", ["-c", program, String(port), query(3).toString("hex")]);
+    assert.deepEqual(await askThrough(port, query(4)), query(4));
+  });
+
+  it("answers one guest no more than 64 queries at a time, and others all the same", async () => {
+    let asked = 0;
+    const server = await bound((message, socket, port) => {
+      asked++;
+      if (message.readUInt16BE(0) === 9_999) socket.send(message, port);
+    });
+    const { port } = await forwarder(server, ["127.0.0.1"]);
+    const greedy = createSocket("udp4");
+    scope.push(() => void greedy.close());
+    greedy.bind(0, "127.0.0.2");
+    await once(greedy, "listening");
+    for (let id = 0; id < 100; id++) greedy.send(query(id), port, "127.0.0.1");
+    await waitFor(() => asked >= 64, { what: "the queries" });
+    assert.deepEqual(await askThrough(port, query(9_999)), query(9_999));
+    assert.equal(asked, 65);
+  });
+
+  it("can be closed while a query waits for its answer", async () => {
+    let asked = false;
+    const server = await bound(() => {
+      asked = true;
+    });
+    const { port } = await forwarder(server, ["127.0.0.1", "127.0.0.1"]);
+    const socket = createSocket("udp4");
+    scope.push(() => void socket.close());
+    socket.send(query(5), port, "127.0.0.1");
+    await waitFor(() => asked, { what: "the query" });
+    await scope.pop()?.();
+    await scope.splice(scope.length - 1, 1)[0]?.();
+    await sleep(20); // a rejection that nobody handles would end this process
   });
 
   it("carries TCP both ways", async () => {

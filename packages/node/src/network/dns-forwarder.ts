@@ -24,7 +24,10 @@ export interface DnsForwarder extends AsyncDisposable {
   readonly port: number;
 }
 
+/** Queries under way, and as many connections. */
 const MAX_PENDING = 1_000;
+/** Of one guest: none takes all of them. */
+const MAX_PENDING_PER_GUEST = 64;
 const TCP_IDLE_MS = 10_000;
 const LEAST_MESSAGE_BYTES = 12;
 
@@ -37,6 +40,20 @@ export async function startDnsForwarder(
   const udp = createSocket("udp4");
   const pending = new Set<UdpSocket>();
   const connections = new Set<Socket>();
+  const perGuest = new Map<string, number>();
+  let closed = false;
+
+  /** Counts one more query or connection of a guest. @returns the call that ends it; nothing when there are too many. */
+  function admit(guest: string, others: number): (() => void) | undefined {
+    const own = perGuest.get(guest) ?? 0;
+    if (others >= MAX_PENDING || own >= MAX_PENDING_PER_GUEST) return undefined;
+    perGuest.set(guest, own + 1);
+    return () => {
+      const left = (perGuest.get(guest) ?? 1) - 1;
+      if (left > 0) perGuest.set(guest, left);
+      else perGuest.delete(guest);
+    };
+  }
 
   /** Asks one server. Resolves with its answer, or nothing when it cannot be reached or does not answer in time. */
   function ask(server: string, query: Buffer): Promise<Buffer | undefined> {
@@ -62,6 +79,7 @@ export async function startDnsForwarder(
 
   async function answer(query: Buffer): Promise<Buffer | undefined> {
     for (const server of await config.servers()) {
+      if (closed) return undefined;
       const found = await ask(server, query);
       if (found) return found;
     }
@@ -69,17 +87,34 @@ export async function startDnsForwarder(
   }
 
   udp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
-  udp.on("message", async (query, peer) => {
-    if (query.length < LEAST_MESSAGE_BYTES || pending.size >= MAX_PENDING) return;
-    const reply = await answer(query);
-    if (reply) udp.send(reply, peer.port, peer.address, () => {}); // a guest that is gone needs no answer
+  udp.on("message", (query, peer) => {
+    // Nothing can be sent to port 0, which a guest may well name as its own.
+    if (query.length < LEAST_MESSAGE_BYTES || peer.port === 0) return;
+    const done = admit(peer.address, pending.size);
+    if (!done) return;
+    void answer(query)
+      .then((reply) => {
+        if (reply && !closed) udp.send(reply, peer.port, peer.address, () => {}); // a guest that is gone needs no answer
+      })
+      .catch((error: unknown) => log.error("dns.failed", { error: messageOf(error) }))
+      .finally(done);
   });
 
-  const tcp = createServer(async (client) => {
+  const tcp = createServer((client) => {
     client.on("error", () => {});
-    const [server] = await config.servers();
-    if (!server || connections.size >= MAX_PENDING) return client.destroy();
-    relay(client, connect(serverPort, server));
+    const done = admit(client.remoteAddress ?? "", connections.size / 2);
+    if (!done) return client.destroy();
+    client.once("close", done);
+    void config
+      .servers()
+      .then(([server]) => {
+        if (!server || closed || client.destroyed) client.destroy();
+        else relay(client, connect(serverPort, server));
+      })
+      .catch((error: unknown) => {
+        log.error("dns.failed", { error: messageOf(error) });
+        client.destroy();
+      });
   });
   tcp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
 
@@ -113,6 +148,7 @@ export async function startDnsForwarder(
   return {
     port,
     async [Symbol.asyncDispose]() {
+      closed = true;
       udp.close();
       tcp.close();
       for (const socket of pending) {

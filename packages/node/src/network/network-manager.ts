@@ -3,7 +3,7 @@
  * QEMU, a link to the host, rules of its own. Everything carries the installation's prefix in its name, so that what a
  * previous process left can be found and removed.
  */
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import type { Logger } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
@@ -17,6 +17,9 @@ export interface NetworkConfig {
   /** One address per microVM and one for the DNS forwarder. */
   readonly uplinkRange: Cidr;
   readonly exceptions: readonly string[];
+  /** File that holds the boot in which forwarding was turned on here, so that `removeHostSide` can turn it off again. */
+  readonly forwardingRecord: string;
+  readonly bootId: string;
 }
 
 export interface MicroVmNetwork {
@@ -35,13 +38,14 @@ export interface NetworkManager {
   remove(index: number): Promise<void>;
   /** Numbers of the namespaces that exist. */
   list(): Promise<number[]>;
-  /** Removes the host's side as well: rules, DNS address. For the end of an installation. */
+  /** Removes the host's side as well: rules, DNS address, forwarding if it was off before. For the end of an installation. */
   removeHostSide(): Promise<void>;
 }
 
 const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
 const NAMESPACES = "/run/netns";
+const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
 export function describeNetwork(prefix: string, index: number): MicroVmNetwork {
   return { index, namespace: `${NAMESPACES}/${prefix}-${index}`, tap: "tap0" };
@@ -63,13 +67,16 @@ export async function openNetworkManager(
   const ip = (args: readonly string[], input?: string) =>
     run(toolCommand(runtime, IP, args), input === undefined ? {} : { input });
   const uplinkAddress = (index: number) => addressIn(uplinkRange, index + 1);
-  const uplinkName = (index: number) => `${prefix}${index}`;
+  const uplinkName = (index: number) => `${prefix}-${index}`;
 
   async function prepareHost(): Promise<void> {
-    await writeFile("/proc/sys/net/ipv4/ip_forward", "1");
+    if ((await readFile(IP_FORWARD, "utf8")).trim() === "0") {
+      await writeFile(config.forwardingRecord, config.bootId);
+      await writeFile(IP_FORWARD, "1");
+    }
     await ip(["addr", "replace", `${dnsAddress}/32`, "dev", "lo"]);
     await run(toolCommand(runtime, NFT, ["-f", "-"]), {
-      input: hostRuleset({ table: prefix, interfacePrefix: prefix, uplinkRange: range, dnsAddress, exceptions }),
+      input: hostRuleset({ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions }),
     });
   }
 
@@ -137,6 +144,9 @@ export async function openNetworkManager(
     },
 
     async removeHostSide() {
+      const turnedOnIn = await readFile(config.forwardingRecord, "utf8").catch(() => "");
+      if (turnedOnIn === config.bootId) await writeFile(IP_FORWARD, "0");
+      await rm(config.forwardingRecord, { force: true });
       await ip(["addr", "del", `${dnsAddress}/32`, "dev", "lo"]).catch(() => {});
       await run(toolCommand(runtime, NFT, ["delete", "table", "ip", prefix])).catch(() => {});
     },

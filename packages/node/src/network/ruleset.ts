@@ -96,6 +96,7 @@ delete table ip ${table}
 table ip ${table} {
   chain input {
     type filter hook input priority filter - 5;
+    iifname != "lo" iifname != "${interfacePrefix}*" ip daddr ${dnsAddress} drop
     iifname != "${interfacePrefix}*" accept
     ip daddr ${dnsAddress} meta l4proto { tcp, udp } th dport 53 accept
     ${exceptions.map((range) => `ip daddr ${range} accept`).join("\n    ")}

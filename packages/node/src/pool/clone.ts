@@ -1,7 +1,7 @@
 /** Clones of a template on their way to a job: restored, parked, and given their disk. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock, Logger } from "@mags/core";
+import { AppError, type Clock, type Logger, untilAborted, withDeadline } from "@mags/core";
 import type { MicroVmSize } from "@mags/domain";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import type { AgentConnection } from "../agent/index.ts";
@@ -32,6 +32,8 @@ export interface ParkedClone {
 
 const DISK = "disk.qcow2";
 const SCRATCH = "scratch.qcow2";
+/** At idle priority on a busy host this lasts seconds, not milliseconds. */
+const WARM_UP_MS = 120_000;
 
 /** A clone as the template left it: paused, never ran. */
 export async function restoreClone(
@@ -88,9 +90,13 @@ export async function parkClone(
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: DEFAULT_DISK_GIB, neverRan: true, name });
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, { log });
-    await agent.attachDisk({ upper: "ext4", sizeBytes });
-    await warmClone(agent, deps);
-    if (!mounted) await agent.detachDisk();
+    const walk = async () => {
+      await agent.attachDisk({ upper: "ext4", sizeBytes });
+      await warmClone(agent, deps);
+      if (!mounted) await agent.detachDisk();
+    };
+    const warmed = withDeadline(walk(), WARM_UP_MS, () => new AppError("guest_failed", "a clone does not answer"));
+    await untilAborted(warmed, microVm.gone);
     await microVm.machine.pause();
     if (!mounted) {
       await microVm.machine.ejectDisk();

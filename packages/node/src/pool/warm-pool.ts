@@ -65,7 +65,9 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
       if (at < 0) return;
       list.splice(at, 1);
       log.warn("pool.clone_lost", { microVmId: clone.microVm.id, reason });
-      await deps.host.release(clone.microVm);
+      await deps.host
+        .release(clone.microVm)
+        .catch((error: unknown) => log.error("pool.release_failed", { error: messageOf(error) }));
       wake();
     });
   }

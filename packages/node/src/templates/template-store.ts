@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { AppError, type Clock, type Logger, sleep } from "@mags/core";
+import { type Clock, createGate, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
 import { writeFileDurably } from "../host/files.ts";
 import type { Artifacts, Image } from "../images/artifacts.ts";
 import { connectGuest } from "../microvm/guest.ts";
@@ -28,12 +28,12 @@ export interface Template {
 }
 
 export interface TemplateStore {
-  /** The template for an image and size; built when there is none yet, once however many ask. */
+  /** The template for an image and size; built when there is none yet, one at a time and once however many ask. */
   get(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<Template>;
   /** True when `get` would not have to build. */
   has(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<boolean>;
-  /** Removes half-built ones and, beyond `keep`, those not used for longest. `inUse` stay. */
-  prune(inUse: ReadonlySet<string>): Promise<void>;
+  /** Removes half-built ones and, beyond `keep`, those that no microVM is made from and that were not used for longest. */
+  prune(): Promise<void>;
 }
 
 export interface TemplateStoreDeps {
@@ -57,6 +57,7 @@ const SETTLE_MS = 300;
 export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateStoreConfig): TemplateStore {
   const { artifacts, host, log } = deps;
   const building = new Map<string, Promise<Template>>();
+  const oneBuild = createGate(1);
 
   async function describe(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }) {
     const { vcpus, memoryMiB } = size;
@@ -79,6 +80,18 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       () => true,
       () => false,
     );
+  }
+
+  async function buildInTurn(described: Awaited<ReturnType<typeof describe>>): Promise<Template> {
+    const leave = await oneBuild.enter();
+    try {
+      const template = await build(described);
+      await prune().catch((error: unknown) => log.error("template.prune_failed", { error: messageOf(error) }));
+      return template;
+    } finally {
+      building.delete(described.template.key);
+      leave();
+    }
   }
 
   async function build({ template, files }: Awaited<ReturnType<typeof describe>>): Promise<Template> {
@@ -105,12 +118,10 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
         idlePriority: false,
       });
       try {
-        const agent = await Promise.race([
-          connectGuest(microVm, { log }, { deadlineMs: config.bootDeadlineMs, firstAttemptMs: config.bootDeadlineMs }),
-          failWhenLost(microVm.lost),
-        ]);
+        const patience = { deadlineMs: config.bootDeadlineMs, firstAttemptMs: config.bootDeadlineMs };
+        const agent = await untilAborted(connectGuest(microVm, { log }, patience), microVm.gone);
         const bootMs = deps.clock.monotonicMs() - startedAt;
-        await warmTemplate(agent, deps);
+        await untilAborted(warmTemplate(agent, deps), microVm.gone);
         await sleep(SETTLE_MS);
         await agent[Symbol.asyncDispose]();
         await sleep(SETTLE_MS);
@@ -140,6 +151,22 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     }
   }
 
+  async function prune(): Promise<void> {
+    const inUse = host.templatesInUse();
+    const old: { name: string; usedAt: number }[] = [];
+    for (const name of await readdir(config.root)) {
+      const path = join(config.root, name);
+      if (name.startsWith("build-")) {
+        if (building.size === 0) await rm(path, { recursive: true, force: true });
+      } else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(path)).mtimeMs });
+    }
+    old.sort((a, b) => b.usedAt - a.usedAt);
+    for (const { name } of old.slice(config.keep)) {
+      log.info("template.removed", { key: name });
+      await rm(join(config.root, name), { recursive: true, force: true });
+    }
+  }
+
   return {
     async get(image, size) {
       const described = await describe(image, size);
@@ -151,7 +178,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
         await utimes(template.directory, now, now);
         return template;
       }
-      const built = building.get(template.key) ?? build(described).finally(() => building.delete(template.key));
+      const built = building.get(template.key) ?? buildInTurn(described);
       building.set(template.key, built);
       return built;
     },
@@ -160,24 +187,6 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       return exists((await describe(image, size)).template);
     },
 
-    async prune(inUse) {
-      const names = await readdir(config.root);
-      const old: { name: string; usedAt: number }[] = [];
-      for (const name of names) {
-        const path = join(config.root, name);
-        if (name.startsWith("build-")) {
-          if (building.size === 0) await rm(path, { recursive: true, force: true });
-        } else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(path)).mtimeMs });
-      }
-      old.sort((a, b) => b.usedAt - a.usedAt);
-      for (const { name } of old.slice(config.keep)) {
-        log.info("template.removed", { key: name });
-        await rm(join(config.root, name), { recursive: true, force: true });
-      }
-    },
+    prune,
   };
-}
-
-async function failWhenLost(lost: Promise<string>): Promise<never> {
-  throw new AppError("internal", `the template's first boot failed: ${await lost}`);
 }

@@ -38,13 +38,20 @@ export async function openTestHost(): Promise<TestHost> {
   const clock = systemClock;
   const artifacts = await loadArtifacts(ARTIFACTS);
   const { runtime } = artifacts;
-  const networkConfig = { prefix: "tvm", uplinkRange: parseCidr("10.250.0.0/24"), exceptions: [] };
+  const boot = await bootId();
+  const networkConfig = {
+    prefix: "tvm",
+    uplinkRange: parseCidr("10.250.0.0/24"),
+    exceptions: [],
+    forwardingRecord: join(path, "forwarding"),
+    bootId: boot,
+  };
   const network = await openNetworkManager({ runtime, log }, networkConfig);
   scope.defer(() => network.removeHostSide());
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting: () => false }));
   const host = createMicroVmHost(
     { runtime, network, indexes: createIndexes(CAPACITY), tidier, log },
-    { root: join(path, "vms"), uidBase: UID_BASE, capacity: CAPACITY, bootId: await bootId() },
+    { root: join(path, "vms"), uidBase: UID_BASE, capacity: CAPACITY, bootId: boot },
   );
   scope.defer(async () => {
     for (const { record } of await host.sweep()) await host.discard(record);
