@@ -120,6 +120,16 @@ describe("startPostgres", () => {
     );
   });
 
+  it("leaves no server behind when the start fails after the server came up", async () => {
+    await assert.rejects(startPostgres({ log: silentLogger }, place, { database: "" }), /zero-length/);
+    assert.deepEqual(await processesIn(clusterDirOf(place), place.uid), []);
+  });
+
+  it("gives up at once when it is told to, with the reason", async () => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await assert.rejects(startPostgres({ log: silentLogger }, place, { database: "mags", signal }), /enough/);
+  });
+
   it("refuses a socket directory whose path is too long", async () => {
     const far: PostgresPlace = { ...place, socketDir: `${dir.path}/${"x".repeat(100)}` };
     await assert.rejects(startPostgres({ log: silentLogger }, far, { database: "mags" }), /too long for a socket/);

@@ -33,6 +33,10 @@ export interface EmbeddedPostgres {
   release(): Promise<void>;
 }
 
+/**
+ * When this rejects, no server runs.
+ * @throws AppError `unavailable` when the server does not come up, or another process watches over it; the signal's reason.
+ */
 export async function startPostgres(
   deps: { readonly log: Logger },
   place: PostgresPlace,
@@ -85,8 +89,10 @@ export async function startPostgres(
   await makePlace(place);
   await using scope = new AsyncDisposableStack();
   const lock = scope.use(await lockFile(lockPath(place)));
+  scope.defer(async () => endCluster(place, await findPostmaster(place)));
   await ensureCluster(place, { signal: starting });
   current = await bringUpPatiently(starting).catch((error: unknown) => {
+    options.signal?.throwIfAborted();
     throw new AppError("unavailable", `PostgreSQL did not start: see ${place.logFile}`, { cause: error });
   });
   await ensureDatabase(address, options.database);
