@@ -120,6 +120,17 @@ describe("a job of type url", () => {
     assert.equal((await server.mags(["logs", id])).text, "fetched by bash\n");
   });
 
+  it("that waits for an address which never answers keeps no other job from starting", async () => {
+    const waiting = await Promise.all(
+      Array.from({ length: 3 }, () => server.submit({ type: "url", script: "http://public.test/never" })),
+    );
+    assert.equal((await server.ended(await server.submit({ script: "exit 4" }), 15_000)).exit_code, 4);
+    for (const id of waiting) {
+      assert.equal((await server.status(id)).status, "pending");
+      await server.mags(["stop", id]);
+    }
+  });
+
   it("is under the egress rules of its guest, and its failures say why", async () => {
     const cases = [
       ["http://rebound.test/script.sh", /could not be fetched/],

@@ -1,5 +1,5 @@
 /**
- * What answers in the pretended internet: HTTP on every address, a package mirror over HTTPS, DNS. Run in its namespace
+ * What answers in the pretended internet: HTTP on every address (but for /never), a package mirror over HTTPS, DNS. Run in its namespace
  * with a folder that holds `key.pem`, `cert.pem` and `files/`, the address of the DNS server, and a JSON object of names
  * and addresses.
  */
@@ -14,6 +14,7 @@ const names = new Map<string, string>(Object.entries(JSON.parse(namesText) as Re
 
 const answer: RequestListener = (request, reply) => {
   const path = normalize(new URL(request.url ?? "/", "http://any").pathname);
+  if (path === "/never") return;
   try {
     const file = join(folder, "files", path);
     const content = readFileSync(statSync(file).isDirectory() ? join(file, "index.html") : file);
