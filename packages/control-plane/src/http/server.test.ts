@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { type LogFields, type Logger, silentLogger, systemClock } from "@mags/core";
+import { waitFor } from "@mags/test-kit";
 import type { Accounts } from "../app/accounts.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import { createHttpServer } from "./server.ts";
@@ -26,5 +27,6 @@ it("a request is a line of the everyday log only when it is refused, fails or is
   );
   await app.inject("/there");
   await app.inject("/elsewhere");
+  await waitFor(() => lines.length === 2, { what: "the lines" });
   assert.deepEqual(lines, ["debug 200", "info 404"]);
 });
