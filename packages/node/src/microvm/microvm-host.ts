@@ -236,7 +236,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       return found;
     },
 
-    templatesInUse: () => new Set(existing.values()),
+    templatesInUse: () => new Set([...existing].flatMap(([id, key]) => (ending.has(id) ? [] : [key]))),
     count: () => existing.size,
   };
   return host;

@@ -5,14 +5,14 @@ import { type LogFields, type Logger, silentLogger, systemClock } from "@mags/co
 import { makeTempDir } from "@mags/test-kit";
 import { createOverlayStore } from "../../src/disks/overlay-store.ts";
 import { bootId } from "../../src/host/processes.ts";
-import { loadArtifacts } from "../../src/images/artifacts.ts";
+import { type Image, loadArtifacts } from "../../src/images/artifacts.ts";
 import { createIndexes } from "../../src/microvm/indexes.ts";
 import { createMicroVmHost, type MicroVmHost } from "../../src/microvm/microvm-host.ts";
 import { createTidier } from "../../src/microvm/tidier.ts";
 import { parseCidr } from "../../src/network/addresses.ts";
 import { openNetworkManager } from "../../src/network/network-manager.ts";
 import { type CloneDeps, type ParkedClone, parkClone } from "../../src/pool/clone.ts";
-import { createTemplateStore, type Template } from "../../src/templates/template-store.ts";
+import { createTemplateStore, type Template, type TemplateStore } from "../../src/templates/template-store.ts";
 
 const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 const UID_BASE = 1_940_000_000;
@@ -23,6 +23,9 @@ export interface TestHost extends AsyncDisposable {
   readonly host: MicroVmHost;
   readonly deps: CloneDeps;
   readonly template: Template;
+  /** Keeps one template beyond those in use. */
+  readonly templates: TemplateStore;
+  readonly image: Image;
   /** Names of the events logged so far. */
   readonly logged: readonly string[];
   park(options: { readonly mounted: boolean }): Promise<ParkedClone>;
@@ -76,6 +79,8 @@ export async function openTestHost(): Promise<TestHost> {
     host,
     deps,
     template,
+    templates,
+    image,
     logged,
     park: ({ mounted }) => parkClone(deps, template, { mounted, size: SIZE }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
