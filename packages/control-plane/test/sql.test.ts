@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createConnection, createServer, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { isAppError, silentLogger } from "@mags/core";
 import { type AccountId, type JobId, newJobId, newMicroVmId, type TokenId } from "@mags/domain";
-import { waitFor } from "@mags/test-kit";
+import { makeTempDir, waitFor } from "@mags/test-kit";
 import { sql } from "kysely";
 import { Client } from "pg";
 import type { NewJob } from "../src/app/job.ts";
@@ -146,6 +148,31 @@ describe("openDatabase", () => {
     await other.client.query("update installation set epoch = epoch + 1");
     await waitFor(() => lost === 1, { what: "the takeover to be noticed" });
     await assert.rejects(first.ping(), /taken the database over/);
+  });
+
+  it("notices that its connection was cut without a word", async () => {
+    const address = await server.database();
+    await using dir = await makeTempDir();
+    const socket = "/.s.PGSQL.5432";
+    const connections: (readonly [Socket, Socket])[] = [];
+    // What a network may do: the server's end is gone, and the client is not told.
+    const between = createServer((client) => {
+      const upstream = createConnection(("host" in address ? address.host : "") + socket);
+      connections.push([client, upstream]);
+      client.pipe(upstream).pipe(client, { end: false });
+    });
+    between.listen(dir.path + socket);
+    await once(between, "listening");
+    try {
+      await using database = await openDatabase(deps, { address: { ...address, host: dir.path }, beatMs: 200 });
+      const [ownership] = connections;
+      ownership?.[1].destroy();
+      await waitFor(() => database.reconnects === 1, { what: "a new connection" });
+      await database.ping();
+    } finally {
+      for (const [client] of connections) client.destroy();
+      between.close();
+    }
   });
 
   it("says that the database does not answer when there is none", async () => {

@@ -10,6 +10,7 @@ import type { Tables } from "./tables.ts";
 /** How long a request waits for a server that is restarting. */
 const DEFAULT_PATIENCE_MS = 10_000;
 const START_PATIENCE_MS = 5_000;
+const BEAT_MS = 5_000;
 const RETRY_MS = { first: 10, most: 200 };
 
 export interface Database extends AsyncDisposable {
@@ -34,6 +35,8 @@ export interface DatabaseOptions {
   readonly installationId?: string;
   /** How long to wait for the server, and for a predecessor to let go. Default 5 s. */
   readonly startPatienceMs?: number;
+  /** How often the connection that holds the database is asked whether it lives, and how long it has for its answers. Default 5 s. */
+  readonly beatMs?: number;
 }
 
 /** Connects, takes the database over from all other processes, and brings its tables up to date. */
@@ -52,6 +55,7 @@ export async function openDatabase(
   const ownership = scope.use(
     await takeOwnership({ log: deps.log, ...events }, options.address, {
       patienceMs: options.startPatienceMs ?? START_PATIENCE_MS,
+      beatMs: options.beatMs ?? BEAT_MS,
     }),
   );
   const db = scope.adopt(createQueryBuilder(deps, options.address), (builder) => builder.destroy());

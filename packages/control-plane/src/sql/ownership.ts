@@ -34,7 +34,7 @@ export interface Ownership extends AsyncDisposable {
 export async function takeOwnership(
   deps: { readonly log: Logger; readonly onLost: () => void; readonly onReconnect: () => void },
   address: DatabaseAddress,
-  options: { readonly patienceMs: number },
+  options: { readonly patienceMs: number; readonly beatMs: number },
 ): Promise<Ownership> {
   const closing = new AbortController();
   let client: Client | null = null;
@@ -43,7 +43,7 @@ export async function takeOwnership(
   let reconnects = 0;
 
   async function lock(): Promise<"held" | "taken" | "lost"> {
-    const fresh = new Client(clientConfig(address));
+    const fresh = new Client({ ...clientConfig(address), query_timeout: options.beatMs });
     let broken = false;
     fresh.on("error", () => {});
     fresh.on("end", () => {
@@ -59,6 +59,7 @@ export async function takeOwnership(
       if (held && !broken) {
         client = fresh;
         state = "held";
+        void watch(fresh);
         return "held";
       }
       await fresh.end();
@@ -67,6 +68,15 @@ export async function takeOwnership(
       await fresh.end().catch(() => {});
       if (error instanceof TakenOver) return "lost";
       throw error;
+    }
+  }
+
+  /** A connection on which nothing is said may have been cut without a word: it is asked again and again. */
+  async function watch(own: Client): Promise<void> {
+    while (own === client && !closing.signal.aborted) {
+      await sleep(options.beatMs, { signal: closing.signal }).catch(() => {});
+      // Ending it calls for a new one.
+      await own.query("select 1").catch(() => own.end().catch(() => {}));
     }
   }
 
