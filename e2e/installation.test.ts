@@ -55,10 +55,28 @@ describe("./quickstart", () => {
     await succeed(`sed -i 's/"${api_token}"/"dead"/' ~/.mags/config.json && ./quickstart`);
     assert.notEqual((await saved()).api_token, "dead");
     const other = '{ "api_url": "http://198.51.100.1:7777", "api_token": "theirs" }';
-    await succeed(`echo '${other}' > ~/.mags/config.json && magsd token --save`);
+    const { text, errors } = await machine.run(`echo '${other}' > ~/.mags/config.json && ./quickstart`);
+    assert.equal(text, "Hello World\n", "the first script runs on the server that was installed");
+    assert.match(
+      errors,
+      /config\.json is for http:\/\/198\.51\.100\.1:7777 and is kept; .*eval "\$\(magsd token --env\)"/,
+    );
     assert.equal(await succeed("cat ~/.mags/config.json"), `${other}\n`);
+    assert.equal(await succeed(`eval "$(magsd token --env)" && mags run 'echo there'`), "there\n");
     await succeed("rm ~/.mags/config.json && magsd token --save");
     assert.equal((await saved()).api_url, api_url);
+  });
+
+  it("takes settings without an address for those of this machine's server, as mags does", async () => {
+    await succeed(`echo '{ "api_token": "dead", "more": 1 }' > ~/.mags/config.json`);
+    assert.match(await succeed("magsd token --save"), /^wrote a token/);
+    const saved = JSON.parse(await succeed("cat ~/.mags/config.json"));
+    assert.equal(saved.more, 1);
+    const { api_token } = saved;
+    await succeed(`echo '{ "api_token": "${api_token}" }' > ~/.mags/config.json`);
+    assert.match(await succeed("magsd token --save"), /valid token for this server and is kept/);
+    assert.match(await succeed("magsd token --env"), new RegExp(`MAGS_API_TOKEN='${api_token}'`));
+    assert.equal(await succeed("mags run 'echo there'"), "there\n");
   });
 });
 

@@ -4,6 +4,10 @@ import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
 
+/** Where clients look that know no other address. */
+const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
+export const DEFAULT_API_URL = `http://${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`;
+
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
 
 const ServerKeys = z.strictObject({
@@ -15,8 +19,16 @@ const ServerKeys = z.strictObject({
   ),
   listen: z
     .strictObject({
-      host: z.string().default("127.0.0.1").describe("Address of the API. Loopback unless you put TLS in front of it."),
-      port: z.int().min(0).max(65_535).default(7777).describe("0: any free port; `magsd status` tells which."),
+      host: z
+        .string()
+        .default(DEFAULT_LISTEN.host)
+        .describe("Address of the API. Loopback unless you put TLS in front of it."),
+      port: z
+        .int()
+        .min(0)
+        .max(65_535)
+        .default(DEFAULT_LISTEN.port)
+        .describe("0: any free port; `magsd status` tells which."),
     })
     .prefault({}),
   public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),

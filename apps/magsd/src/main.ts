@@ -56,9 +56,18 @@ command("doctor", "list every requirement, what was found and the cure for what 
   });
 
 command("token", "print a new API token of the administrator")
-  .option("--save", "write it to ~/.mags/config.json instead, unless that holds a valid one", false)
+  .addOption(
+    new Option("--save", "write it to ~/.mags/config.json instead, unless that holds a valid one, or another server's")
+      .default(false)
+      .conflicts("env"),
+  )
+  .option(
+    "--env",
+    'print settings for a shell instead, so that mags talks to this server: eval "$(magsd token --env)"',
+    false,
+  )
   .option("--name <name>", "name to recognize it by", "local")
-  .action(async ({ config, save, name }) => token(await context(config), { save, name }));
+  .action(async ({ config, ...options }) => token(await context(config), options));
 
 command("uninstall", "end everything and remove all that Mags put on this machine")
   .option("--yes", "really", false)

@@ -10,11 +10,12 @@ import {
   startControlPlane,
   startPostgres,
 } from "@mags/control-plane";
-import { type Clock, type Logger, messageOf } from "@mags/core";
+import type { Clock, Logger } from "@mags/core";
 import { type Node, openNode, runtimeOf } from "@mags/node";
 import type { ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { placesOf } from "./installation.ts";
+import { isSameServer } from "./same-server.ts";
 import type { ServerStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 
@@ -123,16 +124,4 @@ async function openDatabaseServer(
 function openMagsNode(deps: ServeDeps, config: ServerConfig): Promise<Node> {
   const { nodeDirectory } = placesOf(config);
   return openNode(deps, { dataDirectory: nodeDirectory, artifactsFile: config.artifacts, config: config.node });
-}
-
-function isSameServer(url: string, own: readonly string[]): boolean {
-  const normal = (text: string) => {
-    try {
-      const { hostname, port, protocol } = new URL(text);
-      return `${protocol}//${hostname === "localhost" ? "127.0.0.1" : hostname}:${port}`;
-    } catch (error) {
-      return messageOf(error);
-    }
-  };
-  return own.some((other) => normal(other) === normal(url));
 }

@@ -1,78 +1,58 @@
 /** A token of the bootstrap account, for whoever may read the server's control socket. */
-import { chmod, mkdir, readFile } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { chmod, mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { AppError } from "@mags/core";
 import { writeFileDurably } from "@mags/node";
+import { type CliConfig, readCliConfig } from "../cli-config.ts";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
 import type { CommandContext } from "./context.ts";
 
-interface CliConfig {
-  readonly api_url?: string;
-  readonly api_token?: string;
+interface Issued {
+  readonly token: string;
+  readonly api_url: string;
 }
+
+type TokenState = "valid" | "dead" | "other-server";
 
 const CALL_MS = 10_000;
 
 export async function token(
   { config, print }: CommandContext,
-  options: { readonly save: boolean; readonly name: string },
+  options: { readonly save: boolean; readonly env: boolean; readonly name: string },
 ): Promise<void> {
-  const { controlSocket } = placesOf(config);
-  const issue = async () => {
-    const reply = await callControlSocket<{ token: string; api_url: string }>(
-      controlSocket,
-      "POST",
-      `/token?name=${encodeURIComponent(options.name)}`,
-      CALL_MS,
-    );
+  const call = async <T>(method: "GET" | "POST", target: string): Promise<T> => {
+    const reply = await callControlSocket<T>(placesOf(config).controlSocket, method, target, CALL_MS);
     if (!reply) throw new AppError("unavailable", "magsd is not running; start it with: magsd start");
     return reply;
   };
-  if (!options.save) return print((await issue()).token);
+  const issue = () => call<Issued>("POST", `/token?name=${encodeURIComponent(options.name)}`);
+  const stateOf = async ({ apiUrl, apiToken }: CliConfig): Promise<TokenState> => {
+    const query = new URLSearchParams({ api_url: apiUrl, token: apiToken });
+    return (await call<{ state: TokenState }>("GET", `/token-state?${query}`)).state;
+  };
+  if (!options.save && !options.env) return print((await issue()).token);
 
-  const path = join(homedir(), ".mags", "config.json");
-  const kept = await readCliConfig(path);
-  if (kept) {
-    const state = await stateOf(controlSocket, kept);
-    if (state === "other-server")
-      return print(
-        `${path} points to ${kept.api_url} and is kept; use this server's API with MAGS_API_URL and MAGS_API_TOKEN=$(magsd token)`,
-      );
-    if (state === "valid") return print(`${path} holds a valid token for this server and is kept`);
+  const kept = await readCliConfig();
+  const state = await stateOf(kept);
+  if (options.env) {
+    const { token, api_url } = state === "valid" ? { token: kept.apiToken, api_url: kept.apiUrl } : await issue();
+    return print(`export MAGS_API_URL=${quoted(api_url)} MAGS_API_TOKEN=${quoted(token)}`);
   }
+  const { path } = kept;
+  if (state === "other-server" && (kept.entries.api_url || kept.entries.api_token))
+    return print(
+      `${path} is for ${kept.apiUrl} and is kept; to use this server in a shell: eval "$(magsd token --env)"`,
+    );
+  if (state === "valid") return print(`${path} holds a valid token for this server and is kept`);
   const { token: fresh, api_url } = await issue();
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await chmod(dirname(path), 0o700);
-  await writeFileDurably(path, `${JSON.stringify({ ...kept, api_url, api_token: fresh }, null, 2)}\n`);
+  await writeFileDurably(path, `${JSON.stringify({ ...kept.entries, api_url, api_token: fresh }, null, 2)}\n`);
   print(`wrote a token for ${api_url} to ${path}`);
 }
 
-/** A file that cannot be read as JSON is an error: it may hold what somebody still needs. */
-async function readCliConfig(path: string): Promise<CliConfig | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
-  try {
-    return JSON.parse(text) as CliConfig;
-  } catch {
-    throw new AppError("validation_failed", `${path} is not JSON; move it away and run this again`);
-  }
-}
-
-async function stateOf(controlSocket: string, kept: CliConfig): Promise<"valid" | "dead" | "other-server"> {
-  const query = new URLSearchParams({ api_url: kept.api_url ?? "", token: kept.api_token ?? "" });
-  const reply = await callControlSocket<{ state: "valid" | "dead" | "other-server" }>(
-    controlSocket,
-    "GET",
-    `/token-state?${query}`,
-    CALL_MS,
-  );
-  if (!reply) throw new AppError("unavailable", "magsd is not running; start it with: magsd start");
-  return reply.state;
+/** As a word of a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

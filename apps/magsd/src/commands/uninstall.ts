@@ -1,10 +1,11 @@
-import { readFile, readlink, rm, rmdir } from "node:fs/promises";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { readlink, rm, rmdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { AppError } from "@mags/core";
 import { removeNode } from "@mags/node";
+import { readCliConfig } from "../cli-config.ts";
 import { callControlSocket } from "../control-socket.ts";
 import { INSTALLED, placesOf } from "../installation.ts";
+import { isSameServer } from "../same-server.ts";
 import type { ServerStatus } from "../status.ts";
 import type { CommandContext } from "./context.ts";
 import { endLeftDatabase, stop } from "./stop.ts";
@@ -27,12 +28,12 @@ export async function uninstall(context: CommandContext, options: { readonly yes
     await rm(path, { recursive: true, force: true });
     print(`removed ${path}`);
   }
-  const cliConfig = join(homedir(), ".mags", "config.json");
-  const text = await readFile(cliConfig, "utf8").catch(() => "");
-  if (text.includes(`"${apiUrl}"`)) {
-    await rm(cliConfig);
-    await rmdir(dirname(cliConfig)).catch(() => {}); // it may hold other things
-    print(`removed ${cliConfig}`);
+  // One that cannot be read is somebody's own.
+  const cli = await readCliConfig().catch(() => undefined);
+  if (cli && Object.keys(cli.entries).length > 0 && isSameServer(cli.apiUrl, [apiUrl, config.public_url ?? ""])) {
+    await rm(cli.path);
+    await rmdir(dirname(cli.path)).catch(() => {}); // it may hold other things
+    print(`removed ${cli.path}`);
   }
   for (const link of INSTALLED.links) {
     const target = await readlink(link).catch(() => "");
