@@ -1,16 +1,26 @@
 import type { LogFields, Logger } from "@mags/core";
 import { type Level, type Logger as Pino, pino } from "pino";
+import type { LogSink } from "./log-file.ts";
 
-/** The server's log: one JSON object a line on stdout. */
-export function createLogger(level: Level): Logger {
-  return wrap(
-    pino({
-      level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    }),
-  );
+export interface ServerLogger extends Logger {
+  /** What ends the process. `error` is logged with its stack and what caused it. */
+  fatal(event: string, fields: LogFields & { readonly error: unknown }): void;
+}
+
+/** The server's log: one JSON object a line, on stdout where no other sink is given. */
+export function createLogger(level: Level, sink?: LogSink): ServerLogger {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  const target = sink ? pino(options, sink) : pino(options);
+  return {
+    ...wrap(target),
+    fatal: (event, { error, ...fields }) =>
+      target.fatal({ event, ...fields, error: pino.stdSerializers.errWithCause(asError(error)) }),
+  };
 }
 
 function wrap(target: Pino): Logger {
@@ -22,4 +32,8 @@ function wrap(target: Pino): Logger {
     error: at("error"),
     child: (fields) => wrap(target.child(fields)),
   };
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -10,11 +10,15 @@ import { stop } from "./commands/stop.ts";
 import { token } from "./commands/token.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { DEFAULT_CONFIG_FILE, loadConfig } from "./config.ts";
+import { endOnStrayErrors, fail } from "./failure.ts";
+import { openLogFile } from "./log-file.ts";
 import { createLogger } from "./logger.ts";
 import { serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
 const SERVER_NICE = -10;
+/** There is one old file of this size beside the current one. */
+const LOG_FILE_BYTES = 16 * 1024 * 1024;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
@@ -73,18 +77,27 @@ command("uninstall", "end everything and remove all that Mags put on this machin
   .option("--yes", "really", false)
   .action(async ({ config, yes }) => uninstall(await context(config), { yes }));
 
-command("serve", "run the server in the foreground").action(async ({ config }) => {
-  const settings = await loadConfig(config);
-  const stopping = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
-  process.on("SIGHUP", () => {}); // the terminal it was started from may close
-  // Guests that compute without end must not keep the server from starting others.
-  setPriority(SERVER_NICE);
-  const log = createLogger(settings.log_level);
-  await serve({ clock: systemClock, log }, settings, { signal: stopping.signal });
-  // Connections to guests may still hold the event loop; everything that must be written is.
-  process.exit(0);
-});
+command("serve", "run the server in the foreground")
+  .option("--log-file <file>", "log to this file, bounded in size, instead of stdout")
+  .action(async ({ config, logFile }) => {
+    const settings = await loadConfig(config);
+    const sink = logFile === undefined ? undefined : openLogFile(logFile, { maxBytes: LOG_FILE_BYTES });
+    const log = createLogger(settings.log_level, sink);
+    endOnStrayErrors(log);
+    const stopping = new AbortController();
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
+    process.on("SIGHUP", () => {}); // the terminal it was started from may close
+    // Guests that compute without end must not keep the server from starting others.
+    setPriority(SERVER_NICE);
+    const deps = { clock: systemClock, log };
+    try {
+      await serve(deps, settings, { signal: stopping.signal });
+    } catch (error) {
+      fail(log, "server.failed", error);
+    }
+    // Connections to guests may still hold the event loop; everything that must be written is.
+    process.exit(0);
+  });
 
 try {
   await program.parseAsync();

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdir, open, rename, stat } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
 import { AppError, sleep } from "@mags/core";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
@@ -8,7 +8,6 @@ import type { CommandContext } from "./context.ts";
 
 /** The first start makes a database and boots a template; emulated, on a slow machine, that takes a while. */
 const START_DEADLINE_MS = 180_000;
-const LOG_ROTATE_BYTES = 50 * 1024 * 1024;
 const POLL_MS = 50;
 
 /** Starts the server in the background and returns when it is ready. A server that runs already is left alone. */
@@ -22,8 +21,9 @@ export async function start({ config, configFile, print, program }: CommandConte
   let ended: string | undefined;
   if (!running) {
     await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
-    const log = await openLog(places.logFile);
-    const child = spawn(process.execPath, [program, "serve", "--config", configFile], {
+    // The server writes its log there itself; what comes on its output streams are the words of a process that dies.
+    const log = await open(places.logFile, "a", 0o600);
+    const child = spawn(process.execPath, [program, "serve", "--config", configFile, "--log-file", places.logFile], {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
@@ -57,15 +57,6 @@ export async function start({ config, configFile, print, program }: CommandConte
       );
     await sleep(POLL_MS);
   }
-}
-
-async function openLog(path: string) {
-  const size = await stat(path).then(
-    (found) => found.size,
-    () => 0,
-  );
-  if (size > LOG_ROTATE_BYTES) await rename(path, `${path}.1`);
-  return open(path, "a", 0o600);
 }
 
 async function tail(path: string): Promise<string> {
