@@ -94,6 +94,27 @@ describe("magsd", () => {
     assert.match(await succeed(`mags status ${id}`), /running/);
   });
 
+  it("says in a line why it cannot start, and leaves nothing running", async () => {
+    const { port } = new URL((await status()).api_url);
+    await succeed("magsd stop");
+    const listener = `/opt/mags/current/node/bin/node -e 'require("node:net").createServer().listen(${port}, "127.0.0.1", () => console.log("up"))'`;
+    await succeed(
+      `${listener} > /tmp/listener 2>&1 & echo $! > /tmp/listener.pid; until grep -q up /tmp/listener; do sleep 0.1; done`,
+    );
+    const taken = await machine.run("magsd start");
+    assert.equal(taken.exitCode, 1);
+    assert.match(
+      taken.errors,
+      /^magsd: the server did not start: cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE.*\n$/,
+    );
+    assert.equal(await succeed("pgrep -x postgres || echo none"), "none\n");
+    await succeed("kill $(cat /tmp/listener.pid)");
+    await succeed("mkdir -p /etc/mags && echo '{' > /etc/mags/magsd.json");
+    const broken = await machine.run("magsd start");
+    assert.match(broken.errors, /^magsd: \/etc\/mags\/magsd\.json is not JSON: .*\n$/);
+    await succeed("rm /etc/mags/magsd.json && magsd start");
+  });
+
   it("uninstall asks first, then leaves nothing: no process, file, network, rule", async () => {
     assert.match((await machine.run("magsd uninstall")).errors, /--yes/);
     const { pid } = await status();

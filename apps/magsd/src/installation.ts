@@ -3,6 +3,8 @@ import { join } from "node:path";
 import type { ServerConfig } from "./config.ts";
 
 export interface Places {
+  /** Held by the server as long as it lives: one per data directory. */
+  readonly lockFile: string;
   readonly controlSocket: string;
   readonly logFile: string;
   readonly nodeDirectory: string;
@@ -13,6 +15,7 @@ export interface Places {
 
 export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
   return {
+    lockFile: join(config.data_dir, "magsd.lock"),
     controlSocket: join(config.data_dir, "control.sock"),
     logFile: join(config.data_dir, "magsd.log"),
     nodeDirectory: config.data_dir,

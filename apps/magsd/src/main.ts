@@ -13,6 +13,7 @@ import { DEFAULT_CONFIG_FILE, loadConfig } from "./config.ts";
 import { endOnStrayErrors, fail } from "./failure.ts";
 import { openLogFile } from "./log-file.ts";
 import { createLogger } from "./logger.ts";
+import { partsOf } from "./parts.ts";
 import { serve } from "./serve.ts";
 import { VERSION } from "./version.ts";
 
@@ -91,7 +92,7 @@ command("serve", "run the server in the foreground")
     setPriority(SERVER_NICE);
     const deps = { clock: systemClock, log };
     try {
-      await serve(deps, settings, { signal: stopping.signal });
+      await serve({ ...deps, parts: partsOf(deps, settings) }, settings, { signal: stopping.signal });
     } catch (error) {
       fail(log, "server.failed", error);
     }

@@ -1,127 +1,160 @@
 /**
- * The server in role `all`: database, node and control plane in one process. Whatever ends this process, microVMs and
- * the embedded database go on; the next start takes them over.
+ * The server in role `all`: database, node and control plane in one process.
+ *
+ * States: `starting` → `running` → `stopping` → gone; a stop that is asked for while it starts leads from the first to
+ * the third. The control socket answers in all of them. Whatever was opened is closed again, in the opposite order, also
+ * when one of them fails. Whatever ends this process without asking, microVMs and the embedded database go on; the next
+ * start takes them over.
  */
+import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
-import {
-  type DatabaseAddress,
-  type EmbeddedPostgres,
-  openDatabase,
-  startControlPlane,
-  startPostgres,
-} from "@mags/control-plane";
-import type { Clock, Logger } from "@mags/core";
-import { type Node, openNode, runtimeOf } from "@mags/node";
+import { type ControlPlane, type EmbeddedPostgres, openDatabase, startControlPlane } from "@mags/control-plane";
+import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
+import type { Node } from "@mags/node";
 import type { ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { placesOf } from "./installation.ts";
+import type { ServerParts } from "./parts.ts";
 import { isSameServer } from "./same-server.ts";
 import type { ServerStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 
-const DATABASE_NAME = "mags";
-
 export interface ServeDeps {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly parts: ServerParts;
 }
 
-/** Runs until `stop` is asked for on the control socket or by the signal. */
+/** A server that has come up. */
+interface Running {
+  readonly plane: ControlPlane;
+  readonly node: Node;
+  /** Where clients reach it, and where it listens. */
+  readonly apiUrl: string;
+  readonly listenUrl: string;
+  /** Null for an external one. */
+  readonly databaseServer: EmbeddedPostgres | null;
+}
+
+/**
+ * Runs until a stop is asked for on the control socket or by the signal.
+ * @throws AppError when it cannot start; SuppressedError when closing fails, too.
+ */
 export async function serve(
   deps: ServeDeps,
   config: ServerConfig,
   options: { readonly signal: AbortSignal },
 ): Promise<void> {
   const { clock, log } = deps;
-  const startedAt = clock.now().toISOString();
+  const identity = { pid: process.pid, version: VERSION, started_at: clock.now().toISOString() };
   const places = placesOf(config);
-  await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
-  const stop = Promise.withResolvers<{ readonly all: boolean }>();
-  options.signal.addEventListener("abort", () => stop.resolve({ all: false }), { once: true });
+  const stopping = new AbortController();
+  const stopped = AbortSignal.any([stopping.signal, options.signal]);
+  let endJobs = false;
+  let running: Running | undefined;
 
-  // Database and node come up side by side: neither needs the other.
-  const [database, node] = await Promise.all([openDatabaseServer(deps, config), openMagsNode(deps, config)]);
-  const db = await openDatabase({ log, onLost: () => stop.resolve({ all: false }) }, { address: database.address });
-  await node.claim(db.installation);
-  const readiness = [{ name: "node", check: async () => node.checkReady() }];
-  const plane = await startControlPlane(
-    { database: db, node, clock, log, readiness },
-    { corsOrigins: config.cors_origins },
-  );
-  await plane.accounts.ensureBootstrap();
-  const listenUrl = await plane.listen(config.listen);
-  const apiUrl = config.public_url ?? listenUrl;
-
-  const status = (): ServerStatus => {
-    const { accelerator, acceleratorReason } = node.describe();
-    const pool = node.poolStatus();
-    return {
-      pid: process.pid,
-      version: VERSION,
-      api_url: apiUrl,
-      started_at: startedAt,
-      ready: true,
-      accelerator,
-      accelerator_reason: acceleratorReason,
-      pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: pool.queued },
-      database: { kind: database.server ? "embedded" : "external", pid: database.server?.pid ?? null },
-    };
+  const runningJobs = () => running?.node.observe().filter(({ state }) => state !== "ended").length ?? 0;
+  const needRunning = (): Running => {
+    if (running && !stopped.aborted) return running;
+    throw new AppError("unavailable", `magsd is ${stopped.aborted ? "stopping" : "starting"}: try again in a moment`);
   };
-  const runningJobs = () => node.observe().filter(({ state }) => state !== "ended").length;
   const handlers: ControlHandlers = {
-    "GET /status": async () => status(),
+    "GET /status": async (): Promise<ServerStatus> => {
+      if (stopped.aborted) return { ...identity, state: "stopping", ready: false };
+      return { ...identity, ...(running ? await statusOf(running) : { state: "starting", ready: false }) };
+    },
     "POST /stop": async (query) => {
-      stop.resolve({ all: query.get("all") === "true" });
+      endJobs ||= query.get("all") === "true";
+      stopping.abort();
       return { pid: process.pid, jobs: runningJobs() };
     },
     "POST /token": async (query) => {
+      const { plane, apiUrl } = needRunning();
       const token = await plane.accounts.issueBootstrapToken(query.get("name") || "local");
       return { token: token.reveal(), api_url: apiUrl };
     },
     "GET /token-state": async (query) => {
+      const { plane, apiUrl, listenUrl } = needRunning();
       if (!isSameServer(query.get("api_url") ?? "", [apiUrl, listenUrl])) return { state: "other-server" };
       const account = await plane.accounts.authenticate(query.get("token") ?? "");
       return { state: account ? "valid" : "dead" };
     },
   };
-  const control = await serveControlSocket(places.controlSocket, handlers);
-  log.info("server.ready", { version: VERSION, apiUrl });
 
-  const { all } = await stop.promise;
-  log.info("server.stopping", { all, jobs: runningJobs() });
-  if (all) await Promise.all(node.observe().map(({ jobId }) => node.stop(jobId)));
-  await plane[Symbol.asyncDispose]();
-  await node.close();
-  await db[Symbol.asyncDispose]();
-  await database.server?.stop();
-  // Last: who asked for the stop waits until nobody answers here.
-  await control[Symbol.asyncDispose]();
+  await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
+  {
+    await using scope = new AsyncDisposableStack();
+    scope.use(await lockFile(places.lockFile));
+    scope.use(await serveControlSocket(places.controlSocket, handlers));
+    running = await startUp(deps, config, { scope, stopping, stopped });
+    if (running) {
+      log.info("server.ready", { version: VERSION, apiUrl: running.apiUrl });
+      if (!stopped.aborted) await once(stopped, "abort");
+    }
+    log.info("server.stopping", { all: endJobs, jobs: runningJobs() });
+    if (endJobs) await running?.plane.endAllJobs();
+  }
   log.info("server.stopped");
 }
 
-async function openDatabaseServer(
-  { log }: ServeDeps,
+/** Opens everything into `scope`. @returns undefined when a stop was asked for meanwhile. */
+async function startUp(
+  { clock, log, parts }: ServeDeps,
   config: ServerConfig,
-): Promise<{ readonly address: DatabaseAddress; readonly server: EmbeddedPostgres | null }> {
-  if (config.database.url) return { address: { url: config.database.url }, server: null };
-  const places = placesOf(config);
-  const { uid } = config.database;
-  const server = await startPostgres(
-    { log },
-    {
-      runtimeRoot: await runtimeOf(config.artifacts),
-      dataDir: places.postgresData,
-      socketDir: places.postgresSockets,
-      logFile: places.postgresLog,
-      uid,
-      gid: uid,
-    },
-    { database: DATABASE_NAME },
+  control: {
+    readonly scope: AsyncDisposableStack;
+    readonly stopping: AbortController;
+    readonly stopped: AbortSignal;
+  },
+): Promise<Running | undefined> {
+  const { scope, stopping, stopped } = control;
+  // Database and node come up side by side: neither needs the other. Each is closed where the other fails.
+  const opening = [
+    parts.openDatabaseServer({ signal: stopped }).then((opened) => {
+      scope.defer(async () => opened?.stop());
+      return opened;
+    }),
+    parts.openNode().then((opened) => scope.adopt(opened, (node) => node.close())),
+  ] as const;
+  await Promise.allSettled(opening);
+  if (stopped.aborted) return undefined;
+  const [server, node] = await Promise.all(opening);
+
+  const address = server?.address ?? (config.database.url && { url: config.database.url });
+  if (!address) throw new AppError("internal", "there is neither an embedded nor an external database");
+  const database = scope.use(await openDatabase({ log, onLost: () => stopping.abort() }, { address }));
+  await node.claim(database.installation);
+  if (stopped.aborted) return undefined;
+  const readiness = [{ name: "node", check: async () => node.checkReady() }];
+  const plane = scope.use(
+    await startControlPlane({ database, node, clock, log, readiness }, { corsOrigins: config.cors_origins }),
   );
-  return { address: server.address, server };
+  await plane.accounts.ensureBootstrap();
+  const listenUrl = await plane.listen(config.listen);
+  return {
+    plane,
+    node,
+    listenUrl,
+    apiUrl: config.public_url ?? listenUrl,
+    databaseServer: server,
+  };
 }
 
-function openMagsNode(deps: ServeDeps, config: ServerConfig): Promise<Node> {
-  const { nodeDirectory } = placesOf(config);
-  return openNode(deps, { dataDirectory: nodeDirectory, artifactsFile: config.artifacts, config: config.node });
+async function statusOf({ plane, node, apiUrl, databaseServer }: Running) {
+  const { ready, checks } = await plane.readiness();
+  const { accelerator, acceleratorReason } = node.describe();
+  const pool = node.poolStatus();
+  return {
+    state: "running" as const,
+    ready,
+    checks,
+    api_url: apiUrl,
+    accelerator,
+    accelerator_reason: acceleratorReason,
+    pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: pool.queued },
+    database: {
+      kind: databaseServer ? ("embedded" as const) : ("external" as const),
+      pid: databaseServer?.pid ?? null,
+    },
+  };
 }

@@ -1,10 +1,22 @@
 /** What `magsd status` shows, as the server reports it on its control socket. */
-export interface ServerStatus {
+export type ServerStatus = {
   readonly pid: number;
   readonly version: string;
-  readonly api_url: string;
   readonly started_at: string;
+} & (NotRunning | Running);
+
+interface NotRunning {
+  readonly state: "starting" | "stopping";
+  readonly ready: false;
+}
+
+interface Running {
+  readonly state: "running";
+  /** Jobs can be served now. */
   readonly ready: boolean;
+  /** By what must work for that: `ok`, or what is wrong. */
+  readonly checks: Readonly<Record<string, string>>;
+  readonly api_url: string;
   readonly accelerator: "kvm" | "tcg";
   readonly accelerator_reason: string;
   readonly pool: {
@@ -14,4 +26,10 @@ export interface ServerStatus {
     readonly queued_jobs: number;
   };
   readonly database: { readonly kind: "embedded" | "external"; readonly pid: number | null };
+}
+
+/** What is wrong with a server that is not ready, for people. */
+export function problemsOf({ checks }: Pick<Running, "checks">): string {
+  const failed = Object.entries(checks).filter(([, result]) => result !== "ok");
+  return failed.map(([name, result]) => `${name}: ${result}`).join("; ");
 }

@@ -2,6 +2,7 @@ export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
+export { isAlive, readProcess, type ServerProcess } from "./postgres/processes.ts";
 export { type EmbeddedPostgres, type PostgresState, startPostgres } from "./postgres/start-postgres.ts";
 export type { Readiness, ReadinessCheck } from "./routes/service.ts";
 export type { DatabaseAddress } from "./sql/address.ts";

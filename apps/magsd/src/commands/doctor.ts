@@ -1,8 +1,8 @@
 import { createServer } from "node:net";
 import { hostChecks } from "@mags/node";
-import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
-import type { ServerStatus } from "../status.ts";
+import { serverStatus } from "../server-process.ts";
+import { problemsOf } from "../status.ts";
 import type { CommandContext } from "./context.ts";
 
 type Check = Awaited<ReturnType<typeof hostChecks>>[number];
@@ -27,15 +27,14 @@ export async function doctor({ config, print }: CommandContext, options: { reado
 /** The server answers, or its address is free for it. */
 async function checkServer(config: CommandContext["config"]): Promise<Check> {
   const name = "server";
-  const running = await callControlSocket<ServerStatus>(placesOf(config).controlSocket, "GET", "/status", 5_000);
-  if (running?.ready) return { name, state: "ok", found: `magsd ${running.version} answers at ${running.api_url}` };
-  if (running)
-    return {
-      name,
-      state: "fail",
-      found: `magsd (pid ${running.pid}) runs but is not ready`,
-      cure: `read ${placesOf(config).logFile}`,
-    };
+  const status = await serverStatus(placesOf(config));
+  if (status) {
+    if (status.ready) return { name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` };
+    const cure = `read ${placesOf(config).logFile}`;
+    if (status.state === "running")
+      return { name, state: "fail", found: `magsd (pid ${status.pid}) is not ready: ${problemsOf(status)}`, cure };
+    return { name, state: "warn", found: `magsd (pid ${status.pid}) is ${status.state}`, cure: "wait for it" };
+  }
   const { host, port } = config.listen;
   const taken = await new Promise<string | undefined>((resolve) => {
     const probe = createServer();

@@ -1,73 +1,96 @@
 import { spawn } from "node:child_process";
 import { mkdir, open } from "node:fs/promises";
 import { AppError, sleep } from "@mags/core";
-import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
-import type { ServerStatus } from "../status.ts";
+import { serverStatus, untilServerGone } from "../server-process.ts";
+import { problemsOf } from "../status.ts";
 import type { CommandContext } from "./context.ts";
 
 /** The first start makes a database and boots a template; emulated, on a slow machine, that takes a while. */
 const START_DEADLINE_MS = 180_000;
+const STOP_DEADLINE_MS = 90_000;
 const POLL_MS = 50;
 
 /** Starts the server in the background and returns when it is ready. A server that runs already is left alone. */
-export async function start({ config, configFile, print, program }: CommandContext): Promise<void> {
+export async function start(context: CommandContext): Promise<void> {
+  const { config, print } = context;
   const places = placesOf(config);
-  const status = () => callControlSocket<ServerStatus>(places.controlSocket, "GET", "/status", 5_000);
-  const running = await status();
-  if (running?.ready)
-    return print(`magsd ${running.version} is running already (pid ${running.pid}) at ${running.api_url}`);
-
-  let ended: string | undefined;
-  if (!running) {
-    await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
-    // The server writes its log there itself; what comes on its output streams are the words of a process that dies.
-    const log = await open(places.logFile, "a", 0o600);
-    const child = spawn(process.execPath, [program, "serve", "--config", configFile, "--log-file", places.logFile], {
-      detached: true,
-      stdio: ["ignore", log.fd, log.fd],
-      cwd: "/",
-    });
-    await log.close();
-    child.once("error", (error) => {
-      ended = error.message;
-    });
-    child.once("exit", (code, signal) => {
-      ended = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
-    });
-    child.unref();
+  let status = await serverStatus(places);
+  if (status?.state === "stopping") {
+    await untilServerGone(status.pid, { deadlineMs: STOP_DEADLINE_MS });
+    status = undefined;
   }
-  for (let waited = 0; ; waited += POLL_MS) {
-    const now = await status();
-    if (now?.ready) {
-      print(
-        `magsd ${now.version} runs (pid ${now.pid}) at ${now.api_url}, accelerator ${now.accelerator}: ${now.accelerator_reason}`,
-      );
-      return;
-    }
-    if (ended)
-      throw new AppError(
-        "unavailable",
-        `magsd did not start: ${ended}. Its last words, from ${places.logFile}:\n${await tail(places.logFile)}`,
-      );
+  const ran = status !== undefined;
+  const server = ran ? undefined : await launch(context);
+  for (let waited = 0; status?.state !== "running"; waited += POLL_MS) {
     if (waited > START_DEADLINE_MS)
       throw new AppError(
         "unavailable",
         `magsd is not ready after ${START_DEADLINE_MS / 1000} s; see ${places.logFile} and run magsd doctor`,
       );
     await sleep(POLL_MS);
+    const ended = server?.ended();
+    status = await serverStatus(places);
+    if (ended !== undefined)
+      throw new AppError("unavailable", `the server did not start: ${await server?.lastWords()}`);
+    if (ran && !status) throw new AppError("unavailable", `the server ended while it started; see ${places.logFile}`);
   }
+  const { version, pid, api_url } = status;
+  if (!status.ready)
+    throw new AppError("unavailable", `magsd ${version} runs (pid ${pid}) but is not ready: ${problemsOf(status)}`);
+  if (ran) return print(`magsd ${version} is running already (pid ${pid}) at ${api_url}`);
+  print(
+    `magsd ${version} runs (pid ${pid}) at ${api_url}, accelerator ${status.accelerator}: ${status.accelerator_reason}`,
+  );
 }
 
-async function tail(path: string): Promise<string> {
-  const file = await open(path, "r");
-  try {
-    const { size } = await file.stat();
-    const length = Math.min(size, 2_000);
-    const buffer = Buffer.alloc(length);
-    await file.read(buffer, 0, length, size - length);
-    return buffer.toString("utf8");
-  } finally {
-    await file.close();
-  }
+interface Launched {
+  /** How its process ended; undefined while it lives. */
+  ended(): string | undefined;
+  /** Why it ended, as it says itself, else the end of its log. */
+  lastWords(): Promise<string>;
+}
+
+async function launch({ config, configFile, program }: CommandContext): Promise<Launched> {
+  const { logFile } = placesOf(config);
+  await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
+  // The server writes its log there itself; what comes on its output streams are the words of a process that dies.
+  await using log = await open(logFile, "a", 0o600);
+  const { size } = await log.stat();
+  let ended: string | undefined;
+  const child = spawn(process.execPath, [program, "serve", "--config", configFile, "--log-file", logFile], {
+    detached: true,
+    stdio: ["ignore", log.fd, log.fd],
+    cwd: "/",
+  });
+  child.once("error", (error) => {
+    ended = error.message;
+  });
+  child.once("exit", (code, signal) => {
+    ended = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
+  });
+  child.unref();
+  return {
+    ended: () => ended,
+    async lastWords() {
+      const written = await readFrom(logFile, size);
+      const words = written.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
+      if (words.length > 0)
+        return words
+          .join("\n")
+          .replace(/^magsd: /, "")
+          .slice(-2_000);
+      return `${ended}. The end of ${logFile}:\n${written.slice(-2_000)}`;
+    },
+  };
+}
+
+/** What a file holds from an offset on; all of it where it has become shorter, and no more than 1 MiB. */
+async function readFrom(path: string, offset: number): Promise<string> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  const begin = Math.max(offset > size ? 0 : offset, size - 1024 * 1024);
+  const buffer = Buffer.alloc(size - begin);
+  await file.read(buffer, 0, buffer.length, begin);
+  return buffer.toString("utf8");
 }

@@ -1,55 +1,52 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { endPostgres } from "@mags/control-plane";
-import { AppError, sleep } from "@mags/core";
+import { AppError } from "@mags/core";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
-import type { ServerStatus } from "../status.ts";
+import { untilServerGone } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
 
-const STOP_DEADLINE_MS = 60_000;
-const POLL_MS = 50;
+const CALL_MS = 10_000;
+/** Longer than all patience that the server has with requests, reports and its database together. */
+const STOP_DEADLINE_MS = 90_000;
 
 /** Stops server and database. VMs of jobs go on and are taken over at the next start; with `all` they end too. */
-export async function stop({ config, print }: CommandContext, options: { readonly all: boolean }): Promise<void> {
-  const { controlSocket } = placesOf(config);
-  const reply = await callControlSocket<{ pid: number; jobs: number }>(
-    controlSocket,
-    "POST",
-    `/stop?all=${options.all}`,
-    STOP_DEADLINE_MS,
-  );
-  if (!reply) {
-    await endLeftDatabase({ config, print });
-    const vms = options.all ? await vmDirectories(config.data_dir) : [];
-    if (vms.length > 0)
-      throw new AppError(
-        "unavailable",
-        `magsd is not running, and its VMs go on (${vms.length}): magsd start, then magsd stop --all`,
-      );
-    return print("magsd is not running");
-  }
-  for (
-    let waited = 0;
-    await callControlSocket<ServerStatus>(controlSocket, "GET", "/status", 5_000);
-    waited += POLL_MS
-  ) {
-    if (waited > STOP_DEADLINE_MS) throw new AppError("unavailable", `magsd (pid ${reply.pid}) does not end`);
-    await sleep(POLL_MS);
-  }
-  const vms = options.all
-    ? `, ${reply.jobs} running jobs ended`
-    : reply.jobs > 0
-      ? `, VMs of ${reply.jobs} jobs go on`
-      : "";
-  print(`magsd (pid ${reply.pid}) stopped${vms}`);
+export async function stop(context: CommandContext, options: { readonly all: boolean }): Promise<void> {
+  const { config, print } = context;
+  const stopped = await endServer(context, options);
+  const vms = options.all ? await vmDirectories(config.data_dir) : [];
+  if (vms.length > 0)
+    throw new AppError(
+      "unavailable",
+      `magsd ${stopped ? "ended too early" : "is not running"}, and its VMs go on (${vms.length}): magsd start, then magsd stop --all`,
+    );
+  if (!stopped) return print("magsd is not running");
+  const { pid, jobs } = stopped;
+  const fate = options.all ? `, ${jobs} running jobs ended` : jobs > 0 ? `, VMs of ${jobs} jobs go on` : "";
+  print(`magsd (pid ${pid}) stopped${fate}`);
 }
 
-/** The database of a magsd that was killed. */
-export async function endLeftDatabase({ config, print }: Pick<CommandContext, "config" | "print">): Promise<void> {
-  if (config.database.url) return;
-  const ended = await endPostgres({ dataDir: placesOf(config).postgresData, uid: config.database.uid });
-  if (ended) print("ended the database of a magsd that was killed");
+/**
+ * Ends the server and whatever of its database is left: when this resolves neither has a process any more.
+ * @returns Which server that was, and how many jobs ran; undefined when none was running.
+ */
+export async function endServer(
+  { config, print }: CommandContext,
+  options: { readonly all: boolean },
+): Promise<{ readonly pid: number; readonly jobs: number } | undefined> {
+  const places = placesOf(config);
+  const stopping = await callControlSocket<{ pid: number; jobs: number }>(
+    places.controlSocket,
+    "POST",
+    `/stop?all=${options.all}`,
+    CALL_MS,
+  );
+  if (stopping) await untilServerGone(stopping.pid, { deadlineMs: STOP_DEADLINE_MS });
+  // A server that was killed, before or now, leaves its database behind.
+  const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: config.database.uid }));
+  if (left) print("ended the database of a magsd that was killed");
+  return stopping;
 }
 
 function vmDirectories(dataDirectory: string): Promise<string[]> {

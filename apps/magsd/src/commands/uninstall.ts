@@ -3,12 +3,11 @@ import { dirname } from "node:path";
 import { AppError } from "@mags/core";
 import { removeNode } from "@mags/node";
 import { readCliConfig } from "../cli-config.ts";
-import { callControlSocket } from "../control-socket.ts";
 import { INSTALLED, placesOf } from "../installation.ts";
 import { isSameServer } from "../same-server.ts";
-import type { ServerStatus } from "../status.ts";
+import { serverStatus } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
-import { endLeftDatabase, stop } from "./stop.ts";
+import { endServer } from "./stop.ts";
 
 /** Ends everything and removes all that Mags put on this machine: jobs, data, images, programs, settings. */
 export async function uninstall(context: CommandContext, options: { readonly yes: boolean }): Promise<void> {
@@ -18,10 +17,11 @@ export async function uninstall(context: CommandContext, options: { readonly yes
       "validation_failed",
       `this deletes all jobs, their output and all data in ${config.data_dir}; if you mean it: magsd uninstall --yes`,
     );
-  const running = await callControlSocket<ServerStatus>(placesOf(config).controlSocket, "GET", "/status", 5_000);
-  const apiUrl = running?.api_url ?? `http://${config.listen.host}:${config.listen.port}`;
-  if (running) await stop(context, { all: true });
-  else await endLeftDatabase(context);
+  const status = await serverStatus(placesOf(config));
+  const running = status?.state === "running" ? [status.api_url] : [];
+  const addresses = [...running, `http://${config.listen.host}:${config.listen.port}`, config.public_url ?? ""];
+  const ended = await endServer(context, { all: true });
+  if (ended) print(`magsd (pid ${ended.pid}) stopped`);
   await removeNode({ dataDirectory: config.data_dir, artifactsFile: config.artifacts, config: config.node });
   print("removed VMs, networks and rules");
   for (const path of [config.data_dir, INSTALLED.cache, INSTALLED.configuration]) {
@@ -30,7 +30,7 @@ export async function uninstall(context: CommandContext, options: { readonly yes
   }
   // One that cannot be read is somebody's own.
   const cli = await readCliConfig().catch(() => undefined);
-  if (cli && Object.keys(cli.entries).length > 0 && isSameServer(cli.apiUrl, [apiUrl, config.public_url ?? ""])) {
+  if (cli && Object.keys(cli.entries).length > 0 && isSameServer(cli.apiUrl, addresses)) {
     await rm(cli.path);
     await rmdir(dirname(cli.path)).catch(() => {}); // it may hold other things
     print(`removed ${cli.path}`);

@@ -1,0 +1,35 @@
+/** What a server is made of besides the control plane, opened as the configuration says. */
+import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
+import type { Clock, Logger } from "@mags/core";
+import { type Node, openNode, runtimeOf } from "@mags/node";
+import type { ServerConfig } from "./config.ts";
+import { placesOf } from "./installation.ts";
+
+const DATABASE_NAME = "mags";
+
+export interface ServerParts {
+  /** Null where the configuration names an external database. */
+  openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
+  openNode(): Promise<Node>;
+}
+
+export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, config: ServerConfig): ServerParts {
+  const places = placesOf(config);
+  return {
+    async openDatabaseServer({ signal }) {
+      if (config.database.url) return null;
+      const { uid } = config.database;
+      const place = {
+        runtimeRoot: await runtimeOf(config.artifacts),
+        dataDir: places.postgresData,
+        socketDir: places.postgresSockets,
+        logFile: places.postgresLog,
+        uid,
+        gid: uid,
+      };
+      return startPostgres(deps, place, { database: DATABASE_NAME, signal });
+    },
+    openNode: () =>
+      openNode(deps, { dataDirectory: places.nodeDirectory, artifactsFile: config.artifacts, config: config.node }),
+  };
+}

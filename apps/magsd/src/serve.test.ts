@@ -1,0 +1,138 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { type EmbeddedPostgres, isAlive, readProcess } from "@mags/control-plane";
+import { AppError, silentLogger, systemClock } from "@mags/core";
+import type { Node } from "@mags/node";
+import { createApiClient, createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { parseConfig, type ServerConfig } from "./config.ts";
+import { callControlSocket } from "./control-socket.ts";
+import { placesOf } from "./installation.ts";
+import { partsOf, type ServerParts } from "./parts.ts";
+import { serve } from "./serve.ts";
+import type { ServerStatus } from "./status.ts";
+
+const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
+
+describe("serve", () => {
+  let dir: TempDir;
+  let config: ServerConfig;
+  /** What was closed, in order. */
+  let closed: string[];
+  beforeEach(async () => {
+    dir = await makeTempDir();
+    const keys = { data_dir: join(dir.path, "d"), artifacts: ARTIFACTS, listen: { port: 0 } };
+    config = parseConfig(JSON.stringify(keys), "magsd.json");
+    closed = [];
+  });
+  afterEach(() => dir[Symbol.asyncDispose]());
+
+  const deps = { clock: systemClock, log: silentLogger };
+  const ask = <T>(method: "GET" | "POST", target: string) =>
+    callControlSocket<T>(placesOf(config).controlSocket, method, target, 10_000);
+  const status = () => ask<ServerStatus>("GET", "/status");
+  const untilState = (state: ServerStatus["state"]) =>
+    waitFor(async () => (await status())?.state === state, { what: `a server that is ${state}`, deadlineMs: 60_000 });
+
+  function nodeOf(own: Partial<Node> = {}): Node {
+    return {
+      ...createSimulatedNode(),
+      checkReady() {},
+      async claim() {},
+      async close() {
+        closed.push("node");
+      },
+      ...own,
+    };
+  }
+
+  /** A database server that is never asked for anything but its end. */
+  const databaseServer = {
+    stop: async () => {
+      closed.push("database");
+    },
+  } as Partial<EmbeddedPostgres> as EmbeddedPostgres;
+
+  function start(parts: Partial<ServerParts>) {
+    const stopping = new AbortController();
+    const embedded = partsOf(deps, config);
+    const all = { ...embedded, openNode: async () => nodeOf(), ...parts };
+    const ended = serve({ ...deps, parts: all }, config, { signal: stopping.signal });
+    ended.catch(() => {}); // awaited later
+    return { ended, stopping };
+  }
+
+  it("says that it starts, and gives the start up when it is told to stop", async () => {
+    const node = Promise.withResolvers<Node>();
+    const { ended } = start({ openDatabaseServer: async () => databaseServer, openNode: () => node.promise });
+    await untilState("starting");
+    await assert.rejects(ask("POST", "/token"), /magsd is starting/);
+    assert.deepEqual(await ask("POST", "/stop"), { pid: process.pid, jobs: 0 });
+    assert.equal((await status())?.state, "stopping");
+    node.resolve(nodeOf());
+    await ended;
+    assert.deepEqual(closed.toSorted(), ["database", "node"]);
+    assert.equal(await status(), undefined);
+  });
+
+  it("passes a signal on to the start of the database", async () => {
+    const { ended, stopping } = start({
+      openDatabaseServer: ({ signal }) =>
+        new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+    });
+    await untilState("starting");
+    stopping.abort();
+    await ended;
+    assert.deepEqual(closed, ["node"]);
+  });
+
+  it("closes the database when the node cannot be opened", async () => {
+    const { ended } = start({
+      openDatabaseServer: async () => databaseServer,
+      openNode: () => Promise.reject(new AppError("unavailable", "no node")),
+    });
+    await assert.rejects(ended, /^AppError: no node$/);
+    assert.deepEqual(closed, ["database"]);
+  });
+
+  it("shows readiness as it is, and ends its database also when the node cannot be closed", async () => {
+    let ill = false;
+    const node = nodeOf({
+      checkReady() {
+        if (ill) throw new AppError("unavailable", "no VM can be made");
+      },
+      close: () => Promise.reject(new Error("cannot close")),
+    });
+    const { ended, stopping } = start({ openNode: async () => node });
+    await untilState("running");
+    const found = await status();
+    assert.ok(found?.state === "running" && found.ready);
+    ill = true;
+    const later = await status();
+    assert.ok(later?.state === "running" && !later.ready);
+    assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made" });
+    const postgres = await readProcess(found.database.pid ?? 0);
+    assert.ok(postgres);
+    stopping.abort();
+    await assert.rejects(ended, /cannot close/);
+    assert.equal(await isAlive(postgres), false);
+    assert.equal(await status(), undefined);
+  });
+
+  it("ends all jobs when it is told to, and is the only one on its data directory", async () => {
+    const node = nodeOf();
+    const { ended } = start({ openNode: async () => node });
+    await untilState("running");
+    await assert.rejects(start({}).ended, /another magsd is using/);
+    const found = await status();
+    assert.ok(found?.state === "running");
+    const token = await ask<{ token: string }>("POST", "/token");
+    const api = createApiClient(found.api_url, token?.token ?? "");
+    await api.call("POST", "/api/v1/mags-jobs", { script: "hang", type: "inline" });
+    await waitFor(() => node.observe()[0]?.state === "running", { what: "the job to run" });
+    assert.deepEqual(await ask("POST", "/stop?all=true"), { pid: process.pid, jobs: 1 });
+    await ended;
+    assert.ok(node.observe().every(({ state }) => state === "ended"));
+    assert.deepEqual(closed, ["node"]);
+  });
+});
