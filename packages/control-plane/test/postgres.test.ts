@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { after, afterEach, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { isAppError, silentLogger } from "@mags/core";
@@ -125,9 +126,20 @@ describe("startPostgres", () => {
     assert.deepEqual(await processesIn(clusterDirOf(place), place.uid), []);
   });
 
-  it("gives up at once when it is told to, with the reason", async () => {
-    const signal = AbortSignal.abort(new Error("enough"));
-    await assert.rejects(startPostgres({ log: silentLogger }, place, { database: "mags", signal }), /enough/);
+  it("ends the server that has only begun when it is told to give up", async () => {
+    // Written as soon as there is a process, long before it answers.
+    const record = `${place.dataDir}/command`;
+    await rm(record);
+    const giveUp = new AbortController();
+    const options = { database: "mags", signal: giveUp.signal };
+    const starting = startPostgres({ log: silentLogger }, place, options);
+    starting.catch(() => {}); // awaited later
+    await waitFor(() => existsSync(record), { what: "the server's process", intervalMs: 1 });
+    giveUp.abort(new Error("enough"));
+    // It may just have come up.
+    await starting.then((postgres) => postgres.stop()).catch((error: Error) => assert.equal(error.message, "enough"));
+    assert.deepEqual(await processesIn(clusterDirOf(place), place.uid), []);
+    await assert.rejects(startPostgres({ log: silentLogger }, place, options), /enough/);
   });
 
   it("refuses a socket directory whose path is too long", async () => {

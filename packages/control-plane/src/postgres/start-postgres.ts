@@ -51,12 +51,14 @@ export async function startPostgres(
 
   /** Finds or starts a server and waits until it answers. */
   async function bringUp(signal: AbortSignal): Promise<ServerProcess> {
+    signal.throwIfAborted();
     const adopted = await adoptable(place);
     if (!adopted) await endCluster(place, await findPostmaster(place));
     const process = adopted ?? (await spawnPostmaster(place));
     if (!adopted) await writeFile(recordPath(place), commandDigest(place));
     await untilAnswering(process, { ...address, database: "postgres" }, { signal }).catch(async (error: unknown) => {
-      if (!signal.aborted) await endCluster(place, process);
+      // Here, where it is known: one that has only begun cannot be found yet.
+      await endCluster(place, process);
       throw error;
     });
     log.info("postgres.up", { pid: process.pid, adopted: adopted !== null });
