@@ -49,6 +49,12 @@ describe("a job", () => {
     assert.ok((status.script_duration_ms ?? 0) >= 10_500, `${status.script_duration_ms} ms`);
   });
 
+  it("whose first line names a program that the guest lacks is an error that says so", async () => {
+    const status = await server.ended(await server.submit({ script: "#!/no/such/shell\necho x\n" }));
+    assert.equal(status.status, "error");
+    assert.match(status.error_message ?? "", /the guest has no \/no\/such\/shell/);
+  });
+
   it("honours a shebang, and a script of nearly 1 MiB runs", async () => {
     const python = await server.mags(["run", "#!/usr/bin/env python3\nimport sys\nprint(sys.version_info.major)"]);
     assert.equal(python.text, "3\n");
@@ -115,6 +121,12 @@ describe("a job", () => {
     assert.equal(status.exit_code, 9);
     assert.equal((await server.mags(["logs", id])).text, "bye\n");
     assert.equal((await server.mags(["stop", id])).exitCode, 0);
+
+    const stubborn = await server.submit({ script: "trap '' TERM; while :; do sleep 0.1; done" });
+    await waitFor(async () => (await server.status(stubborn)).vm_id, { what: "its VM" });
+    await server.mags(["stop", stubborn]);
+    const killed = await server.status(stubborn);
+    assert.deepEqual([killed.status, killed.exit_code], ["completed", 137]);
   });
 });
 

@@ -11,22 +11,23 @@ export {
 export { isTerminal, JOB_STATUSES, type JobStatus } from "./job-status.ts";
 export { createLineSplitter, type LineSplitter, type LogLine, MAX_LINE_BYTES } from "./log-lines.ts";
 export { isReservedName, NAME_PATTERN, RESERVED_NAMES } from "./names.ts";
-export type {
-  EgressPolicy,
-  ExecRequest,
-  ExecResult,
-  JobCommand,
-  JobEnd,
-  JobStart,
-  JobUpdate,
-  LogRecord,
-  LogSink,
-  LogSource,
-  LogTail,
-  MicroVmSize,
-  NodeDescription,
-  NodeRuntime,
-  ObservedJob,
-  PoolStatus,
+export {
+  type EgressPolicy,
+  type ExecRequest,
+  type ExecResult,
+  type JobCommand,
+  type JobEnd,
+  type JobStart,
+  type JobUpdate,
+  type LogRecord,
+  type LogSink,
+  type LogSource,
+  type LogTail,
+  MIN_MEMORY_MIB,
+  type MicroVmSize,
+  type NodeDescription,
+  type NodeRuntime,
+  type ObservedJob,
+  type PoolStatus,
 } from "./node-runtime.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";

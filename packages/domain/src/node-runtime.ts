@@ -8,6 +8,9 @@ import type { JobId, MicroVmId } from "./ids.ts";
 /** `filtered`: the internet, but no private, link-local, metadata or host address. */
 export type EgressPolicy = "filtered";
 
+/** Less memory does not boot a guest. */
+export const MIN_MEMORY_MIB = 256;
+
 export interface MicroVmSize {
   /** Name of an image known to the node. */
   readonly image: string;

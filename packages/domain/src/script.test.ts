@@ -10,6 +10,10 @@ describe("normalizeScript", () => {
     });
   });
 
+  it("takes a byte order mark out", () => {
+    assert.equal(normalizeScript("\uFEFF#!/bin/bash\n").script, "#!/bin/bash\n");
+  });
+
   it("leaves mixed endings, lone CRs and plain texts untouched", () => {
     for (const script of ["a\r\nb\n", "\n", "printf 'x\r'", "echo a\necho b", ""])
       assert.deepEqual(normalizeScript(script), { script, crlfConverted: false });

@@ -51,6 +51,26 @@ describe("commands about jobs", () => {
     assert.deepEqual(api.requests.at(-1)?.body, { command: "echo -n --json -f", timeout: 2.5, encoding: "base64" });
   });
 
+  it("exec takes -- before the command, and says where its options stand", async () => {
+    await submit("box");
+    assert.equal((await cli.run(["exec", "box", "--", "echo", "-n", "hi"])).stdout.toString(), "hi");
+    const misplaced = await cli.run(["exec", "box", "--timeout", "5", "ls"]);
+    assert.equal(misplaced.code, 1);
+    assert.match(misplaced.stderr, /--timeout is no command.* mags exec --timeout 5 box ls/);
+  });
+
+  it("exec waits for a job that has no VM yet", async () => {
+    await submit("box");
+    let asked = 0;
+    api.intercept = ({ path }, reply) => {
+      if (!path.endsWith("/exec") || ++asked > 2) return false;
+      send(reply, 409, { error: "there is no VM associated with this job yet", code: "no_vm" });
+      return true;
+    };
+    assert.equal((await cli.run(["exec", "box", "echo", "there"])).stdout.toString(), "there\n");
+    assert.equal(asked, 3);
+  });
+
   it("exec --json gives one object and still exits with the command's code", async () => {
     await submit("box");
     const result = await cli.run(["exec", "--json", "box", "echo out; exit 4"]);

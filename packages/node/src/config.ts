@@ -1,3 +1,4 @@
+import { MIN_MEMORY_MIB } from "@mags/domain";
 import { z } from "zod";
 import { parseCidr } from "./network/addresses.ts";
 
@@ -23,8 +24,8 @@ export const NodeConfig = z.strictObject({
     .default(0)
     .describe("Processors of a VM that does not ask. 0: 2 under KVM, 1 under emulation."),
   max_vcpus: z.int().min(1).max(64).default(8).describe("Most processors a job may ask for."),
-  default_memory_mb: z.int().min(128).default(1024).describe("Memory of a VM that does not ask."),
-  max_memory_mb: z.int().min(128).default(16_384).describe("Most memory a job may ask for."),
+  default_memory_mb: z.int().min(MIN_MEMORY_MIB).default(1024).describe("Memory of a VM that does not ask."),
+  max_memory_mb: z.int().min(MIN_MEMORY_MIB).default(16_384).describe("Most memory a job may ask for."),
   max_disk_gb: z.int().min(2).default(100).describe("Largest disk a job may ask for."),
   memory_floor_mb: z
     .int()

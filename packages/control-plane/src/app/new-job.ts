@@ -3,6 +3,7 @@ import {
   type AccountId,
   type JobCommand,
   type JobId,
+  MIN_MEMORY_MIB,
   type MicroVmSize,
   type NodeDescription,
   normalizeScript,
@@ -25,8 +26,6 @@ export interface JobRequest {
 
 const DEFAULT_IMAGE = "standard";
 const MIN_DISK_GIB = 2;
-/** Less does not boot the guest. */
-const MIN_MEMORY_MIB = 256;
 
 /**
  * Makes the job that a request describes, within what the node can give.

@@ -55,7 +55,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
 
   program
     .command("exec")
-    .description("run a command beside the script of a running job")
+    .description("run a command beside the script of a running job; its output comes at its end, it has no input")
     .addArgument(job())
     .argument("<command...>", "the command, for /bin/sh; several words are joined by blanks")
     .option("--timeout <seconds>", "end the command after this time, with exit code 124 (default: 30)", seconds)

@@ -1,4 +1,5 @@
 import { homedir } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { clientError, MagsError } from "./errors.ts";
 import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
 import { type FollowOptions, followLogs } from "./follow-logs.ts";
@@ -88,6 +89,7 @@ const DEFAULT_POLL_INTERVAL_MS = 1_000;
 const DEFAULT_EXEC_TIMEOUT_MS = 30_000;
 /** Beyond the time the command itself may take: for the way there and back. */
 const EXEC_SLACK_MS = 10_000;
+const NO_VM_PAUSE_MS = 200;
 
 /**
  * A client of a Mags server. Every method rejects with a {@link MagsError}, or with the signal's reason when it was
@@ -179,7 +181,7 @@ export class Mags {
     }
   }
 
-  /** Runs one command beside the script of a running job. */
+  /** Runs one command beside the script of a running job. For a job that waits for its VM it waits, up to `timeout`. */
   async exec(
     nameOrId: string,
     command: string,
@@ -188,14 +190,23 @@ export class Mags {
   async exec(nameOrId: string, command: string, options?: ExecOptions): Promise<ExecResult<string>>;
   async exec(nameOrId: string, command: string, options: ExecOptions = {}): Promise<ExecResult<string | Buffer>> {
     const { timeout = DEFAULT_EXEC_TIMEOUT_MS, encoding = "utf8", signal } = options;
-    const reply = await this.#transport.json<ExecReply>({
+    const request = {
       method: "POST",
       path: jobPath(nameOrId, "/exec"),
       body: { command, timeout: timeout / 1000, ...(encoding === "buffer" && { encoding: "base64" }) },
       timeoutMs: timeout + EXEC_SLACK_MS,
       signal,
-    });
-    return execResult(reply, encoding);
+    } as const;
+    const startedAt = performance.now();
+    for (;;) {
+      try {
+        return execResult(await this.#transport.json<ExecReply>(request), encoding);
+      } catch (error) {
+        const waits = error instanceof MagsError && error.code === "no_vm";
+        if (!waits || performance.now() - startedAt + NO_VM_PAUSE_MS > timeout) throw error;
+        await sleep(NO_VM_PAUSE_MS, undefined, { signal });
+      }
+    }
   }
 
   /** Ends a job and releases its VM. Stopping an ended job is no error. */

@@ -1,7 +1,7 @@
 /** Which accelerator this node uses, and why. The probe's verdict is kept per kernel, processor and QEMU. */
 import { readFile } from "node:fs/promises";
 import { arch, cpus, release } from "node:os";
-import type { Logger } from "@mags/core";
+import { AppError, type Logger } from "@mags/core";
 import { writeFileDurably } from "../host/files.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
 import type { ProbeResult } from "./probe.ts";
@@ -49,7 +49,12 @@ export function createAcceleratorStore(
 
   return {
     async choose() {
-      if (options.configured !== "auto") return { accelerator: options.configured, reason: "set by the configuration" };
+      if (options.configured === "tcg") return { accelerator: "tcg", reason: "set by the configuration" };
+      if (options.configured === "kvm") {
+        const { works, reason } = await deps.probe();
+        if (works) return { accelerator: "kvm", reason: "set by the configuration" };
+        throw new AppError("unavailable", `node.accelerator is "kvm", but KVM does not work here: ${reason}`);
+      }
       const verdict = (await kept()) ?? { key, ...(await deps.probe()) };
       return keep(verdict);
     },

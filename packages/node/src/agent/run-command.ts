@@ -6,7 +6,8 @@ import type { AgentStream } from "./stream.ts";
 const TIMEOUT_EXIT_CODE = 124;
 const DEFAULT_KILL_AFTER_MS = 10_000;
 /** The agent enforces time-outs. One that has not so much later does not work. */
-const TIMEOUT_SLACK_MS = 10_000;
+/** Less than what clients wait beyond the time of a command. */
+const TIMEOUT_SLACK_MS = 5_000;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const STDERR_CHANNEL = 2;
 

@@ -31,6 +31,7 @@ export interface JobRunner extends AsyncDisposable {
 }
 
 const STOP_GRACE_MS = 2_000;
+const KILLED_EXIT_CODE = 137;
 
 export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   const { host, logs, outcomes, capacity, gate, clock, log, report } = deps;
@@ -61,7 +62,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     const { microVm } = entry;
     const failed = await closeOutput(entry);
     const knownEnd = failed === undefined || scriptEnd.kind === "failed" ? scriptEnd : outputFailed(failed, nowMs());
-    const end = entry.stopping.signal.aborted ? asStopped(knownEnd) : knownEnd;
+    const end = entry.stopping.signal.aborted ? asStopped(knownEnd, entry.running?.startedAtMs) : knownEnd;
     logs.close(jobId);
     entry.end = end;
     entry.state = "ended";
@@ -182,8 +183,10 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   };
 }
 
-function asStopped(end: JobEnd): JobEnd {
+/** A script that did not end in time was killed with its microVM. */
+function asStopped(end: JobEnd, startedAtMs: number | undefined): JobEnd {
   const { endedAtMs } = end;
-  if (end.kind !== "exited") return { kind: "stopped", exitCode: null, durationMs: null, endedAtMs };
-  return { kind: "stopped", exitCode: end.exitCode, durationMs: end.durationMs, endedAtMs };
+  if (end.kind === "exited") return { kind: "stopped", exitCode: end.exitCode, durationMs: end.durationMs, endedAtMs };
+  if (startedAtMs === undefined) return { kind: "stopped", exitCode: null, durationMs: null, endedAtMs };
+  return { kind: "stopped", exitCode: KILLED_EXIT_CODE, durationMs: endedAtMs - startedAtMs, endedAtMs };
 }

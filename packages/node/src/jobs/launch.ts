@@ -75,7 +75,10 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
       onRecord: entry.output.receive,
     });
     entry.output.attach(stream);
-    await Promise.race([Promise.all([ready, stream.opened]), microVm.lost.then(throwLost)]);
+    const opened = stream.opened.catch((error: unknown) => {
+      throw explainOpening(error, script);
+    });
+    await Promise.race([Promise.all([ready, opened]), microVm.lost.then(throwLost)]);
     stage("script_started");
 
     entry.startedAtMs = nowMs();
@@ -127,6 +130,15 @@ async function bindMicroVm(
       await host.release(microVm);
     }
   }
+}
+
+/** A script whose first line names a program that the guest lacks cannot be run at all. */
+function explainOpening(error: unknown, script: string): unknown {
+  const interpreter = /^#!\s*(\S+)/.exec(script)?.[1];
+  if (!interpreter || !isAppError(error, "guest_failed") || !error.message.includes("ENOENT")) return error;
+  return new AppError("guest_failed", `the guest has no ${interpreter}, which the script's first line asks for`, {
+    cause: error,
+  });
 }
 
 function throwLost(reason: string): never {

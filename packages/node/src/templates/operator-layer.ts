@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
-import { AppError } from "@mags/core";
+import { AppError, messageOf } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
 
@@ -55,17 +55,25 @@ export async function operatorFiles(settings: OperatorSettings, imageCaBundle: s
   }
   for (const { path, source, mode } of settings.files) {
     if (!posix.isAbsolute(path) || posix.normalize(path) !== path)
-      throw new AppError("validation_failed", `guest.files: ${path} must be an absolute path without . and ..`);
-    files.push({ path, mode, content: await readFile(source) });
+      throw new AppError("validation_failed", `node.guest.files: ${path} must be an absolute path without . and ..`);
+    files.push({ path, mode, content: await readSetting("guest.files", source) });
   }
   return files;
 }
 
 async function readPem(path: string): Promise<Buffer> {
-  const content = await readFile(path);
+  const content = await readSetting("guest.ca_certificates", path);
   if (!content.includes("-----BEGIN CERTIFICATE-----"))
-    throw new AppError("validation_failed", `guest.ca_certificates: ${path} holds no PEM certificate`);
+    throw new AppError("validation_failed", `node.guest.ca_certificates: ${path} holds no PEM certificate`);
   return Buffer.concat([content, Buffer.from("\n")]);
+}
+
+async function readSetting(key: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new AppError("validation_failed", `node.${key}: ${path} cannot be read: ${messageOf(cause)}`, { cause });
+  }
 }
 
 export function operatorDigest(files: readonly OperatorFile[]): string {

@@ -1,5 +1,6 @@
 import { type Cli, note, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
+import { Failure } from "../failure.ts";
 
 export interface ExecFlags {
   /** Milliseconds. */
@@ -9,9 +10,14 @@ export interface ExecFlags {
 
 /** Runs one command beside the script of a running job and passes on its output and its exit code. */
 export async function exec(cli: Cli, name: string, words: readonly string[], flags: ExecFlags): Promise<number> {
+  const command = words[0] === "--" ? words.slice(1) : words;
+  if (command[0]?.startsWith("-"))
+    throw new Failure(
+      `${command[0]} is no command; options of exec stand before the job: mags exec --timeout 5 ${name} ls`,
+    );
   const mags = await connect(cli);
   const { timeout, json } = flags;
-  const result = await mags.exec(name, words.join(" "), { timeout, encoding: "buffer" });
+  const result = await mags.exec(name, command.join(" "), { timeout, encoding: "buffer" });
   if (json) {
     await printJson(cli, {
       exit_code: result.exitCode,
