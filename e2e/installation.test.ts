@@ -112,6 +112,12 @@ describe("magsd", () => {
     await succeed("mkdir -p /etc/mags && echo '{' > /etc/mags/magsd.json");
     const broken = await machine.run("magsd start");
     assert.match(broken.errors, /^magsd: \/etc\/mags\/magsd\.json is not JSON: .*\n$/);
+    assert.match((await machine.run("magsd doctor")).text, /^FAIL .*is not JSON/);
+    await succeed(`echo '{"node": {"guest": {"ca_certificates": ["/no/such.pem"]}}}' > /etc/mags/magsd.json`);
+    assert.match(
+      (await machine.run("magsd start")).errors,
+      /node\.guest\.ca_certificates: \/no\/such\.pem cannot be read/,
+    );
     await succeed("rm /etc/mags/magsd.json && magsd start");
   });
 

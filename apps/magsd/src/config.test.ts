@@ -27,8 +27,7 @@ describe("parseConfig", () => {
       ['{"node": {"pool": {"min": 1}}}', /node\.pool.*min/],
       ['{"data_dir": "relative"}', /data_dir: must be an absolute path/],
       ['{"node": {"network": {"exceptions": ["10.1.0.0/8"]}}}', /node\.network\.exceptions\.0: .*host bits/],
-      ['{"database": {"uid": 1910000101}}', /database\.uid: must not be one of the VMs'/],
-      ['{"node": {"uid_base": 1909999000}}', /database\.uid: must not be one of the VMs'/],
+      ['{"node": {"uid_base": 1909999000}}', /node\.uid_base: must leave out 1910000000/],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);

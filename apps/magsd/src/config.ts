@@ -8,6 +8,9 @@ import { z } from "zod";
 const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
 export const DEFAULT_API_URL = `http://${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.port}`;
 
+/** User of the embedded PostgreSQL. The runtime root names it in its /etc/passwd: initdb looks itself up there. */
+export const POSTGRES_UID = 1_910_000_000;
+
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
 
 const ServerKeys = z.strictObject({
@@ -41,7 +44,6 @@ const ServerKeys = z.strictObject({
         .optional()
         .transform((url) => (url === undefined ? undefined : new Secret(url)))
         .describe("An external PostgreSQL, 15 or newer. Default: an embedded one."),
-      uid: z.int().min(1).default(1_910_000_000).describe("The embedded PostgreSQL runs as this uid."),
     })
     .prefault({}),
   log_level: z
@@ -52,11 +54,10 @@ const ServerKeys = z.strictObject({
 });
 
 export const ServerConfig = ServerKeys.refine(
-  ({ database, node }) => database.url !== undefined || !isVmUid(database.uid, node),
+  ({ database, node }) => database.url !== undefined || !isVmUid(POSTGRES_UID, node),
   {
-    path: ["database", "uid"],
-    message:
-      "must not be one of the VMs', which are node.uid_base and those above it, one per address of node.network.uplink_range",
+    path: ["node", "uid_base"],
+    message: `must leave out ${POSTGRES_UID}, the uid of the embedded database: VMs have one uid per address of node.network.uplink_range`,
   },
 );
 

@@ -68,7 +68,7 @@ export function callControlSocket<T>(
       outgoing.destroy(new AppError("unavailable", `the server did not answer within ${timeoutMs / 1000} s`)),
     );
     outgoing.on("error", (error: NodeJS.ErrnoException) => {
-      const ended = method === "GET" && error.code === "ECONNRESET";
+      const ended = method === "GET" && (error.code === "ECONNRESET" || error.code === "EPIPE");
       if (error.code === "ENOENT" || error.code === "ECONNREFUSED" || ended) resolve(undefined);
       else reject(error);
     });

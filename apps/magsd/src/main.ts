@@ -1,6 +1,6 @@
 import { realpathSync } from "node:fs";
 import { setPriority } from "node:os";
-import { messageOf, systemClock } from "@mags/core";
+import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -24,6 +24,7 @@ const LOG_FILE_BYTES = 16 * 1024 * 1024;
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function context(configFile: string): Promise<CommandContext> {
+  if (process.getuid?.() !== 0) throw new AppError("forbidden", "this needs root; try: sudo magsd ...");
   const config = await loadConfig(configFile);
   return { config, configFile, print, program: realpathSync(process.argv[1] ?? "") };
 }
@@ -57,7 +58,7 @@ command("status", "show whether the server runs, and how")
 command("doctor", "list every requirement, what was found and the cure for what is missing")
   .option("--json", "as JSON", false)
   .action(async ({ config, json }) => {
-    process.exitCode = await doctor(await context(config), { json });
+    process.exitCode = await doctor({ print, load: () => context(config) }, { json });
   });
 
 command("token", "print a new API token of the administrator")

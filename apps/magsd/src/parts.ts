@@ -2,7 +2,7 @@
 import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
 import { type Node, openNode, runtimeOf } from "@mags/node";
-import type { ServerConfig } from "./config.ts";
+import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
 
 const DATABASE_NAME = "mags";
@@ -18,14 +18,13 @@ export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, c
   return {
     async openDatabaseServer({ signal }) {
       if (config.database.url) return null;
-      const { uid } = config.database;
       const place = {
         runtimeRoot: await runtimeOf(config.artifacts),
         dataDir: places.postgresData,
         socketDir: places.postgresSockets,
         logFile: places.postgresLog,
-        uid,
-        gid: uid,
+        uid: POSTGRES_UID,
+        gid: POSTGRES_UID,
       };
       return startPostgres(deps, place, { database: DATABASE_NAME, signal });
     },

@@ -1,4 +1,5 @@
 import { createServer } from "node:net";
+import { messageOf } from "@mags/core";
 import { hostChecks } from "@mags/node";
 import { placesOf } from "../installation.ts";
 import { serverStatus } from "../server-process.ts";
@@ -9,12 +10,28 @@ type Check = Awaited<ReturnType<typeof hostChecks>>[number];
 
 const MARK = { ok: "ok  ", warn: "warn", fail: "FAIL" } as const;
 
+export interface DoctorDeps {
+  readonly print: (line: string) => void;
+  /** Rejects when the commands cannot work at all: wrong user, wrong configuration. */
+  readonly load: () => Promise<CommandContext>;
+}
+
 /** Lists every requirement, what was found and the cure. @returns exit code 1 when something is missing. */
-export async function doctor({ config, print }: CommandContext, options: { readonly json: boolean }): Promise<number> {
-  const checks = [
-    ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
-    await checkServer(config),
-  ];
+export async function doctor({ print, load }: DoctorDeps, options: { readonly json: boolean }): Promise<number> {
+  const checks = await load().then(
+    async ({ config }) => [
+      ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
+      await checkServer(config),
+    ],
+    (error: unknown): Check[] => [
+      {
+        name: "user and configuration",
+        state: "fail",
+        found: messageOf(error),
+        cure: "mend this, then run magsd doctor again",
+      },
+    ],
+  );
   if (options.json) print(JSON.stringify({ checks }));
   else
     for (const { name, state, found, cure } of checks) {

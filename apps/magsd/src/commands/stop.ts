@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { endPostgres } from "@mags/control-plane";
 import { AppError } from "@mags/core";
+import { POSTGRES_UID } from "../config.ts";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
 import { untilServerGone } from "../server-process.ts";
@@ -44,7 +45,7 @@ export async function endServer(
   );
   if (stopping) await untilServerGone(stopping.pid, { deadlineMs: STOP_DEADLINE_MS });
   // A server that was killed, before or now, leaves its database behind.
-  const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: config.database.uid }));
+  const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
   if (left) print("ended the database of a magsd that was killed");
   return stopping;
 }
