@@ -33,17 +33,16 @@ export interface Acquired {
   readonly ready: Promise<void>;
 }
 
-function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
+export function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
   return size.image === pooled.image && size.vcpus === pooled.vcpus && size.memoryMiB === pooled.memoryMiB;
 }
 
-/** Builds the template for the size when there is none yet, which takes seconds. The pooled size has one. */
+/** Builds the template for a size that is not pooled when there is none yet, which takes seconds. */
 export async function ensureTemplate(
   deps: AcquireDeps,
   size: MicroVmSize,
   options: { readonly onBuild: () => void },
 ): Promise<void> {
-  if (isPooled(size, deps.pooledSize)) return;
   const image = deps.image(size.image);
   if (await deps.templates.has(image, size)) return;
   options.onBuild();

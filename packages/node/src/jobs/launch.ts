@@ -2,7 +2,7 @@
 import { AppError, type Clock, type Gate, isAppError, type Logger, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { LogStore } from "../logs/log-store.ts";
-import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate } from "./acquire.ts";
+import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
@@ -49,8 +49,10 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
   );
   opening.catch(() => {}); // awaited below, unless the start fails before
   try {
-    const onBuild = () => note("template_build", { ...job.size });
-    await untilAborted(ensureTemplate(deps, job.size, { onBuild }), signal);
+    if (!isPooled(job.size, deps.pooledSize)) {
+      const onBuild = () => note("template_build", { ...job.size });
+      await untilAborted(ensureTemplate(deps, job.size, { onBuild }), signal);
+    }
     leaveGate = await deps.gate.enter({ signal });
     entry.state = "starting";
     stage("admitted");
