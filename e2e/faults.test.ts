@@ -36,6 +36,24 @@ function assertComplete(text: string, word: string, numbers: readonly number[]):
   );
 }
 
+/** What the node has on the host for its VMs, by kind. */
+async function traces(): Promise<Readonly<Record<string, readonly string[]>>> {
+  const { prefix, dataDir } = server;
+  const cgroup = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].find((folder) => existsSync(join(folder, prefix)));
+  const namesIn = async (folder: string) => (await readdir(folder)).filter((name) => name.startsWith(`${prefix}-`));
+  return {
+    directories: await readdir(join(dataDir, "vms")),
+    namespaces: await namesIn("/run/netns"),
+    links: await namesIn("/sys/class/net"),
+    groups: (await readdir(join(cgroup ?? "", prefix), { withFileTypes: true }))
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name),
+  };
+}
+
+const sameLengths = (lists: Readonly<Record<string, readonly string[]>>) =>
+  new Set(Object.values(lists).map((list) => list.length)).size === 1 && Object.values(lists)[0]?.length === 3;
+
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
 describe("a guest that fails", () => {
@@ -141,6 +159,9 @@ describe("kill -9 of the server", () => {
     const { pool } = await server.serverStatus();
     assert.equal(pool.busy_vms, 0);
     assert.equal((await readdir(join(server.dataDir, "outcomes"))).length, 0);
+    await waitFor(async () => sameLengths(await traces()), { what: "three of each kind" }).catch(async () =>
+      assert.fail(`what is there for three parked VMs: ${JSON.stringify(await traces())}`),
+    );
   });
 
   it("while a VM's QEMU dies too: the job ends in error that says so", async () => {

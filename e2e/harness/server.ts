@@ -57,6 +57,8 @@ export interface TestServer extends AsyncDisposable {
   poolFilled(count: number): Promise<void>;
   /** What the node wrote down of a VM. */
   vmRecord(vmId: string): Promise<{ readonly index: number; readonly process: { readonly pid: number } }>;
+  /** Begins the names of what the node makes on the host. */
+  readonly prefix: string;
   /** Pid of the QEMU that runs a VM. */
   qemuPid(vmId: string): Promise<number>;
   /** The n-th address of the range between host and VMs. */
@@ -166,6 +168,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     async vmRecord(vmId) {
       return JSON.parse(await readFile(join(dataDir, "vms", vmId, "vm.json"), "utf8"));
     },
+    prefix: node.network.prefix,
     async qemuPid(vmId) {
       return (await server.vmRecord(vmId)).process.pid;
     },

@@ -11,7 +11,7 @@
 
 static const char USAGE[] =
     "usage: mags-launch --root DIR --uid N --gid N [--bind SRC DST] [--bind-ro SRC DST] [--env K=V]\n"
-    "                   [--cwd DIR] [--kvm] [--netns PATH] [--tap NAME FD] [--idle] [--nice N] [--nofile N] -- PROGRAM [ARG]...\n"
+    "                   [--cwd DIR] [--kvm] [--cgroup PROCS_FILE]... [--netns PATH] [--tap NAME FD] [--idle] [--nice N] [--nofile N] -- PROGRAM [ARG]...\n"
     "       mags-launch --resched PID\n";
 
 static _Noreturn void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -80,6 +80,7 @@ struct options parse_options(int argc, char **argv) {
   struct options options = {.cwd = "/", .tap_fd = -1};
   options.binds = allocate((size_t)argc, sizeof *options.binds);
   options.env = allocate((size_t)argc + 1, sizeof *options.env);
+  options.cgroups = allocate((size_t)argc, sizeof *options.cgroups);
   struct cursor at = {argc, argv, 1};
 
   while (at.next < argc) {
@@ -102,6 +103,7 @@ struct options parse_options(int argc, char **argv) {
       options.env[options.env_count++] = entry;
     } else if (!strcmp(option, "--cwd")) options.cwd = inner_path(option, value_of(&at, option));
     else if (!strcmp(option, "--kvm")) options.kvm = true;
+    else if (!strcmp(option, "--cgroup")) options.cgroups[options.cgroup_count++] = value_of(&at, option);
     else if (!strcmp(option, "--netns")) options.netns = value_of(&at, option);
     else if (!strcmp(option, "--tap")) {
       options.tap_name = value_of(&at, option);

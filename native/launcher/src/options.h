@@ -23,6 +23,8 @@ struct options {
   size_t env_count;
   const char *cwd;
   bool kvm;
+  const char **cgroups; /* cgroup.procs files to enter */
+  size_t cgroup_count;
   const char *netns;
   const char *tap_name; /* NULL: no tap */
   int tap_fd;

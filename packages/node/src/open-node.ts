@@ -2,10 +2,11 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, type Clock, createGate, type Logger, lockFile } from "@mags/core";
+import { AppError, type Clock, createGate, type Logger, lockFile, messageOf } from "@mags/core";
 import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
+import { openCgroups } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
@@ -89,8 +90,12 @@ export async function openNode(
   const gate = createGate(config.starts_at_once || availableParallelism());
   const jobsWaiting = () => gate.waiting > 0 || gate.inside > 0;
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
+  const cgroups = await openCgroups(config.network.prefix).catch((error: unknown) => {
+    log.warn("cgroups.unavailable", { error: messageOf(error) });
+    return null;
+  });
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacityOfRange), tidier, log },
+    { runtime, network, indexes: createIndexes(capacityOfRange), tidier, cgroups, log },
     { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: boot },
   );
   const found = await host.sweep();

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { lockFile, silentLogger, systemClock } from "@mags/core";
+import { openCgroups } from "./host/cgroups.ts";
 import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createIndexes } from "./microvm/indexes.ts";
@@ -34,10 +35,12 @@ export async function removeNode({ dataDirectory, artifactsFile, config }: NodeO
     },
   );
   await using tidier = createTidier({ clock: systemClock, log }, { jobsWaiting: () => false });
+  const cgroups = await openCgroups(config.network.prefix).catch(() => null); // then there are none to remove
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacity), tidier, log },
+    { runtime, network, indexes: createIndexes(capacity), tidier, cgroups, log },
     { root: vms, uidBase: config.uid_base, capacity, bootId: boot },
   );
   for (const { record } of await host.sweep()) await host.discard(record);
   await network.removeHostSide();
+  await cgroups?.removeAll();
 }

@@ -30,6 +30,8 @@ export interface LaunchSpec {
   readonly cwd?: string;
   /** Shows /dev/kvm to the program. */
   readonly kvm?: boolean;
+  /** `cgroup.procs` files of control groups to run in: one under cgroup v2, one a hierarchy under v1. */
+  readonly cgroups?: readonly string[];
   /** Network namespace to run in: a path as `ip netns` makes it. Default: the host's. */
   readonly netns?: string;
   /** A tap device of that namespace, opened before privileges are dropped and passed as this descriptor. */
@@ -49,6 +51,7 @@ export function launchCommand(root: RuntimeRoot, spec: LaunchSpec): Command {
   for (const [name, value] of Object.entries(spec.env)) args.push("--env", `${name}=${value}`);
   if (spec.cwd) args.push("--cwd", spec.cwd);
   if (spec.kvm) args.push("--kvm");
+  for (const file of spec.cgroups ?? []) args.push("--cgroup", file);
   if (spec.netns) args.push("--netns", spec.netns);
   if (spec.tap) args.push("--tap", spec.tap.name, String(spec.tap.fd));
   if (spec.idlePriority) args.push("--idle");

@@ -10,6 +10,7 @@ import type { NodeConfig } from "../config.ts";
 import { loadArtifacts } from "../images/artifacts.ts";
 import { formatAddress, parseCidr } from "../network/addresses.ts";
 import { hostNameServers } from "../network/network-manager.ts";
+import { openCgroups } from "./cgroups.ts";
 import { hostMemory } from "./memory.ts";
 import { run } from "./run.ts";
 
@@ -173,6 +174,22 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
       return servers.length > 0
         ? ok(servers.join(", "))
         : fail("none", "name one in /etc/resolv.conf or node.network.name_servers");
+    },
+    "",
+  );
+  await check(
+    "control groups",
+    async () => {
+      try {
+        const cgroups = await openCgroups(`magsdoctor${randomBytes(3).toString("hex")}`);
+        await cgroups.removeAll();
+        return ok(`version ${cgroups.version}: memory, cpu, pids`);
+      } catch (error) {
+        return warn(
+          `${messageOf(error)}: nothing bounds what a VM's QEMU takes of the host`,
+          "mount the controllers memory, cpu and pids, writable for root",
+        );
+      }
     },
     "",
   );

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { AppError, type Logger, messageOf, withDeadline } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import type { RuntimeRoot } from "@mags/runtime-root";
+import type { CgroupLimits, Cgroups } from "../host/cgroups.ts";
 import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
@@ -48,6 +49,8 @@ export interface LaunchSpec {
   readonly template: { readonly directory: string; readonly readOnly: boolean };
   readonly imageDirectory: string;
   readonly kernel?: string;
+  readonly size: Pick<MicroVmSize, "vcpus" | "memoryMiB">;
+  /** Only what others leave of the processors, until `recordParked`. */
   readonly idlePriority: boolean;
 }
 
@@ -77,6 +80,8 @@ export interface MicroVmHostDeps {
   readonly network: NetworkManager;
   readonly indexes: Indexes;
   readonly tidier: Tidier;
+  /** Null where the host has none that can be used: microVMs are not limited then. */
+  readonly cgroups: Cgroups | null;
   readonly log: Logger;
 }
 
@@ -90,9 +95,15 @@ export interface MicroVmHostConfig {
 }
 
 const QMP_DEADLINE_MS = 20_000;
+const MIB = 1024 ** 2;
+/** What QEMU takes beside the guest's memory, with room to spare: 48 MB parked, 64 MiB more of emulated code at most. */
+const QEMU_OVERHEAD_MIB = 256;
+/** QEMU's own threads and up to 64 of its I/O; one more a processor. */
+const QEMU_THREADS = 128;
+const CPU_WEIGHT = 100;
 
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
-  const { runtime, network, indexes, log } = deps;
+  const { runtime, network, indexes, cgroups, log } = deps;
   /** With the key of the template of each. */
   const existing = new Map<MicroVmId, string>();
   const ending = new Set<MicroVmId>();
@@ -143,6 +154,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     await bindings.get(id)?.close();
     bindings.delete(id);
     await network.remove(index);
+    await cgroups?.remove(id);
     await rm(join(config.root, id), { recursive: true, force: true });
     existing.delete(id);
     ending.delete(id);
@@ -168,6 +180,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           accelerator: spec.accelerator,
           uid,
           network: await network.create(index),
+          cgroups: (await cgroups?.create(id, limitsOf(spec))) ?? [],
           jailDirectory: paths.jail,
           imageDirectory: spec.imageDirectory,
           template: spec.template,
@@ -193,6 +206,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     },
 
     async recordParked(microVm, parked) {
+      await cgroups?.setCpuWeight(microVm.id, CPU_WEIGHT);
       await writeRecord(config.root, { ...recordOf(microVm, microVm.process), parked });
     },
 
@@ -231,6 +245,8 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           await killAndWait(process);
         }
       }
+      for (const name of (await cgroups?.list()) ?? [])
+        if (!records.some(({ id }) => id === name)) await cgroups?.remove(name);
       for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
       for (const name of strays) await rm(join(config.root, name), { recursive: true, force: true });
       return found;
@@ -240,6 +256,14 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     count: () => existing.size,
   };
   return host;
+}
+
+function limitsOf({ size, idlePriority }: LaunchSpec): CgroupLimits {
+  return {
+    memoryBytes: (size.memoryMiB + QEMU_OVERHEAD_MIB) * MIB,
+    cpuWeight: idlePriority ? "idle" : CPU_WEIGHT,
+    pids: QEMU_THREADS + size.vcpus,
+  };
 }
 
 async function explainGuestEnd(machine: Machine, end: string): Promise<string> {

@@ -47,6 +47,7 @@ export async function restoreClone(
     accelerator: template.shape.accelerator,
     template: { directory: template.directory, readOnly: true },
     imageDirectory: template.image.directory,
+    size: template.shape,
     idlePriority: options.idlePriority,
   });
   try {

@@ -18,6 +18,8 @@ export interface QemuSpec {
   readonly template: { readonly directory: string; readonly readOnly: boolean };
   /** Only for a first boot. */
   readonly kernel?: string;
+  /** Control groups to run in, as `cgroup.procs` files. */
+  readonly cgroups: readonly string[];
   readonly logFile: string;
   readonly idlePriority: boolean;
 }
@@ -42,6 +44,7 @@ export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<P
     // One allocation arena: threads of an emulator that idles would each keep their own.
     env: { MALLOC_ARENA_MAX: "1" },
     kvm: spec.accelerator === "kvm",
+    cgroups: spec.cgroups,
     netns: spec.network.namespace,
     tap: { name: spec.network.tap, fd: TAP_FD },
     idlePriority: spec.idlePriority,

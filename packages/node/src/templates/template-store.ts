@@ -115,6 +115,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
         template: { directory: work, readOnly: false },
         imageDirectory: template.image.directory,
         kernel: artifacts.kernel,
+        size: template.shape,
         idlePriority: false,
       });
       try {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type LogFields, type Logger, silentLogger, systemClock } from "@mags/core";
 import { makeTempDir } from "@mags/test-kit";
 import { createOverlayStore } from "../../src/disks/overlay-store.ts";
+import { openCgroups } from "../../src/host/cgroups.ts";
 import { bootId } from "../../src/host/processes.ts";
 import { type Image, loadArtifacts } from "../../src/images/artifacts.ts";
 import { createIndexes } from "../../src/microvm/indexes.ts";
@@ -14,7 +15,7 @@ import { openNetworkManager } from "../../src/network/network-manager.ts";
 import { type CloneDeps, type ParkedClone, parkClone } from "../../src/pool/clone.ts";
 import { createTemplateStore, type Template, type TemplateStore } from "../../src/templates/template-store.ts";
 
-const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
+export const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 const UID_BASE = 1_940_000_000;
 const CAPACITY = 50;
 const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
@@ -52,8 +53,10 @@ export async function openTestHost(): Promise<TestHost> {
   const network = await openNetworkManager({ runtime, log }, networkConfig);
   scope.defer(() => network.removeHostSide());
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting: () => false }));
+  const cgroups = await openCgroups("tvm");
+  scope.defer(() => cgroups.removeAll());
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(CAPACITY), tidier, log },
+    { runtime, network, indexes: createIndexes(CAPACITY), tidier, cgroups, log },
     { root: join(path, "vms"), uidBase: UID_BASE, capacity: CAPACITY, bootId: boot },
   );
   scope.defer(async () => {
