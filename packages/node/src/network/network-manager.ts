@@ -133,7 +133,7 @@ export async function openNetworkManager(
     async remove(index) {
       const names = await namespaceNames();
       if (names.includes(`${prefix}-${index}`)) await ip(["netns", "del", `${prefix}-${index}`]);
-      const links = await readdir("/sys/class/net");
+      const links = await linkNames();
       if (links.includes(uplinkName(index))) await ip(["link", "del", uplinkName(index)]).catch(() => {}); // went with its peer
     },
 
@@ -157,6 +157,12 @@ export async function openNetworkManager(
 /** The directory does not exist before the first namespace of a machine is made. */
 async function namespaceNames(): Promise<string[]> {
   return readdir(NAMESPACES).catch(() => []);
+}
+
+/** Of this process's network namespace, which /sys need not show. */
+async function linkNames(): Promise<string[]> {
+  const table = await readFile("/proc/net/dev", "utf8");
+  return [...table.matchAll(/^\s*([^\s:]+):/gm)].flatMap((match) => match[1] ?? []);
 }
 
 /** IPv4 addresses of the host that are not loopback: denied to guests even when they are public. */
