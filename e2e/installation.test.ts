@@ -12,6 +12,8 @@ before(async () => {
       "run this by ./test: what ./quickstart installs must be there already",
     );
   machine = await startScratchMachine();
+  // The tests run in a network namespace of their own.
+  await succeed("echo 0 > /proc/sys/net/ipv4/ip_forward");
 });
 after(() => machine[Symbol.asyncDispose]());
 
@@ -127,6 +129,8 @@ describe("magsd", () => {
     await succeed(`kill -9 ${pid}`);
     await succeed("magsd uninstall --yes");
     assert.equal(await succeed("ip netns list && nft list tables"), "");
+    assert.equal(await succeed("find /sys/fs/cgroup -maxdepth 2 -name mags"), "");
+    assert.equal(await succeed("cat /proc/sys/net/ipv4/ip_forward"), "0\n");
     assert.match(await succeed("ip -oneline link"), /^1: lo: .*\n$/);
     const processes = (await succeed("ps -eo comm=")).trim().split("\n");
     assert.deepEqual(

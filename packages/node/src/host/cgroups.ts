@@ -24,7 +24,7 @@ export interface Cgroups {
   remove(name: string): Promise<void>;
   /** Names of the groups that exist. */
   list(): Promise<string[]>;
-  /** Removes the group that all of them are in. */
+  /** Removes all groups and the one that they are in, but for those in which something runs: those are another's. */
   removeAll(): Promise<void>;
 }
 
@@ -129,11 +129,15 @@ export async function openCgroups(prefix: string): Promise<Cgroups> {
       return [...new Set(names.flat())];
     },
     async removeAll() {
-      for (const name of await cgroups.list()) await cgroups.remove(name);
-      for (const parent of parents) await removeFolder(parent);
+      for (const name of await cgroups.list()) await cgroups.remove(name).catch(unlessBusy);
+      for (const parent of parents) await removeFolder(parent).catch(unlessBusy);
     },
   };
   return cgroups;
+}
+
+function unlessBusy(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
 }
 
 async function removeFolder(path: string): Promise<void> {

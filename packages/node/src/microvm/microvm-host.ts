@@ -246,7 +246,10 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         }
       }
       for (const name of (await cgroups?.list()) ?? [])
-        if (!records.some(({ id }) => id === name)) await cgroups?.remove(name);
+        if (!records.some(({ id }) => id === name))
+          await cgroups
+            ?.remove(name)
+            .catch((error: unknown) => log.warn("cgroup.not_removed", { name, error: messageOf(error) }));
       for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
       for (const name of strays) await rm(join(config.root, name), { recursive: true, force: true });
       return found;
