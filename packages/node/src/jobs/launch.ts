@@ -80,7 +80,7 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     const opened = stream.opened.catch((error: unknown) => {
       throw explainOpening(error, script);
     });
-    await Promise.race([Promise.all([ready, opened]), microVm.lost.then(throwLost)]);
+    await untilAborted(Promise.all([ready, opened]), microVm.gone);
     stage("script_started");
 
     entry.startedAtMs = nowMs();
@@ -141,8 +141,4 @@ function explainOpening(error: unknown, script: string): unknown {
   return new AppError("guest_failed", `the guest has no ${interpreter}, which the script's first line asks for`, {
     cause: error,
   });
-}
-
-function throwLost(reason: string): never {
-  throw new AppError("microvm_lost", `the VM was lost: ${reason}`);
 }

@@ -61,11 +61,13 @@ async function writeWhole(file: FileHandle, pieces: readonly Buffer[]): Promise<
 
 /** Begins the segment; nothing when there is one. */
 async function create(path: string, jobId: JobId): Promise<FileHandle | undefined> {
+  let file: FileHandle | undefined;
   try {
-    const file = await open(path, "ax+", 0o600);
+    file = await open(path, "ax+", 0o600);
     await writeWhole(file, [encodeSegmentHeader(jobId)]);
     return file;
   } catch (error) {
+    await file?.close();
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return undefined;
     throw error;
   }
