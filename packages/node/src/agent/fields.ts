@@ -1,5 +1,6 @@
 /** The payload of a control message: fields of tag (u16), length (u32) and bytes. */
 import { ProtocolViolation } from "./violation.ts";
+import { MAX_FIELDS } from "./wire.ts";
 
 const FIELD_HEADER_BYTES = 6;
 
@@ -60,12 +61,15 @@ export interface FieldReader {
   u64(tag: number): number | undefined;
 }
 
-/** @throws ProtocolViolation when the payload is not a sequence of whole fields. */
+/** @throws ProtocolViolation when the payload is not a sequence of whole fields, at most 512 of them. */
 export function readFields(payload: Buffer): FieldReader {
   let at = 0;
+  let count = 0;
   while (at < payload.length) {
     if (payload.length - at < FIELD_HEADER_BYTES) throw new ProtocolViolation("a message ends within a field");
     at += FIELD_HEADER_BYTES + payload.readUInt32LE(at + 2);
+    // Each look-up of a field walks over all of them.
+    if (++count > MAX_FIELDS) throw new ProtocolViolation(`a message of more than ${MAX_FIELDS} fields`);
   }
   if (at > payload.length) throw new ProtocolViolation("a field ends beyond its message");
 

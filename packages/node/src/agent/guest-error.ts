@@ -1,6 +1,7 @@
 /** Failures that the guest reports. */
 import { getSystemErrorName } from "node:util";
 import { AppError } from "@mags/core";
+import { foreignText } from "../foreign-text.ts";
 import type { FieldReader } from "./fields.ts";
 import { TAG } from "./wire.ts";
 
@@ -18,7 +19,7 @@ export interface GuestFailure {
 }
 
 export function readText(value: Buffer | undefined): string {
-  return value ? value.toString("utf8", 0, Math.min(value.length, MAX_TEXT_BYTES)) : "";
+  return value ? foreignText(value.toString("utf8", 0, Math.min(value.length, MAX_TEXT_BYTES)), MAX_TEXT_BYTES) : "";
 }
 
 export function readFailure(fields: FieldReader): GuestFailure {

@@ -1,7 +1,7 @@
 /** Control messages: cut into frames, and put together again. */
 import { encodeFrame, type Frame } from "./frame.ts";
 import { ProtocolViolation } from "./violation.ts";
-import { FLAG, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES } from "./wire.ts";
+import { FLAG, MAX_MESSAGE_BYTES, MAX_MESSAGE_FRAMES, MAX_PAYLOAD_BYTES } from "./wire.ts";
 
 export interface Message {
   readonly type: number;
@@ -50,6 +50,9 @@ export function createMessageAssembler(): MessageAssembler {
       if (size > MAX_MESSAGE_BYTES) throw new ProtocolViolation(`a message of more than ${MAX_MESSAGE_BYTES} bytes`);
       if (frame.payload.length === 0) throw new ProtocolViolation("an empty frame within a message");
       parts.push(frame.payload);
+      // A part costs far more than its bytes when it is small.
+      if (parts.length > MAX_MESSAGE_FRAMES)
+        throw new ProtocolViolation(`a message of more than ${MAX_MESSAGE_FRAMES} frames`);
       if (more) return undefined;
       const payload = Buffer.concat(parts);
       parts = [];

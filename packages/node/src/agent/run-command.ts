@@ -1,5 +1,6 @@
 /** Runs one command in the guest and collects what it prints. */
 import { AppError } from "@mags/core";
+import { createByteCollector } from "./byte-collector.ts";
 import type { OpenOptions, ProcessOptions } from "./open-options.ts";
 import type { AgentStream } from "./stream.ts";
 
@@ -28,11 +29,6 @@ export interface CommandResult {
   readonly durationNs: number;
 }
 
-interface Collected {
-  readonly parts: Buffer[];
-  bytes: number;
-}
-
 export async function runCommand(
   open: (options: OpenOptions) => AgentStream,
   command: CommandOptions,
@@ -40,22 +36,14 @@ export async function runCommand(
 ): Promise<CommandResult> {
   signal?.throwIfAborted();
   const { input, maxBytes = DEFAULT_MAX_BYTES, ...process } = command;
-  const stdout: Collected = { parts: [], bytes: 0 };
-  const stderr: Collected = { parts: [], bytes: 0 };
-  let truncated = false;
-
-  function collect(to: Collected, bytes: Buffer): void {
-    const kept = bytes.subarray(0, Math.max(0, maxBytes - to.bytes));
-    if (kept.length < bytes.length) truncated = true;
-    to.bytes += kept.length;
-    if (kept.length > 0) to.parts.push(kept);
-  }
+  const stdout = createByteCollector(maxBytes);
+  const stderr = createByteCollector(maxBytes);
 
   const stream = open({
     kind: "exec",
     ...process,
     stdin: input !== undefined,
-    onRecord: ({ channel, bytes }) => collect(channel === STDERR_CHANNEL ? stderr : stdout, bytes),
+    onRecord: ({ channel, bytes }) => (channel === STDERR_CHANNEL ? stderr : stdout).add(bytes),
   });
   const onAbort = () => stream.close();
   let overdue = false;
@@ -76,10 +64,10 @@ export async function runCommand(
     if (end.failure) throw new AppError("guest_failed", `the guest gave up the command: ${end.failure.message}`);
     return {
       exitCode: end.timedOut ? TIMEOUT_EXIT_CODE : end.exitCode,
-      stdout: Buffer.concat(stdout.parts),
-      stderr: Buffer.concat(stderr.parts),
+      stdout: stdout.bytes,
+      stderr: stderr.bytes,
       timedOut: end.timedOut,
-      truncated,
+      truncated: stdout.truncated || stderr.truncated,
       durationNs: end.durationNs,
     };
   } catch (error) {

@@ -18,6 +18,7 @@ import { createReceiver, type Receiver, type StreamRecord } from "./receiver.ts"
 import { createRequestTable } from "./request-table.ts";
 import { createSender, type Sender } from "./sender.ts";
 import { createStream, type StreamPeer } from "./stream.ts";
+import { decodeEnd, type StreamEnd } from "./stream-end.ts";
 import { ProtocolViolation } from "./violation.ts";
 import { MAX_WINDOW_BYTES, NONCE_BYTES, TAG, TYPE } from "./wire.ts";
 
@@ -65,7 +66,7 @@ export function openSession(transport: AgentTransport): Session {
   const assembler = createMessageAssembler();
   const streams = new Map<number, StreamPeer>();
   /** Kept streams that nobody has taken up yet. */
-  const unclaimed = new Map<number, { readonly kept: KeptStream; end?: FieldReader }>();
+  const unclaimed = new Map<number, { readonly kept: KeptStream; end?: StreamEnd }>();
   let kept: readonly KeptStream[] = [];
   let greeted = false;
   let failure: Error | undefined;
@@ -173,9 +174,10 @@ export function openSession(transport: AgentTransport): Session {
       if (!isOurs(id) && !kept.some((stream) => stream.id === id))
         throw new ProtocolViolation(`a message of stream ${id}, which does not exist`);
     } else if (type === TYPE.end) {
-      if (peer) peer.end(fields);
+      const end = decodeEnd(fields);
+      if (peer) peer.end(end);
       else if (waiting?.end) throw new ProtocolViolation("a stream ended twice");
-      else if (waiting) waiting.end = readFields(Buffer.from(payload));
+      else if (waiting) waiting.end = end;
     } else if (type === TYPE.ack) {
       const seq = fields.u64(TAG.seq);
       const offset = fields.u64(TAG.offset);

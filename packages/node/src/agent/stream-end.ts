@@ -1,7 +1,12 @@
 /** END: how a stream ended. */
 import { type FieldReader, required } from "./fields.ts";
 import { type GuestFailure, readFailure } from "./guest-error.ts";
+import { ProtocolViolation } from "./violation.ts";
 import { TAG } from "./wire.ts";
+
+const MAX_EXIT_CODE = 255;
+/** SIGRTMAX. */
+const MAX_SIGNAL = 64;
 
 export interface StreamEnd {
   /** Number of records the guest sent in all. */
@@ -23,11 +28,16 @@ export interface StreamEnd {
 export function decodeEnd(fields: FieldReader): StreamEnd {
   return {
     sent: required(fields.u64(TAG.sent), "SENT"),
-    exitCode: fields.u32(TAG.exitCode) ?? 0,
-    exitSignal: fields.u32(TAG.exitSignal) ?? null,
+    exitCode: upTo(MAX_EXIT_CODE, fields.u32(TAG.exitCode), "EXIT_CODE") ?? 0,
+    exitSignal: upTo(MAX_SIGNAL, fields.u32(TAG.exitSignal), "EXIT_SIGNAL") ?? null,
     timedOut: fields.u8(TAG.timedOut) === 1,
     durationNs: fields.u64(TAG.durationNs) ?? 0,
     failure: fields.u32(TAG.errno) === undefined ? null : readFailure(fields),
     bytes: fields.u64(TAG.bytes) ?? 0,
   };
+}
+
+function upTo(max: number, value: number | undefined, name: string): number | undefined {
+  if (value !== undefined && value > max) throw new ProtocolViolation(`${name} is ${value}`);
+  return value;
 }

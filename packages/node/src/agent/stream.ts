@@ -7,7 +7,7 @@ import type { Data } from "./data.ts";
 import { type FieldReader, required } from "./fields.ts";
 import type { Receiver, StreamRecord } from "./receiver.ts";
 import type { Sender } from "./sender.ts";
-import { decodeEnd, type StreamEnd } from "./stream-end.ts";
+import type { StreamEnd } from "./stream-end.ts";
 import { ProtocolViolation } from "./violation.ts";
 import { MAX_UNACKED_RECORDS, MAX_WINDOW_BYTES, TAG } from "./wire.ts";
 
@@ -45,7 +45,8 @@ export interface StreamPeer {
   /** Instead of an OPEN reply, for a stream of an earlier host. */
   resumed(stream: { readonly windowBytes: number; readonly pid: number | null }): void;
   data(data: Data): void;
-  end(fields: FieldReader): void;
+  /** @throws ProtocolViolation */
+  end(end: StreamEnd): void;
   fail(error: Error): void;
 }
 
@@ -175,9 +176,9 @@ export function createStream(deps: StreamDeps): StreamPeer {
       if (!deps.keep) acknowledgeTaken();
       endWhenDelivered();
     },
-    end(fields) {
+    end(how) {
       if (end) throw new ProtocolViolation("a stream ended twice");
-      end = decodeEnd(fields);
+      end = how;
       endWhenDelivered();
     },
     fail,

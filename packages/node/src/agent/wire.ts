@@ -4,6 +4,9 @@ export const PROTOCOL_VERSION = 1;
 export const NONCE_BYTES = 16;
 export const MAX_PAYLOAD_BYTES = 65_536;
 export const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** Twice what a message of full frames has. */
+export const MAX_MESSAGE_FRAMES = 64;
+export const MAX_FIELDS = 512;
 export const FRAME_HEADER_BYTES = 12;
 export const FRAME_TRAILER_BYTES = 4;
 export const DATA_HEADER_BYTES = 24;

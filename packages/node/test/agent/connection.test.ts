@@ -317,6 +317,32 @@ describe("a connection to a guest", () => {
         },
       ],
     ];
+    cases.push(
+      [
+        "a message in slivers",
+        /more than 64 frames/,
+        async (guest) => {
+          const sliver = encodeFrame({ type: TYPE.end, flags: FLAG.more, id: FIRST_ID, payload: Buffer.of(1) });
+          await guest.raw("control", Buffer.concat(Array.from({ length: 65 }, () => sliver)));
+        },
+      ],
+      [
+        "a message of very many fields",
+        /more than 512 fields/,
+        (guest) =>
+          guest.raw("control", encodeFrame({ type: TYPE.ack, flags: 0, id: FIRST_ID, payload: Buffer.alloc(6 * 513) })),
+      ],
+      [
+        "an exit code that no process can have",
+        /EXIT_CODE is 256/,
+        (guest) => guest.control(TYPE.end, FIRST_ID, (fields) => fields.u64(TAG.sent, 0).u32(TAG.exitCode, 256)),
+      ],
+      [
+        "a signal that does not exist",
+        /EXIT_SIGNAL is 65/,
+        (guest) => guest.control(TYPE.end, FIRST_ID, (fields) => fields.u64(TAG.sent, 0).u32(TAG.exitSignal, 65)),
+      ],
+    );
     for (const [name, reason, misbehave] of cases) {
       it(name, async () => {
         const { guest, stream } = await withStream({ keep: true });
@@ -361,6 +387,20 @@ describe("a connection to a guest", () => {
         await assert.rejects(guest.connection.hello);
       });
     }
+  });
+
+  it("shows nothing of a guest's text that acts on a terminal or cannot be stored", async () => {
+    const guest = newGuest();
+    await guest.greet();
+    const stream = guest.connection.open({ kind: "exec", argv: ["x"] });
+    const step = "ex\0ec\x1b[2J";
+    await guest.control(
+      TYPE.open,
+      FIRST_ID,
+      (fields) => fields.u32(TAG.errno, 2).bytes(TAG.step, step),
+      FLAG.reply | FLAG.error,
+    );
+    await assert.rejects(stream.opened, /could not open a stream \(exec\): ex\ufffdec\ufffd\[2J: ENOENT/);
   });
 
   it("takes up a kept stream whose end came before", async () => {
