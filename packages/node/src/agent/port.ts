@@ -1,6 +1,7 @@
 /** One of the two ports of a connection: greeting, frames in, bytes out. */
 import type { Duplex } from "node:stream";
 import { messageOf } from "@mags/core";
+import type { Allowance } from "./allowance.ts";
 import { createFrameDecoder, type Frame } from "./frame.ts";
 import { createGreetingFinder, encodeGreeting } from "./greeting.ts";
 
@@ -21,6 +22,8 @@ export interface Port {
 
 export interface PortOptions {
   readonly nonce: Buffer;
+  /** What the guest's bytes and frames are charged to; when it is used up, the guest's port fills up for a while. */
+  readonly allowance: Allowance;
   /** The guest answered the greeting: bytes pass both ways. */
   readonly onGreeted: () => void;
   readonly onFrame: (frame: Frame) => void;
@@ -28,6 +31,9 @@ export interface PortOptions {
   readonly onViolation: (reason: string) => void;
   readonly onClosed: (reason: string) => void;
 }
+
+/** A frame costs as much as so many bytes: between 2 and 20 µs, whatever is in it. */
+const FRAME_COST_BYTES = 16_384;
 
 /** Sends the greeting at once. The port owns the socket. */
 export function createPort(socket: Duplex, options: PortOptions): Port {
@@ -38,9 +44,27 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
   /** What came with the greeting before `start`. */
   let held: Buffer | undefined;
   let live = true;
+  /** Until then nothing is read. */
+  let resting: NodeJS.Timeout | undefined;
+
+  function charge(cost: number): void {
+    const waitMs = options.allowance.spend(cost);
+    if (waitMs === 0 || !live) return;
+    socket.pause();
+    clearTimeout(resting);
+    resting = setTimeout(() => {
+      resting = undefined;
+      flow();
+    }, waitMs);
+  }
+
+  function flow(): void {
+    if (live && !resting && (started || !greeted)) socket.resume();
+  }
 
   function receive(chunk: Buffer): void {
     if (!live) return;
+    charge(chunk.length);
     if (greeted) {
       decode(chunk);
       return;
@@ -57,8 +81,10 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
   }
 
   function decode(bytes: Buffer): void {
+    let frames = 0;
     try {
       decoder.push(bytes, (frame) => {
+        frames++;
         // A frame before this one may have ended the connection.
         if (live) options.onFrame(frame);
       });
@@ -66,6 +92,7 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
       // Whatever it is, the guest's bytes caused it, and must not end more than its connection.
       options.onViolation(messageOf(error));
     }
+    charge(frames * FRAME_COST_BYTES);
   }
 
   socket.on("error", (error) => options.onClosed(messageOf(error)));
@@ -99,10 +126,11 @@ export function createPort(socket: Duplex, options: PortOptions): Port {
       const bytes = held;
       held = undefined;
       if (bytes) decode(bytes);
-      socket.resume();
+      flow();
     },
     destroy() {
       live = false;
+      clearTimeout(resting);
       socket.destroy();
     },
   };
