@@ -76,6 +76,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
   opened.promise.catch(() => {});
   ended.promise.catch(() => {});
   let end: StreamEnd | undefined;
+  let begun = false;
   let over = false;
 
   function fail(error: Error): void {
@@ -107,6 +108,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
   }
 
   function begin(windowBytes: number, pid: number | null): void {
+    begun = true;
     sender.setWindow(windowBytes);
     opened.resolve({ pid });
     deps.pump();
@@ -177,6 +179,8 @@ export function createStream(deps: StreamDeps): StreamPeer {
       endWhenDelivered();
     },
     end(how) {
+      // Both come over one port; who waits for the opening would otherwise wait for ever.
+      if (!begun) throw new ProtocolViolation("a stream ended before it was opened");
       if (end) throw new ProtocolViolation("a stream ended twice");
       end = how;
       endWhenDelivered();

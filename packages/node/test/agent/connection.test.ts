@@ -403,6 +403,16 @@ describe("a connection to a guest", () => {
     await assert.rejects(stream.opened, /could not open a stream \(exec\): ex\ufffdec\ufffd\[2J: ENOENT/);
   });
 
+  it("does not let a stream end that was not opened", async () => {
+    const guest = newGuest();
+    await guest.greet();
+    const stream = guest.connection.open({ kind: "exec", argv: ["x"] });
+    await guest.control(TYPE.end, FIRST_ID, (fields) => fields.u64(TAG.sent, 0));
+    await assertViolation(guest, /before it was opened/);
+    await assert.rejects(stream.opened);
+    await assert.rejects(stream.ended);
+  });
+
   it("takes up a kept stream whose end came before", async () => {
     const guest = newGuest();
     await guest.greet((hello) => hello.bytes(TAG.stream, keptFields(9, { sent: 2, acked: 1, ended: true })));

@@ -19,6 +19,8 @@ export interface FakeGuest {
   readonly received: Frame[];
   readonly receivedBulk: Frame[];
   raw(port: "control" | "bulk", bytes: Buffer): Promise<void>;
+  /** As `raw`, but waits until the host reads it. */
+  written(port: "control" | "bulk", bytes: Buffer): Promise<void>;
   /** Answers HELLO on both ports. */
   greet(fields?: (writer: FieldWriter) => FieldWriter): Promise<void>;
   control(type: number, id: number, fields?: (writer: FieldWriter) => FieldWriter, flags?: number): Promise<void>;
@@ -90,12 +92,19 @@ export function createFakeGuest(): FakeGuest {
     await settled();
   }
 
+  function written(port: "control" | "bulk", bytes: Buffer): Promise<void> {
+    return new Promise((resolve, reject) =>
+      (port === "control" ? control : bulk).write(bytes, (error) => (error ? reject(error) : resolve())),
+    );
+  }
+
   const guest: FakeGuest = {
     connection,
     violations,
     received,
     receivedBulk,
     raw,
+    written,
     settled,
     async greet(fields = nothing) {
       await guest.control(TYPE.hello, 0, (writer) => fields(helloFields(writer)), FLAG.reply);
