@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { type JobStatus, startServer, type TestServer } from "./harness/server.ts";
+import { untilParkedOnly } from "./harness/traces.ts";
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024;
 const RESTARTS = 5;
@@ -34,19 +35,6 @@ function assertComplete(text: string, word: string, numbers: readonly number[]):
     text.trimEnd().split("\n"),
     numbers.map((n) => `${word} ${n}`),
   );
-}
-
-/** What the node has on the host for its VMs, by kind. */
-async function traces(): Promise<Readonly<Record<string, readonly string[]>>> {
-  const { prefix, dataDir } = server;
-  const parent = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].find((folder) => existsSync(join(folder, prefix)));
-  const groups = parent && (await readdir(join(parent, prefix), { withFileTypes: true }));
-  return {
-    directories: await readdir(join(dataDir, "vms")),
-    namespaces: (await readdir("/run/netns")).filter((name) => name.startsWith(`${prefix}-`)),
-    links: (await readFile("/proc/net/dev", "utf8")).match(new RegExp(`\\b${prefix}-\\d+:`, "g")) ?? [],
-    ...(groups && { groups: groups.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])) }),
-  };
 }
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
@@ -151,16 +139,7 @@ describe("kill -9 of the server", () => {
       assert.equal((await server.mags(["logs", id])).text, `job ${n + 1}\n`);
     }
     await server.poolFilled(3);
-    const { pool } = await server.serverStatus();
-    assert.equal(pool.busy_vms, 0);
-    assert.equal((await readdir(join(server.dataDir, "outcomes"))).length, 0);
-    const ofParkedOnly = async () => {
-      const { idle_vms } = (await server.serverStatus()).pool;
-      return Object.values(await traces()).every((names) => names.length === idle_vms);
-    };
-    await waitFor(ofParkedOnly, { what: "parked VMs only", deadlineMs: 30_000 }).catch(async () =>
-      assert.fail(`there are ${JSON.stringify(await traces())}`),
-    );
+    await untilParkedOnly(server);
   });
 
   it("while a VM's QEMU dies too: the job ends in error that says so", async () => {

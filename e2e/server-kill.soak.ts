@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
+import { createRandom, seedFrom } from "./harness/random.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 
 const ROUNDS = Number(process.env.SOAK_ROUNDS ?? 100);
-const SEED = Number(process.env.SOAK_SEED ?? Date.now() % 1_000_000);
+const SEED = seedFrom(process.env.SOAK_SEED);
 const JOBS = 3;
 const LINES = 40;
 
@@ -13,26 +14,15 @@ before(async () => {
 });
 after(() => server[Symbol.asyncDispose]());
 
-/** Mulberry32: small, and the same for the same seed. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 it(`${ROUNDS} times kill -9 of the server at a random moment of running scripts (seed ${SEED}): every job ends right, every line is there once`, async (t) => {
   t.diagnostic(`SOAK_SEED=${SEED}`);
-  const draw = random(SEED);
+  const random = createRandom(SEED);
   for (let round = 1; round <= ROUNDS; round++) {
-    const codes = Array.from({ length: JOBS }, () => Math.floor(draw() * 100));
+    const codes = Array.from({ length: JOBS }, () => random.integer(100));
     const script = (code: number) =>
       `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; echo err $i >&2; sleep 0.03; done; exit ${code}`;
     const ids = await Promise.all(codes.map((code) => server.submit({ script: script(code) })));
-    await new Promise((resolve) => setTimeout(resolve, draw() * 2_000));
+    await new Promise((resolve) => setTimeout(resolve, random.next() * 2_000));
     await server.kill();
     await server.start();
     for (const [n, id] of ids.entries()) {

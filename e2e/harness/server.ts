@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { glob, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { NodeConfig, removeNode } from "@mags/node";
 import { type ApiClient, createApiClient, makeTempDir, waitFor } from "@mags/test-kit";
@@ -49,6 +49,10 @@ export interface TestServer extends AsyncDisposable {
   /** SIGKILL to the server process. */
   kill(): Promise<void>;
   serverStatus(): Promise<ServerStatus>;
+  /** Of PostgreSQL's first process, also while the server is away; null when there is none. */
+  databasePid(): Promise<number | null>;
+  /** Ids of the jobs that have not ended. */
+  unfinished(): Promise<string[]>;
   submit(body: Readonly<Record<string, unknown>>): Promise<string>;
   status(id: string): Promise<JobStatus>;
   /** The status once the job has ended. */
@@ -140,6 +144,20 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       await waitFor(() => !existsSync(`/proc/${pid}`), { what: "the end of the server" });
     },
     serverStatus,
+    async databasePid() {
+      const files = glob(join(dataDir, "postgres/*/postmaster.pid"));
+      for await (const file of files) {
+        const pid = Number.parseInt(await readFile(file, "utf8").catch(() => ""), 10);
+        if (existsSync(`/proc/${pid}`)) return pid;
+      }
+      return null;
+    },
+    async unfinished() {
+      const { status, body } = await api.call("GET", "/api/v1/mags-jobs?page_size=100");
+      assert.equal(status, 200, JSON.stringify(body));
+      const { jobs } = body as { jobs: readonly JobStatus[] };
+      return jobs.filter((job) => job.status !== "completed" && job.status !== "error").map((job) => job.request_id);
+    },
     async submit(body) {
       const reply = await api.call("POST", "/api/v1/mags-jobs", { type: "inline", persistent: false, ...body });
       assert.equal(reply.status, 202, JSON.stringify(reply.body));

@@ -88,6 +88,8 @@ void port_pump_input(struct port *port) {
     } else if (count < 0 && errno == EINTR) {
       continue;
     } else {
+      /* Somebody took the device away: nothing that runs here would be heard of any more. */
+      if (count < 0 && errno == ENODEV) die("its port to the host was removed", 0);
       port->readable = false;
       port->hung_up = count == 0 || errno != EAGAIN;
     }

@@ -270,8 +270,13 @@ function limitsOf({ size, idlePriority }: LaunchSpec): CgroupLimits {
 }
 
 async function explainGuestEnd(machine: Machine, end: string): Promise<string> {
-  if (end !== "panicked") return `the guest ${end}`;
+  if (end !== "panicked" && end !== "rebooted") return `the guest ${end}`;
   const console = await withDeadline(machine.consoleTail(), 1_000, () => new Error("no console")).catch(messageOf);
-  const cause = /Kernel panic - not syncing: (.*)/.exec(console)?.[1];
-  return `the guest's kernel panicked${cause ? `: ${cause}` : ""}`;
+  const cause = /Kernel panic - not syncing: (.*)/.exec(console)?.[1]?.trim();
+  // The agent is the guest's first process, whose end the kernel does not survive.
+  const lastWords = cause?.startsWith("Attempted to kill init") && [...console.matchAll(/mags-agent: (.*)/g)].at(-1);
+  if (lastWords) return `the guest's agent ended: ${lastWords[1]?.trim()}`;
+  // A panic is seen as a restart where the guest has no device any more to tell of it.
+  if (cause || end === "panicked") return `the guest's kernel panicked${cause ? `: ${cause}` : ""}`;
+  return `the guest ${end}`;
 }
