@@ -1,7 +1,7 @@
 /** One of the two ports of a connection: greeting, frames in, bytes out. */
 import type { Duplex } from "node:stream";
 import { messageOf } from "@mags/core";
-import type { Allowance } from "./allowance.ts";
+import type { Allowance } from "../allowance.ts";
 import { createFrameDecoder, type Frame } from "./frame.ts";
 import { createGreetingFinder, encodeGreeting } from "./greeting.ts";
 

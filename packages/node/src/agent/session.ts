@@ -4,8 +4,8 @@
  */
 import type { Duplex } from "node:stream";
 import { AppError, type Logger } from "@mags/core";
+import { createAllowance } from "../allowance.ts";
 import type { AgentConnection, CallOptions } from "./agent-connection.ts";
-import { createAllowance } from "./allowance.ts";
 import { createBulkPump } from "./bulk-pump.ts";
 import { decodeData } from "./data.ts";
 import { createFieldWriter, type FieldReader, readFields } from "./fields.ts";

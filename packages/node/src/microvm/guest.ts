@@ -2,7 +2,7 @@
 import { randomBytes, randomFillSync } from "node:crypto";
 import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
 import { type AgentConnection, connectAgent } from "../agent/index.ts";
-import { dialUnix } from "../qemu/qmp.ts";
+import { dialUnix } from "../qemu/dial-unix.ts";
 import type { MicroVm } from "./microvm-host.ts";
 
 export const GUEST_HOSTNAME = "mags-vm";

@@ -116,7 +116,11 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     const machine = createMachine(qmp);
     const lost = Promise.withResolvers<string>();
     machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));
-    void qmp.closed.then(() => lost.resolve("its QEMU process ended unexpectedly"));
+    void qmp.closed.then((fault) =>
+      lost.resolve(
+        fault === null ? "its QEMU process ended unexpectedly" : `its QEMU broke the machine protocol: it ${fault}`,
+      ),
+    );
     const gone = new AbortController();
     void lost.promise.then((reason) => gone.abort(new AppError("microvm_lost", `the VM was lost: ${reason}`)));
     const { id, index, templateKey } = record;
@@ -272,9 +276,10 @@ function limitsOf({ size, idlePriority }: LaunchSpec): CgroupLimits {
 async function explainGuestEnd(machine: Machine, end: string): Promise<string> {
   if (end !== "panicked" && end !== "rebooted") return `the guest ${end}`;
   const console = await withDeadline(machine.consoleTail(), 1_000, () => new Error("no console")).catch(messageOf);
-  const cause = /Kernel panic - not syncing: (.*)/.exec(console)?.[1]?.trim();
+  const cause = /Kernel panic - not syncing: (.{1,300})/.exec(console)?.[1]?.trim();
   // The agent is the guest's first process, whose end the kernel does not survive.
-  const lastWords = cause?.startsWith("Attempted to kill init") && [...console.matchAll(/mags-agent: (.*)/g)].at(-1);
+  const lastWords =
+    cause?.startsWith("Attempted to kill init") && [...console.matchAll(/mags-agent: (.{1,300})/g)].at(-1);
   if (lastWords) return `the guest's agent ended: ${lastWords[1]?.trim()}`;
   // A panic is seen as a restart where the guest has no device any more to tell of it.
   if (cause || end === "panicked") return `the guest's kernel panicked${cause ? `: ${cause}` : ""}`;

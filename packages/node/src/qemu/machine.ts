@@ -1,5 +1,7 @@
 /** What the node does with a running QEMU, in terms of microVMs. */
 import { AppError, sleep } from "@mags/core";
+import { z } from "zod";
+import { foreignText } from "../foreign-text.ts";
 import { PLACEHOLDER_BYTES } from "./command-line.ts";
 import type { Qmp } from "./qmp.ts";
 
@@ -23,12 +25,19 @@ export interface Machine {
   /** The last lines of the guest's console, for people. */
   consoleTail(): Promise<string>;
   quit(): Promise<void>;
-  /** Called when the guest ends by itself. */
+  /** Called once, when the guest ends by itself. */
   onGuestEnd(listener: (end: GuestEnd) => void): void;
 }
 
 const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
+const CONSOLE_BYTES = 65_536;
+const MAX_REASON = 500;
+
+/** What is read of QEMU's answers; the rest of them is left alone. */
+const StatusReply = z.object({ status: z.string() });
+const MigrationReply = z.object({ status: z.string().optional(), "error-desc": z.string().optional() });
+const ConsoleReply = z.string();
 
 function endOf(status: string, reason?: unknown): GuestEnd | undefined {
   if (status === "guest-panicked") return "panicked";
@@ -43,19 +52,24 @@ export function createMachine(qmp: Qmp): Machine {
   let inserted: string | undefined;
   let shutdownReason: unknown;
   const listeners: ((end: GuestEnd) => void)[] = [];
+  let ended = false;
+
+  function tell(end: GuestEnd): void {
+    if (ended) return;
+    ended = true;
+    for (const listener of listeners) listener(end);
+  }
 
   qmp.onEvent(({ event, data }) => {
     if (event === "SHUTDOWN" && data.guest === true) {
       shutdownReason = data.reason;
-      const end =
-        data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off";
-      for (const listener of listeners) listener(end);
+      tell(data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off");
     }
-    if (event === "GUEST_PANICKED") for (const listener of listeners) listener("panicked");
+    if (event === "GUEST_PANICKED") tell("panicked");
   });
 
   async function status(): Promise<"running" | "paused" | GuestEnd | "busy"> {
-    const { status } = await qmp.execute<{ status: string }>("query-status");
+    const { status } = await qmp.query("query-status", StatusReply);
     if (status === "running") return "running";
     const end = endOf(status, shutdownReason);
     if (end) return end;
@@ -64,12 +78,12 @@ export function createMachine(qmp: Qmp): Machine {
 
   async function migrated(): Promise<void> {
     for (let waited = 0; ; waited += POLL_MS) {
-      const { status, "error-desc": error } = await qmp.execute<{ status?: string; "error-desc"?: string }>(
-        "query-migrate",
-      );
+      const { status, "error-desc": error } = await qmp.query("query-migrate", MigrationReply);
       if (status === "completed") return;
-      if (status === "failed" || waited > LOAD_DEADLINE_MS)
-        throw new AppError("internal", `QEMU could not move the device state: ${error ?? status ?? "no progress"}`);
+      if (status === "failed" || waited > LOAD_DEADLINE_MS) {
+        const reason = foreignText(error ?? status ?? "no progress", MAX_REASON);
+        throw new AppError("internal", `QEMU could not move the device state: ${reason}`);
+      }
       await sleep(POLL_MS);
     }
   }
@@ -136,7 +150,11 @@ export function createMachine(qmp: Qmp): Machine {
       }
     },
     async consoleTail() {
-      const text = await qmp.execute<string>("ringbuf-read", { device: "console", size: 65_536, format: "base64" });
+      const text = await qmp.query("ringbuf-read", ConsoleReply, {
+        device: "console",
+        size: CONSOLE_BYTES,
+        format: "base64",
+      });
       return Buffer.from(text, "base64")
         .toString("latin1")
         .replaceAll(/[^\x20-\x7e\n]/g, "");

@@ -1,28 +1,38 @@
 /**
- * Client of QEMU's machine protocol: JSON lines over a unix socket, one client at a time. What comes back is parsed as
- * hostile input: a guest that took over its QEMU may send anything.
+ * Client of QEMU's machine protocol: JSON lines over a unix socket, one client at a time. What comes back is hostile input:
+ * a guest that took over its QEMU may send anything. What is not QMP, was not asked for, or comes without end, ends the
+ * connection with a reason; whoever owns the microVM ends that, too.
  */
-import { connect, type Socket } from "node:net";
-import { AppError, messageOf, sleep, withDeadline } from "@mags/core";
-
-export interface QmpEvent {
-  readonly event: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
+import { AppError, messageOf, withDeadline } from "@mags/core";
+import type { z } from "zod";
+import { createAllowance } from "../allowance.ts";
+import { dialUnix } from "./dial-unix.ts";
+import { createLineSplitter } from "./line-splitter.ts";
+import { decodeQmpMessage, type QmpEvent } from "./qmp-message.ts";
 
 export interface Qmp extends AsyncDisposable {
   /**
    * Sends a command; commands are carried out in the order of the calls.
-   * @throws AppError `internal` when QEMU refuses it, `microvm_lost` when the connection ends or 30 s pass.
+   * @throws AppError `internal` when QEMU refuses it, `microvm_lost` when the connection ends, also because 30 s passed.
    */
-  execute<T = unknown>(command: string, args?: Readonly<Record<string, unknown>>): Promise<T>;
+  execute(command: string, args?: QmpArguments): Promise<void>;
+  /** As `execute`, for a command whose answer matters. An answer that does not fit `reply` ends the connection. */
+  query<T>(command: string, reply: z.ZodType<T>, args?: QmpArguments): Promise<T>;
   onEvent(listener: (event: QmpEvent) => void): void;
-  /** Resolves when the connection is gone, which is when QEMU is gone. */
-  readonly closed: Promise<void>;
+  /** Resolves when the connection is gone: with what QEMU did wrong, or with null when it just ended. */
+  readonly closed: Promise<string | null>;
 }
 
-const MAX_LINE_BYTES = 16 * 1024 * 1024;
+export type QmpArguments = Readonly<Record<string, unknown>>;
+
+/** The longest answer is the console's 64 KiB in base64. */
+const MAX_LINE_BYTES = 128 * 1024;
 const COMMAND_DEADLINE_MS = 30_000;
+const GREETING_DEADLINE_MS = 10_000;
+/** Only events come unasked. Each is charged its bytes and this: so 1 000 at once, then 62 a second, are too many. */
+const EVENT_COST_BYTES = 4_096;
+const EVENT_BYTES_PER_SECOND = 256 * 1024;
+const EVENT_BURST_BYTES = 4 * 1024 * 1024;
 
 interface Waiter {
   readonly command: string;
@@ -30,112 +40,107 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** Connects to a socket that QEMU may not have made yet. */
-export async function dialUnix(path: string, options: { readonly signal: AbortSignal }): Promise<Socket> {
-  for (;;) {
-    options.signal.throwIfAborted();
-    try {
-      return await new Promise<Socket>((resolve, reject) => {
-        const socket = connect(path);
-        socket.once("connect", () => {
-          socket.removeListener("error", reject);
-          resolve(socket);
-        });
-        socket.once("error", reject);
-      });
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code !== "ENOENT" && code !== "ECONNREFUSED" && code !== "EAGAIN") throw error;
-      await sleep(3, options);
-    }
-  }
-}
-
-export async function openQmp(path: string, options: { readonly signal: AbortSignal }): Promise<Qmp> {
+export async function openQmp(
+  path: string,
+  options: { readonly signal: AbortSignal; readonly commandDeadlineMs?: number },
+): Promise<Qmp> {
+  const { commandDeadlineMs = COMMAND_DEADLINE_MS } = options;
   const socket = await dialUnix(path, options);
   const waiters = new Map<number, Waiter>();
   const listeners: ((event: QmpEvent) => void)[] = [];
-  let lastId = 0;
-  let parts: Buffer[] = [];
-  let partBytes = 0;
-  const greeting = Promise.withResolvers<void>();
-  const closed = Promise.withResolvers<void>();
-
-  function receive(line: string): void {
-    const message: unknown = JSON.parse(line);
-    if (typeof message !== "object" || message === null) throw new Error("not an object");
-    const fields = message as Record<string, unknown>;
-    if ("QMP" in fields) {
-      greeting.resolve();
-      return;
-    }
-    if (typeof fields.event === "string") {
-      const data =
-        typeof fields.data === "object" && fields.data !== null ? (fields.data as Record<string, unknown>) : {};
-      for (const listener of listeners) listener({ event: fields.event, data });
-      return;
-    }
-    const waiter = waiters.get(fields.id as number);
-    if (!waiter) return;
-    waiters.delete(fields.id as number);
-    if ("error" in fields) {
-      const description = (fields.error as { desc?: unknown } | null)?.desc;
-      waiter.reject(new AppError("internal", `QEMU refused ${waiter.command}: ${String(description)}`));
-    } else waiter.resolve(fields.return);
-  }
-
-  socket.on("data", (chunk: Buffer) => {
-    let rest = chunk;
-    try {
-      for (let newline = rest.indexOf(10); newline >= 0; newline = rest.indexOf(10)) {
-        parts.push(rest.subarray(0, newline));
-        const line = Buffer.concat(parts).toString("utf8");
-        parts = [];
-        partBytes = 0;
-        rest = rest.subarray(newline + 1);
-        receive(line);
-      }
-      if (rest.length > 0) parts.push(rest);
-      partBytes += rest.length;
-      if (partBytes > MAX_LINE_BYTES) throw new Error("line too long");
-    } catch (error) {
-      socket.destroy(new Error(`QEMU sent what is not QMP: ${messageOf(error)}`));
-    }
+  const lines = createLineSplitter(MAX_LINE_BYTES);
+  const events = createAllowance({
+    perSecond: EVENT_BYTES_PER_SECOND,
+    burst: EVENT_BURST_BYTES,
+    nowMs: () => performance.now(),
   });
-  socket.on("error", () => {}); // "close" follows and is what counts
-  socket.once("close", () => {
-    const lost = new AppError("microvm_lost", "the connection to QEMU ended");
+  const greeting = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<string | null>();
+  let lastId = 0;
+  let greeted = false;
+  let over = false;
+
+  /** @param reason  What QEMU did wrong. */
+  function end(reason: string | null): void {
+    if (over) return;
+    over = true;
+    socket.destroy();
+    const lost = new AppError("microvm_lost", reason === null ? "the connection to QEMU ended" : `QEMU ${reason}`);
     for (const waiter of waiters.values()) waiter.reject(lost);
     waiters.clear();
     greeting.reject(lost);
-    closed.resolve();
+    closed.resolve(reason);
+  }
+
+  function receive(line: string): void {
+    if (over) return;
+    const message = decodeQmpMessage(line);
+    if (message.kind === "greeting") {
+      if (greeted) throw new Error("a second greeting");
+      greeted = true;
+      greeting.resolve();
+      return;
+    }
+    if (!greeted) throw new Error("something before its greeting");
+    if (message.kind === "event") {
+      if (events.spend(line.length + EVENT_COST_BYTES) > 0) throw new Error("events without end");
+      for (const listener of listeners) listener(message);
+      return;
+    }
+    const waiter = waiters.get(message.id);
+    if (!waiter) throw new Error("an answer to what was not asked");
+    waiters.delete(message.id);
+    if (message.kind === "reply") waiter.resolve(message.value);
+    else waiter.reject(new AppError("internal", `QEMU refused ${waiter.command}: ${message.description}`));
+  }
+
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      lines.push(chunk, receive);
+    } catch (error) {
+      end(`sent ${messageOf(error)}`);
+    }
   });
+  socket.on("error", () => {}); // "close" follows and is what counts
+  socket.once("close", () => end(null));
+
+  function ask(command: string, args?: QmpArguments): Promise<unknown> {
+    if (over) return Promise.reject(new AppError("microvm_lost", `QEMU is gone: ${command} not sent`));
+    const id = ++lastId;
+    const reply = new Promise<unknown>((resolve, reject) => waiters.set(id, { command, resolve, reject }));
+    socket.write(`${JSON.stringify({ execute: command, id, ...(args ? { arguments: args } : {}) })}\n`);
+    return withDeadline(reply, commandDeadlineMs, () => {
+      const late = `did not answer ${command} within ${commandDeadlineMs / 1000} s`;
+      end(late);
+      return new AppError("microvm_lost", `QEMU ${late}`);
+    });
+  }
 
   const qmp: Qmp = {
-    execute<T>(command: string, args?: Readonly<Record<string, unknown>>): Promise<T> {
-      if (socket.destroyed) return Promise.reject(new AppError("microvm_lost", `QEMU is gone: ${command} not sent`));
-      const id = ++lastId;
-      const reply = new Promise<unknown>((resolve, reject) => waiters.set(id, { command, resolve, reject }));
-      socket.write(`${JSON.stringify({ execute: command, id, ...(args ? { arguments: args } : {}) })}\n`);
-      return withDeadline(reply as Promise<T>, COMMAND_DEADLINE_MS, () => {
-        waiters.delete(id);
-        return new AppError("microvm_lost", `QEMU did not answer ${command} within ${COMMAND_DEADLINE_MS / 1000} s`);
-      });
+    async execute(command, args) {
+      await ask(command, args);
+    },
+    async query(command, reply, args) {
+      const answer = reply.safeParse(await ask(command, args));
+      if (answer.success) return answer.data;
+      const odd = `gave an answer to ${command} that makes no sense`;
+      end(odd);
+      throw new AppError("microvm_lost", `QEMU ${odd}`);
     },
     onEvent: (listener) => void listeners.push(listener),
     closed: closed.promise,
     async [Symbol.asyncDispose]() {
-      socket.destroy();
-      await closed.promise;
+      end(null);
     },
   };
 
   try {
-    await withDeadline(greeting.promise, 10_000, () => new AppError("microvm_lost", "QEMU sent no QMP greeting"));
+    const late = () => new AppError("microvm_lost", "QEMU sent no QMP greeting");
+    await withDeadline(greeting.promise, Math.min(GREETING_DEADLINE_MS, commandDeadlineMs), late);
     await qmp.execute("qmp_capabilities");
     return qmp;
   } catch (error) {
-    await qmp[Symbol.asyncDispose]();
+    end(null);
     throw error;
   }
 }

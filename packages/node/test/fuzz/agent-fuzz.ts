@@ -8,19 +8,7 @@ import { createFakeGuest, type FakeGuest, keptFields } from "../agent/fake-guest
 import { HostileAgent } from "./hostile-agent.ts";
 import { heldMemory } from "./memory.ts";
 import { mutate } from "./mutate.ts";
-
-export interface FuzzReport {
-  /** Frames, or what was meant to be taken for one, that reached a connection which lived. */
-  readonly frames: number;
-  readonly conversations: number;
-  /** Those that ended by a violation. */
-  readonly violations: number;
-  /** Different reasons among them, numbers left out. */
-  readonly reasons: ReadonlySet<string>;
-  readonly elapsedMs: number;
-  /** Growth of what the process holds, from the first tenth to the end. */
-  readonly heldBytes: number;
-}
+import type { FuzzReport } from "./report.ts";
 
 const MAX_KEPT = 258;
 const SETTLE_DEADLINE_MS = 20_000;
