@@ -7,6 +7,7 @@ import { burst } from "./burst.ts";
 import { coldStart } from "./cold-start.ts";
 import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
+import { floodingGuest } from "./flooding-guest.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { startLatency } from "./start-latency.ts";
 
@@ -16,6 +17,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   burst,
   "cold-start": coldStart,
   "parked-clones": parkedClones,
+  "flooding-guest": floodingGuest,
 };
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);

@@ -1,8 +1,10 @@
 import { AppError } from "@mags/core";
 import { type JobStart, MAX_SCRIPT_BYTES, normalizeScript } from "@mags/domain";
+import { foreignText } from "../foreign-text.ts";
 import type { Acquired } from "./acquire.ts";
 
 const FETCH_SECONDS = 30;
+const MAX_REASON = 1_000;
 
 /** Fetches the script of a `url` job by the guest's own curl, so that the guest's egress rules apply. */
 export async function fetchScript(
@@ -33,7 +35,7 @@ export async function fetchScript(
   if (exitCode !== 0)
     throw new AppError(
       "guest_failed",
-      `the script at ${url} could not be fetched: ${stderr.toString().trim() || `curl ended with ${exitCode}`}`,
+      `the script at ${url} could not be fetched: ${foreignText(stderr.toString().trim(), MAX_REASON) || `curl ended with ${exitCode}`}`,
     );
   const text = stdout.toString("utf8");
   if (text.includes("\0") || !Buffer.from(text).equals(stdout))

@@ -129,6 +129,35 @@ describe("log store", () => {
     await tail.close();
   });
 
+  it("keeps a file of no more than twice the limit, however small the pieces of output are, also when it is taken up again", async () => {
+    const pieces = Array.from({ length: 4_000 }, () => "x");
+    const first = await store.openWriter(jobId, silent);
+    await write(first, pieces);
+    await first[Symbol.asyncDispose]();
+    let durable = 0;
+    let limits = 0;
+    const second = await store.openWriter(jobId, {
+      ...silent,
+      onDurable: (seq) => (durable = seq),
+      onLimit: () => limits++,
+    });
+    assert.equal(second.nextSeq, 4_000);
+    await write(second, pieces);
+    await second.end();
+    await second[Symbol.asyncDispose]();
+    assert.deepEqual([durable, limits], [8_000, 1]);
+    const { size } = await stat(pathOf());
+    assert.ok(size > 1.9 * MAX && size < 2 * MAX + 500, `${size} bytes`);
+    store.close(jobId);
+    const tail = await store.openTail(jobId, () => {});
+    const records = await readAll(tail);
+    assert.match(
+      records.at(-1)?.bytes.toString() ?? "",
+      /limit of 200000 bytes, with the times of its many small pieces/,
+    );
+    await tail.close();
+  });
+
   it("knows no output of a job that never was", async () => {
     await assert.rejects(
       store.openTail(jobId, () => {}),

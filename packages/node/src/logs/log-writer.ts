@@ -7,10 +7,18 @@ import { dirname } from "node:path";
 import { AppError, type Clock } from "@mags/core";
 import type { JobId, LogSource } from "@mags/domain";
 import { syncDirectory } from "../host/files.ts";
-import { encodeRecord, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentRecord } from "./segment.ts";
+import {
+  encodeRecord,
+  encodeSegmentHeader,
+  RECORD_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+  type SegmentRecord,
+} from "./segment.ts";
 import { openSegmentReader } from "./segment-reader.ts";
 
 const SYNC_WITHIN_MS = 20;
+/** The file may be so many times as large as the output that is kept: a guest decides how small its pieces are. */
+const MAX_FILE_FACTOR = 2;
 
 export interface LogWriterOptions {
   readonly maxBytes: number;
@@ -109,7 +117,7 @@ export async function openLogWriter(
   const recovered = fresh ? NOTHING : await recover(file, jobId);
   let named = false;
 
-  let { nextSeq, bytes, limited, ended } = recovered;
+  let { nextSeq, bytes, limited, ended, offset: fileBytes } = recovered;
   /** `record` null: dropped, but its place counts. */
   let queue: { readonly seq: number; readonly record: SegmentRecord | null }[] = [];
   let writtenSeq = nextSeq;
@@ -192,11 +200,14 @@ export async function openLogWriter(
       nextSeq = record.seq + 1;
       if (limited) return enqueue(record.seq, null);
       const room = options.maxBytes - bytes;
+      const fileRoom = options.maxBytes * MAX_FILE_FACTOR - fileBytes - RECORD_HEADER_BYTES;
       bytes += record.bytes.length;
-      if (record.bytes.length <= room) return enqueue(record.seq, record);
+      fileBytes += RECORD_HEADER_BYTES + record.bytes.length;
+      if (record.bytes.length <= Math.min(room, fileRoom)) return enqueue(record.seq, record);
       limited = true;
-      enqueue(record.seq, { ...record, bytes: record.bytes.subarray(0, room) });
-      enqueue(-1, system("system", limitMessage(options.maxBytes)));
+      const kept = record.bytes.subarray(0, Math.max(0, Math.min(room, fileRoom)));
+      enqueue(record.seq, { ...record, bytes: kept });
+      enqueue(-1, system("system", limitMessage(options.maxBytes, { smallPieces: fileRoom < room })));
       options.onLimit();
     },
     async end() {
@@ -217,6 +228,9 @@ export async function openLogWriter(
   };
 }
 
-function limitMessage(maxBytes: number): string {
-  return `output limit of ${maxBytes} bytes reached: the script runs on, but what it prints from here is dropped`;
+function limitMessage(maxBytes: number, { smallPieces }: { readonly smallPieces: boolean }): string {
+  const limit = smallPieces
+    ? `${maxBytes * MAX_FILE_FACTOR} bytes, with the times of its many small pieces,`
+    : `${maxBytes} bytes`;
+  return `output limit of ${limit} reached: the script runs on, but what it prints from here is dropped`;
 }

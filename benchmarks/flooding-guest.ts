@@ -1,0 +1,71 @@
+/** What other jobs' starts notice of one guest that floods the server, against a guest that only burns its processor. */
+import { readFile } from "node:fs/promises";
+import { startServer, type TestServer } from "@mags/e2e/harness";
+import { type BenchClient, createBenchClient } from "./api.ts";
+import type { Benchmark } from "./context.ts";
+import { round, showSummary, summarize } from "./statistics.ts";
+
+const RUNS = Number(process.env.BENCH_RUNS ?? 40);
+const PAUSE_MS = 300;
+const TICKS_PER_SECOND = 100;
+const WARM_UP_MS = 3_000;
+
+const GUESTS: Readonly<Record<string, string | null>> = {
+  "no other guest": null,
+  "a guest that burns its processor": "while :; do :; done",
+  "a guest that prints without end (yes)": "yes",
+  "a guest that prints byte by byte, to stdout and stderr in turn":
+    'exec python3 -c \'import os\nwhile True: os.write(1, b"a"); os.write(2, b"b")\'',
+};
+
+interface Usage {
+  readonly processorMs: number;
+  readonly residentMib: number;
+}
+
+async function usageOf(pid: number): Promise<Usage> {
+  const stat = await readFile(`/proc/${pid}/stat`, "latin1");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const resident = /^VmRSS:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/status`, "latin1"))?.[1];
+  return {
+    processorMs: ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND,
+    residentMib: Math.round(Number(resident) / 1024),
+  };
+}
+
+export const floodingGuest: Benchmark = async ({ say, note }) => {
+  await using server = await startServer();
+  const { pid } = await server.serverStatus();
+  const client = createBenchClient(server.url, server.token);
+  await server.poolFilled(3);
+  await client.runJob({ script: "echo warm" });
+  say(`starts beside a guest that floods: ${RUNS} jobs each`);
+  for (const [name, script] of Object.entries(GUESTS)) {
+    const flood = script === null ? undefined : await server.submit({ script });
+    await new Promise((resolve) => setTimeout(resolve, WARM_UP_MS));
+    await server.poolFilled(3);
+    const figures = await measure(server, client, pid);
+    say(showSummary(name, figures.first_byte));
+    say(`  ${"".padEnd(44)} server: ${figures.server_percent} % of a processor, ${figures.resident_mib} MiB`);
+    note(`beside_${name}`, figures);
+    if (flood !== undefined) await server.mags(["stop", flood]);
+  }
+  client.close();
+};
+
+async function measure(server: TestServer, client: BenchClient, pid: number) {
+  const before = await usageOf(pid);
+  const began = performance.now();
+  const firstBytes: number[] = [];
+  for (let n = 0; n < RUNS; n++) {
+    await server.poolFilled(1);
+    firstBytes.push((await client.runJob({ script: "echo hi" })).firstByteMs);
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+  }
+  const after = await usageOf(pid);
+  return {
+    first_byte: summarize(firstBytes),
+    server_percent: round(((after.processorMs - before.processorMs) / (performance.now() - began)) * 100),
+    resident_mib: after.residentMib,
+  };
+}
