@@ -8,6 +8,7 @@ import { coldStart } from "./cold-start.ts";
 import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
 import { floodingGuest } from "./flooding-guest.ts";
+import { fuzz } from "./fuzz.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { startLatency } from "./start-latency.ts";
 
@@ -18,6 +19,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cold-start": coldStart,
   "parked-clones": parkedClones,
   "flooding-guest": floodingGuest,
+  fuzz,
 };
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);

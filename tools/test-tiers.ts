@@ -33,7 +33,13 @@ export const TEST_TIERS = {
     isolated: true,
     silenceMs: 10 * 60_000,
   },
-  soak: { files: ["e2e/**/*.soak.ts"], except: [], concurrency: false, isolated: true, silenceMs: 60 * 60_000 },
+  soak: {
+    files: ["packages/*/test/**/*.soak.ts", "e2e/**/*.soak.ts"],
+    except: [],
+    concurrency: false,
+    isolated: true,
+    silenceMs: 60 * 60_000,
+  },
 } as const satisfies Record<string, TestTier>;
 
 export type TierName = keyof typeof TEST_TIERS;
