@@ -12,6 +12,7 @@ interface Rule {
 
 const TEXT =
   /\.(ts|tsx|js|mjs|cjs|json|md|sh|c|h|py|css|html|yml|yaml|toml|service)$|^(quickstart|test)$|\.ci\/|Makefile$/;
+const SERVER_SOURCE = /^(packages|apps)\/[^/]+\/src\/.*(?<!\.test)\.ts$/;
 const SELF = "tools/repository-rules.test.ts";
 
 const RULES: readonly Rule[] = [
@@ -31,6 +32,19 @@ const RULES: readonly Rule[] = [
     pattern: /\bawait (sleep|setTimeout|delay)\(\s*\d{3,}/,
     cure: "wait for the condition, with a deadline: waitFor of @mags/test-kit",
     except: (file) => !file.endsWith(".test.ts"),
+  },
+  {
+    name: "no program that parses a disk which a guest can write",
+    pattern: /\b(qemu-img|qemu-nbd|qemu-io|e2fsck|fsck\.ext4|debugfs|dumpe2fs|losetup|guestmount)\b/,
+    cure: "run it in a jail, as a uid that owns nothing else, and add the place to docs/decisions/0017-hostile-input.md",
+    except: (file) => !SERVER_SOURCE.test(file),
+  },
+  {
+    name: "no reading of what lies in a jail",
+    pattern:
+      /\b(readFile|readFileSync|createReadStream|open|openSync|stat|readdir|opendir|readlink|cp|copyFile)\([^)]*\.jail\b/,
+    cure: "ask QEMU, or the agent; whoever took QEMU over writes what lies there",
+    except: (file) => !SERVER_SOURCE.test(file),
   },
   {
     name: "no package registry but the configured one",
