@@ -1,5 +1,5 @@
 import { after, before, it } from "node:test";
-import { seedFrom } from "./harness/random.ts";
+import { seedFrom } from "@mags/test-kit";
 import { killAtRandom } from "./harness/random-kills.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 

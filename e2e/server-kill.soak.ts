@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
-import { createRandom, seedFrom } from "./harness/random.ts";
+import { createSeededRandom, seedFrom } from "@mags/test-kit";
 import { startServer, type TestServer } from "./harness/server.ts";
 
 const ROUNDS = Number(process.env.SOAK_ROUNDS ?? 100);
@@ -16,9 +16,9 @@ after(() => server[Symbol.asyncDispose]());
 
 it(`${ROUNDS} times kill -9 of the server at a random moment of running scripts (seed ${SEED}): every job ends right, every line is there once`, async (t) => {
   t.diagnostic(`SOAK_SEED=${SEED}`);
-  const random = createRandom(SEED);
+  const random = createSeededRandom(SEED);
   for (let round = 1; round <= ROUNDS; round++) {
-    const codes = Array.from({ length: JOBS }, () => random.integer(100));
+    const codes = Array.from({ length: JOBS }, () => random.between(0, 99));
     const script = (code: number) =>
       `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; echo err $i >&2; sleep 0.03; done; exit ${code}`;
     const ids = await Promise.all(codes.map((code) => server.submit({ script: script(code) })));

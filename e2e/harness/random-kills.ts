@@ -7,8 +7,7 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { waitFor } from "@mags/test-kit";
-import { createRandom, type Random } from "./random.ts";
+import { createSeededRandom, type SeededRandom, waitFor } from "@mags/test-kit";
 import type { TestServer } from "./server.ts";
 import { untilParkedOnly } from "./traces.ts";
 
@@ -31,7 +30,7 @@ export async function killAtRandom(
   server: TestServer,
   options: { readonly rounds: number; readonly seed: number; readonly say: (line: string) => void },
 ): Promise<void> {
-  const random = createRandom(options.seed);
+  const random = createSeededRandom(options.seed);
   for (let round = 1; round <= options.rounds; round++) {
     const say = (line: string) => options.say(`round ${round}: ${line}`);
     await killAndCheck(server, random, say).catch((cause: unknown) => {
@@ -40,7 +39,7 @@ export async function killAtRandom(
   }
 }
 
-async function killAndCheck(server: TestServer, random: Random, say: (line: string) => void): Promise<void> {
+async function killAndCheck(server: TestServer, random: SeededRandom, say: (line: string) => void): Promise<void> {
   const accepted: Accepted[] = [];
   const load = submitJobs(server, random, accepted);
   const killedVms = new Set<string>();
@@ -76,8 +75,8 @@ async function killAndCheck(server: TestServer, random: Random, say: (line: stri
 }
 
 /** Jobs that get their 202; what is refused or cut off meanwhile is tried again as another. */
-async function submitJobs(server: TestServer, random: Random, accepted: Accepted[]): Promise<void> {
-  const exitCodes = Array.from({ length: JOBS }, () => random.integer(120));
+async function submitJobs(server: TestServer, random: SeededRandom, accepted: Accepted[]): Promise<void> {
+  const exitCodes = Array.from({ length: JOBS }, () => random.between(0, 119));
   const pauses = exitCodes.map(() => random.next() * 300);
   const deadline = performance.now() + 60_000;
   for (const [n, exitCode] of exitCodes.entries()) {
@@ -96,8 +95,9 @@ async function submitJobs(server: TestServer, random: Random, accepted: Accepted
   }
 }
 
-async function killQemu(server: TestServer, random: Random): Promise<string | undefined> {
-  const vmId = random.pick((await readdir(join(server.dataDir, "vms"))).toSorted());
+async function killQemu(server: TestServer, random: SeededRandom): Promise<string | undefined> {
+  const vmIds = await readdir(join(server.dataDir, "vms"));
+  const vmId = vmIds.length === 0 ? undefined : random.pick(vmIds.toSorted());
   const pid = vmId === undefined ? undefined : await server.qemuPid(vmId).catch(() => undefined); // being made, or gone
   if (pid === undefined) return undefined;
   trySigkill(pid);
