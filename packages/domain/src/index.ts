@@ -1,3 +1,4 @@
+export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
   type AccountId,
   type Id,
@@ -12,7 +13,6 @@ export { isTerminal, JOB_STATUSES, type JobStatus } from "./job-status.ts";
 export { createLineSplitter, type LineSplitter, type LogLine, MAX_LINE_BYTES } from "./log-lines.ts";
 export { isReservedName, NAME_PATTERN, RESERVED_NAMES } from "./names.ts";
 export {
-  type EgressPolicy,
   type ExecRequest,
   type ExecResult,
   type JobCommand,

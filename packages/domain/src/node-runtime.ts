@@ -3,10 +3,8 @@
  * and the bytes of job output; the control plane owns jobs. Both may restart at any time, so every call may be
  * repeated, and what a node has to report stays on its disk until it is acknowledged.
  */
+import type { EgressPolicy } from "./egress.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
-
-/** `filtered`: the internet, but no private, link-local, metadata or host address. */
-export type EgressPolicy = "filtered";
 
 /** Less memory does not boot a guest. */
 export const MIN_MEMORY_MIB = 256;

@@ -78,6 +78,25 @@ export const NodeConfig = z.strictObject({
         .array(CidrText)
         .default([])
         .describe("Private ranges VMs may reach all the same, such as a package mirror's."),
+      prepared: z.int().min(0).max(100).default(4).describe("Network namespaces made before VMs need them."),
+      bandwidth_mbit: z
+        .int()
+        .min(0)
+        .max(100_000)
+        .default(1_000)
+        .describe("Megabits a second of a VM, in each direction. 0: no limit."),
+      max_connections: z
+        .int()
+        .min(16)
+        .max(65_536)
+        .default(2_048)
+        .describe("Connections of a VM at a time, flows of UDP among them; more are refused."),
+      new_connections_per_second: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .default(500)
+        .describe("New connections of a VM a second, twice as many in a burst; more are dropped."),
       name_servers: z
         .array(z.union([z.ipv4(), z.ipv6()]))
         .default([])

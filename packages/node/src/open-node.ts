@@ -12,15 +12,19 @@ import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
 import { type Image, loadArtifacts } from "./images/artifacts.ts";
 import { createCapacity } from "./jobs/capacity.ts";
+import { createEgressWatch } from "./jobs/egress-watch.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
 import { openOutcomeStore } from "./jobs/outcome-store.ts";
 import { createLogStore } from "./logs/log-store.ts";
 import { startRetention } from "./logs/retention.ts";
-import { createIndexes } from "./microvm/indexes.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { createTidier } from "./microvm/tidier.ts";
 import { parseCidr } from "./network/addresses.ts";
 import { startDnsForwarder } from "./network/dns-forwarder.ts";
+import { createEgress } from "./network/egress.ts";
+import { createIndexes } from "./network/indexes.ts";
+import { createNamespacePool } from "./network/namespace-pool.ts";
+import { createNamespaceRulesEditor } from "./network/namespace-rules.ts";
 import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
@@ -74,19 +78,19 @@ export async function openNode(
     prefix: config.network.prefix,
     uplinkRange,
     exceptions: config.network.exceptions,
+    caps: {
+      bandwidthMbit: config.network.bandwidth_mbit,
+      maxConnections: config.network.max_connections,
+      newConnectionsPerSecond: config.network.new_connections_per_second,
+    },
     forwardingRecord: directory("forwarding-turned-on"),
     bootId: boot,
   };
   const network = await openNetworkManager({ runtime, log }, networkConfig);
-  scope.use(
-    await startDnsForwarder(
-      { log },
-      {
-        address: network.dnsAddress,
-        servers: async () => (config.network.name_servers.length > 0 ? config.network.name_servers : hostNameServers()),
-      },
-    ),
-  );
+  const egress = createEgress({
+    rules: createNamespaceRulesEditor(runtime, { prefix: networkConfig.prefix, dnsAddress: network.dnsAddress }),
+    clock,
+  });
   const gate = createGate(config.starts_at_once || availableParallelism());
   const jobsWaiting = () => gate.waiting > 0 || gate.inside > 0;
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
@@ -94,11 +98,27 @@ export async function openNode(
     log.warn("cgroups.unavailable", { error: messageOf(error) });
     return null;
   });
+  const namespaces = scope.use(
+    createNamespacePool(
+      { network, indexes: createIndexes(capacityOfRange), later: tidier.add },
+      { size: config.network.prepared },
+    ),
+  );
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacityOfRange), tidier, cgroups, log },
+    { runtime, network, namespaces, tidier, cgroups, log },
     { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: boot },
   );
   const found = await host.sweep();
+  // Before the first query is answered: whose policy is not known yet would have none.
+  for (const { record, binding } of found) if (binding) egress.restore(record.index, binding.size.egress);
+  const nameServers = config.network.name_servers;
+  const forwarder = {
+    address: network.dnsAddress,
+    servers: async () => (nameServers.length > 0 ? nameServers : hostNameServers()),
+    rulesOf: (guest: string) => egress.dnsRules(network.indexOf(guest)),
+  };
+  scope.use(await startDnsForwarder({ log }, forwarder));
+  namespaces.start();
 
   const image = (name: string): Image => {
     const found = artifacts.images.get(name);
@@ -127,6 +147,7 @@ export async function openNode(
   const report = (update: JobUpdate) => {
     for (const listener of listeners) listener(update);
   };
+  const egressWatch = scope.use(createEgressWatch({ denials: egress.denials, report, clock, log }));
   const cloneDeps = { runtime, host, overlays, clock, log };
   const pool = createWarmPool(
     {
@@ -151,6 +172,8 @@ export async function openNode(
     pooledSize,
     logs,
     outcomes,
+    egress,
+    egressWatch,
     capacity,
     gate,
     report,

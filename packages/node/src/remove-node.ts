@@ -4,10 +4,11 @@ import { lockFile, silentLogger, systemClock } from "@mags/core";
 import { openCgroups } from "./host/cgroups.ts";
 import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
-import { createIndexes } from "./microvm/indexes.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { createTidier } from "./microvm/tidier.ts";
 import { parseCidr } from "./network/addresses.ts";
+import { createIndexes } from "./network/indexes.ts";
+import { createNamespacePool } from "./network/namespace-pool.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import type { NodeOptions } from "./open-node.ts";
 
@@ -30,14 +31,16 @@ export async function removeNode({ dataDirectory, artifactsFile, config }: NodeO
       prefix: config.network.prefix,
       uplinkRange,
       exceptions: [],
+      caps: { bandwidthMbit: 0, maxConnections: 1, newConnectionsPerSecond: 1 }, // of namespaces that are not made
       forwardingRecord: join(dataDirectory, "forwarding-turned-on"),
       bootId: boot,
     },
   );
   await using tidier = createTidier({ clock: systemClock, log }, { jobsWaiting: () => false });
   const cgroups = await openCgroups(config.network.prefix).catch(() => null); // then there are none to remove
+  const namespaces = createNamespacePool({ network, indexes: createIndexes(capacity), later: tidier.add }, { size: 0 });
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(capacity), tidier, cgroups, log },
+    { runtime, network, namespaces, tidier, cgroups, log },
     { root: vms, uidBase: config.uid_base, capacity, bootId: boot },
   );
   for (const { record } of await host.sweep()) await host.discard(record);

@@ -69,7 +69,8 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     report({ type: "ended", jobId, end });
     if (microVm) {
       const outcome = { jobId, microVmId: microVm.id, startedAtMs: entry.startedAtMs, end };
-      for (const step of [() => outcomes.put(outcome), () => host.release(microVm)])
+      const lastLook = () => deps.egressWatch.end(jobId);
+      for (const step of [() => outcomes.put(outcome), () => host.release(microVm, { lastLook })])
         await step().catch((error: unknown) => log.error("job.release_failed", { jobId, error: messageOf(error) }));
     }
     entry.microVm = undefined;

@@ -2,14 +2,18 @@
 import { AppError, type Clock, type Gate, isAppError, type Logger, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { LogStore } from "../logs/log-store.ts";
+import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
+import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
 import { fetchScript } from "./script-source.ts";
 
 export interface LaunchDeps extends AcquireDeps {
   readonly logs: LogStore;
+  readonly egress: Egress;
+  readonly egressWatch: EgressWatch;
   /** Starts under way at a time: about as many as there are processors, first come, first served. */
   readonly gate: Gate;
   readonly clock: Clock;
@@ -103,7 +107,7 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
 }
 
 /**
- * A microVM with the binding to the job on stable storage. A parked clone may have died unseen; as nothing was asked of
+ * A microVM with the binding to the job on stable storage and the job's egress policy in force. A parked clone may have died unseen; as nothing was asked of
  * its guest yet, another takes its place.
  */
 async function bindMicroVm(
@@ -112,7 +116,7 @@ async function bindMicroVm(
   job: JobStart,
   options: { readonly boundAtMs: number },
 ): Promise<Acquired> {
-  const { host, clock, log } = deps;
+  const { host, clock, log, egress, egressWatch } = deps;
   const { jobId, size, timeoutMs } = job;
   const { boundAtMs } = options;
   for (;;) {
@@ -122,7 +126,8 @@ async function bindMicroVm(
     entry.microVmId = microVm.id;
     const binding = host.bind(microVm, { jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs });
     try {
-      await Promise.all([binding, resumed]);
+      await Promise.all([binding, resumed, egress.apply(microVm.index, size.egress)]);
+      egressWatch.begin(jobId, microVm.index);
       return acquired;
     } catch (error) {
       if (origin === "restored" || !isAppError(error, "microvm_lost")) throw error;

@@ -6,6 +6,7 @@ import type { Binding } from "../microvm/binding.ts";
 import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
+import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
 
@@ -29,6 +30,7 @@ export type Readopted =
 export interface ReadoptDeps {
   readonly host: MicroVmHost;
   readonly logs: LogStore;
+  readonly egressWatch: EgressWatch;
   readonly clock: Clock;
   readonly log: Logger;
   readonly report: (update: JobUpdate) => void;
@@ -71,6 +73,7 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
     entry.output.attach(stream);
     entry.state = "running";
     entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: boundAtMs };
+    deps.egressWatch.begin(jobId, record.index);
     log.info("job.adopted", { jobId, microVmId: record.id });
     const remainingMs = timeoutMs === null ? null : Math.max(0, timeoutMs - (clock.bootMs() - boundAtBootMs));
     return { kind: "running", job: entry.running, remainingMs };

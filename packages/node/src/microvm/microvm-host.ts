@@ -9,13 +9,13 @@ import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import type { CgroupLimits, Cgroups } from "../host/cgroups.ts";
 import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
+import type { NamespacePool } from "../network/namespace-pool.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
 import { createMachine, type Machine } from "../qemu/machine.ts";
 import { openQmp } from "../qemu/qmp.ts";
 import { spawnQemu } from "../qemu/spawn.ts";
 import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
-import type { Indexes } from "./indexes.ts";
 import {
   type FoundRecord,
   type MicroVmPaths,
@@ -63,8 +63,11 @@ export interface MicroVmHost {
   recordParked(microVm: MicroVm, parked: { readonly mounted: boolean; readonly size: MicroVmSize }): Promise<void>;
   /** Ties the microVM to a job; on stable storage when this resolves. */
   bind(microVm: MicroVm, binding: Binding): Promise<void>;
-  /** Ends the microVM: it does not run any more when this resolves, and what it leaves is removed soon. May be repeated. */
-  release(microVm: MicroVm): Promise<void>;
+  /**
+   * Ends the microVM: it does not run any more when this resolves, and what it leaves is removed soon. May be repeated.
+   * @param options.lastLook  Called before its namespace is removed.
+   */
+  release(microVm: MicroVm, options?: { readonly lastLook: () => Promise<void> }): Promise<void>;
   /** Removes what an earlier process left of a microVM. */
   discard(record: MicroVmRecord): Promise<void>;
   /** Records an earlier process left; reserves their numbers. Removes everything that no record claims. */
@@ -77,8 +80,9 @@ export interface MicroVmHost {
 
 export interface MicroVmHostDeps {
   readonly runtime: RuntimeRoot;
-  readonly network: NetworkManager;
-  readonly indexes: Indexes;
+  /** What exists on the host. */
+  readonly network: Pick<NetworkManager, "list" | "remove">;
+  readonly namespaces: NamespacePool;
   readonly tidier: Tidier;
   /** Null where the host has none that can be used: microVMs are not limited then. */
   readonly cgroups: Cgroups | null;
@@ -103,7 +107,7 @@ const QEMU_THREADS = 128;
 const CPU_WEIGHT = 100;
 
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
-  const { runtime, network, indexes, cgroups, log } = deps;
+  const { runtime, network, namespaces, cgroups, log } = deps;
   /** With the key of the template of each. */
   const existing = new Map<MicroVmId, string>();
   const ending = new Set<MicroVmId>();
@@ -157,18 +161,18 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
   async function clear(id: MicroVmId, index: number): Promise<void> {
     await bindings.get(id)?.close();
     bindings.delete(id);
-    await network.remove(index);
     await cgroups?.remove(id);
     await rm(join(config.root, id), { recursive: true, force: true });
+    await namespaces.release(index);
     existing.delete(id);
     ending.delete(id);
-    indexes.free(index);
   }
 
   const host: MicroVmHost = {
     async launch(spec) {
       const id = newMicroVmId();
-      const index = indexes.take();
+      const namespace = await namespaces.take();
+      const { index } = namespace;
       existing.set(id, spec.templateKey);
       const paths = pathsOf(config.root, id);
       const identity = { id, index, templateKey: spec.templateKey };
@@ -183,7 +187,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           args: [...spec.args, "-name", id],
           accelerator: spec.accelerator,
           uid,
-          network: await network.create(index),
+          network: namespace,
           cgroups: (await cgroups?.create(id, limitsOf(spec))) ?? [],
           jailDirectory: paths.jail,
           imageDirectory: spec.imageDirectory,
@@ -220,10 +224,15 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       await writeBinding(file, binding);
     },
 
-    async release(microVm) {
-      if (!beginEnding(microVm.id)) return;
-      await killAndWait(microVm.process);
-      deps.tidier.add(() => clear(microVm.id, microVm.index));
+    async release({ id, index, process }, options) {
+      if (!beginEnding(id)) return;
+      await killAndWait(process);
+      deps.tidier.add(async () => {
+        await options
+          ?.lastLook()
+          .catch((error: unknown) => log.warn("microvm.last_look_failed", { microVmId: id, error: messageOf(error) }));
+        await clear(id, index);
+      });
     },
 
     async discard(record) {
@@ -237,7 +246,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       const records = found.map(({ record }) => record);
       for (const record of records) {
         existing.set(record.id, record.templateKey);
-        indexes.reserve(record.index);
+        namespaces.reserve(record.index);
       }
       const claimed = new Set(records.map((record) => record.index));
       for (const [uid, processes] of await processesByUid()) {

@@ -28,16 +28,21 @@ export interface Cidr {
 
 /** @throws RangeError when `text` is not an IPv4 range like 10.0.0.0/8 whose host bits are zero. */
 export function parseCidr(text: string): Cidr {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(text);
-  const octets = match?.slice(1, 5).map(Number) ?? [];
-  const prefixLength = Number(match?.[5]);
-  if (octets.length !== 4 || octets.some((octet) => octet > 255) || prefixLength > 32)
-    throw new RangeError(`${text} is not an IPv4 range like 10.0.0.0/8`);
-  const base = octets.reduce((value, octet) => value * 256 + octet, 0);
+  const [, address = "", length] = /^([^/]+)\/(\d{1,2})$/.exec(text) ?? [];
+  const prefixLength = Number(length);
+  const base = parseAddress(address);
+  if (Number.isNaN(base) || !(prefixLength <= 32)) throw new RangeError(`${text} is not an IPv4 range like 10.0.0.0/8`);
   const size = 2 ** (32 - prefixLength);
   if (base % size !== 0)
     throw new RangeError(`${text} has host bits set: its first address is ${formatAddress(base - (base % size))}`);
   return { base, prefixLength };
+}
+
+/** @returns NaN for what is no IPv4 address in four decimal parts. */
+export function parseAddress(text: string): number {
+  const octets = /^\d{1,3}(\.\d{1,3}){3}$/.test(text) ? text.split(".").map(Number) : [];
+  if (octets.length !== 4 || octets.some((octet) => octet > 255)) return Number.NaN;
+  return octets.reduce((value, octet) => value * 256 + octet, 0);
 }
 
 export function formatAddress(value: number): string {

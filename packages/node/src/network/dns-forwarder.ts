@@ -1,12 +1,21 @@
 /**
- * Passes DNS queries of guests on to the host's name servers. Messages go through unread; each UDP query uses a socket
- * of its own, so that answers cannot be guessed or mixed up.
+ * Passes DNS queries of guests on to the host's name servers. Messages go through unread, but for guests that have rules;
+ * each UDP query uses a socket of its own, so that answers cannot be guessed or mixed up.
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, isIPv6, type Socket } from "node:net";
 import { type Logger, messageOf } from "@mags/core";
 import { serverFailure } from "./dns-message.ts";
+import { relayMessages } from "./dns-tcp-relay.ts";
+
+/** What holds for the queries of one guest. */
+export interface GuestDnsRules {
+  /** Before a query goes on. @returns the answer to give in its place, or that there is none to give. */
+  refuse(query: Buffer): { readonly answer: Buffer | undefined } | undefined;
+  /** Before an answer goes back: the guest gets it when this resolves, and a failure when it rejects. */
+  admit(query: Buffer, answer: Buffer): Promise<void>;
+}
 
 export interface DnsForwarderConfig {
   readonly address: string;
@@ -14,6 +23,8 @@ export interface DnsForwarderConfig {
   readonly port?: number;
   /** Asked anew for each query: the host's resolver may change. */
   readonly servers: () => Promise<readonly string[]>;
+  /** The rules for the guest with that address; asked anew for each query. Default: none for nobody. */
+  readonly rulesOf?: (guest: string) => GuestDnsRules | undefined;
   /** Of the servers. Default 53. */
   readonly serverPort?: number;
   /** How long each server has to answer. Default 2.5 s. */
@@ -77,13 +88,25 @@ export async function startDnsForwarder(
     });
   }
 
-  async function answer(query: Buffer): Promise<Buffer | undefined> {
+  async function answer(query: Buffer, rules: GuestDnsRules | undefined): Promise<Buffer | undefined> {
+    const refused = rules?.refuse(query);
+    if (refused) return refused.answer;
     for (const server of await config.servers()) {
       if (closed) return undefined;
       const found = await ask(server, query);
-      if (found) return found;
+      if (found) return admitted(query, found, rules);
     }
     return serverFailure(query);
+  }
+
+  async function admitted(query: Buffer, found: Buffer, rules: GuestDnsRules | undefined): Promise<Buffer | undefined> {
+    try {
+      await rules?.admit(query, found);
+      return found;
+    } catch (error) {
+      log.warn("dns.answer_not_admitted", { error: messageOf(error) });
+      return serverFailure(query);
+    }
   }
 
   udp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
@@ -92,7 +115,7 @@ export async function startDnsForwarder(
     if (query.length < LEAST_MESSAGE_BYTES || peer.port === 0) return;
     const done = admit(peer.address, pending.size);
     if (!done) return;
-    void answer(query)
+    void answer(query, config.rulesOf?.(peer.address))
       .then((reply) => {
         if (reply && !closed) udp.send(reply, peer.port, peer.address, () => {}); // a guest that is gone needs no answer
       })
@@ -102,14 +125,15 @@ export async function startDnsForwarder(
 
   const tcp = createServer((client) => {
     client.on("error", () => {});
-    const done = admit(client.remoteAddress ?? "", connections.size / 2);
+    const guest = client.remoteAddress ?? "";
+    const done = admit(guest, connections.size / 2);
     if (!done) return client.destroy();
     client.once("close", done);
     void config
       .servers()
       .then(([server]) => {
         if (!server || closed || client.destroyed) client.destroy();
-        else relay(client, connect(serverPort, server));
+        else relay(client, connect(serverPort, server), config.rulesOf?.(guest));
       })
       .catch((error: unknown) => {
         log.error("dns.failed", { error: messageOf(error) });
@@ -118,7 +142,7 @@ export async function startDnsForwarder(
   });
   tcp.on("error", (error) => log.error("dns.failed", { error: messageOf(error) }));
 
-  function relay(client: Socket, upstream: Socket): void {
+  function relay(client: Socket, upstream: Socket, rules: GuestDnsRules | undefined): void {
     for (const [from, to] of [
       [client, upstream],
       [upstream, client],
@@ -130,8 +154,9 @@ export async function startDnsForwarder(
         connections.delete(from);
         to.destroy();
       });
-      from.pipe(to);
+      if (!rules) from.pipe(to);
     }
+    if (rules) relayMessages(client, upstream, { refuse: rules.refuse, admit: (...both) => admitted(...both, rules) });
   }
 
   udp.bind(config.port ?? 53, config.address);

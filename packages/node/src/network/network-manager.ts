@@ -8,7 +8,7 @@ import { networkInterfaces } from "node:os";
 import type { Logger } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
-import { addressIn, type Cidr, formatAddress, GUEST_NETWORK, UPLINK } from "./addresses.ts";
+import { addressIn, type Cidr, formatAddress, GUEST_NETWORK, parseAddress, UPLINK } from "./addresses.ts";
 import { hostRuleset, namespaceRuleset } from "./ruleset.ts";
 
 export interface NetworkConfig {
@@ -17,9 +17,19 @@ export interface NetworkConfig {
   /** One address per microVM and one for the DNS forwarder. */
   readonly uplinkRange: Cidr;
   readonly exceptions: readonly string[];
+  readonly caps: NetworkCaps;
   /** File that holds the boot in which forwarding was turned on here, so that `removeHostSide` can turn it off again. */
   readonly forwardingRecord: string;
   readonly bootId: string;
+}
+
+/** What one microVM may take of the host's network. */
+export interface NetworkCaps {
+  /** In each direction; 0: no cap. */
+  readonly bandwidthMbit: number;
+  /** At a time, UDP flows among them. */
+  readonly maxConnections: number;
+  readonly newConnectionsPerSecond: number;
 }
 
 export interface MicroVmNetwork {
@@ -32,6 +42,8 @@ export interface MicroVmNetwork {
 export interface NetworkManager {
   /** Where the DNS forwarder listens, on the host. */
   readonly dnsAddress: string;
+  /** The number of the microVM whose queries and connections come from an address of the uplink range. */
+  indexOf(address: string): number;
   /** Makes the namespace with this number, from 1. What stood there before is replaced. */
   create(index: number): Promise<MicroVmNetwork>;
   /** Removes it; one that does not exist is no error. */
@@ -44,11 +56,18 @@ export interface NetworkManager {
 
 const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
+const TC = "/usr/sbin/tc";
 const NAMESPACES = "/run/netns";
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
 export function describeNetwork(prefix: string, index: number): MicroVmNetwork {
   return { index, namespace: `${NAMESPACES}/${prefix}-${index}`, tap: "tap0" };
+}
+
+/** A token bucket that lets bursts of 10 ms through; packets wait at most 50 ms, then they are dropped. */
+function shaper(bandwidthMbit: number): string {
+  const burstBytes = Math.max(128 * 1024, Math.round((bandwidthMbit * 1e6) / 8 / 100));
+  return `tbf rate ${bandwidthMbit}mbit burst ${burstBytes} latency 50ms`;
 }
 
 /** Most microVMs that a range has addresses for. */
@@ -61,7 +80,7 @@ export async function openNetworkManager(
   config: NetworkConfig,
 ): Promise<NetworkManager> {
   const { runtime, log } = deps;
-  const { prefix, uplinkRange, exceptions } = config;
+  const { prefix, uplinkRange, exceptions, caps } = config;
   const dnsAddress = addressIn(uplinkRange, 1);
   const range = `${formatAddress(uplinkRange.base)}/${uplinkRange.prefixLength}`;
   const ip = (args: readonly string[], input?: string) =>
@@ -85,6 +104,7 @@ export async function openNetworkManager(
 
   const manager: NetworkManager = {
     dnsAddress,
+    indexOf: (address) => parseAddress(address) - uplinkRange.base - 1,
 
     async create(index) {
       const network = describeNetwork(prefix, index);
@@ -118,14 +138,18 @@ export async function openNetworkManager(
           `neigh replace ${UPLINK.nextHop} lladdr ${UPLINK.hostMac} dev up0 nud permanent`,
         ].join("\n"),
       );
+      if (caps.bandwidthMbit > 0) {
+        const shape = shaper(caps.bandwidthMbit);
+        await run(toolCommand(runtime, TC, ["-n", name, "-batch", "-"]), {
+          input: [network.tap, "up0"].map((link) => `qdisc add dev ${link} root ${shape}`).join("\n"),
+        });
+      }
       const nft = toolCommand(runtime, NFT, ["-f", "-"]);
       const script =
         'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; exec "$@"';
       await run(
         toolCommand(runtime, IP, ["netns", "exec", name, "/bin/sh", "-c", script, "sh", nft.file, ...nft.args]),
-        {
-          input: namespaceRuleset({ dnsAddress, hostAddresses: hostAddresses(), exceptions }),
-        },
+        { input: namespaceRuleset({ dnsAddress, hostAddresses: hostAddresses(), exceptions, ...caps }) },
       );
       return network;
     },

@@ -1,4 +1,5 @@
 /** The nftables rules, as text: pure, so that what is allowed can be read and tested in one place. */
+import type { EgressPolicy } from "@mags/domain";
 import { GUEST_NETWORK } from "./addresses.ts";
 
 /**
@@ -30,17 +31,49 @@ export interface NamespaceRules {
   readonly hostAddresses: readonly string[];
   /** Ranges an operator allows although they are private. */
   readonly exceptions: readonly string[];
+  /** Connections at a time, UDP flows among them. */
+  readonly maxConnections: number;
+  readonly newConnectionsPerSecond: number;
 }
+
+/** Names of what the node reads and writes in a namespace while its guest runs. */
+export const TABLE = "mags";
+export const ALLOWED_SET = "allowed";
+export const DENIALS_SET = "denials";
+
+/** Addresses that an allow-list leads to at a time. */
+const MAX_ALLOWED_ADDRESSES = 4_096;
+/** Destinations whose denials are counted one by one. */
+const MAX_COUNTED_DENIALS = 128;
+/** More denials than this a second are not answered: a flood is dropped. */
+const ANSWERED_DENIALS = { perSecond: 100, burst: 200 } as const;
 
 const elements = (ranges: readonly string[]) => (ranges.length > 0 ? `elements = { ${ranges.join(", ")} }` : "");
 
-/** Rules of one microVM's namespace: `tap0` leads to the guest, `up0` to the host. */
-export function namespaceRuleset({ dnsAddress, hostAddresses, exceptions }: NamespaceRules): string {
+/**
+ * Rules of one microVM's namespace: `tap0` leads to the guest, `up0` to the host. The policy stands in a chain of its
+ * own, so that it can be replaced; it begins as `filtered`.
+ */
+export function namespaceRuleset(rules: NamespaceRules): string {
+  const { dnsAddress, hostAddresses, exceptions, maxConnections, newConnectionsPerSecond } = rules;
   const { guestAddress, gatewayAddress } = GUEST_NETWORK;
+  const { perSecond, burst } = ANSWERED_DENIALS;
   return `
-table ip mags {
+table ip ${TABLE} {
   set exceptions { type ipv4_addr; flags interval; auto-merge; ${elements(exceptions)} }
   set denied { type ipv4_addr; flags interval; auto-merge; ${elements([...DENIED_RANGES, ...hostAddresses])} }
+  set ${ALLOWED_SET} { type ipv4_addr; flags timeout; size ${MAX_ALLOWED_ADDRESSES}; }
+  set connections { type ipv4_addr; flags dynamic; size 1; }
+  set ${DENIALS_SET} { type ipv4_addr . inet_proto . inet_service; flags dynamic; size ${MAX_COUNTED_DENIALS}; }
+  chain deny {
+    meta l4proto { tcp, udp } update @${DENIALS_SET} { ip daddr . meta l4proto . th dport counter }
+    meta l4proto != { tcp, udp } update @${DENIALS_SET} { ip daddr . meta l4proto . 0 counter }
+    limit rate ${perSecond}/second burst ${burst} packets reject with icmp admin-prohibited
+    drop
+  }
+  chain policy {
+${policyRules("filtered", { dnsAddress })}
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat;
     iifname "tap0" ip daddr ${gatewayAddress} meta l4proto { tcp, udp } th dport 53 dnat to ${dnsAddress}
@@ -50,28 +83,62 @@ table ip mags {
     ct state established,related accept
     iifname != "tap0" drop
     ip saddr != ${guestAddress} drop
+    ct state invalid drop
+    ct state new add @connections { ip saddr ct count over ${maxConnections} } reject with icmp admin-prohibited
+    ct state new limit rate over ${newConnectionsPerSecond}/second burst ${2 * newConnectionsPerSecond} packets drop
     tcp flags syn tcp option maxseg size set rt mtu
-    ip daddr ${dnsAddress} meta l4proto { tcp, udp } th dport 53 accept
-    ip daddr @exceptions accept
-    ip daddr @denied counter reject with icmp type admin-prohibited
-    accept
+    goto policy
   }
   chain input {
     type filter hook input priority filter; policy drop;
     ct state established,related accept
-    iifname "tap0" icmp type echo-request accept
-    iifname "tap0" counter reject with icmp type admin-prohibited
+    iifname "tap0" icmp type echo-request limit rate ${perSecond}/second accept
+    iifname "tap0" goto deny
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;
     oifname "up0" masquerade
   }
 }
-table ip6 mags {
+table ip6 ${TABLE} {
   chain forward { type filter hook forward priority filter; policy drop; }
   chain input { type filter hook input priority filter; policy drop; }
 }
 `;
+}
+
+/**
+ * The rules of a policy. Denied ranges come before what an answer of a name server allows: no name leads inside. An
+ * operator's exceptions are open under `filtered`; under an allow-list they are open to the names on it.
+ */
+function policyRules(policy: EgressPolicy, { dnsAddress }: Pick<NamespaceRules, "dnsAddress">): string {
+  const dns = `ip daddr ${dnsAddress} meta l4proto { tcp, udp } th dport 53 accept`;
+  const rules =
+    policy === "none"
+      ? ["goto deny"]
+      : policy === "filtered"
+        ? [dns, "ip daddr @exceptions accept", "ip daddr @denied goto deny", "accept"]
+        : [dns, "ip daddr @denied ip daddr != @exceptions goto deny", `ip daddr @${ALLOWED_SET} accept`, "goto deny"];
+  return rules.map((rule) => `    ${rule}`).join("\n");
+}
+
+/** Replaces the policy of a namespace, in one step. */
+export function policyReplacement(policy: EgressPolicy, options: Pick<NamespaceRules, "dnsAddress">): string {
+  return `
+flush chain ip ${TABLE} policy
+table ip ${TABLE} {
+  chain policy {
+${policyRules(policy, options)}
+  }
+}
+`;
+}
+
+/** Allows addresses for some seconds, from now on even where they are allowed already. */
+export function allowance(addresses: readonly string[], seconds: number): string {
+  const add = `add element ip ${TABLE} ${ALLOWED_SET} { ${addresses.map((address) => `${address} timeout ${seconds}s`).join(", ")} }`;
+  // An element that is there keeps its old time on kernels before 6.12, so it is taken out in between.
+  return `${add}\ndelete element ip ${TABLE} ${ALLOWED_SET} { ${addresses.join(", ")} }\n${add}\n`;
 }
 
 export interface HostRules {

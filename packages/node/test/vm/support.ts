@@ -7,10 +7,11 @@ import { createOverlayStore } from "../../src/disks/overlay-store.ts";
 import { openCgroups } from "../../src/host/cgroups.ts";
 import { bootId } from "../../src/host/processes.ts";
 import { type Image, loadArtifacts } from "../../src/images/artifacts.ts";
-import { createIndexes } from "../../src/microvm/indexes.ts";
 import { createMicroVmHost, type MicroVmHost } from "../../src/microvm/microvm-host.ts";
 import { createTidier } from "../../src/microvm/tidier.ts";
 import { parseCidr } from "../../src/network/addresses.ts";
+import { createIndexes } from "../../src/network/indexes.ts";
+import { createNamespacePool } from "../../src/network/namespace-pool.ts";
 import { openNetworkManager } from "../../src/network/network-manager.ts";
 import { type CloneDeps, type ParkedClone, parkClone } from "../../src/pool/clone.ts";
 import { createTemplateStore, type Template, type TemplateStore } from "../../src/templates/template-store.ts";
@@ -47,6 +48,7 @@ export async function openTestHost(): Promise<TestHost> {
     prefix: "tvm",
     uplinkRange: parseCidr("10.250.0.0/24"),
     exceptions: [],
+    caps: { bandwidthMbit: 0, maxConnections: 100, newConnectionsPerSecond: 100 },
     forwardingRecord: join(path, "forwarding"),
     bootId: boot,
   };
@@ -55,8 +57,11 @@ export async function openTestHost(): Promise<TestHost> {
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting: () => false }));
   const cgroups = await openCgroups("tvm").catch(() => null);
   scope.defer(async () => cgroups?.removeAll());
+  const namespaces = scope.use(
+    createNamespacePool({ network, indexes: createIndexes(CAPACITY), later: tidier.add }, { size: 0 }),
+  );
   const host = createMicroVmHost(
-    { runtime, network, indexes: createIndexes(CAPACITY), tidier, cgroups, log },
+    { runtime, network, namespaces, tidier, cgroups, log },
     { root: join(path, "vms"), uidBase: UID_BASE, capacity: CAPACITY, bootId: boot },
   );
   scope.defer(async () => {

@@ -1,0 +1,90 @@
+/**
+ * Egress policies of guests: the rules of their namespaces and what the name service does for them. An allow-list names
+ * hosts; the addresses that the name service gives for these are allowed for as long as the answer may be used, and
+ * nothing else is. Nobody but the forwarder on this host can be asked, as no other server's address is allowed.
+ */
+import type { Clock } from "@mags/core";
+import { allowsHost, type EgressPolicy } from "@mags/domain";
+import { addressesOf } from "./dns-answer.ts";
+import type { GuestDnsRules } from "./dns-forwarder.ts";
+import { askedName, refusal } from "./dns-message.ts";
+import type { Denial, NamespaceRulesEditor } from "./namespace-rules.ts";
+
+export interface Egress {
+  /** Puts a policy in force for a microVM that nothing ran in yet. */
+  apply(index: number, policy: EgressPolicy): Promise<void>;
+  /** For a microVM of an earlier process, whose namespace has its rules already. */
+  restore(index: number, policy: EgressPolicy): void;
+  /** What the guest was denied since `apply`, by address and by name. */
+  denials(index: number): Promise<readonly Denial[]>;
+  /** Nothing for guests whose queries go through unread. */
+  dnsRules(index: number): GuestDnsRules | undefined;
+}
+
+/** Programs keep an answer a little longer than they should. */
+const LEAST_SECONDS = 60;
+const MOST_SECONDS = 86_400;
+const MAX_DENIED_NAMES = 128;
+
+interface Guest {
+  readonly policy: Exclude<EgressPolicy, "filtered">;
+  readonly deniedNames: Map<string, number>;
+  /** Until when (monotonic ms) addresses are allowed. */
+  readonly allowedUntilMs: Map<string, number>;
+}
+
+export function createEgress(deps: { readonly rules: NamespaceRulesEditor; readonly clock: Clock }): Egress {
+  const { rules, clock } = deps;
+  const guests = new Map<number, Guest>();
+
+  function restore(index: number, policy: EgressPolicy): void {
+    if (policy === "filtered") guests.delete(index);
+    else guests.set(index, { policy, deniedNames: new Map(), allowedUntilMs: new Map() });
+  }
+
+  function denyName({ deniedNames }: Guest, name: string): void {
+    if (deniedNames.has(name) || deniedNames.size < MAX_DENIED_NAMES)
+      deniedNames.set(name, (deniedNames.get(name) ?? 0) + 1);
+  }
+
+  /** Twice as long as the answer may be used: so the rules need not change with every answer. */
+  async function allow(index: number, guest: Guest, answer: Buffer, name: string): Promise<void> {
+    const { addresses, ttlSeconds } = addressesOf(answer, name);
+    const seconds = Math.min(Math.max(ttlSeconds, LEAST_SECONDS), MOST_SECONDS);
+    const now = clock.monotonicMs();
+    const short = addresses.filter((address) => (guest.allowedUntilMs.get(address) ?? 0) < now + seconds * 1000);
+    if (short.length === 0) return;
+    await rules.allow(index, short, 2 * seconds);
+    for (const [address, untilMs] of guest.allowedUntilMs) if (untilMs < now) guest.allowedUntilMs.delete(address);
+    for (const address of short) guest.allowedUntilMs.set(address, now + 2 * seconds * 1000);
+  }
+
+  return {
+    restore,
+    async apply(index, policy) {
+      restore(index, policy);
+      if (policy !== "filtered") await rules.setPolicy(index, policy);
+    },
+    async denials(index) {
+      const names = [...(guests.get(index)?.deniedNames ?? [])];
+      return [...(await rules.denials(index)), ...names.map(([destination, count]) => ({ destination, count }))];
+    },
+    dnsRules(index) {
+      const guest = guests.get(index);
+      if (!guest) return undefined;
+      const { policy } = guest;
+      return {
+        refuse(query) {
+          const name = askedName(query);
+          if (name !== undefined && policy !== "none" && allowsHost(policy.allow, name)) return undefined;
+          denyName(guest, name ?? "a name that is none");
+          return { answer: refusal(query) };
+        },
+        async admit(query, answer) {
+          const name = askedName(query);
+          if (name !== undefined) await allow(index, guest, answer, name);
+        },
+      };
+    },
+  };
+}
