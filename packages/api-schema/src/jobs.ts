@@ -1,5 +1,6 @@
 import { isReservedName, JOB_STATUSES, NAME_PATTERN } from "@mags/domain";
 import { z } from "zod";
+import { Egress } from "./egress.ts";
 import { route } from "./route.ts";
 import { Script, scriptAddressRule } from "./script.ts";
 import { text } from "./text.ts";
@@ -55,7 +56,7 @@ export const SubmitJob = z
       .optional()
       .describe("Seconds the script may run; exit code 124 then. Default: no limit."),
     rootfs_type: z.string().optional().describe("Name of a guest image. Default: standard."),
-    egress: z.unknown().optional().describe("Network access of the guest. This build: `filtered`, the default."),
+    egress: Egress.nullish().describe("Network access of the guest. Default: filtered."),
     labels: Labels.default({}),
     no_sync: z.boolean().default(false),
     no_sleep: z.boolean().default(false),
@@ -93,6 +94,7 @@ export const Status = z
     vcpus: z.int(),
     memory_mb: z.int(),
     rootfs_type: z.string(),
+    egress: Egress,
     labels: z.record(z.string(), z.string()),
   })
   .meta({ id: "JobStatus" });

@@ -148,15 +148,16 @@ describe("bad input", () => {
     ["a startup command", { ...good, startup_command: "x" }, /^startup_command: not supported/],
     ["idle minutes", { ...good, idle_minutes: 5 }, /^idle_minutes: not supported/],
     ["replace", { ...good, replace: true }, /^replace: not supported/],
-    ["another egress", { ...good, egress: "none" }, /^egress: .*filtered/],
-    ["an egress list", { ...good, egress: { allow: [] } }, /^egress: /],
+    ["another egress", { ...good, egress: "open" }, /^egress: .*"filtered".*"none".*allow/],
+    ["an egress list of nothing", { ...good, egress: { allow: [] } }, /^egress.*none/],
+    ["an address on an egress list", { ...good, egress: { allow: ["a.b", "10.0.0.1"] } }, /^egress.*host name/],
   ];
   for (const [name, body, message] of cases)
     it(`refuses ${name}`, async () => {
       const reply = await call("POST", JOBS, body);
       assert.equal(reply.status, 400);
       assert.match(reply.body.error, message);
-      const code = / not supported|^egress/.test(reply.body.error) ? "not_supported" : "validation_failed";
+      const code = / not supported/.test(reply.body.error) ? "not_supported" : "validation_failed";
       assert.equal(reply.body.code, code);
     });
 
@@ -246,7 +247,7 @@ describe("bad input", () => {
         memory_mb: mostly(fc.integer({ min: 256, max: 8192 })),
         disk_gb: mostly(fc.integer({ min: 0, max: 64 })),
         rootfs_type: mostly(fc.constant("standard")),
-        egress: mostly(fc.constant("filtered")),
+        egress: mostly(fc.constantFrom("filtered", "none", null, { allow: ["a.b", "*.c"] })),
         persistent: mostly(fc.constant(false)),
       },
       { requiredKeys: ["script", "type"] },

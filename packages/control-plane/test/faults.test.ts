@@ -169,7 +169,14 @@ describe("a control plane that starts anew", () => {
     node.breakVm(ended, "the VM's process ended");
     const orphan = planJob(
       {
-        ...{ name: null, command: { kind: "inline", script: "hang" }, environment: {}, image: null, vcpus: null },
+        ...{
+          name: null,
+          command: { kind: "inline", script: "hang" },
+          environment: {},
+          image: null,
+          vcpus: null,
+          egress: null,
+        },
         ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false },
       },
       { id: newJobId(), accountId: "x" as never, now: new Date(), node: node.describe() },

@@ -85,7 +85,8 @@ describe("mags run", () => {
 
   it("sends every option by its name on the wire", async () => {
     api.play = (job) => job.exit(0);
-    const flags = "--disk 4 --vcpus 3 --memory 512 --image standard --label a=1 --label b=x=y --env K=v=w --env FROM";
+    const flags =
+      "--disk 4 --vcpus 3 --memory 512 --image standard --label a=1 --label b=x=y --env K=v=w --env FROM --egress a.b,*.c";
     await cli.run(["run", ...flags.split(" "), "--type", "url", "https://example.com/s"], { env: { FROM: "here" } });
     assert.deepEqual(body(), {
       script: "https://example.com/s",
@@ -96,6 +97,7 @@ describe("mags run", () => {
       vcpus: 3,
       memory_mb: 512,
       rootfs_type: "standard",
+      egress: { allow: ["a.b", "*.c"] },
       labels: { a: "1", b: "x=y" },
     });
   });

@@ -39,6 +39,7 @@ export class ScriptedJob extends EventEmitter {
       vcpus: body.vcpus ?? 2,
       memory_mb: body.memory_mb ?? 1024,
       rootfs_type: body.rootfs_type ?? "standard",
+      egress: body.egress ?? "filtered",
       labels: body.labels ?? {},
     };
   }

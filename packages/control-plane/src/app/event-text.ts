@@ -7,6 +7,8 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
     `job accepted: image ${data.image}, ${data.vcpus} vCPU, ${data.memoryMiB} MiB memory, ${data.diskGiB} GiB disk`,
   script_converted: () => "line endings of the script were converted from CR LF to LF",
   started: (data) => `script started in ${data.microVmId}`,
+  egress_denied: (data) =>
+    `network access denied: ${data.destination}${data.count === 1 ? "" : `, ${data.count} times so far`}`,
   stop_requested: () => "stop requested",
   stopped: (data) => (data.exitCode === null ? "stopped" : `stopped; exit code of the script ${data.exitCode}`),
   completed: (data) => `script ended with exit code ${data.exitCode} after ${data.scriptDurationMs} ms`,

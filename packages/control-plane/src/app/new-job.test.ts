@@ -9,7 +9,14 @@ const node: NodeDescription = {
 };
 const context = { id: newJobId(), accountId: "a" as AccountId, now: new Date(0), node };
 const request: JobRequest = {
-  ...{ name: null, command: { kind: "inline", script: "echo hi" }, environment: {}, image: null, vcpus: null },
+  ...{
+    name: null,
+    command: { kind: "inline", script: "echo hi" },
+    environment: {},
+    image: null,
+    vcpus: null,
+    egress: null,
+  },
   ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false },
 };
 const plan = (fields: Partial<JobRequest>) => planJob({ ...request, ...fields }, context);
@@ -28,6 +35,13 @@ describe("planJob", () => {
   it("gives at least 2 GiB of disk", () => {
     assert.equal(plan({ diskGiB: 1 }).job.size.diskGiB, 2);
     assert.equal(plan({ diskGiB: 20 }).job.size.diskGiB, 20);
+  });
+
+  it("writes the hosts of an allow-list in one spelling, each once", () => {
+    assert.deepEqual(plan({ egress: { allow: ["PyPI.org.", "pypi.org", "*.A.test"] } }).job.size.egress, {
+      allow: ["pypi.org", "*.a.test"],
+    });
+    assert.equal(plan({ egress: "none" }).job.size.egress, "none");
   });
 
   it("converts scripts whose every line ends in CR LF, and says so", () => {

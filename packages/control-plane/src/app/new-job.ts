@@ -1,11 +1,13 @@
 import { AppError } from "@mags/core";
 import {
   type AccountId,
+  type EgressPolicy,
   type JobCommand,
   type JobId,
   MIN_MEMORY_MIB,
   type MicroVmSize,
   type NodeDescription,
+  normalizeAllowedHost,
   normalizeScript,
 } from "@mags/domain";
 import type { NewJob, NewJobEvent } from "./job.ts";
@@ -16,6 +18,7 @@ export interface JobRequest {
   readonly command: JobCommand;
   readonly environment: Readonly<Record<string, string>>;
   readonly image: string | null;
+  readonly egress: EgressPolicy | null;
   readonly vcpus: number | null;
   readonly memoryMiB: number | null;
   readonly diskGiB: number | null;
@@ -75,8 +78,17 @@ function sizeOf(request: JobRequest, node: NodeDescription): MicroVmSize {
     vcpus: atMost("vcpus", request.vcpus ?? node.defaultVcpus, node.maxVcpus),
     memoryMiB: atMost("memory_mb", memoryMiB, node.maxMemoryMiB),
     diskGiB: atMost("disk_gb", Math.max(request.diskGiB ?? MIN_DISK_GIB, MIN_DISK_GIB), node.maxDiskGiB),
-    egress: "filtered",
+    egress: normalizedEgress(request.egress ?? "filtered"),
   };
+}
+
+function normalizedEgress(egress: EgressPolicy): EgressPolicy {
+  if (typeof egress === "string") return egress;
+  return { allow: [...new Set(egress.allow.map((host) => normalizeAllowedHost(host) ?? refuseHost(host)))] };
+}
+
+function refuseHost(host: string): never {
+  throw refused(`egress: ${JSON.stringify(host)} is no host name`);
 }
 
 function atMost(field: string, value: number, limit: number): number {

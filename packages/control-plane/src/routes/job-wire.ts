@@ -1,4 +1,5 @@
 import type { jobs } from "@mags/api-schema";
+import type { EgressPolicy } from "@mags/domain";
 import type { Job } from "../app/job.ts";
 
 export function statusToWire(job: Job): jobs.StatusWire {
@@ -22,8 +23,13 @@ export function statusToWire(job: Job): jobs.StatusWire {
     vcpus: job.size.vcpus,
     memory_mb: job.size.memoryMiB,
     rootfs_type: job.size.image,
+    egress: egressToWire(job.size.egress),
     labels: job.labels,
   };
+}
+
+function egressToWire(egress: EgressPolicy): jobs.StatusWire["egress"] {
+  return typeof egress === "string" ? egress : { allow: [...egress.allow] };
 }
 
 export function jobToWire(job: Job): jobs.JobWire {

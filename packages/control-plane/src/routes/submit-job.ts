@@ -28,8 +28,6 @@ const UNSUPPORTED = [
 
 function refuseUnsupported(body: jobs.SubmitJobWire): void {
   for (const field of UNSUPPORTED) if (isSet(body[field])) throw notSupported(field);
-  if (body.egress !== undefined && body.egress !== "filtered")
-    throw new AppError("not_supported", 'egress: this version of the server knows only "filtered"');
 }
 
 /** Clients of other languages send some fields as `null`, `false` or empty when they mean that they are not set. */
@@ -48,6 +46,7 @@ function fromWire(body: jobs.SubmitJobWire): JobRequest {
     command: body.type === "url" ? { kind: "url", url: body.script.trim() } : { kind: "inline", script: body.script },
     environment: body.environment,
     image: body.rootfs_type ?? null,
+    egress: body.egress ?? null,
     vcpus: body.vcpus ?? null,
     memoryMiB: body.memory_mb ?? null,
     diskGiB: body.disk_gb ?? null,

@@ -146,7 +146,7 @@ function insertStatement(job: NewJob, events: readonly NewJobEvent[]): RawBuilde
         disk_gib, egress, timeout_ms, labels, no_sync, created_at)
       values (${job.id}, ${job.accountId}, ${job.name}, 'pending', ${job.command.kind}, ${script},
         ${JSON.stringify(job.environment)}, ${job.size.image}, ${job.size.vcpus}, ${job.size.memoryMiB},
-        ${job.size.diskGiB}, ${job.size.egress}, ${job.timeoutMs}, ${JSON.stringify(job.labels)}, ${job.noSync},
+        ${job.size.diskGiB}, ${JSON.stringify(job.size.egress)}, ${job.timeoutMs}, ${JSON.stringify(job.labels)}, ${job.noSync},
         ${job.createdAt})
       on conflict (id) do nothing
       returning id

@@ -1,4 +1,4 @@
-import type { JobStatus } from "@mags/domain";
+import type { EgressPolicy, JobStatus } from "@mags/domain";
 import type { ColumnType, GeneratedAlways } from "kysely";
 
 /** jsonb: read as a value, written as JSON text. */
@@ -40,7 +40,7 @@ export interface Tables {
     readonly vcpus: number;
     readonly memory_mib: number;
     readonly disk_gib: number;
-    readonly egress: "filtered";
+    readonly egress: Json<EgressPolicy>;
     readonly timeout_ms: number | null;
     readonly labels: Json<StringMap>;
     readonly no_sync: boolean;

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "commander";
+import type { RunOptions } from "../sdk/run-options.ts";
 import type { Environment } from "../sdk/settings.ts";
 
 /** A whole number of at least 1. */
@@ -35,6 +36,14 @@ export function label(text: string, previous: Assignments = {}): Assignments {
   const [key, value] = split(text);
   if (value === undefined) throw new InvalidArgumentError("It must be KEY=VALUE.");
   return { ...previous, [key]: value };
+}
+
+/** `filtered`, `none`, or host names with commas between them. */
+export function egressPolicy(text: string): NonNullable<RunOptions["egress"]> {
+  if (text === "filtered" || text === "none") return text;
+  const allow = text.split(",").map((host) => host.trim());
+  if (allow.includes("")) throw new InvalidArgumentError("It must be filtered, none, or host names: host,*.host,...");
+  return { allow };
 }
 
 function split(text: string): [string, string | undefined] {

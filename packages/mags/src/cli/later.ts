@@ -31,7 +31,6 @@ const RUN_OPTIONS = [
   "--port <port>",
   "--startup-command <command>",
   "--replace",
-  "--egress <policy>",
   "--idle <minutes>",
 ];
 

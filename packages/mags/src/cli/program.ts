@@ -6,7 +6,7 @@ import type { ListFlags } from "./commands/list.ts";
 import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import type { UsageFlags } from "./commands/usage.ts";
-import { environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
+import { egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
 import type { RunFlags } from "./run-flags.ts";
@@ -46,6 +46,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .option("--vcpus <n>", "number of virtual CPUs", wholeNumber)
     .option("--memory <MB>", "size of the memory", wholeNumber)
     .option("--image <name>", "guest image")
+    .option("--egress <policy>", "network access: filtered (default), none, or host,*.host,...", egressPolicy)
     .option("--label <KEY=VALUE>", "mark the job, for `mags list --label`; repeatable", label)
     .addOption(new Option("--type <type>", "url: the script is the address of one").choices(["inline", "url"]))
     .option("--json", "print one JSON object at the end, the output in it")

@@ -12,6 +12,7 @@ export interface RunFlags {
   readonly vcpus?: number;
   readonly memory?: number;
   readonly image?: string;
+  readonly egress?: RunOptions["egress"];
   readonly label?: Assignments;
   readonly type?: "inline" | "url";
   readonly scriptFile?: string;
@@ -29,6 +30,7 @@ export function runOptions(flags: RunFlags): RunOptions {
     vcpus: flags.vcpus,
     memoryMb: flags.memory,
     rootfsType: flags.image,
+    egress: flags.egress,
     labels: flags.label,
     type: flags.type,
   };

@@ -15,6 +15,11 @@ export interface RunOptions {
   readonly memoryMb?: number | undefined;
   /** Name of a guest image. */
   readonly rootfsType?: string | undefined;
+  /**
+   * Network access: `filtered` (the default), `none`, or the hosts that may be reached; `*.example.org` for all names
+   * below one.
+   */
+  readonly egress?: "filtered" | "none" | { readonly allow: readonly string[] } | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Leaves `workspaceId` out; not together with `persistent` or `baseWorkspaceId`. */
   readonly ephemeral?: boolean | undefined;
@@ -43,6 +48,7 @@ export function submission(script: string, options: RunOptions): SubmitJob {
       vcpus: options.vcpus,
       memory_mb: options.memoryMb,
       rootfs_type: options.rootfsType,
+      egress: typeof options.egress === "object" ? { allow: [...options.egress.allow] } : options.egress,
       labels: options.labels,
       workspace_id: options.ephemeral ? undefined : options.workspaceId,
       base_workspace_id: options.baseWorkspaceId,

@@ -19,8 +19,10 @@ export interface SubmitJob {
   timeout?: number;
   /** Name of a guest image. Default: standard. */
   rootfs_type?: string;
-  /** Network access of the guest. This build: `filtered`, the default. */
-  egress?: unknown;
+  /** Network access of the guest. Default: filtered. */
+  egress?: "filtered" | "none" | {
+    allow: string[];
+  } | null;
   labels?: Record<string, string>;
   no_sync?: boolean;
   no_sleep?: boolean;
@@ -66,6 +68,9 @@ export interface JobStatus {
   vcpus: number;
   memory_mb: number;
   rootfs_type: string;
+  egress: "filtered" | "none" | {
+    allow: string[];
+  };
   labels: Record<string, string>;
 }
 
@@ -91,6 +96,9 @@ export interface Job {
   vcpus: number;
   memory_mb: number;
   rootfs_type: string;
+  egress: "filtered" | "none" | {
+    allow: string[];
+  };
   labels: Record<string, string>;
   /** Same as request_id. */
   id: string;
