@@ -12,11 +12,21 @@ export const INTERNET = {
   /** The tests' own end of the link. */
   hostAddress: "11.0.0.1",
   publicAddress: "93.184.216.34",
+  /** Of other.test. */
+  otherAddress: "93.184.216.35",
+  /** Of a.wild.test. */
+  wildAddress: "93.184.216.36",
   dnsAddress: "93.184.216.53",
   /** Of a package mirror in a private network. */
   mirrorAddress: "10.99.0.1",
   forbidden: ["10.1.2.3", "172.16.5.5", "192.168.1.1", "100.64.0.9", "169.254.169.254", "198.18.0.1", "203.0.113.7"],
-  names: { "public.test": "93.184.216.34", "mirror.test": "10.99.0.1", "rebound.test": "10.1.2.3" },
+  names: {
+    "public.test": "93.184.216.34",
+    "other.test": "93.184.216.35",
+    "a.wild.test": "93.184.216.36",
+    "mirror.test": "10.99.0.1",
+    "rebound.test": "10.1.2.3",
+  },
 } as const;
 
 export interface Internet extends AsyncDisposable {
@@ -91,7 +101,8 @@ export async function startInternet(): Promise<Internet> {
   await mkdir(files);
   await makeCertificates(folder);
 
-  const { hostAddress, publicAddress, dnsAddress, mirrorAddress, forbidden, names } = INTERNET;
+  const { hostAddress, publicAddress, otherAddress, wildAddress, dnsAddress, mirrorAddress, forbidden, names } =
+    INTERNET;
   await must("ip", ["netns", "add", NAMESPACE]);
   scope.defer(() => must("ip", ["netns", "del", NAMESPACE]));
   await must("ip", ["link", "add", "inet0", "type", "veth", "peer", "name", "up0", "netns", NAMESPACE]);
@@ -102,7 +113,7 @@ export async function startInternet(): Promise<Internet> {
   await inside("link", "set", "lo", "up");
   await inside("addr", "add", "11.0.0.2/24", "dev", "up0");
   await inside("link", "set", "up0", "up");
-  for (const address of [publicAddress, dnsAddress, mirrorAddress, ...forbidden])
+  for (const address of [publicAddress, otherAddress, wildAddress, dnsAddress, mirrorAddress, ...forbidden])
     await inside("addr", "add", `${address}/32`, "dev", "lo");
 
   const script = join(import.meta.dirname, "internet-server.ts");

@@ -46,6 +46,20 @@ describe("SubmitJob", () => {
       assert.match(refusal({ ...base, name }), /^name: /);
   });
 
+  it("takes egress policies, and says what is wrong with others", () => {
+    for (const egress of ["filtered", "none", null, { allow: ["PyPI.org", "*.pythonhosted.org"] }])
+      assert.ok(SubmitJob.safeParse({ ...base, egress }).success, JSON.stringify(egress));
+    const hosts = Array.from({ length: 65 }, (_, n) => `h${n}.test`);
+    const cases = [
+      ["open", /^egress: must be "filtered"/],
+      [{ allow: [] }, /"none"/],
+      [{ allow: hosts }, /at most 64/],
+      [{ allow: ["*"] }, /host name/],
+      [{ allow: ["a.b"], deny: [] }, /^egress/],
+    ] as const;
+    for (const [egress, reason] of cases) assert.match(refusal({ ...base, egress }), reason);
+  });
+
   it("refuses environments that a process could not get", () => {
     for (const environment of [{ "A=B": "x" }, { "1A": "x" }, { A: "a\0b" }, { A: "x".repeat(70_000) }])
       assert.match(refusal({ ...base, environment }), /^environment/);

@@ -9,7 +9,9 @@ import { judgeProbe, runProbe } from "../accelerator/probe.ts";
 import type { NodeConfig } from "../config.ts";
 import { loadArtifacts } from "../images/artifacts.ts";
 import { formatAddress, parseCidr } from "../network/addresses.ts";
-import { hostNameServers } from "../network/network-manager.ts";
+import { inNamespace } from "../network/namespace-rules.ts";
+import { hostNameServers, shaper } from "../network/network-manager.ts";
+import { namespaceRuleset } from "../network/ruleset.ts";
 import { openCgroups } from "./cgroups.ts";
 import { hostMemory } from "./memory.ts";
 import { run } from "./run.ts";
@@ -117,17 +119,30 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
       const ip = (args: string[]) => run(toolCommand(needRuntime(), "/usr/sbin/ip", args));
       await ip(["netns", "add", name]);
       try {
-        const nft = toolCommand(needRuntime(), "/usr/sbin/nft", ["-f", "-"]);
-        await run(toolCommand(needRuntime(), "/usr/sbin/ip", ["netns", "exec", name, nft.file, ...nft.args]), {
-          input:
-            'table ip t { chain c { type nat hook postrouting priority srcnat; oifname "x" masquerade; }; chain f { type filter hook forward priority filter; ct state established accept; reject with icmp type admin-prohibited; }; }',
+        const { network } = config;
+        await run(inNamespace(needRuntime(), name, "/usr/sbin/nft", ["-f", "-"]), {
+          input: namespaceRuleset({
+            ...{ dnsAddress: "192.0.2.1", hostAddresses: [], exceptions: network.exceptions },
+            ...{ maxConnections: network.max_connections, newConnectionsPerSecond: network.new_connections_per_second },
+          }),
         });
+        if (network.bandwidth_mbit > 0)
+          await run(
+            inNamespace(needRuntime(), name, "/usr/sbin/tc", [
+              "qdisc",
+              "add",
+              "dev",
+              "lo",
+              "root",
+              ...shaper(network.bandwidth_mbit),
+            ]),
+          );
       } finally {
         await ip(["netns", "del", name]);
       }
-      return ok("made one with rules and removed it");
+      return ok("made one with the rules and the shaping of a VM, and removed it");
     },
-    "use a kernel with network namespaces, nf_tables, NAT and conntrack, and run with all privileges (not in an unprivileged container)",
+    "use a kernel with network namespaces, nf_tables, NAT, conntrack, connection limits (nft_connlimit) and sch_tbf, and run with all privileges (not in an unprivileged container)",
   );
   await check(
     "addresses for VMs",

@@ -6,7 +6,7 @@ import { connect, createServer } from "node:net";
 import { afterEach, describe, it } from "node:test";
 import { silentLogger, sleep } from "@mags/core";
 import { waitFor } from "@mags/test-kit";
-import { startDnsForwarder } from "./dns-forwarder.ts";
+import { type GuestDnsRules, startDnsForwarder } from "./dns-forwarder.ts";
 
 const scope: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
@@ -41,11 +41,15 @@ async function askThrough(port: number, message: Buffer): Promise<Buffer> {
   return reply;
 }
 
-async function forwarder(serverPort: number, servers: readonly string[]): Promise<{ readonly port: number }> {
+async function forwarder(
+  serverPort: number,
+  servers: readonly string[],
+  rules?: GuestDnsRules,
+): Promise<{ readonly port: number }> {
   const start = () =>
     startDnsForwarder(
       { log: silentLogger },
-      { address: "127.0.0.1", port: 0, serverPort, tryMs: 200, servers: async () => servers },
+      { address: "127.0.0.1", port: 0, serverPort, tryMs: 200, servers: async () => servers, rulesOf: () => rules },
     );
   // The free UDP port that it is given may be taken for TCP.
   const started = await start().catch(start).catch(start);
@@ -149,5 +153,71 @@ describe("DNS forwarder", () => {
     const [reply] = (await once(client, "data")) as [Buffer];
     assert.equal(reply.toString(), "over tcp");
     client.destroy();
+  });
+
+  describe("for a guest with rules", () => {
+    /** Refuses queries with an odd id; notes what is admitted, and fails for id 8. */
+    function ruleSet(admitted: number[]): GuestDnsRules {
+      return {
+        refuse: (message) => (message.readUInt16BE(0) % 2 === 1 ? { answer: Buffer.from("refused") } : undefined),
+        async admit(message) {
+          await sleep(5);
+          admitted.push(message.readUInt16BE(0));
+          if (message.readUInt16BE(0) === 8) throw new Error("cannot be admitted");
+        },
+      };
+    }
+
+    it("passes a query on only if it may, and an answer only when it was admitted", async () => {
+      let asked = 0;
+      const server = await bound((message, socket, port) => {
+        asked++;
+        socket.send(message, port);
+      });
+      const admitted: number[] = [];
+      const { port } = await forwarder(server, ["127.0.0.1"], ruleSet(admitted));
+      assert.equal((await askThrough(port, query(7))).toString(), "refused");
+      assert.equal(asked, 0);
+      assert.deepEqual(await askThrough(port, query(6)), query(6));
+      assert.equal((await askThrough(port, query(8))).readUInt8(3) & 15, 2);
+      assert.deepEqual(admitted, [6, 8]);
+    });
+
+    it("does so over TCP too, for several messages on one connection in any cut", async () => {
+      const framed = (message: Buffer) =>
+        Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+      const upstream = createServer((socket) => socket.pipe(socket));
+      upstream.listen(0, "127.0.0.1");
+      await once(upstream, "listening");
+      scope.push(() => void upstream.close());
+      const admitted: number[] = [];
+      const serverPort = (upstream.address() as { port: number }).port;
+      const { port } = await forwarder(serverPort, ["127.0.0.1"], ruleSet(admitted));
+      const client = connect(port, "127.0.0.1");
+      scope.push(() => void client.destroy());
+      let received = Buffer.alloc(0);
+      client.on("data", (chunk: Buffer) => {
+        received = Buffer.concat([received, chunk]);
+      });
+      const sent = Buffer.concat([2, 3, 4].map((id) => framed(query(id))));
+      for (const byte of sent) client.write(Buffer.from([byte]));
+      const expected = [query(2), Buffer.from("refused"), query(4)].map(framed);
+      await waitFor(() => received.length === Buffer.concat(expected).length, { what: "the answers" });
+      for (const message of expected) assert.ok(received.includes(message));
+      assert.deepEqual(admitted, [2, 4]);
+    });
+
+    it("ends a connection that sends what is no message", async () => {
+      const upstream = createServer(() => {});
+      upstream.listen(0, "127.0.0.1");
+      await once(upstream, "listening");
+      scope.push(() => void upstream.close());
+      const { port } = await forwarder((upstream.address() as { port: number }).port, ["127.0.0.1"], ruleSet([]));
+      const client = connect(port, "127.0.0.1");
+      client.on("error", () => {});
+      client.write(Buffer.from([0, 3, 1, 2, 3]));
+      client.resume();
+      await once(client, "close");
+    });
   });
 });

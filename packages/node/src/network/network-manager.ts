@@ -65,9 +65,9 @@ export function describeNetwork(prefix: string, index: number): MicroVmNetwork {
 }
 
 /** A token bucket that lets bursts of 10 ms through; packets wait at most 50 ms, then they are dropped. */
-function shaper(bandwidthMbit: number): string {
+export function shaper(bandwidthMbit: number): readonly string[] {
   const burstBytes = Math.max(128 * 1024, Math.round((bandwidthMbit * 1e6) / 8 / 100));
-  return `tbf rate ${bandwidthMbit}mbit burst ${burstBytes} latency 50ms`;
+  return ["tbf", "rate", `${bandwidthMbit}mbit`, "burst", String(burstBytes), "latency", "50ms"];
 }
 
 /** Most microVMs that a range has addresses for. */
@@ -139,7 +139,7 @@ export async function openNetworkManager(
         ].join("\n"),
       );
       if (caps.bandwidthMbit > 0) {
-        const shape = shaper(caps.bandwidthMbit);
+        const shape = shaper(caps.bandwidthMbit).join(" ");
         await run(toolCommand(runtime, TC, ["-n", name, "-batch", "-"]), {
           input: [network.tap, "up0"].map((link) => `qdisc add dev ${link} root ${shape}`).join("\n"),
         });

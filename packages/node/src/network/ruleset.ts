@@ -71,7 +71,7 @@ table ip ${TABLE} {
     limit rate ${perSecond}/second burst ${burst} packets reject with icmp admin-prohibited
     drop
   }
-  chain policy {
+  chain decide {
 ${policyRules("filtered", { dnsAddress })}
   }
   chain prerouting {
@@ -87,7 +87,7 @@ ${policyRules("filtered", { dnsAddress })}
     ct state new add @connections { ip saddr ct count over ${maxConnections} } reject with icmp admin-prohibited
     ct state new limit rate over ${newConnectionsPerSecond}/second burst ${2 * newConnectionsPerSecond} packets drop
     tcp flags syn tcp option maxseg size set rt mtu
-    goto policy
+    goto decide
   }
   chain input {
     type filter hook input priority filter; policy drop;
@@ -125,9 +125,9 @@ function policyRules(policy: EgressPolicy, { dnsAddress }: Pick<NamespaceRules, 
 /** Replaces the policy of a namespace, in one step. */
 export function policyReplacement(policy: EgressPolicy, options: Pick<NamespaceRules, "dnsAddress">): string {
   return `
-flush chain ip ${TABLE} policy
+flush chain ip ${TABLE} decide
 table ip ${TABLE} {
-  chain policy {
+  chain decide {
 ${policyRules(policy, options)}
   }
 }
