@@ -139,7 +139,7 @@ describe("a microVM whose QEMU breaks the machine protocol", () => {
     });
     const unused = {} as never; // adopting a microVM takes nothing but its record and its sockets
     const host = createMicroVmHost(
-      { runtime: unused, network: unused, indexes: unused, tidier: unused, cgroups: null, log: silentLogger },
+      { runtime: unused, network: unused, namespaces: unused, tidier: unused, cgroups: null, log: silentLogger },
       { root: root.path, uidBase: 1, capacity: 1, bootId: "this" },
     );
     const self = await identify(process.pid);
