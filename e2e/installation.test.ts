@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { waitFor } from "@mags/test-kit";
 import { REPOSITORY, type ScratchMachine, startScratchMachine } from "./harness/scratch-machine.ts";
 
 let machine: ScratchMachine;
@@ -79,6 +80,33 @@ describe("./quickstart", () => {
     assert.match(await succeed("magsd token --save"), /valid token for this server and is kept/);
     assert.match(await succeed("magsd token --env"), new RegExp(`MAGS_API_TOKEN='${api_token}'`));
     assert.equal(await succeed("mags run 'echo there'"), "there\n");
+  });
+});
+
+describe("./quickstart over an older release", () => {
+  it("restarts the server, says that jobs go on, and keeps of the older release what runs or is the way back", async () => {
+    const objects = "/opt/mags/objects";
+    const there = async () => (await succeed(`ls -A ${objects}`)).trim().split("\n");
+    await succeed(`mkdir ${objects}/unused-1 ${objects}/used-1 && cp /bin/sleep ${objects}/used-1/`);
+    await succeed(`${objects}/used-1/sleep 300 > /dev/null 2>&1 & echo $! > /tmp/user.pid`);
+    const id = (await succeed("mags run --detach 'while [ ! -e /tmp/go ]; do sleep 0.1; done; exit 7'")).trim();
+    await succeed(`until mags status ${id} | grep -q running; do sleep 0.1; done`);
+    const before = await status();
+    const old = await succeed("readlink /opt/mags/current");
+    await succeed("echo '// newer' >> dist/magsd.mjs");
+    const { text, errors } = await machine.run("./quickstart", { timeoutMs: 300_000 });
+    assert.equal(text, "Hello World\n", errors);
+    assert.match(errors, /restarting magsd\n.*stopped, VMs of 1 jobs go on/);
+    assert.notEqual((await status()).pid, before.pid);
+    assert.equal(await succeed(`mags exec ${id} 'touch /tmp/go; echo on'`), "on\n");
+    await succeed(`until mags status ${id} | grep -q completed; do sleep 0.1; done`);
+    await succeed(`test -d /opt/mags/${old.trim()}`);
+    await waitFor(async () => !(await there()).includes("unused-1"), { what: "the end of an object nothing needs" });
+    assert.ok((await there()).includes("used-1"), "a program runs from it");
+    await succeed("kill $(cat /tmp/user.pid); magsd stop; magsd start");
+    await waitFor(async () => !(await there()).includes("used-1"), { what: "its end after the program's" });
+    const leaks = await machine.run("magsd doctor --leaks");
+    assert.equal(leaks.exitCode, 0, leaks.text);
   });
 });
 

@@ -4,11 +4,16 @@
 #   releases/ID/        bin, lib, node, artifacts.json
 #   current             link to the release in use, replaced in one step
 #   bin, artifacts.json links into it; mags and magsd are linked from COMMANDS
+#   .lock               held by who changes any of this
 #
-# A release that is in use goes on working while a newer one is installed: it is only removed two releases later.
+# A release that is in use goes on working while a newer one is installed. What is not needed any more magsd removes: it
+# knows the microVMs that still run from an older release (apps/magsd/src/installed).
 
 PREFIX=/opt/mags
 COMMANDS=/usr/local/bin
+# Where systemd runs: sd_booted(3). And where an administrator's units are.
+SYSTEMD_BOOTED=/run/systemd/system
+UNITS=/etc/systemd/system
 
 # Copies a file or tree without using space twice where that is possible.
 copy_cheaply() { # FROM TO
@@ -18,7 +23,6 @@ copy_cheaply() { # FROM TO
 install_objects() {
   local object
   mkdir -p "$PREFIX/objects"
-  rm -rf "$PREFIX"/objects/.new.*
   grep -o "$STORE/objects/[^/\"]*" "$STORE/artifacts.json" | sort -u | while read -r object; do
     [ -d "$PREFIX/objects/${object##*/}" ] && continue
     copy_cheaply "$object" "$PREFIX/objects/.new.$$"
@@ -32,7 +36,8 @@ write_program() { # FILE SCRIPT
 }
 
 fill_release() { # DIR
-  mkdir -p "$1/bin" "$1/lib/mags" "$1/node/bin"
+  mkdir -p "$1/bin" "$1/lib/mags" "$1/lib/systemd" "$1/node/bin"
+  cp "$ROOT"/apps/magsd/systemd/* "$1/lib/systemd/"
   cp "$NODE" "$1/node/bin/node"
   cp "$ROOT"/dist/magsd.mjs* "$1/lib/"
   cp -R "$ROOT/packages/mags/dist" "$ROOT/packages/mags/package.json" "$1/lib/mags/"
@@ -45,7 +50,7 @@ fill_release() { # DIR
 release_id() {
   {
     "$NODE" --version
-    cat "$STORE/artifacts.json" "$ROOT/tools/lib/install.sh" "$ROOT"/dist/magsd.mjs
+    cat "$STORE/artifacts.json" "$ROOT/tools/lib/install.sh" "$ROOT"/dist/magsd.mjs "$ROOT"/apps/magsd/systemd/*
     find "$ROOT/packages/mags/dist" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
   } | sha256sum | cut -c1-16
 }
@@ -54,9 +59,25 @@ replace_link() { # TARGET LINK
   ln -sfn "$1" "$2.new" && mv -T "$2.new" "$2"
 }
 
+# Where systemd runs, the server is a unit of it.
+install_units() {
+  local unit changed=
+  [ -d "$SYSTEMD_BOOTED" ] || return 0
+  for unit in "$PREFIX"/current/lib/systemd/*; do
+    cmp -s "$unit" "$UNITS/${unit##*/}" && continue
+    install -m 644 "$unit" "$UNITS/"
+    changed=1
+  done
+  if [ -n "$changed" ]; then systemctl daemon-reload; fi
+  systemctl enable --quiet magsd.service
+}
+
 # Installs the release. RELEASE_CHANGED is 1 when another one was in use, or none.
 install_release() {
-  local id before
+  local id before lock
+  mkdir -p "$PREFIX"
+  exec {lock}> "$PREFIX/.lock"
+  flock "$lock"
   id=$(release_id)
   before=$(readlink "$PREFIX/current" 2> /dev/null || true)
   RELEASE_CHANGED=
@@ -65,7 +86,6 @@ install_release() {
     log "installing to $PREFIX"
     install_objects
     mkdir -p "$PREFIX/releases"
-    rm -rf "$PREFIX"/releases/.new.*
     if [ ! -d "$PREFIX/releases/$id" ]; then
       fill_release "$PREFIX/releases/.new.$$"
       sync -f "$PREFIX/releases"
@@ -73,11 +93,12 @@ install_release() {
     fi
     chmod 755 "$PREFIX" "$PREFIX/objects" "$PREFIX/releases"
     replace_link "releases/$id" "$PREFIX/current"
-    find "$PREFIX/releases" -mindepth 1 -maxdepth 1 ! -name "$id" ! -name "${before##*/}" -exec rm -rf {} +
   fi
   replace_link current/bin "$PREFIX/bin"
   replace_link current/artifacts.json "$PREFIX/artifacts.json"
   mkdir -p "$COMMANDS"
   replace_link "$PREFIX/bin/mags" "$COMMANDS/mags"
   replace_link "$PREFIX/bin/magsd" "$COMMANDS/magsd"
+  install_units
+  exec {lock}>&-
 }

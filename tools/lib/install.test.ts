@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "node:test";
-import { makeTempDir } from "@mags/test-kit";
+import { makeTempDir, waitFor } from "@mags/test-kit";
 import { ROOT } from "../source-files.ts";
 
 /** A repository and a store that hold as little as can be installed; Node is a script that prints its arguments. */
@@ -13,6 +23,7 @@ function makeFakeBuild(dir: string) {
     writeFileSync(join(dir, path), text, { mode });
   };
   put("repo/dist/magsd.mjs", "// server 1");
+  put("repo/apps/magsd/systemd/magsd.service", "[Unit]\n");
   put("repo/packages/mags/package.json", "{}");
   put("repo/packages/mags/dist/cli/mags.js", "// cli");
   put("repo/tools/lib/install.sh", readFileSync(join(ROOT, "tools/lib/install.sh"), "utf8"));
@@ -29,6 +40,7 @@ function install(dir: string): boolean {
   const script = `set -euo pipefail
     . '${ROOT}/native/image/lib/log.sh'; . '${ROOT}/tools/lib/install.sh'
     ROOT='${dir}/repo' STORE='${dir}/store' NODE='${dir}/node' PREFIX='${dir}/opt' COMMANDS='${dir}/bin'
+    SYSTEMD_BOOTED='${dir}/booted' UNITS='${dir}/units' PATH="${dir}:$PATH"
     install_release; printf '%s' "$RELEASE_CHANGED"`;
   return execFileSync("bash", ["-c", script], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) === "1";
 }
@@ -59,22 +71,50 @@ describe("install_release", () => {
     assert.equal(statSync(join(temp.path, "opt/current/lib/magsd.mjs")).ino, inode);
   });
 
-  it("puts a new release beside the one in use, and removes the one before that", async () => {
+  it("puts a new release beside the one in use, which goes on working", async () => {
     await using temp = await makeTempDir();
     const { put } = makeFakeBuild(temp.path);
     const current = () => readlinkSync(join(temp.path, "opt/current"));
-    const releases = () => readdirSync(join(temp.path, "opt/releases")).map((name) => `releases/${name}`);
     install(temp.path);
     const first = current();
     put("repo/dist/magsd.mjs", "// server 2");
     assert.equal(install(temp.path), true);
-    const second = current();
-    assert.notEqual(second, first);
-    assert.deepEqual(releases().toSorted(), [first, second].toSorted());
+    assert.notEqual(current(), first);
     assert.equal(readFileSync(join(temp.path, "opt", first, "lib/magsd.mjs"), "utf8"), "// server 1");
-    put("repo/dist/magsd.mjs", "// server 3");
+    assert.equal(readFileSync(join(temp.path, "opt", current(), "lib/magsd.mjs"), "utf8"), "// server 2");
+  });
+
+  it("installs the units where systemd runs, again when they changed, and nowhere else", async () => {
+    await using temp = await makeTempDir();
+    const { put } = makeFakeBuild(temp.path);
+    put("systemctl", `#!/bin/sh\necho "$*" >> '${temp.path}/calls'\n`, 0o755);
+    put("units/stranger.service", "");
     install(temp.path);
-    assert.deepEqual(releases().toSorted(), [second, current()].toSorted());
+    assert.deepEqual(readdirSync(join(temp.path, "units")), ["stranger.service"]);
+    put("booted/x", "");
+    install(temp.path);
+    const calls = () => readFileSync(join(temp.path, "calls"), "utf8").trim().split("\n");
+    const [reload, enable] = ["daemon-reload", "enable --quiet magsd.service"];
+    assert.deepEqual(calls(), [reload, enable]);
+    install(temp.path);
+    assert.deepEqual(calls(), [reload, enable, enable]);
+    put("repo/apps/magsd/systemd/magsd.service", "[Unit]\n# new\n");
+    install(temp.path);
+    assert.equal(readFileSync(join(temp.path, "units/magsd.service"), "utf8"), "[Unit]\n# new\n");
+    assert.deepEqual(calls(), [reload, enable, enable, reload, enable]);
+  });
+
+  it("waits while somebody else changes the installation", async () => {
+    await using temp = await makeTempDir();
+    makeFakeBuild(temp.path);
+    install(temp.path);
+    const hold = `exec 9> '${temp.path}/opt/.lock'; flock 9; touch '${temp.path}/held'; sleep 1; rm '${temp.path}/held'`;
+    const holder = spawn("bash", ["-c", hold], { stdio: "ignore" });
+    const ended = once(holder, "exit");
+    await waitFor(() => existsSync(join(temp.path, "held")), { what: "the lock" });
+    install(temp.path);
+    assert.ok(!existsSync(join(temp.path, "held")));
+    await ended;
   });
 
   it("recovers from an installation that was cut short", async () => {
@@ -83,7 +123,8 @@ describe("install_release", () => {
     put("opt/objects/.new.1/root/half", "");
     put("opt/releases/.new.1/half", "");
     assert.equal(install(temp.path), true);
-    assert.deepEqual(readdirSync(join(temp.path, "opt/objects")).toSorted(), ["image-1", "runtime-1"]);
-    assert.equal(readdirSync(join(temp.path, "opt/releases")).length, 1);
+    const whole = (folder: string) => readdirSync(join(temp.path, folder)).filter((name) => !name.startsWith("."));
+    assert.deepEqual(whole("opt/objects").toSorted(), ["image-1", "runtime-1"]);
+    assert.equal(whole("opt/releases").length, 1);
   });
 });

@@ -1,5 +1,5 @@
 /** How the server process ends when something goes wrong. */
-import { messageOf } from "@mags/core";
+import { isAppError, messageOf } from "@mags/core";
 import type { ServerLogger } from "./logger.ts";
 
 /** One line for people: what failed first, where clearing up failed, too. */
@@ -16,9 +16,17 @@ export function endOnStrayErrors(log: ServerLogger): void {
   process.on("uncaughtException", (error, origin) => fail(log, "server.crashed", error, origin));
 }
 
+/** EX_CONFIG of sysexits.h: to try again is of no use. */
+const MISCONFIGURED = 78;
+
+export function exitCodeOf(error: unknown): number {
+  return isAppError(error, "validation_failed") ? MISCONFIGURED : 1;
+}
+
 /** Logs what ended the server, says it on stderr, and ends the process. */
 export function fail(log: ServerLogger, event: string, error: unknown, origin?: string): never {
-  log.fatal(event, { error, ...(origin !== undefined && { origin }) });
-  process.stderr.write(`magsd: ${failureText(error)}\n`);
-  process.exit(1);
+  const words = failureText(error);
+  log.fatal(event, { error, words, ...(origin !== undefined && { origin }) });
+  process.stderr.write(`magsd: ${words}\n`);
+  process.exit(exitCodeOf(error));
 }

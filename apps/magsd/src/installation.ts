@@ -25,6 +25,11 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
   };
 }
 
+/** Whether the server is the one that `./quickstart` installed, rather than one run from a source tree. */
+export function isInstalled({ artifacts }: Pick<ServerConfig, "artifacts">): boolean {
+  return artifacts === join(INSTALLED.program, "artifacts.json");
+}
+
 /** Everything `./quickstart` puts on a machine outside of the data directory. */
 export const INSTALLED = {
   program: "/opt/mags",

@@ -1,20 +1,24 @@
 import { realpathSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
+import { leaks } from "./commands/leaks.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { stop } from "./commands/stop.ts";
 import { token } from "./commands/token.ts";
 import { uninstall } from "./commands/uninstall.ts";
-import { DEFAULT_CONFIG_FILE, loadConfig } from "./config.ts";
-import { endOnStrayErrors, fail } from "./failure.ts";
+import { DEFAULT_CONFIG_FILE, loadConfig, type ServerConfig } from "./config.ts";
+import { endOnStrayErrors, exitCodeOf, fail } from "./failure.ts";
+import { placesOf } from "./installation.ts";
 import { openLogFile } from "./log-file.ts";
 import { createLogger } from "./logger.ts";
 import { partsOf } from "./parts.ts";
 import { serve } from "./serve.ts";
+import { serverUnit } from "./systemd.ts";
 import { VERSION } from "./version.ts";
 
 const SERVER_NICE = -10;
@@ -26,7 +30,9 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 async function context(configFile: string): Promise<CommandContext> {
   if (process.getuid?.() !== 0) throw new AppError("forbidden", "this needs root; try: sudo magsd ...");
   const config = await loadConfig(configFile);
-  return { config, configFile, print, program: realpathSync(process.argv[1] ?? "") };
+  // The unit is for the installed server; one with a configuration of its own is another.
+  const unit = configFile === DEFAULT_CONFIG_FILE ? serverUnit() : undefined;
+  return { config, configFile, print, unit, program: realpathSync(process.argv[1] ?? "") };
 }
 
 const program = new Command("magsd")
@@ -56,9 +62,12 @@ command("status", "show whether the server runs, and how")
   });
 
 command("doctor", "list every requirement, what was found and the cure for what is missing")
+  .option("--leaks", "list instead what is on this machine of Mags and belongs to nothing", false)
   .option("--json", "as JSON", false)
-  .action(async ({ config, json }) => {
-    process.exitCode = await doctor({ print, load: () => context(config) }, { json });
+  .action(async ({ config, json, leaks: wantsLeaks }) => {
+    process.exitCode = wantsLeaks
+      ? await leaks(await context(config), { json })
+      : await doctor({ print, load: () => context(config) }, { json });
   });
 
 command("token", "print a new API token of the administrator")
@@ -80,10 +89,13 @@ command("uninstall", "end everything and remove all that Mags put on this machin
   .action(async ({ config, yes }) => uninstall(await context(config), { yes }));
 
 command("serve", "run the server in the foreground")
-  .option("--log-file <file>", "log to this file, bounded in size, instead of stdout")
+  .option("--log-file [file]", "log to this file, bounded in size, instead of stdout; without a name to the usual one")
   .action(async ({ config, logFile }) => {
-    const settings = await loadConfig(config);
-    const sink = logFile === undefined ? undefined : openLogFile(logFile, { maxBytes: LOG_FILE_BYTES });
+    const settings = await loadConfig(config).catch(endAsMisconfigured);
+    const sink =
+      logFile === undefined
+        ? undefined
+        : openLogFile(logFile === true ? await usualLogFile(settings) : logFile, { maxBytes: LOG_FILE_BYTES });
     const log = createLogger(settings.log_level, sink);
     endOnStrayErrors(log);
     const stopping = new AbortController();
@@ -100,6 +112,16 @@ command("serve", "run the server in the foreground")
     // Connections to guests may still hold the event loop; everything that must be written is.
     process.exit(0);
   });
+
+function endAsMisconfigured(error: unknown): never {
+  process.stderr.write(`magsd: ${messageOf(error)}\n`);
+  process.exit(exitCodeOf(error));
+}
+
+async function usualLogFile(config: ServerConfig): Promise<string> {
+  await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
+  return placesOf(config).logFile;
+}
 
 try {
   await program.parseAsync();

@@ -1,7 +1,7 @@
 /** What a server is made of besides the control plane, opened as the configuration says. */
 import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
-import { type Node, openNode, runtimeOf } from "@mags/node";
+import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
 
@@ -10,7 +10,11 @@ const DATABASE_NAME = "mags";
 export interface ServerParts {
   /** Null where the configuration names an external database. */
   openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
-  openNode(): Promise<Node>;
+  openNode(options: { readonly signal: AbortSignal }): Promise<Node>;
+}
+
+export function nodeOptionsOf(config: ServerConfig): NodeOptions {
+  return { dataDirectory: placesOf(config).nodeDirectory, artifactsFile: config.artifacts, config: config.node };
 }
 
 export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, config: ServerConfig): ServerParts {
@@ -28,7 +32,6 @@ export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, c
       };
       return startPostgres(deps, place, { database: DATABASE_NAME, signal });
     },
-    openNode: () =>
-      openNode(deps, { dataDirectory: places.nodeDirectory, artifactsFile: config.artifacts, config: config.node }),
+    openNode: (options) => openNode(deps, nodeOptionsOf(config), options),
   };
 }

@@ -13,7 +13,8 @@ import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { Node } from "@mags/node";
 import type { ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
-import { placesOf } from "./installation.ts";
+import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
+import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
 import { isSameServer } from "./same-server.ts";
 import type { ServerStatus } from "./status.ts";
@@ -73,6 +74,11 @@ export async function serve(
       const token = await plane.accounts.issueBootstrapToken(query.get("name") || "local");
       return { token: token.reveal(), api_url: apiUrl };
     },
+    "GET /footprint": async () => needRunning().node.footprint(),
+    "GET /unknown-jobs": async (query) => {
+      const ids = query.get("ids")?.split(",") ?? [];
+      return needRunning().plane.unknownJobs(ids);
+    },
     "GET /token-state": async (query) => {
       const { plane, apiUrl, listenUrl } = needRunning();
       if (!isSameServer(query.get("api_url") ?? "", [apiUrl, listenUrl])) return { state: "other-server" };
@@ -88,6 +94,7 @@ export async function serve(
     scope.use(await serveControlSocket(places.controlSocket, handlers));
     running = await startUp(deps, config, { scope, stopping, stopped });
     if (running) {
+      if (isInstalled(config)) scope.use(startCollector(INSTALLED.program, { log }));
       log.info("server.ready", { version: VERSION, apiUrl: running.apiUrl });
       if (!stopped.aborted) await once(stopped, "abort");
     }
@@ -114,7 +121,7 @@ async function startUp(
       scope.defer(async () => opened?.stop());
       return opened;
     }),
-    parts.openNode().then((opened) => scope.adopt(opened, (node) => node.close())),
+    parts.openNode({ signal: stopped }).then((opened) => scope.adopt(opened, (node) => node.close())),
   ] as const;
   await Promise.allSettled(opening);
   if (stopped.aborted) return undefined;

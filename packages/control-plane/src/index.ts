@@ -4,6 +4,7 @@ export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
 export { isAlive, readProcess, type ServerProcess } from "./postgres/processes.ts";
 export { type EmbeddedPostgres, type PostgresState, startPostgres } from "./postgres/start-postgres.ts";
+export { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "./postgres/traces.ts";
 export type { Readiness, ReadinessCheck } from "./routes/service.ts";
 export type { DatabaseAddress } from "./sql/address.ts";
 export { type Database, type DatabaseOptions, openDatabase } from "./sql/database.ts";

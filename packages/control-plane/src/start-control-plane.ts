@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
-import type { NodeRuntime } from "@mags/domain";
+import { isUuid, type JobId, type NodeRuntime } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
@@ -50,6 +50,8 @@ export interface ControlPlane extends AsyncDisposable {
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Whether jobs can be served now, and if not, why. */
   readiness(): Promise<Readiness>;
+  /** Those of the ids that are no job's. */
+  unknownJobs(ids: readonly string[]): Promise<string[]>;
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
@@ -108,6 +110,10 @@ export async function startControlPlane(
       return `http://${host.includes(":") ? `[${host}]` : host}:${taken}`;
     },
     readiness,
+    async unknownJobs(ids) {
+      const known = await store.statuses(ids.filter(isUuid) as JobId[]);
+      return ids.filter((id) => !known.has(id as JobId));
+    },
     nudge: reconciler.nudge,
     async endAllJobs() {
       await intake.close();

@@ -2,19 +2,24 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, type Clock, createGate, type Logger, lockFile, messageOf } from "@mags/core";
+import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
 import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { openCgroups } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
+import { removeUnfinishedWrites } from "./host/files.ts";
+import { changeMarks, marksOf, withMarks } from "./host/marks.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
+import { openWorkDirectories } from "./host/work-directories.ts";
 import { type Image, loadArtifacts } from "./images/artifacts.ts";
 import { createCapacity } from "./jobs/capacity.ts";
 import { createEgressWatch } from "./jobs/egress-watch.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
 import { openOutcomeStore } from "./jobs/outcome-store.ts";
+import { footprintAtRest } from "./leaks/at-rest.ts";
+import type { NodeFootprint } from "./leaks/trace.ts";
 import { createLogStore } from "./logs/log-store.ts";
 import { startRetention } from "./logs/retention.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
@@ -29,6 +34,7 @@ import { hostNameServers, networkCapacity, openNetworkManager } from "./network/
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
 import { DEFAULT_IMAGE, prepareTemplates } from "./prepare-templates.ts";
+import { clearHost } from "./remove-node.ts";
 
 export interface NodeOptions {
   /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
@@ -43,6 +49,8 @@ export interface Node extends NodeRuntime {
    * process.
    */
   close(): Promise<void>;
+  /** What it has on the host now. */
+  footprint(): NodeFootprint;
   /** @throws AppError `unavailable` with the reason when it cannot make microVMs. */
   checkReady(): void;
   /**
@@ -58,9 +66,14 @@ const MOST_FLOOR_MIB = 1024;
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
 const CLONE_MEMORY_MIB = 64;
 
+/**
+ * The signal ends the start-up: it rejects soon then, and microVMs of jobs go on for the next one.
+ * @throws AppError when the node cannot work here; the signal's reason.
+ */
 export async function openNode(
   deps: { readonly clock: Clock; readonly log: Logger },
   options: NodeOptions,
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<Node> {
   const { clock, log } = deps;
   const { config, dataDirectory } = options;
@@ -68,6 +81,11 @@ export async function openNode(
   const directory = (name: string) => join(dataDirectory, name);
   for (const name of ["vms", "templates", "logs"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
   scope.use(await lockFile(directory("node.lock")));
+  await removeUnfinishedWrites(dataDirectory);
+  await changeMarks(directory("marks.json"), marksOf(config), {
+    goingOn: async () => (await footprintAtRest(dataDirectory)).microVms.filter(({ jobId }) => jobId !== null).length,
+    clear: (earlier) => clearHost({ ...options, config: withMarks(config, earlier) }),
+  });
 
   const artifacts = await loadArtifacts(options.artifactsFile);
   const { runtime } = artifacts;
@@ -109,6 +127,8 @@ export async function openNode(
     { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: boot },
   );
   const found = await host.sweep();
+  const work = await openWorkDirectories(directory("work"));
+  signal.throwIfAborted();
   // Before the first query is answered: whose policy is not known yet would have none.
   for (const { record, binding } of found) if (binding) egress.restore(record.index, binding.size.egress);
   const nameServers = config.network.name_servers;
@@ -126,9 +146,9 @@ export async function openNode(
     return found;
   };
   const { accelerator, reason, templates, pooledSize } = await prepareTemplates(
-    { clock, log, host, artifacts },
+    { clock, log, host, work, artifacts },
     options,
-    image,
+    { image, signal },
   );
   await templates.prune();
 
@@ -138,6 +158,7 @@ export async function openNode(
   const capacity = createCapacity(budgetMiB);
   const overlays = createOverlayStore(directory("disks"), {
     runtime,
+    work,
     defaultDisk: artifacts.seedDisk,
     uid: config.uid_base,
   });
@@ -180,7 +201,9 @@ export async function openNode(
   });
 
   const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
-  await runner.resume(found);
+  scope.use(runner);
+  scope.use(pool);
+  await untilAborted(runner.resume(found), signal);
   scope.use(
     startRetention(
       directory("logs"),
@@ -190,6 +213,7 @@ export async function openNode(
   );
   for (const { record, binding } of found) {
     if (binding) continue;
+    signal.throwIfAborted();
     const clone = await adoptParked({ host, log }, record, { templateKey: currentTemplate.key });
     if (clone) pool.adopt(clone);
   }
@@ -225,15 +249,17 @@ export async function openNode(
     exec: runner.exec,
     openLog: logs.openTail,
     onUpdate: (listener) => void listeners.push(listener),
+    footprint: () => ({
+      microVms: host.list().map((microVm) => ({ ...microVm, jobId: null })),
+      preparedIndexes: namespaces.prepared,
+      work: work.list(),
+      outcomes: runner.observe().flatMap(({ jobId, state }) => (state === "ended" ? [jobId] : [])),
+    }),
     checkReady() {
       if (pool.failure !== undefined && pool.idle === 0)
         throw new AppError("unavailable", `no VM can be made: ${pool.failure}`);
     },
     claim: (installation) => claimDirectory(directory("installation.json"), installation),
-    async close() {
-      await pool[Symbol.asyncDispose]();
-      await runner[Symbol.asyncDispose]();
-      await resources.disposeAsync();
-    },
+    close: () => resources.disposeAsync(),
   };
 }

@@ -4,6 +4,7 @@ import type { MicroVmSize } from "@mags/domain";
 import { type AcceleratorChoice, createAcceleratorStore } from "./accelerator/choose.ts";
 import { judgeProbe, runProbe } from "./accelerator/probe.ts";
 import { DEFAULT_DISK_GIB } from "./disks/overlay-store.ts";
+import type { WorkDirectories } from "./host/work-directories.ts";
 import type { Artifacts, Image } from "./images/artifacts.ts";
 import type { MicroVmHost } from "./microvm/microvm-host.ts";
 import type { NodeOptions } from "./open-node.ts";
@@ -23,14 +24,24 @@ export interface PreparedTemplates {
 /**
  * Chooses the accelerator and builds the pooled template with it. The probe passes on hosts whose KVM cannot boot a real
  * guest, so the template's boot is the second half of the test.
+ * @throws the signal's reason, when nothing is left of what was begun.
  */
 export async function prepareTemplates(
-  deps: { readonly clock: Clock; readonly log: Logger; readonly host: MicroVmHost; readonly artifacts: Artifacts },
+  deps: {
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly host: MicroVmHost;
+    readonly work: WorkDirectories;
+    readonly artifacts: Artifacts;
+  },
   { config, dataDirectory }: NodeOptions,
-  image: (name: string) => Image,
+  { image, signal }: { readonly image: (name: string) => Image; readonly signal: AbortSignal },
 ): Promise<PreparedTemplates> {
   const { artifacts, log } = deps;
-  const probe = async () => judgeProbe(await runProbe(artifacts.runtime, config.uid_base));
+  const probe = async () => {
+    await using directory = await deps.work.create("probe");
+    return judgeProbe(await runProbe({ runtime: artifacts.runtime, directory: directory.path }, config.uid_base));
+  };
   const accelerators = createAcceleratorStore(
     join(dataDirectory, "accelerator.json"),
     { probe, log },
@@ -56,7 +67,7 @@ export async function prepareTemplates(
       keep: config.templates_kept,
       bootDeadlineMs: BOOT_DEADLINE_MS[accelerator],
     });
-    await templates.get(image(DEFAULT_IMAGE), pooledSize);
+    await templates.get(image(DEFAULT_IMAGE), pooledSize, { signal });
     return { accelerator, reason, templates, pooledSize };
   }
 
@@ -65,6 +76,7 @@ export async function prepareTemplates(
   try {
     return await prepare(choice);
   } catch (error) {
+    signal.throwIfAborted();
     return prepare(
       await accelerators.rejectKvm(`${choice.reason}, but a real guest did not boot under KVM: ${messageOf(error)}`),
     );

@@ -16,10 +16,15 @@ import type { NodeOptions } from "./open-node.ts";
  * Ends every microVM of a node whose server does not run and removes what they left on the host: processes, namespaces,
  * links, rules. Files of the data directory stay.
  */
-export async function removeNode({ dataDirectory, artifactsFile, config }: NodeOptions): Promise<void> {
-  const vms = join(dataDirectory, "vms");
-  await mkdir(vms, { recursive: true, mode: 0o711 });
+export async function removeNode(options: NodeOptions): Promise<void> {
+  const { dataDirectory } = options;
+  await mkdir(join(dataDirectory, "vms"), { recursive: true, mode: 0o711 });
   await using _lock = await lockFile(join(dataDirectory, "node.lock"));
+  await clearHost(options);
+}
+
+/** As `removeNode`, for who has the node's lock. */
+export async function clearHost({ dataDirectory, artifactsFile, config }: NodeOptions): Promise<void> {
   const { runtime } = await loadArtifacts(artifactsFile);
   const uplinkRange = parseCidr(config.network.uplink_range);
   const capacity = networkCapacity(uplinkRange);
@@ -41,9 +46,9 @@ export async function removeNode({ dataDirectory, artifactsFile, config }: NodeO
   const namespaces = createNamespacePool({ network, indexes: createIndexes(capacity), later: tidier.add }, { size: 0 });
   const host = createMicroVmHost(
     { runtime, network, namespaces, tidier, cgroups, log },
-    { root: vms, uidBase: config.uid_base, capacity, bootId: boot },
+    { root: join(dataDirectory, "vms"), uidBase: config.uid_base, capacity, bootId: boot },
   );
-  for (const { record } of await host.sweep()) await host.discard(record);
+  for (const { record } of await host.sweep({ removeNewer: true })) await host.discard(record);
   await network.removeHostSide();
   await cgroups?.removeAll();
 }

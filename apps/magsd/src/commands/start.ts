@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdir, open } from "node:fs/promises";
-import { AppError, sleep } from "@mags/core";
+import { AppError, messageOf, sleep } from "@mags/core";
 import { placesOf } from "../installation.ts";
 import { serverStatus, untilServerGone } from "../server-process.ts";
 import { problemsOf } from "../status.ts";
@@ -29,10 +29,12 @@ export async function start(context: CommandContext): Promise<void> {
         `magsd is not ready after ${START_DEADLINE_MS / 1000} s; see ${places.logFile} and run magsd doctor`,
       );
     await sleep(POLL_MS);
-    const ended = server?.ended();
+    const ended = await server?.ended();
     status = await serverStatus(places);
-    if (ended !== undefined)
-      throw new AppError("unavailable", `the server did not start: ${await server?.lastWords()}`);
+    if (server && ended !== undefined) {
+      await server.giveUp();
+      throw new AppError("unavailable", `the server did not start: ${await server.lastWords(ended)}`);
+    }
     if (ran && !status) throw new AppError("unavailable", `the server ended while it started; see ${places.logFile}`);
   }
   const { version, pid, api_url } = status;
@@ -46,23 +48,34 @@ export async function start(context: CommandContext): Promise<void> {
 
 interface Launched {
   /** How its process ended; undefined while it lives. */
-  ended(): string | undefined;
+  ended(): Promise<string | undefined>;
+  /** No more attempts are made. */
+  giveUp(): Promise<void>;
   /** Why it ended, as it says itself, else the end of its log. */
-  lastWords(): Promise<string>;
+  lastWords(ended: string): Promise<string>;
 }
 
-async function launch({ config, configFile, program }: CommandContext): Promise<Launched> {
+async function launch(context: CommandContext): Promise<Launched> {
+  const { config, unit } = context;
   const { logFile } = placesOf(config);
   await mkdir(config.data_dir, { recursive: true, mode: 0o711 });
   // The server writes its log there itself; what comes on its output streams are the words of a process that dies.
   await using log = await open(logFile, "a", 0o600);
   const { size } = await log.stat();
+  const words = async (ended: string) => lastWords(await readFrom(logFile, size), { logFile, ended });
+  if (unit) {
+    const refused = await unit.start().then(() => undefined, messageOf);
+    return { ended: async () => refused ?? unit.ended(), giveUp: () => unit.stop(), lastWords: words };
+  }
+  const ended = launchAlone(context, log.fd);
+  return { ended: async () => ended(), giveUp: async () => {}, lastWords: words };
+}
+
+/** @returns how the process ended, once it has. */
+function launchAlone({ config, configFile, program }: CommandContext, log: number): () => string | undefined {
   let ended: string | undefined;
-  const child = spawn(process.execPath, [program, "serve", "--config", configFile, "--log-file", logFile], {
-    detached: true,
-    stdio: ["ignore", log.fd, log.fd],
-    cwd: "/",
-  });
+  const args = [program, "serve", "--config", configFile, "--log-file", placesOf(config).logFile];
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", log, log], cwd: "/" });
   child.once("error", (error) => {
     ended = error.message;
   });
@@ -70,19 +83,21 @@ async function launch({ config, configFile, program }: CommandContext): Promise<
     ended = signal ? `it was ended by ${signal}` : `it ended with code ${code}`;
   });
   child.unref();
-  return {
-    ended: () => ended,
-    async lastWords() {
-      const written = await readFrom(logFile, size);
-      const words = written.split("\n").filter((line) => line !== "" && !line.startsWith("{"));
-      if (words.length > 0)
-        return words
-          .join("\n")
-          .replace(/^magsd: /, "")
-          .slice(-2_000);
-      return `${ended}. The end of ${logFile}:\n${written.slice(-2_000)}`;
-    },
-  };
+  return () => ended;
+}
+
+/** As the process said itself: on its output streams, which systemd takes elsewhere, or in its log. */
+function lastWords(written: string, { logFile, ended }: { readonly logFile: string; readonly ended: string }): string {
+  const lines = written.split("\n").filter((line) => line !== "");
+  const words = lines.filter((line) => !line.startsWith("{"));
+  if (words.length > 0)
+    return words
+      .join("\n")
+      .replace(/^magsd: /, "")
+      .slice(-2_000);
+  const fatal = lines.findLast((line) => line.startsWith('{"level":"fatal"') && line.endsWith("}"));
+  const { words: told } = JSON.parse(fatal ?? "{}") as { readonly words?: string };
+  return told ?? `${ended}. The end of ${logFile}:\n${written.slice(-2_000)}`;
 }
 
 /** What a file holds from an offset on; all of it where it has become shorter, and no more than 1 MiB. */

@@ -33,7 +33,7 @@ export async function stop(context: CommandContext, options: { readonly all: boo
  * @returns Which server that was, and how many jobs ran; undefined when none was running.
  */
 export async function endServer(
-  { config, print }: CommandContext,
+  { config, print, unit }: CommandContext,
   options: { readonly all: boolean },
 ): Promise<{ readonly pid: number; readonly jobs: number } | undefined> {
   const places = placesOf(config);
@@ -44,6 +44,8 @@ export async function endServer(
     CALL_MS,
   );
   if (stopping) await untilServerGone(stopping.pid, { deadlineMs: STOP_DEADLINE_MS });
+  // One that crashed would be started again.
+  await unit?.stop();
   // A server that was killed, before or now, leaves its database behind.
   const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
   if (left) print("ended the database of a magsd that was killed");

@@ -4,6 +4,7 @@ import { AppError } from "@mags/core";
 import { removeNode } from "@mags/node";
 import { readCliConfig } from "../cli-config.ts";
 import { INSTALLED, placesOf } from "../installation.ts";
+import { nodeOptionsOf } from "../parts.ts";
 import { isSameServer } from "../same-server.ts";
 import { serverStatus } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
@@ -22,7 +23,7 @@ export async function uninstall(context: CommandContext, options: { readonly yes
   const addresses = [...running, `http://${config.listen.host}:${config.listen.port}`, config.public_url ?? ""];
   const ended = await endServer(context, { all: true });
   if (ended) print(`magsd (pid ${ended.pid}) stopped`);
-  await removeNode({ dataDirectory: config.data_dir, artifactsFile: config.artifacts, config: config.node });
+  await removeNode(nodeOptionsOf(config));
   print("removed VMs, networks and rules");
   for (const path of [config.data_dir, INSTALLED.cache, INSTALLED.configuration]) {
     await rm(path, { recursive: true, force: true });
@@ -34,6 +35,10 @@ export async function uninstall(context: CommandContext, options: { readonly yes
     await rm(cli.path);
     await rmdir(dirname(cli.path)).catch(() => {}); // it may hold other things
     print(`removed ${cli.path}`);
+  }
+  if (context.unit) {
+    await context.unit.remove();
+    print("removed the units of systemd");
   }
   for (const link of INSTALLED.links) {
     const target = await readlink(link).catch(() => "");

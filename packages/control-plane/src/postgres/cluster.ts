@@ -17,7 +17,7 @@ export async function ensureCluster(place: PostgresPlace, options: { readonly si
   const dir = clusterDirOf(place);
   if (await exists(dir)) return;
   const drafts = (await readdir(place.dataDir)).filter((name) => name.startsWith(DRAFT));
-  for (const name of drafts) await rm(`${place.dataDir}/${name}`, { recursive: true, force: true });
+  for (const name of drafts) await rm(`${place.dataDir}/${name}`, { recursive: true, force: true, maxRetries: 10 });
   const draft = DRAFT + randomBytes(4).toString("hex");
   const command = jailedCommand(place, INSIDE.initdb, [
     `--pgdata=${INSIDE.data}/${draft}`,

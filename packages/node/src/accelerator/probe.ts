@@ -4,8 +4,7 @@
  * that lies far above what emulation needs (35 ms) and far below what such hosts need (950 ms).
  */
 import { spawn } from "node:child_process";
-import { access, chmod, constants, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { access, chmod, constants, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import type { Accelerator } from "../qemu/command-line.ts";
@@ -65,8 +64,12 @@ export function probeFirmware(): Buffer {
   return image;
 }
 
-/** Runs the probe guest. `accelerator` other than kvm is for comparison. */
-export async function runProbe(runtime: RuntimeRoot, uid: number, accelerator: Accelerator = "kvm"): Promise<ProbeRun> {
+/** Runs the probe guest, with its firmware in `directory`. `accelerator` other than kvm is for comparison. */
+export async function runProbe(
+  { runtime, directory }: { readonly runtime: RuntimeRoot; readonly directory: string },
+  uid: number,
+  accelerator: Accelerator = "kvm",
+): Promise<ProbeRun> {
   if (accelerator === "kvm") {
     try {
       await access("/dev/kvm", constants.R_OK | constants.W_OK);
@@ -74,65 +77,60 @@ export async function runProbe(runtime: RuntimeRoot, uid: number, accelerator: A
       return { kind: "no-device", message: (error as Error).message };
     }
   }
-  const directory = await mkdtemp(join(tmpdir(), "mags-probe-"));
-  try {
-    await chmod(directory, 0o755);
-    await writeFile(join(directory, "probe.bin"), probeFirmware(), { mode: 0o444 });
-    const command = launchCommand(runtime, {
-      program: "/usr/bin/qemu-system-x86_64",
-      args: [
-        "-machine",
-        "pc",
-        "-accel",
-        accelerator,
-        "-cpu",
-        accelerator === "kvm" ? "host" : "max",
-        "-m",
-        "16",
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-bios",
-        "/boot/probe.bin",
-        "-serial",
-        "stdio",
-        "-device",
-        "isa-debug-exit,iobase=0xf4,iosize=1",
-        "-no-reboot",
-      ],
-      binds: [{ source: directory, target: "/boot", readOnly: true }],
-      uid,
-      gid: uid,
-      env: {},
-      kvm: accelerator === "kvm",
+  await chmod(directory, 0o755);
+  await writeFile(join(directory, "probe.bin"), probeFirmware(), { mode: 0o444 });
+  const command = launchCommand(runtime, {
+    program: "/usr/bin/qemu-system-x86_64",
+    args: [
+      "-machine",
+      "pc",
+      "-accel",
+      accelerator,
+      "-cpu",
+      accelerator === "kvm" ? "host" : "max",
+      "-m",
+      "16",
+      "-nodefaults",
+      "-no-user-config",
+      "-display",
+      "none",
+      "-bios",
+      "/boot/probe.bin",
+      "-serial",
+      "stdio",
+      "-device",
+      "isa-debug-exit,iobase=0xf4,iosize=1",
+      "-no-reboot",
+    ],
+    binds: [{ source: directory, target: "/boot", readOnly: true }],
+    uid,
+    gid: uid,
+    env: {},
+    kvm: accelerator === "kvm",
+  });
+  return await new Promise<ProbeRun>((resolve, reject) => {
+    const startedAt = performance.now();
+    const child = spawn(command.file, [...command.args], { stdio: ["ignore", "pipe", "pipe"] });
+    const timer = setTimeout(() => child.kill("SIGKILL"), PROBE_KILL_MS);
+    let output = "";
+    let stderr = "";
+    child.stdout.on("data", (bytes: Buffer) => {
+      output = (output + bytes.toString("latin1")).slice(0, 100);
     });
-    return await new Promise<ProbeRun>((resolve, reject) => {
-      const startedAt = performance.now();
-      const child = spawn(command.file, [...command.args], { stdio: ["ignore", "pipe", "pipe"] });
-      const timer = setTimeout(() => child.kill("SIGKILL"), PROBE_KILL_MS);
-      let output = "";
-      let stderr = "";
-      child.stdout.on("data", (bytes: Buffer) => {
-        output = (output + bytes.toString("latin1")).slice(0, 100);
-      });
-      child.stderr.on("data", (bytes: Buffer) => {
-        stderr = (stderr + bytes.toString("utf8")).slice(0, 300);
-      });
-      child.on("error", reject);
-      child.on("close", (exitCode, signal) => {
-        clearTimeout(timer);
-        resolve({
-          kind: "ran",
-          output,
-          exitCode,
-          signal,
-          elapsedMs: performance.now() - startedAt,
-          stderr: stderr.trim(),
-        });
+    child.stderr.on("data", (bytes: Buffer) => {
+      stderr = (stderr + bytes.toString("utf8")).slice(0, 300);
+    });
+    child.on("error", reject);
+    child.on("close", (exitCode, signal) => {
+      clearTimeout(timer);
+      resolve({
+        kind: "ran",
+        output,
+        exitCode,
+        signal,
+        elapsedMs: performance.now() - startedAt,
+        stderr: stderr.trim(),
       });
     });
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+  });
 }

@@ -3,10 +3,11 @@
  * an empty one of its size, made once and kept: copying 200 KB takes less time than making a file system.
  */
 import { constants, existsSync } from "node:fs";
-import { chmod, chown, copyFile, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
+import type { WorkDirectories } from "../host/work-directories.ts";
 
 export const DEFAULT_DISK_GIB = 2;
 
@@ -17,6 +18,7 @@ export interface OverlayStore {
 
 export interface OverlayStoreDeps {
   readonly runtime: RuntimeRoot;
+  readonly work: WorkDirectories;
   /** An empty disk of the default size, which the installation brings. */
   readonly defaultDisk: string;
   /** Other sizes are made by programs that run as this uid. */
@@ -31,22 +33,18 @@ export function createOverlayStore(directory: string, deps: OverlayStoreDeps): O
 
   async function make(diskGiB: number, target: string): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
-    const work = await mkdtemp(join(directory, "make-"));
-    try {
-      await chown(work, deps.uid, deps.uid);
-      const command = launchCommand(deps.runtime, {
-        program: "/bin/sh",
-        args: ["/usr/lib/mags/make-disk", String(diskGiB * GIB), "/vm/disk.qcow2"],
-        binds: [{ source: work, target: "/vm", readOnly: false }],
-        uid: deps.uid,
-        gid: deps.uid,
-        env: { PATH: "/usr/sbin:/usr/bin" },
-      });
-      await run(command, { timeoutMs: MAKE_DEADLINE_MS });
-      await rename(join(work, "disk.qcow2"), target);
-    } finally {
-      await rm(work, { recursive: true, force: true });
-    }
+    await using work = await deps.work.create("disk");
+    await chown(work.path, deps.uid, deps.uid);
+    const command = launchCommand(deps.runtime, {
+      program: "/bin/sh",
+      args: ["/usr/lib/mags/make-disk", String(diskGiB * GIB), "/vm/disk.qcow2"],
+      binds: [{ source: work.path, target: "/vm", readOnly: false }],
+      uid: deps.uid,
+      gid: deps.uid,
+      env: { PATH: "/usr/sbin:/usr/bin" },
+    });
+    await run(command, { timeoutMs: MAKE_DEADLINE_MS });
+    await rename(join(work.path, "disk.qcow2"), target);
   }
 
   async function ensureEmpty(diskGiB: number): Promise<string> {

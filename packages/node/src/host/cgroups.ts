@@ -3,6 +3,7 @@
  * unified hierarchy (v2) and with one hierarchy per controller (v1), as the host has mounted them; hybrid hosts, whose
  * controllers are v1, count as v1.
  */
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, sleep } from "@mags/core";
@@ -32,8 +33,11 @@ const CONTROLLERS = ["memory", "cpu", "pids"] as const;
 type Controller = (typeof CONTROLLERS)[number];
 
 /** Processes that were killed leave a moment later. */
-const REMOVE_TRIES = 50;
-const REMOVE_PAUSE_MS = 10;
+const BUSY_TRIES = 50;
+const BUSY_PAUSE_MS = 10;
+
+/** The group of the process that keeps a delegated group there: apps/magsd/systemd. */
+export const KEEPER = "keeper";
 
 /** Where the controllers are mounted: one folder in all under v2, one each under v1. */
 export interface CgroupMounts {
@@ -68,6 +72,31 @@ export async function findCgroupMounts(
   return { version: 1, folders };
 }
 
+function hostCgroupMounts(): Promise<CgroupMounts> {
+  return readFile("/proc/self/mounts", "utf8").then((mounts) =>
+    findCgroupMounts(mounts, (mount) => readFile(join(mount, "cgroup.controllers"), "utf8")),
+  );
+}
+
+/** Where the host has mounted its control groups; nothing where it has none that can be used. */
+export async function cgroupFolders(): Promise<string[]> {
+  const mounts = await hostCgroupMounts().catch(() => undefined);
+  return [...new Set(mounts?.folders.values())];
+}
+
+/**
+ * The group that all groups of an installation are in, below each of the mounts. systemd owns the tree where it runs: it
+ * has delegated a unit's group to us then, which it made and removes.
+ */
+export function groupOf(
+  prefix: string,
+  mounts: readonly string[],
+): { readonly name: string; readonly delegated: boolean } {
+  const unit = `${prefix}.slice/${prefix}-vms.service`;
+  const delegated = mounts.length > 0 && mounts.every((mount) => existsSync(join(mount, unit)));
+  return { name: delegated ? unit : prefix, delegated };
+}
+
 /** Names of the files, and the least share there is, which stands in for `idle` on kernels before 5.15. */
 const FILES = {
   1: { memory: "memory.limit_in_bytes", cpu: "cpu.shares", perWeight: 10.24, least: 2 },
@@ -79,19 +108,19 @@ const FILES = {
  * @throws AppError `unavailable` when the host's control groups cannot be used.
  */
 export async function openCgroups(prefix: string): Promise<Cgroups> {
-  const { version, folders } = await findCgroupMounts(await readFile("/proc/self/mounts", "utf8"), (mount) =>
-    readFile(join(mount, "cgroup.controllers"), "utf8"),
-  );
+  const { version, folders } = await hostCgroupMounts();
   const files = FILES[version];
-  const parents = [...new Set(folders.values())].map((folder) => join(folder, prefix));
-  const folderOf = (controller: Controller) => join(folders.get(version === 2 ? "memory" : controller) ?? "", prefix);
+  const { delegated, name } = groupOf(prefix, [...folders.values()]);
+  const parents = [...new Set(folders.values())].map((folder) => join(folder, name));
+  const folderOf = (controller: Controller) => join(folders.get(version === 2 ? "memory" : controller) ?? "", name);
   try {
     for (const parent of parents) {
       await mkdir(parent, { recursive: true });
       if (version === 1) continue;
-      const enabled = CONTROLLERS.map((name) => `+${name}`).join(" ");
-      await writeFile(join(parent, "..", "cgroup.subtree_control"), enabled);
-      await writeFile(join(parent, "cgroup.subtree_control"), enabled);
+      const enabled = CONTROLLERS.map((controller) => `+${controller}`).join(" ");
+      if (!delegated) await writeFile(join(parent, "..", "cgroup.subtree_control"), enabled);
+      // The unit's process may still be on its way to its own group.
+      await whenNotBusy(() => writeFile(join(parent, "cgroup.subtree_control"), enabled));
     }
   } catch (cause) {
     throw new AppError("unavailable", `control groups cannot be made in ${parents.join(", ")}`, { cause });
@@ -123,14 +152,14 @@ export async function openCgroups(prefix: string): Promise<Cgroups> {
       const names = await Promise.all(
         parents.map(async (parent) => {
           const entries = await readdir(parent, { withFileTypes: true });
-          return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : []));
+          return entries.flatMap((entry) => (entry.isDirectory() && entry.name !== KEEPER ? [entry.name] : []));
         }),
       );
       return [...new Set(names.flat())];
     },
     async removeAll() {
       for (const name of await cgroups.list()) await cgroups.remove(name).catch(unlessBusy);
-      for (const parent of parents) await removeFolder(parent).catch(unlessBusy);
+      if (!delegated) for (const parent of parents) await removeFolder(parent).catch(unlessBusy);
     },
   };
   return cgroups;
@@ -140,15 +169,22 @@ function unlessBusy(error: unknown): void {
   if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
 }
 
+/** One that does not exist is no error. */
 async function removeFolder(path: string): Promise<void> {
+  try {
+    await whenNotBusy(() => rmdir(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+async function whenNotBusy(act: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
-      return await rmdir(path);
+      return await act();
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") return;
-      if (code !== "EBUSY" || tries === REMOVE_TRIES) throw error;
-      await sleep(REMOVE_PAUSE_MS);
+      if ((error as NodeJS.ErrnoException).code !== "EBUSY" || tries === BUSY_TRIES) throw error;
+      await sleep(BUSY_PAUSE_MS);
     }
   }
 }

@@ -1,8 +1,7 @@
 /** What a node needs of its host, each tried rather than guessed. */
-import { randomBytes } from "node:crypto";
-import { access, constants, readFile, statfs } from "node:fs/promises";
-import { networkInterfaces } from "node:os";
-import { dirname } from "node:path";
+import { access, constants, readFile, rm, statfs } from "node:fs/promises";
+import { networkInterfaces, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { messageOf } from "@mags/core";
 import { launchCommand, type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { judgeProbe, runProbe } from "../accelerator/probe.ts";
@@ -10,9 +9,10 @@ import type { NodeConfig } from "../config.ts";
 import { loadArtifacts } from "../images/artifacts.ts";
 import { formatAddress, parseCidr } from "../network/addresses.ts";
 import { inNamespace } from "../network/namespace-rules.ts";
-import { hostNameServers, shaper } from "../network/network-manager.ts";
+import { hostNameServers, NAMESPACES, shaper } from "../network/network-manager.ts";
 import { namespaceRuleset } from "../network/ruleset.ts";
-import { openCgroups } from "./cgroups.ts";
+import { cgroupFolders, openCgroups } from "./cgroups.ts";
+import { abandonedChecks, makeCheckDirectory, newCheckName } from "./check-leftovers.ts";
 import { hostMemory } from "./memory.ts";
 import { run } from "./run.ts";
 
@@ -52,6 +52,7 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
     return runtime;
   };
   const REINSTALL = "run ./quickstart again";
+  for (const left of await abandonedChecks(tmpdir())) await rm(join(tmpdir(), left), { recursive: true, force: true });
 
   await check(
     "user",
@@ -95,7 +96,10 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
     async () => {
       if (config.accelerator === "tcg")
         return warn("emulation, set by the configuration", "set node.accelerator to auto");
-      const verdict = judgeProbe(await runProbe(needRuntime(), config.uid_base));
+      await using directory = await makeCheckDirectory();
+      const verdict = judgeProbe(
+        await runProbe({ runtime: needRuntime(), directory: directory.path }, config.uid_base),
+      );
       if (verdict.works) return ok(`KVM: ${verdict.reason}`);
       return warn(
         `emulation (TCG), because ${verdict.reason}. Programs run 10 to 30 times slower, and QEMU itself is the only wall around a guest: its makers do not call emulation a security boundary`,
@@ -115,8 +119,9 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
   await check(
     "network namespaces and nftables",
     async () => {
-      const name = `mags-check-${randomBytes(3).toString("hex")}`;
+      const name = newCheckName();
       const ip = (args: string[]) => run(toolCommand(needRuntime(), "/usr/sbin/ip", args));
+      for (const left of await abandonedChecks(NAMESPACES)) await ip(["netns", "del", left]);
       await ip(["netns", "add", name]);
       try {
         const { network } = config;
@@ -196,7 +201,8 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
     "control groups",
     async () => {
       try {
-        const cgroups = await openCgroups(`magsdoctor${randomBytes(3).toString("hex")}`);
+        for (const left of await abandonedCgroups()) await (await openCgroups(left)).removeAll();
+        const cgroups = await openCgroups(newCheckName());
         await cgroups.removeAll();
         return ok(`version ${cgroups.version}: memory, cpu, pids`);
       } catch (error) {
@@ -237,6 +243,11 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
     "",
   );
   return checks;
+}
+
+async function abandonedCgroups(): Promise<string[]> {
+  const found = await Promise.all((await cgroupFolders()).map(abandonedChecks));
+  return [...new Set(found.flat())];
 }
 
 async function nearestExisting(path: string): Promise<string> {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { type FileHandle, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 
 /**
  * Replaces a file so that a crash leaves the old content or the new, never a mixture: temporary file, fsync, rename,
@@ -34,6 +34,12 @@ export async function writeFileAtomically(path: string, content: string, mode = 
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** Removes what writes into this directory have left that were cut off. */
+export async function removeUnfinishedWrites(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (/\.[0-9a-f]{8}\.tmp$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
 export async function syncDirectory(path: string): Promise<void> {

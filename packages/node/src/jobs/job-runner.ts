@@ -102,6 +102,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     logs.announce(jobId);
     const giveBack = capacity.take(size.memoryMiB);
     const result = await readoptJob(deps, entry, found);
+    if (leaving) return;
     if (result.kind === "running") {
       void awaitEnd(deps, result.job, result.remainingMs).then((end) => settle(entry, end, giveBack));
       return;

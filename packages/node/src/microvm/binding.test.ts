@@ -20,6 +20,14 @@ const binding: Binding = {
 };
 
 describe("binding", () => {
+  it("tells one that a newer version wrote from none", async () => {
+    const path = join(directory, "newer");
+    const file = await prepareBinding(path);
+    await writeBinding(file, { ...binding, version: 2 } as Binding);
+    assert.equal(await readBinding(path), "newer");
+    await file.close();
+  });
+
   it("binds nothing before it is written, and exactly what was written afterwards", async () => {
     const path = join(directory, "a");
     const file = await prepareBinding(path);

@@ -7,6 +7,9 @@ import { type FileHandle, open, readFile } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import type { JobId, MicroVmSize } from "@mags/domain";
 
+/** Of what is stored; without one it is the first. */
+const VERSION = 1;
+
 export interface Binding {
   readonly jobId: JobId;
   readonly size: MicroVmSize;
@@ -34,7 +37,7 @@ export async function prepareBinding(path: string): Promise<FileHandle> {
 
 /** On stable storage when this resolves. */
 export async function writeBinding(file: FileHandle, binding: Binding): Promise<void> {
-  const text = Buffer.from(JSON.stringify(binding));
+  const text = Buffer.from(JSON.stringify({ version: VERSION, ...binding }));
   const content = Buffer.alloc(HEADER_BYTES + text.length);
   content.writeUInt32LE(text.length, 0);
   content.writeUInt32LE(crc32(text), 4);
@@ -43,12 +46,13 @@ export async function writeBinding(file: FileHandle, binding: Binding): Promise<
   await file.datasync();
 }
 
-/** @returns null when nothing is bound. */
-export async function readBinding(path: string): Promise<Binding | null> {
+/** @returns null when nothing is bound, `newer` when it is of a version that this one does not know. */
+export async function readBinding(path: string): Promise<Binding | null | "newer"> {
   const content = await readFile(path).catch(() => Buffer.alloc(0));
   if (content.length < HEADER_BYTES) return null;
   const length = content.readUInt32LE(0);
   const text = content.subarray(HEADER_BYTES, HEADER_BYTES + length);
   if (length === 0 || text.length !== length || crc32(text) !== content.readUInt32LE(4)) return null;
-  return JSON.parse(text.toString()) as Binding;
+  const { version = VERSION, ...binding } = JSON.parse(text.toString()) as Binding & { readonly version?: number };
+  return version > VERSION ? "newer" : binding;
 }

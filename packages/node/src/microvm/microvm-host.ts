@@ -8,6 +8,8 @@ import { AppError, type Logger, messageOf, withDeadline } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import type { CgroupLimits, Cgroups } from "../host/cgroups.ts";
+import { removeUnfinishedWrites } from "../host/files.ts";
+import { isOrphan, settleOrphans } from "../host/orphans.ts";
 import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
 import type { NamespacePool } from "../network/namespace-pool.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
@@ -70,12 +72,16 @@ export interface MicroVmHost {
   release(microVm: MicroVm, options?: { readonly lastLook: () => Promise<void> }): Promise<void>;
   /** Removes what an earlier process left of a microVM. */
   discard(record: MicroVmRecord): Promise<void>;
-  /** Records an earlier process left; reserves their numbers. Removes everything that no record claims. */
-  sweep(): Promise<FoundRecord[]>;
+  /**
+   * Records an earlier process left; reserves their numbers. Removes everything that no record claims.
+   * @throws AppError `unavailable`, before anything was touched, when a newer version wrote some of them, unless those
+   * shall be removed, too.
+   */
+  sweep(options?: { readonly removeNewer: boolean }): Promise<FoundRecord[]>;
   /** Keys of the templates that living microVMs are made from. */
   templatesInUse(): ReadonlySet<string>;
-  /** Number of microVMs that exist. */
-  count(): number;
+  /** Those that exist, are made or removed. */
+  list(): readonly { readonly id: MicroVmId; readonly index: number; readonly pid: number | null }[];
 }
 
 export interface MicroVmHostDeps {
@@ -108,11 +114,12 @@ const CPU_WEIGHT = 100;
 
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
   const { runtime, network, namespaces, cgroups, log } = deps;
-  /** With the key of the template of each. */
-  const existing = new Map<MicroVmId, string>();
+  const existing = new Map<MicroVmId, { readonly index: number; readonly templateKey: string; pid: number | null }>();
   const ending = new Set<MicroVmId>();
   const bindings = new Map<MicroVmId, FileHandle>();
   const uidOf = (index: number) => config.uidBase + index;
+  /** 0 is the number of what is run for the node itself. */
+  const isOurs = (index: number) => index >= 0 && index <= config.capacity;
 
   async function connect(record: MicroVmRecord, process: ProcessIdentity): Promise<MicroVm> {
     const paths = pathsOf(config.root, record.id);
@@ -173,7 +180,8 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       const id = newMicroVmId();
       const namespace = await namespaces.take();
       const { index } = namespace;
-      existing.set(id, spec.templateKey);
+      const entry = { index, templateKey: spec.templateKey, pid: null as number | null };
+      existing.set(id, entry);
       const paths = pathsOf(config.root, id);
       const identity = { id, index, templateKey: spec.templateKey };
       let process: ProcessIdentity | null = null;
@@ -196,6 +204,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           logFile: paths.qemuLog,
           idlePriority: spec.idlePriority,
         });
+        entry.pid = process.pid;
         const record = recordOf(identity, process);
         const [microVm] = await Promise.all([connect(record, process), writeRecord(config.root, record)]);
         return microVm;
@@ -241,19 +250,27 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       await clear(record.id, record.index);
     },
 
-    async sweep() {
-      const { found, strays } = await readRecords(config.root);
+    async sweep({ removeNewer } = { removeNewer: false }) {
+      await settleOrphans((uid) => isOurs(uid - config.uidBase));
+      const { found, strays, newer } = await readRecords(config.root);
+      if (newer.length > 0 && !removeNewer)
+        throw new AppError(
+          "unavailable",
+          `a newer version of Mags made VMs that this one does not know (${newer.map((name) => join(config.root, name)).join(", ")}): install that version again, or end them there with magsd stop --all`,
+        );
       const records = found.map(({ record }) => record);
-      for (const record of records) {
-        existing.set(record.id, record.templateKey);
-        namespaces.reserve(record.index);
+      for (const { id, index, templateKey, process } of records) {
+        existing.set(id, { index, templateKey, pid: process?.pid ?? null });
+        namespaces.reserve(index);
+        await removeUnfinishedWrites(pathsOf(config.root, id).directory);
       }
       const claimed = new Set(records.map((record) => record.index));
       for (const [uid, processes] of await processesByUid()) {
         const index = uid - config.uidBase;
-        if (index < 1 || index > config.capacity) continue;
+        if (!isOurs(index)) continue;
         const claimedPid = records.find((record) => record.index === index)?.process?.pid;
         for (const process of processes.filter(({ pid }) => pid !== claimedPid)) {
+          if (index === 0 && !(await isOrphan(process.pid))) continue; // a check of this machine
           log.warn("microvm.stray_process", { pid: process.pid, uid });
           await killAndWait(process);
         }
@@ -264,12 +281,13 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
             ?.remove(name)
             .catch((error: unknown) => log.warn("cgroup.not_removed", { name, error: messageOf(error) }));
       for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
-      for (const name of strays) await rm(join(config.root, name), { recursive: true, force: true });
+      for (const name of [...strays, ...newer]) await rm(join(config.root, name), { recursive: true, force: true });
       return found;
     },
 
-    templatesInUse: () => new Set([...existing].flatMap(([id, key]) => (ending.has(id) ? [] : [key]))),
-    count: () => existing.size,
+    templatesInUse: () =>
+      new Set([...existing].flatMap(([id, { templateKey }]) => (ending.has(id) ? [] : [templateKey]))),
+    list: () => [...existing].map(([id, { index, pid }]) => ({ id, index, pid })),
   };
   return host;
 }

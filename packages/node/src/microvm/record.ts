@@ -9,8 +9,10 @@ import { writeFileDurably } from "../host/files.ts";
 import type { ProcessIdentity } from "../host/processes.ts";
 import { type Binding, readBinding } from "./binding.ts";
 
+const RECORD_VERSION = 1;
+
 export interface MicroVmRecord {
-  readonly version: 1;
+  readonly version: typeof RECORD_VERSION;
   readonly id: MicroVmId;
   /** Number of its network namespace; its uid is the configured base plus this. */
   readonly index: number;
@@ -61,18 +63,28 @@ export async function writeRecord(root: string, record: MicroVmRecord): Promise<
   await writeFileDurably(paths.record, `${JSON.stringify(record)}\n`);
 }
 
-/** What lies under the root: records, and names of directories that have none that can be read. */
-export async function readRecords(root: string): Promise<{ readonly found: FoundRecord[]; readonly strays: string[] }> {
-  const found: FoundRecord[] = [];
-  const strays: string[] = [];
+/** What a start finds of microVMs. */
+export interface FoundMicroVms {
+  readonly found: FoundRecord[];
+  /** Names of directories without a record that can be read. */
+  readonly strays: string[];
+  /** Names of directories that a newer version of the node wrote: this one does not know what they say. */
+  readonly newer: string[];
+}
+
+/** What lies under the root. */
+export async function readRecords(root: string): Promise<FoundMicroVms> {
+  const all: FoundMicroVms = { found: [], strays: [], newer: [] };
   for (const name of await readdir(root)) {
     try {
       const record = JSON.parse(await readFile(join(root, name, "vm.json"), "utf8")) as MicroVmRecord;
-      if (record.version !== 1 || record.id !== name) throw new Error("record of another version or place");
-      found.push({ record, binding: await readBinding(pathsOf(root, record.id).binding) });
+      const binding = await readBinding(pathsOf(root, name as MicroVmId).binding);
+      if (Number(record.version) > RECORD_VERSION || binding === "newer") all.newer.push(name);
+      else if (record.version !== RECORD_VERSION || record.id !== name) all.strays.push(name);
+      else all.found.push({ record, binding });
     } catch {
-      strays.push(name);
+      all.strays.push(name);
     }
   }
-  return { found, strays };
+  return all;
 }

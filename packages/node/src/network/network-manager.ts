@@ -48,7 +48,7 @@ export interface NetworkManager {
   create(index: number): Promise<MicroVmNetwork>;
   /** Removes it; one that does not exist is no error. */
   remove(index: number): Promise<void>;
-  /** Numbers of the namespaces that exist. */
+  /** Numbers of the namespaces and links that exist. */
   list(): Promise<number[]>;
   /** Removes the host's side as well: rules, DNS address, forwarding if it was off before. For the end of an installation. */
   removeHostSide(): Promise<void>;
@@ -57,7 +57,7 @@ export interface NetworkManager {
 const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
 const TC = "/usr/sbin/tc";
-const NAMESPACES = "/run/netns";
+export const NAMESPACES = "/run/netns";
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
 export function describeNetwork(prefix: string, index: number): MicroVmNetwork {
@@ -163,8 +163,8 @@ export async function openNetworkManager(
 
     async list() {
       const pattern = new RegExp(`^${prefix}-(\\d+)$`);
-      const names = await namespaceNames();
-      return names.flatMap((name) => pattern.exec(name)?.[1] ?? []).map(Number);
+      const names = [...(await namespaceNames()), ...(await linkNames())];
+      return [...new Set(names.flatMap((name) => pattern.exec(name)?.[1] ?? []))].map(Number);
     },
 
     async removeHostSide() {
@@ -184,7 +184,7 @@ async function namespaceNames(): Promise<string[]> {
 }
 
 /** Of this process's network namespace, which /sys need not show. */
-async function linkNames(): Promise<string[]> {
+export async function linkNames(): Promise<string[]> {
   const table = await readFile("/proc/net/dev", "utf8");
   return [...table.matchAll(/^\s*([^\s:]+):/gm)].flatMap((match) => match[1] ?? []);
 }

@@ -3,12 +3,12 @@
  * initramfs; the agent puts it between the image and the guest's own layer, so no image changes and no start pays for it.
  */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join, posix } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
+import type { WorkDirectories } from "../host/work-directories.ts";
 
 export interface OperatorSettings {
   /** PEM files. */
@@ -84,28 +84,25 @@ export function operatorDigest(files: readonly OperatorFile[]): string {
 
 /** An archive in the kernel's format with the files below /operator, or nothing when there are none. */
 export async function operatorArchive(
-  runtime: RuntimeRoot,
+  { runtime, work }: { readonly runtime: RuntimeRoot; readonly work: WorkDirectories },
   files: readonly OperatorFile[],
 ): Promise<Buffer | undefined> {
   if (files.length === 0) return undefined;
-  const tree = await mkdtemp(join(tmpdir(), "mags-operator-"));
-  try {
-    const names = new Set<string>(["operator"]);
-    for (const { path, mode, content } of files) {
-      const name = `operator${path}`;
-      for (let parent = dirname(name); parent !== "."; parent = dirname(parent)) names.add(parent);
-      names.add(name);
-      await mkdir(join(tree, dirname(name)), { recursive: true, mode: 0o755 });
-      await writeFile(join(tree, name), content);
-      await chmod(join(tree, name), mode);
-    }
-    const output = join(tree, "archive.cpio");
-    const options = ["--create", "--format=newc", "--owner=0:0", "--quiet", `--directory=${tree}`, `--file=${output}`];
-    await run(toolCommand(runtime, "/usr/bin/cpio", options), { input: [...names].sort().join("\n") });
-    return await readFile(output);
-  } finally {
-    await rm(tree, { recursive: true, force: true });
+  await using directory = await work.create("operator");
+  const tree = directory.path;
+  const names = new Set<string>(["operator"]);
+  for (const { path, mode, content } of files) {
+    const name = `operator${path}`;
+    for (let parent = dirname(name); parent !== "."; parent = dirname(parent)) names.add(parent);
+    names.add(name);
+    await mkdir(join(tree, dirname(name)), { recursive: true, mode: 0o755 });
+    await writeFile(join(tree, name), content);
+    await chmod(join(tree, name), mode);
   }
+  const output = join(tree, "archive.cpio");
+  const options = ["--create", "--format=newc", "--owner=0:0", "--quiet", `--directory=${tree}`, `--file=${output}`];
+  await run(toolCommand(runtime, "/usr/bin/cpio", options), { input: [...names].sort().join("\n") });
+  return await readFile(output);
 }
 
 /** The kernel looks for the next archive of an initramfs at multiples of four bytes, and skips zeros before it. */

@@ -2,11 +2,12 @@
  * Templates: the memory and device state of a guest that booted once, per image and size. Clones map the memory
  * copy-on-write. A template's name is a hash of all it is made of, so that one of another build is never used.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, chown, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type Clock, createGate, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
 import { writeFileDurably } from "../host/files.ts";
+import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Artifacts, Image } from "../images/artifacts.ts";
 import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
@@ -28,17 +29,25 @@ export interface Template {
 }
 
 export interface TemplateStore {
-  /** The template for an image and size; built when there is none yet, one at a time and once however many ask. */
-  get(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<Template>;
+  /**
+   * The template for an image and size; built when there is none yet, one at a time and once however many ask. The signal
+   * ends a build that this call began, for all who wait for it.
+   */
+  get(
+    image: Image,
+    size: { readonly vcpus: number; readonly memoryMiB: number },
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<Template>;
   /** True when `get` would not have to build. */
   has(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<boolean>;
-  /** Removes half-built ones and, beyond `keep`, those that no microVM is made from and that were not used for longest. */
+  /** Removes what is none and, beyond `keep`, those that no microVM is made from and that were not used for longest. */
   prune(): Promise<void>;
 }
 
 export interface TemplateStoreDeps {
   readonly artifacts: Artifacts;
   readonly host: MicroVmHost;
+  readonly work: WorkDirectories;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -75,17 +84,21 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     return { template, files };
   }
 
-  async function exists(template: Template): Promise<boolean> {
-    return stat(join(template.directory, "template.json")).then(
+  async function exists({ directory }: Pick<Template, "directory">): Promise<boolean> {
+    return stat(join(directory, "template.json")).then(
       () => true,
       () => false,
     );
   }
 
-  async function buildInTurn(described: Awaited<ReturnType<typeof describe>>): Promise<Template> {
-    const leave = await oneBuild.enter();
+  async function buildInTurn(
+    described: Awaited<ReturnType<typeof describe>>,
+    options: { readonly signal?: AbortSignal },
+  ): Promise<Template> {
+    let leave = () => {};
     try {
-      const template = await build(described);
+      leave = await oneBuild.enter(options);
+      const template = await build(described, options);
       await prune().catch((error: unknown) => log.error("template.prune_failed", { error: messageOf(error) }));
       return template;
     } finally {
@@ -94,82 +107,80 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     }
   }
 
-  async function build({ template, files }: Awaited<ReturnType<typeof describe>>): Promise<Template> {
+  async function build(
+    { template, files }: Awaited<ReturnType<typeof describe>>,
+    { signal }: { readonly signal?: AbortSignal },
+  ): Promise<Template> {
     const startedAt = deps.clock.monotonicMs();
-    const work = join(config.root, `build-${randomBytes(6).toString("hex")}`);
-    await mkdir(work, { recursive: true });
+    await using directory = await deps.work.create("template");
+    const work = directory.path;
     // QEMU's uid is not known yet; the directory above is closed to everybody.
     await chmod(work, 0o777);
+    const archive = await operatorArchive({ runtime: artifacts.runtime, work: deps.work }, files);
+    await writeFile(join(work, "initramfs"), joinArchives(await readFile(artifacts.initramfs), archive), {
+      mode: 0o444,
+    });
+    const microVm = await host.launch({
+      templateKey: template.key,
+      args: templateArguments(template.shape, {
+        kernel: `${JAIL.boot}/${basename(artifacts.kernel)}`,
+        initramfs: `${JAIL.template}/initramfs`,
+      }),
+      accelerator: template.shape.accelerator,
+      template: { directory: work, readOnly: false },
+      imageDirectory: template.image.directory,
+      kernel: artifacts.kernel,
+      size: template.shape,
+      idlePriority: false,
+    });
     try {
-      const archive = await operatorArchive(artifacts.runtime, files);
-      await writeFile(join(work, "initramfs"), joinArchives(await readFile(artifacts.initramfs), archive), {
-        mode: 0o444,
-      });
-      const microVm = await host.launch({
-        templateKey: template.key,
-        args: templateArguments(template.shape, {
-          kernel: `${JAIL.boot}/${basename(artifacts.kernel)}`,
-          initramfs: `${JAIL.template}/initramfs`,
-        }),
-        accelerator: template.shape.accelerator,
-        template: { directory: work, readOnly: false },
-        imageDirectory: template.image.directory,
-        kernel: artifacts.kernel,
-        size: template.shape,
-        idlePriority: false,
-      });
-      try {
-        const patience = { deadlineMs: config.bootDeadlineMs, firstAttemptMs: config.bootDeadlineMs };
-        const agent = await untilAborted(connectGuest(microVm, { log }, patience), microVm.gone);
-        const bootMs = deps.clock.monotonicMs() - startedAt;
-        await untilAborted(warmTemplate(agent, deps), microVm.gone);
-        await sleep(SETTLE_MS);
-        await agent[Symbol.asyncDispose]();
-        await sleep(SETTLE_MS);
-        await microVm.machine.pause();
-        await microVm.machine.saveTemplate(`${JAIL.template}/state`);
-        log.info("template.built", { key: template.key, image: template.image.name, ...template.shape, bootMs });
-      } finally {
-        await host.release(microVm);
-      }
-      await rm(join(work, "initramfs"));
-      await chmod(work, 0o755);
-      for (const name of ["memory", "state"]) {
-        await chown(join(work, name), 0, 0);
-        await chmod(join(work, name), 0o444);
-      }
-      const { name, digest } = template.image;
-      await writeFileDurably(
-        join(work, "template.json"),
-        `${JSON.stringify({ image: name, digest, ...template.shape })}\n`,
-      );
-      await rm(template.directory, { recursive: true, force: true });
-      await rename(work, template.directory);
-      return template;
-    } catch (error) {
-      await rm(work, { recursive: true, force: true });
-      throw error;
+      const patience = { deadlineMs: config.bootDeadlineMs, firstAttemptMs: config.bootDeadlineMs };
+      const gone = signal ? AbortSignal.any([microVm.gone, signal]) : microVm.gone;
+      const agent = await untilAborted(connectGuest(microVm, { log }, patience), gone);
+      const bootMs = deps.clock.monotonicMs() - startedAt;
+      await untilAborted(warmTemplate(agent, deps), gone);
+      await sleep(SETTLE_MS);
+      await agent[Symbol.asyncDispose]();
+      await sleep(SETTLE_MS);
+      await microVm.machine.pause();
+      await microVm.machine.saveTemplate(`${JAIL.template}/state`);
+      log.info("template.built", { key: template.key, image: template.image.name, ...template.shape, bootMs });
+    } finally {
+      await host.release(microVm);
     }
+    await rm(join(work, "initramfs"));
+    await chmod(work, 0o755);
+    for (const name of ["memory", "state"]) {
+      await chown(join(work, name), 0, 0);
+      await chmod(join(work, name), 0o444);
+    }
+    const { name, digest } = template.image;
+    await writeFileDurably(
+      join(work, "template.json"),
+      `${JSON.stringify({ image: name, digest, ...template.shape })}\n`,
+    );
+    await deps.work.remove(template.directory);
+    await rename(work, template.directory);
+    return template;
   }
 
   async function prune(): Promise<void> {
     const inUse = host.templatesInUse();
     const old: { name: string; usedAt: number }[] = [];
     for (const name of await readdir(config.root)) {
-      const path = join(config.root, name);
-      if (name.startsWith("build-")) {
-        if (building.size === 0) await rm(path, { recursive: true, force: true });
-      } else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(path)).mtimeMs });
+      const directory = join(config.root, name);
+      if (!inUse.has(name) && !(await exists({ directory }))) await deps.work.remove(directory);
+      else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(directory)).mtimeMs });
     }
     old.sort((a, b) => b.usedAt - a.usedAt);
     for (const { name } of old.slice(config.keep)) {
       log.info("template.removed", { key: name });
-      await rm(join(config.root, name), { recursive: true, force: true });
+      await deps.work.remove(join(config.root, name));
     }
   }
 
   return {
-    async get(image, size) {
+    async get(image, size, options = {}) {
       const described = await describe(image, size);
       const { template } = described;
       const known = building.get(template.key);
@@ -179,7 +190,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
         await utimes(template.directory, now, now);
         return template;
       }
-      const built = building.get(template.key) ?? buildInTurn(described);
+      const built = building.get(template.key) ?? buildInTurn(described, options);
       building.set(template.key, built);
       return built;
     },

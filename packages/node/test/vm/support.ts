@@ -6,6 +6,7 @@ import { makeTempDir } from "@mags/test-kit";
 import { createOverlayStore } from "../../src/disks/overlay-store.ts";
 import { openCgroups } from "../../src/host/cgroups.ts";
 import { bootId } from "../../src/host/processes.ts";
+import { openWorkDirectories } from "../../src/host/work-directories.ts";
 import { type Image, loadArtifacts } from "../../src/images/artifacts.ts";
 import { createMicroVmHost, type MicroVmHost } from "../../src/microvm/microvm-host.ts";
 import { createTidier } from "../../src/microvm/tidier.ts";
@@ -67,8 +68,9 @@ export async function openTestHost(): Promise<TestHost> {
   scope.defer(async () => {
     for (const { record } of await host.sweep()) await host.discard(record);
   });
+  const work = await openWorkDirectories(join(path, "work"));
   const templates = createTemplateStore(
-    { artifacts, host, clock, log },
+    { artifacts, host, work, clock, log },
     {
       root: join(path, "templates"),
       accelerator: "tcg",
@@ -80,7 +82,12 @@ export async function openTestHost(): Promise<TestHost> {
   const image = artifacts.images.get(SIZE.image);
   if (!image) throw new Error(`there is no image ${SIZE.image}`);
   const template = await templates.get(image, SIZE);
-  const overlays = createOverlayStore(join(path, "disks"), { runtime, defaultDisk: artifacts.seedDisk, uid: UID_BASE });
+  const overlays = createOverlayStore(join(path, "disks"), {
+    runtime,
+    work,
+    defaultDisk: artifacts.seedDisk,
+    uid: UID_BASE,
+  });
   const deps: CloneDeps = { runtime, host, overlays, clock, log };
   const owned = scope.move();
   return {

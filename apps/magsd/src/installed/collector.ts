@@ -1,0 +1,52 @@
+/** Removes what an installation does not need any more, now and every minute; disposing stops it. */
+import { rename, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { isAppError, type Logger, lockFile, messageOf } from "@mags/core";
+import { readInstalledParts, unneededParts } from "./unneeded-parts.ts";
+
+const LOOK_EVERY_MS = 60_000;
+
+/** Held by who changes an installation, as `tools/lib/install.sh` does. */
+const LOCK = ".lock";
+
+export function startCollector(program: string, deps: { readonly log: Logger }): AsyncDisposable {
+  let working: Promise<void> | undefined;
+  const look = () => {
+    working ??= collect(program, deps)
+      .catch((error: unknown) => deps.log.error("installation.not_cleaned", { error: messageOf(error) }))
+      .finally(() => {
+        working = undefined;
+      });
+  };
+  look();
+  const timer = setInterval(look, LOOK_EVERY_MS);
+  return {
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      await working;
+    },
+  };
+}
+
+async function collect(program: string, { log }: { readonly log: Logger }): Promise<void> {
+  if (!(await readInstalledParts(program))) return;
+  // While somebody installs, what is new is not named by a release yet.
+  const lock = await lockFile(join(program, LOCK)).catch((error: unknown) => {
+    if (isAppError(error, "unavailable")) return undefined;
+    throw error;
+  });
+  if (!lock) return;
+  try {
+    const parts = await readInstalledParts(program);
+    for (const part of parts ? unneededParts(parts) : []) {
+      log.info("installation.part_removed", { part });
+      // Aside in one step: what is left of it when this is cut off is not taken for whole.
+      const aside = join(program, "objects", `.new.removed-${basename(part)}`);
+      await rm(aside, { recursive: true, force: true });
+      await rename(join(program, part), aside);
+      await rm(aside, { recursive: true });
+    }
+  } finally {
+    await lock[Symbol.asyncDispose]();
+  }
+}

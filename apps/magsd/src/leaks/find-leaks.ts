@@ -1,0 +1,81 @@
+/**
+ * Looks for things that nobody owns. A server that runs is asked what it has, before and after each look; and what one
+ * look finds counts only when a later one finds it again, because a server at work makes and removes things all the time.
+ */
+import { sleep } from "@mags/core";
+import { type Expected, footprintAtRest, judge, mergeFootprints, type NodeFootprint, type Trace } from "@mags/node";
+import type { ServerConfig } from "../config.ts";
+import { callControlSocket } from "../control-socket.ts";
+import { placesOf } from "../installation.ts";
+import { observe } from "./observe.ts";
+
+export interface Finding {
+  readonly what: string;
+  readonly name: string;
+}
+
+export interface LeakReport {
+  readonly server_runs: boolean;
+  readonly leaks: readonly Finding[];
+  /** While no server runs: what a start adopts or removes. */
+  readonly for_next_start: readonly Finding[];
+  /** While no server runs: what goes on for jobs. */
+  readonly going_on: readonly (Finding & { readonly job_id: string })[];
+}
+
+const CALL_MS = 10_000;
+const IDS_PER_CALL = 200;
+/** More than what tidying up after a microVM takes under load. */
+const BETWEEN_LOOKS_MS = 3_000;
+
+export async function findLeaks(config: ServerConfig): Promise<LeakReport> {
+  const first = await look(config);
+  if (first.leaks.length === 0) return first;
+  await sleep(BETWEEN_LOOKS_MS);
+  const second = await look(config);
+  const seenBefore = new Set(first.leaks.map(keyOf));
+  return { ...second, leaks: second.leaks.filter((finding) => seenBefore.has(keyOf(finding))) };
+}
+
+function keyOf({ what, name }: Finding): string {
+  return `${what}\0${name}`;
+}
+
+async function look(config: ServerConfig): Promise<LeakReport> {
+  const ask = <T>(target: string) => callControlSocket<T>(placesOf(config).controlSocket, "GET", target, CALL_MS);
+  const footprint = () => ask<NodeFootprint>("/footprint");
+  const before = await footprint();
+  const traces = await observe(config);
+  const after = await footprint();
+  const serverRuns = before !== undefined && after !== undefined;
+  const own = serverRuns ? mergeFootprints(before, after) : await footprintAtRest(config.data_dir);
+  const unknownJobs = serverRuns ? await jobsUnknown(traces, ask) : new Set<string>();
+  return report(traces, { ...own, serverRuns, unknownJobs });
+}
+
+async function jobsUnknown(
+  traces: readonly Trace[],
+  ask: <T>(target: string) => Promise<T | undefined>,
+): Promise<ReadonlySet<string>> {
+  const ids = traces.flatMap(({ owner }) => (owner.kind === "log" ? [owner.jobId] : []));
+  const unknown = new Set<string>();
+  for (let from = 0; from < ids.length; from += IDS_PER_CALL) {
+    const some = ids.slice(from, from + IDS_PER_CALL).map(encodeURIComponent);
+    for (const id of (await ask<string[]>(`/unknown-jobs?ids=${some.join(",")}`)) ?? []) unknown.add(id);
+  }
+  return unknown;
+}
+
+export function report(traces: readonly Trace[], expected: Expected): LeakReport {
+  const leaks: Finding[] = [];
+  const forNextStart: Finding[] = [];
+  const goingOn: (Finding & { readonly job_id: string })[] = [];
+  for (const trace of traces) {
+    const { what, name } = trace;
+    const verdict = judge(trace, expected);
+    if (verdict.kind === "leak") leaks.push({ what, name });
+    if (verdict.kind === "next-start") forNextStart.push({ what, name });
+    if (verdict.kind === "goes-on") goingOn.push({ what, name, job_id: verdict.jobId });
+  }
+  return { server_runs: expected.serverRuns, leaks, for_next_start: forNextStart, going_on: goingOn };
+}

@@ -1,0 +1,54 @@
+/** All that carries the mark of an installation, on this machine. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "@mags/control-plane";
+import { type Owner, observeNode, type Trace } from "@mags/node";
+import { POSTGRES_UID, type ServerConfig } from "../config.ts";
+import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
+import { readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";
+import { nodeOptionsOf } from "../parts.ts";
+
+const INSTALLATION: Owner = { kind: "installation" };
+const SERVER: Owner = { kind: "server" };
+const UNFINISHED: Owner = { kind: "nobody", swept: true };
+const UNKNOWN: Owner = { kind: "nobody", swept: false };
+
+/** What lies in the data directory besides the node's. */
+const FILES: Readonly<Record<string, Owner | null>> = {
+  postgres: null,
+  pgsock: null,
+  "magsd.lock": INSTALLATION,
+  "magsd.log": INSTALLATION,
+  "magsd.log.1": INSTALLATION,
+  "postgres.log": INSTALLATION,
+  "postgres.log.1": INSTALLATION,
+  "control.sock": SERVER,
+  "control.sock.new": UNFINISHED,
+};
+
+export async function observe(config: ServerConfig): Promise<Trace[]> {
+  const looks = [observeNode(nodeOptionsOf(config), FILES), database(config), installation(config)];
+  return (await Promise.all(looks)).flat();
+}
+
+async function database(config: ServerConfig): Promise<Trace[]> {
+  const { postgresData, postgresSockets } = placesOf(config);
+  const names = (folder: string) => readdir(folder).catch(() => [] as string[]);
+  const owners = { database: INSTALLATION, unfinished: UNFINISHED, unknown: UNKNOWN };
+  const files = (await names(postgresData)).map((name): Trace => {
+    return { what: "database", name: join(postgresData, name), owner: owners[databaseFileOwner(name)] };
+  });
+  const sockets = (await names(postgresSockets)).map((name): Trace => {
+    return { what: "socket", name: join(postgresSockets, name), owner: isDatabaseSocket(name) ? SERVER : UNKNOWN };
+  });
+  const processes = await databaseProcesses({ dataDir: postgresData, uid: POSTGRES_UID });
+  const running = processes.map(({ pid }): Trace => ({ what: "database process", name: String(pid), owner: SERVER }));
+  return [...files, ...sockets, ...running];
+}
+
+async function installation(config: ServerConfig): Promise<Trace[]> {
+  const parts = isInstalled(config) ? await readInstalledParts(INSTALLED.program) : undefined;
+  return (parts ? unneededParts(parts) : []).map((part) => {
+    return { what: "part of an older release", name: join(INSTALLED.program, part), owner: UNFINISHED };
+  });
+}

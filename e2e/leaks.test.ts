@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { createSeededRandom, type SeededRandom, seedFrom, waitFor } from "@mags/test-kit";
+import { run } from "./harness/run.ts";
+import { startServer, type TestServer } from "./harness/server.ts";
+
+const ROUNDS = Number(process.env.LEAK_ROUNDS ?? 12);
+const SEED = seedFrom(process.env.LEAK_SEED);
+const POOL = 2;
+
+interface Report {
+  readonly server_runs: boolean;
+  readonly leaks: readonly { readonly what: string; readonly name: string }[];
+  readonly for_next_start: readonly { readonly what: string; readonly name: string }[];
+  readonly going_on: readonly { readonly what: string; readonly job_id: string }[];
+}
+
+let server: TestServer;
+before(async () => {
+  server = await startServer({ node: { pool: { min_idle: POOL, max_idle: POOL } } });
+});
+after(() => server[Symbol.asyncDispose]());
+
+async function doctor(): Promise<Report & { readonly exitCode: number | null }> {
+  const { exitCode, text, errors } = await server.magsd("doctor", "--leaks", "--json");
+  assert.ok(text.startsWith("{"), errors);
+  return { ...JSON.parse(text), exitCode };
+}
+
+/** The server's process, also while it cannot be asked yet. */
+async function serverPid(): Promise<number | undefined> {
+  const configFile = join(dirname(server.dataDir), "magsd.json");
+  for (const name of await readdir("/proc")) {
+    const args = /^\d+$/.test(name) ? await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "") : "";
+    if (args.includes(`\0serve\0--config\0${configFile}\0`)) return Number(name);
+  }
+  return undefined;
+}
+
+async function killServer(): Promise<void> {
+  const pid = await serverPid();
+  if (pid === undefined) return;
+  process.kill(pid, "SIGKILL");
+  await waitFor(async () => (await serverPid()) !== pid, { what: "the end of the server" });
+}
+
+describe("magsd doctor --leaks", () => {
+  it("finds nothing while the server works, and nothing after it was stopped", async () => {
+    const ids = await Promise.all([1, 2, 3].map(() => server.submit({ script: "sleep 1" })));
+    assert.deepEqual(await doctor(), { server_runs: true, leaks: [], for_next_start: [], going_on: [], exitCode: 0 });
+    for (const id of ids) await server.ended(id);
+    await server.magsd("stop");
+    assert.deepEqual((await doctor()).leaks, []);
+    await server.start();
+  });
+
+  it("names what goes on for jobs and what waits for the next start, while the server is away", async () => {
+    const id = await server.submit({ script: "sleep 300" });
+    await waitFor(async () => (await server.status(id)).status === "running", { what: "the job" });
+    await server.kill();
+    const { leaks, going_on, for_next_start, exitCode } = await doctor();
+    assert.deepEqual([leaks, exitCode], [[], 0]);
+    for (const what of ["VM directory", "process", "network namespace", "network link"])
+      assert.ok(
+        going_on.some((found) => found.what === what && found.job_id === id),
+        `${what} of the job`,
+      );
+    assert.ok(for_next_start.some(({ what }) => what === "database process"));
+    const text = (await server.magsd("doctor", "--leaks")).text;
+    assert.match(text, new RegExp(`^ok    process: \\d+ \\(qemu.*goes on for job ${id}$`, "m"));
+    assert.match(text, /^nothing leaked; magsd does not run$/m);
+    await server.start();
+    await server.api.call("POST", `/api/v1/mags-jobs/${id}/stop`);
+    await server.ended(id);
+  });
+
+  it("finds what belongs to nothing, of every kind, with exit code 1", async () => {
+    const { prefix, dataDir } = server;
+    const made = ["vms/lost", "work/disk-lost", "templates/lost", "mount"];
+    for (const name of made) await mkdir(join(dataDir, name));
+    const files = ["outcomes/x.json.01234567.tmp", "installation.json.01234567.tmp", "stranger", "disks/stranger"];
+    for (const name of files) await mkdir(join(dataDir, dirname(name)), { recursive: true });
+    for (const name of files) await writeFile(join(dataDir, name), "");
+    const shell = async (script: string) => {
+      const { exitCode, errors } = await run("sh", ["-ec", script]);
+      assert.equal(exitCode, 0, errors);
+    };
+    await shell(`mount -t tmpfs tmpfs ${dataDir}/mount; ip netns add ${prefix}-77
+      ip tuntap add ${prefix}-78 mode tap; ip addr add ${server.uplinkAddress(99)}/32 dev lo
+      nft add table ip6 ${prefix}`);
+    const { leaks, exitCode } = await doctor();
+    assert.equal(exitCode, 1);
+    const names = leaks.map(({ what, name }) => `${what}: ${name}`).toSorted();
+    const expected = [
+      `VM directory: ${dataDir}/vms/lost`,
+      `address: ${server.uplinkAddress(99)} on lo`,
+      `disk: ${dataDir}/disks/stranger`,
+      `end of a job: ${dataDir}/outcomes/x.json.01234567.tmp`,
+      `file: ${dataDir}/installation.json.01234567.tmp`,
+      `file: ${dataDir}/mount`,
+      `file: ${dataDir}/stranger`,
+      `half-made: ${join(dataDir, "work", "disk-lost")}`,
+      `mount: ${dataDir}/mount`,
+      `network link: ${prefix}-78`,
+      `network namespace: ${prefix}-77`,
+      `nftables table: ip6 ${prefix}`,
+      `template: ${dataDir}/templates/lost`,
+    ];
+    assert.deepEqual(names, expected);
+    await shell(`umount ${dataDir}/mount; rmdir ${dataDir}/mount; rm ${dataDir}/stranger ${dataDir}/disks/stranger
+      ip addr del ${server.uplinkAddress(99)}/32 dev lo; nft delete table ip6 ${prefix}`);
+    await server.kill();
+    await server.start();
+    assert.deepEqual((await doctor()).leaks, [], "a start removes the others");
+  });
+});
+
+/** What is going on when the server is killed. Resolves with the jobs that must come to an end. */
+const SITUATIONS: readonly { readonly what: string; readonly begin: (random: SeededRandom) => Promise<string[]> }[] = [
+  {
+    what: "starting",
+    async begin() {
+      await killServer();
+      void server.start().catch(() => {}); // it will be killed
+      await waitFor(serverPid, { what: "its process" });
+      return [];
+    },
+  },
+  {
+    what: "filling its pool",
+    async begin() {
+      await server.magsd("stop");
+      await server.start();
+      return [];
+    },
+  },
+  {
+    what: "building a template",
+    begin: async (random) => [await server.submit({ script: "true", memory_mb: random.between(256, 455) })],
+  },
+  {
+    what: "starting and ending jobs",
+    begin: (random) =>
+      Promise.all(
+        [1, 2, 3].map((n) => server.submit({ script: `sleep ${(random.next() / 2).toFixed(2)}; exit ${n}` })),
+      ),
+  },
+  {
+    what: "making a disk",
+    begin: async (random) => [await server.submit({ script: "true", disk_gb: random.between(3, 92) })],
+  },
+  {
+    what: "stopping",
+    async begin() {
+      await server.submit({ script: "sleep 0.5" });
+      void server.magsd("stop");
+      return [];
+    },
+  },
+];
+
+describe("kill -9 of the server", () => {
+  it(`at any moment, ${ROUNDS} times: the next start leaves nothing that belongs to nothing`, async (t) => {
+    t.diagnostic(`LEAK_SEED=${SEED}`);
+    const random = createSeededRandom(SEED);
+    for (let round = 0; round < ROUNDS; round++) {
+      const situation = SITUATIONS[round % SITUATIONS.length] ?? assert.fail();
+      const ids = await situation.begin(random);
+      const afterMs = Math.floor(random.next() ** 2 * 3_000);
+      await delay(afterMs);
+      await killServer();
+      const where = `seed ${SEED}, round ${round}, killed while ${situation.what}, after ${afterMs} ms`;
+      await server.start();
+      for (const id of ids) {
+        const { status, error_message } = await server.ended(id);
+        assert.equal(status, "completed", `${where}: ${error_message}`);
+      }
+      await server.poolFilled(POOL);
+      const { leaks } = await doctor();
+      assert.deepEqual(leaks, [], where);
+    }
+  });
+});
