@@ -1,28 +1,41 @@
 #include "limits.h"
 
+#include <string.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "fail.h"
+#include "identity.h"
 
-static void close_from(unsigned first, unsigned last) {
-  if (first <= last && syscall(SYS_close_range, first, last, 0)) fail_errno("close descriptors from %u", first);
-}
+static const struct {
+  const char *name;
+  int resource;
+} RESOURCES[] = {{"nofile", RLIMIT_NOFILE}, {"fsize", RLIMIT_FSIZE}, {"nproc", RLIMIT_NPROC}, {"as", RLIMIT_AS}};
 
-void close_descriptors(int keep) {
-  if (keep < 3) {
-    close_from(3, ~0u);
-    return;
+static const int FORBIDDEN[] = {RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE};
+
+bool find_resource(const char *name, int *resource) {
+  for (size_t i = 0; i < sizeof RESOURCES / sizeof *RESOURCES; i++) {
+    if (strcmp(name, RESOURCES[i].name)) continue;
+    *resource = RESOURCES[i].resource;
+    return true;
   }
-  close_from(3, (unsigned)keep - 1);
-  close_from((unsigned)keep + 1, ~0u);
+  return false;
 }
 
-void set_limits(unsigned long nofile) {
-  struct rlimit none = {0, 0};
-  if (setrlimit(RLIMIT_CORE, &none)) fail_errno("forbid core files");
-  if (!nofile) return;
-  struct rlimit files = {nofile, nofile};
-  if (setrlimit(RLIMIT_NOFILE, &files)) fail_errno("limit open files to %lu", nofile);
+static void set_limit(struct limit limit) {
+  struct rlimit both = {limit.value, limit.value};
+  if (setrlimit((enum __rlimit_resource)limit.resource, &both))
+    fail_errno("set resource limit %d to %lu", limit.resource, limit.value);
+}
+
+void set_limits(const struct limit *limits, size_t count) {
+  for (size_t i = 0; i < sizeof FORBIDDEN / sizeof *FORBIDDEN; i++) set_limit((struct limit){FORBIDDEN[i], 0});
+  for (size_t i = 0; i < count; i++) set_limit(limits[i]);
+}
+
+void lower_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit) {
+  struct rlimit both = {limit.value, limit.value};
+  drop_privileges(uid, gid);
+  if (prlimit(pid, (enum __rlimit_resource)limit.resource, &both, NULL))
+    fail_errno("lower resource limit %d of process %d to %lu", limit.resource, pid, limit.value);
 }

@@ -1,10 +1,26 @@
 #ifndef MAGS_LAUNCH_LIMITS_H
 #define MAGS_LAUNCH_LIMITS_H
 
-/* Closes every descriptor but 0, 1, 2 and `keep` (-1: none). */
-void close_descriptors(int keep);
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
-/* No core files; at most `nofile` descriptors (0: as they were). */
-void set_limits(unsigned long nofile);
+/* A resource limit, soft and hard alike. */
+struct limit {
+  int resource;
+  unsigned long value;
+};
+
+/* Finds the resource of a name: nofile, fsize, nproc or as. False when there is none of that name. */
+bool find_resource(const char *name, int *resource);
+
+/* Sets the limits of this process: those given; beside them no core files, no locked memory, no message queues. */
+void set_limits(const struct limit *limits, size_t count);
+
+/*
+ * Lowers a limit of a process that belongs to `uid`:`gid`, whom this process becomes for it: that needs no capability
+ * which a root in a container may lack, and cannot hit a process of somebody else that got the number meanwhile.
+ */
+void lower_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit);
 
 #endif

@@ -1,19 +1,23 @@
 /*
- * mags-launch: runs one program of the runtime root in a jail, or puts a jailed program back to normal priority.
+ * mags-launch: runs one program of the runtime root in a jail, or changes priority or limits of a jailed program.
  *
- * The steps stand in this order because each still needs what the next one takes away: the control groups and the network before the mounts
- * (the namespace's path and /dev/net/tun are the host's), the mounts before the identity (they need capabilities).
+ * The steps stand in this order because each still needs what the next one takes away: the control groups, the network
+ * and the sockets before the mounts (their paths and /dev/net/tun are the host's), the mounts before the identity (they
+ * need capabilities), and the filter of system calls last, as it allows none of all this.
  * The process itself becomes the program, so its id is the launcher's. Sessions and process groups are the caller's.
  */
 #include <unistd.h>
 
 #include "cgroup.h"
+#include "descriptors.h"
 #include "fail.h"
 #include "identity.h"
 #include "limits.h"
+#include "listen.h"
 #include "network.h"
 #include "options.h"
 #include "schedule.h"
+#include "seccomp.h"
 #include "view.h"
 
 int main(int argc, char **argv) {
@@ -22,15 +26,22 @@ int main(int argc, char **argv) {
     schedule_normal(options.resched);
     return 0;
   }
+  if (options.relimit) {
+    lower_limit_of(options.relimit, options.uid, options.gid, options.limits[0]);
+    return 0;
+  }
   for (size_t i = 0; i < options.cgroup_count; i++) enter_cgroup(options.cgroups[i]);
+  for (size_t i = 0; i < options.listener_count; i++) listen_at(options.listeners[i].path, options.listeners[i].fd);
   if (options.netns) enter_netns(options.netns);
   if (options.tap_name) attach_tap(options.tap_name, options.tap_fd);
   enter_view(&options);
-  close_descriptors(options.tap_fd);
-  set_limits(options.nofile);
+  close_descriptors(options.descriptors, options.descriptor_count);
+  set_limits(options.limits, options.limit_count);
   schedule_nice(options.nice);
   if (options.idle) schedule_idle();
   drop_privileges(options.uid, options.gid);
-  execve(options.program[0], options.program, options.env);
+  const char *program = options.program[0];
+  if (options.qemu_filter) program = install_qemu_filter(program);
+  execve(program, options.program, options.env);
   fail_errno("run %s", options.program[0]);
 }

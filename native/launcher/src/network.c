@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "fail.h"
 
 void enter_netns(const char *path) {
@@ -28,10 +29,5 @@ void attach_tap(const char *name, int fd) {
   int tun = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
   if (tun < 0) fail_errno("open /dev/net/tun");
   if (ioctl(tun, TUNSETIFF, &request)) fail_errno("attach tap %s", name);
-  if (tun == fd) {
-    if (fcntl(fd, F_SETFD, 0)) fail_errno("pass tap %s as descriptor %d", name, fd);
-  } else {
-    if (dup2(tun, fd) < 0) fail_errno("pass tap %s as descriptor %d", name, fd);
-    close(tun);
-  }
+  place_descriptor(tun, fd, name);
 }

@@ -11,8 +11,11 @@
 
 static const char USAGE[] =
     "usage: mags-launch --root DIR --uid N --gid N [--bind SRC DST] [--bind-ro SRC DST] [--env K=V]\n"
-    "                   [--cwd DIR] [--kvm] [--cgroup PROCS_FILE]... [--netns PATH] [--tap NAME FD] [--idle] [--nice N] [--nofile N] -- PROGRAM [ARG]...\n"
-    "       mags-launch --resched PID\n";
+    "                   [--cwd DIR] [--scratch] [--kvm] [--cgroup PROCS_FILE]... [--netns PATH] [--tap NAME FD]\n"
+    "                   [--listen PATH FD]... [--idle] [--nice N] [--limit nofile|fsize|nproc|as N]... [--seccomp qemu]\n"
+    "                   -- PROGRAM [ARG]...\n"
+    "       mags-launch --resched PID\n"
+    "       mags-launch --relimit PID UID GID nofile|fsize|nproc|as N\n";
 
 static _Noreturn void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static _Noreturn void usage(const char *format, ...) {
@@ -66,6 +69,28 @@ static void *allocate(size_t count, size_t size) {
   return memory;
 }
 
+static int descriptor(struct options *options, const char *option, const char *text) {
+  int fd = (int)number(option, text, 3, 1023);
+  for (size_t i = 0; i < options->descriptor_count; i++)
+    if (options->descriptors[i] == fd) usage("%s takes a descriptor of its own, not %d again", option, fd);
+  options->descriptors[options->descriptor_count++] = fd;
+  return fd;
+}
+
+static unsigned identity(const char *option, const char *text) {
+  return (unsigned)number(option, text, 1, 4294967294ul);
+}
+
+static pid_t process(const char *option, const char *text) { return (pid_t)number(option, text, 1, 2147483647); }
+
+static struct limit limit_of(struct cursor *at, const char *option) {
+  struct limit limit;
+  const char *name = value_of(at, option);
+  if (!find_resource(name, &limit.resource)) usage("%s takes nofile, fsize, nproc or as, not '%s'", option, name);
+  limit.value = number(option, value_of(at, option), 1, 1ul << 62);
+  return limit;
+}
+
 static void check_complete(const struct options *options) {
   if (!options->root) usage("--root is missing");
   if (options->root[0] != '/') usage("--root takes an absolute path, not '%s'", options->root);
@@ -81,6 +106,9 @@ struct options parse_options(int argc, char **argv) {
   options.binds = allocate((size_t)argc, sizeof *options.binds);
   options.env = allocate((size_t)argc + 1, sizeof *options.env);
   options.cgroups = allocate((size_t)argc, sizeof *options.cgroups);
+  options.listeners = allocate((size_t)argc, sizeof *options.listeners);
+  options.descriptors = allocate((size_t)argc, sizeof *options.descriptors);
+  options.limits = allocate((size_t)argc, sizeof *options.limits);
   struct cursor at = {argc, argv, 1};
 
   while (at.next < argc) {
@@ -90,8 +118,8 @@ struct options parse_options(int argc, char **argv) {
       break;
     }
     if (!strcmp(option, "--root")) options.root = value_of(&at, option);
-    else if (!strcmp(option, "--uid")) options.uid = (uid_t)number(option, value_of(&at, option), 1, 4294967294ul);
-    else if (!strcmp(option, "--gid")) options.gid = (gid_t)number(option, value_of(&at, option), 1, 4294967294ul);
+    else if (!strcmp(option, "--uid")) options.uid = identity(option, value_of(&at, option));
+    else if (!strcmp(option, "--gid")) options.gid = identity(option, value_of(&at, option));
     else if (!strcmp(option, "--bind") || !strcmp(option, "--bind-ro")) {
       struct bind *bind = &options.binds[options.bind_count++];
       bind->source = value_of(&at, option);
@@ -107,13 +135,29 @@ struct options parse_options(int argc, char **argv) {
     else if (!strcmp(option, "--netns")) options.netns = value_of(&at, option);
     else if (!strcmp(option, "--tap")) {
       options.tap_name = value_of(&at, option);
-      options.tap_fd = (int)number(option, value_of(&at, option), 3, 1023);
+      options.tap_fd = descriptor(&options, option, value_of(&at, option));
+    } else if (!strcmp(option, "--listen")) {
+      struct listener *listener = &options.listeners[options.listener_count++];
+      listener->path = value_of(&at, option);
+      listener->fd = descriptor(&options, option, value_of(&at, option));
     } else if (!strcmp(option, "--idle")) options.idle = true;
     else if (!strcmp(option, "--nice")) options.nice = nice_value(option, value_of(&at, option));
-    else if (!strcmp(option, "--nofile")) options.nofile = number(option, value_of(&at, option), 8, 1048576);
-    else if (!strcmp(option, "--resched")) {
-      options.resched = (pid_t)number(option, value_of(&at, option), 1, 2147483647);
+    else if (!strcmp(option, "--scratch")) options.scratch = true;
+    else if (!strcmp(option, "--limit")) options.limits[options.limit_count++] = limit_of(&at, option);
+    else if (!strcmp(option, "--seccomp")) {
+      const char *name = value_of(&at, option);
+      if (strcmp(name, "qemu")) usage("--seccomp takes qemu, not '%s'", name);
+      options.qemu_filter = true;
+    } else if (!strcmp(option, "--resched")) {
+      options.resched = process(option, value_of(&at, option));
       if (argc != 3) usage("--resched takes a process id and nothing else");
+      return options;
+    } else if (!strcmp(option, "--relimit")) {
+      options.relimit = process(option, value_of(&at, option));
+      options.uid = identity(option, value_of(&at, option));
+      options.gid = identity(option, value_of(&at, option));
+      options.limits[options.limit_count++] = limit_of(&at, option);
+      if (argc != 7) usage("--relimit takes a process id, its user and group, a limit and nothing else");
       return options;
     } else usage("unknown option '%s'", option);
   }

@@ -5,6 +5,13 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "limits.h"
+
+struct listener {
+  const char *path; /* host path */
+  int fd;
+};
+
 struct bind {
   const char *source; /* host path */
   const char *target; /* absolute path inside the root; must exist there */
@@ -14,6 +21,7 @@ struct bind {
 /* What the command line says. Strings point into argv. */
 struct options {
   pid_t resched; /* not 0: only put this process back to normal scheduling */
+  pid_t relimit; /* not 0: only lower the limit below of this process, which is that of uid and gid */
   const char *root;
   uid_t uid;
   gid_t gid;
@@ -28,10 +36,17 @@ struct options {
   const char *netns;
   const char *tap_name; /* NULL: no tap */
   int tap_fd;
+  struct listener *listeners;
+  size_t listener_count;
+  int *descriptors; /* of tap and listeners: what the program gets beside 0, 1 and 2 */
+  size_t descriptor_count;
   bool idle;
   int nice; /* what the caller has is not passed on */
-  unsigned long nofile; /* 0: leave the limit as it is */
-  char **program;       /* argv of the program, NULL-terminated */
+  bool scratch;
+  struct limit *limits;
+  size_t limit_count;
+  bool qemu_filter; /* of system calls */
+  char **program;   /* argv of the program, NULL-terminated */
 };
 
 /* Reads the command line. Ends the process with usage and LAUNCH_FAILED when it makes no sense. */

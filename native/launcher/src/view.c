@@ -65,7 +65,7 @@ static void mount_dev(const struct options *options) {
   mount_tmpfs("/dev", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k,nr_inodes=16");
   for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) show_device(devices[i]);
   if (options->kvm) make_kvm(options->uid, options->gid);
-  if (mkdir("./dev/shm", 0755)) fail_errno("make /dev/shm in the root");
+  if (options->scratch && mkdir("./dev/shm", 0755)) fail_errno("make /dev/shm in the root");
   if (mount(NULL, "./dev", NULL, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL))
     fail_errno("make /dev read-only");
 }
@@ -85,8 +85,10 @@ void enter_view(const struct options *options) {
                MS_NOSUID | MS_NODEV | MS_NOEXEC | (bind->read_only ? MS_RDONLY : 0));
   }
   mount_dev(options);
-  mount_tmpfs("/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m");
-  mount_tmpfs("/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=16m");
+  if (options->scratch) {
+    mount_tmpfs("/dev/shm", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m");
+    mount_tmpfs("/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=16m");
+  }
   leave_host();
   if (chdir(options->cwd)) fail_errno("enter the working directory %s", options->cwd);
 }

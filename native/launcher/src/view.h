@@ -5,7 +5,8 @@
 
 /*
  * Gives the process a file system view of its own: the root, read-only; its binds; /dev with null, zero, full, random,
- * urandom (and kvm); tmpfs on /tmp and /dev/shm. Nothing else of the host remains reachable. Needs CAP_SYS_ADMIN.
+ * urandom (and kvm); with scratch space, tmpfs on /tmp and /dev/shm. Nothing else of the host remains reachable, /proc
+ * neither. Needs CAP_SYS_ADMIN.
  */
 void enter_view(const struct options *options);
 

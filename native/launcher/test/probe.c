@@ -2,6 +2,8 @@
  * What a jailed program sees, as one line of JSON. Linked statically so that it runs in a root that holds nothing else.
  *   probe                     report
  *   probe hold THREADS        report, then wait with so many further threads until stdin ends
+ *   probe try NAME [ARG]      one attempt instead of the report, see attempts.h
+ *   probe serve FD            answer every connection to the listening socket FD with the line `served`
  */
 #include <dirent.h>
 #include <errno.h>
@@ -17,9 +19,12 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "attempts.h"
 
 extern char **environ;
 
@@ -126,19 +131,33 @@ static void *wait_forever(void *unused) {
   return unused;
 }
 
+static int serve(int listener) {
+  for (;;) {
+    int connection = accept(listener, NULL, NULL);
+    if (connection < 0) return 1;
+    if (write(connection, "served\n", 7) != 7) return 1;
+    close(connection);
+  }
+}
+
 int main(int argc, char **argv) {
+  if (argc >= 3 && !strcmp(argv[1], "try")) return attempt(argv[2], argc > 3 ? argv[3] : "");
+  if (argc == 3 && !strcmp(argv[1], "serve")) return serve(atoi(argv[2]));
   uid_t uid[3];
   gid_t gid[3];
   char cwd[256];
-  struct rlimit files, core;
+  struct rlimit files, core, file_size, locked;
   getresuid(&uid[0], &uid[1], &uid[2]);
   getresgid(&gid[0], &gid[1], &gid[2]);
   getrlimit(RLIMIT_NOFILE, &files);
   getrlimit(RLIMIT_CORE, &core);
+  getrlimit(RLIMIT_FSIZE, &file_size);
+  getrlimit(RLIMIT_MEMLOCK, &locked);
 
   printf("{\"uid\":[%u,%u,%u],\"gid\":[%u,%u,%u]", uid[0], uid[1], uid[2], gid[0], gid[1], gid[2]);
   printf(",\"groups\":%d,\"pid\":%d", getgroups(0, NULL), getpid());
   printf(",\"maxOpenFiles\":%lu,\"coreLimit\":%lu", files.rlim_max, core.rlim_max);
+  printf(",\"maxFileMiB\":%lu,\"lockLimit\":%lu", file_size.rlim_max >> 20, locked.rlim_max);
   printf(",\"policy\":%d,\"cwd\":", sched_getscheduler(0));
   put_text(getcwd(cwd, sizeof cwd) ? cwd : "?");
   put_capabilities();

@@ -27,6 +27,23 @@ export const NodeConfig = z.strictObject({
   default_memory_mb: z.int().min(MIN_MEMORY_MIB).default(1024).describe("Memory of a VM that does not ask."),
   max_memory_mb: z.int().min(MIN_MEMORY_MIB).default(16_384).describe("Most memory a job may ask for."),
   max_disk_gb: z.int().min(2).default(100).describe("Largest disk a job may ask for."),
+  disk_io: z
+    .strictObject({
+      bytes_per_second: z
+        .int()
+        .min(0)
+        .max(2 ** 40)
+        .default(200 * 1024 * 1024)
+        .describe("Bytes that the disks of one VM may read and write in a second, for long. 0: no limit."),
+      operations_per_second: z
+        .int()
+        .min(0)
+        .max(2 ** 30)
+        .default(5000)
+        .describe("Operations of the disks of one VM in a second, for long. 0: no limit."),
+    })
+    .prefault({})
+    .describe("Four times as much for five seconds after a rest."),
   memory_floor_mb: z
     .int()
     .min(0)

@@ -169,7 +169,11 @@ export async function openNode(
     for (const listener of listeners) listener(update);
   };
   const egressWatch = scope.use(createEgressWatch({ denials: egress.denials, report, clock, log }));
-  const cloneDeps = { runtime, host, overlays, clock, log };
+  const diskIo = {
+    bytesPerSecond: config.disk_io.bytes_per_second,
+    operationsPerSecond: config.disk_io.operations_per_second,
+  };
+  const cloneDeps = { runtime, host, overlays, diskIo, maxDiskGiB: config.max_disk_gb, clock, log };
   const pool = createWarmPool(
     {
       ...cloneDeps,

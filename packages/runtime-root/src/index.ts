@@ -1,1 +1,9 @@
-export { type Command, type LaunchSpec, launchCommand, type RuntimeRoot, toolCommand } from "./launch.ts";
+export {
+  type Command,
+  type LaunchSpec,
+  launchCommand,
+  lowerFileLimitCommand,
+  normalPriorityCommand,
+  type RuntimeRoot,
+  toolCommand,
+} from "./launch.ts";

@@ -28,6 +28,8 @@ export interface LaunchSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Default `/`. */
   readonly cwd?: string;
+  /** Gives it /tmp and /dev/shm, in memory, that end with it. */
+  readonly scratch?: boolean;
   /** Shows /dev/kvm to the program. */
   readonly kvm?: boolean;
   /** `cgroup.procs` files of control groups to run in: one under cgroup v2, one a hierarchy under v1. */
@@ -36,12 +38,22 @@ export interface LaunchSpec {
   readonly netns?: string;
   /** A tap device of that namespace, opened before privileges are dropped and passed as this descriptor. */
   readonly tap?: { readonly name: string; readonly fd: number };
+  /** Unix sockets, made at these paths of the host for root alone, on which the program gets to listen. */
+  readonly listeners?: readonly { readonly path: string; readonly fd: number }[];
   /** Run under SCHED_IDLE: only where nobody else wants the processor. */
   readonly idlePriority?: boolean;
   /** Nice value, -20 (most favoured) to 19. Default 0, whatever the caller's is. */
   readonly nice?: number;
   /** Most open descriptors. Default 1024. */
   readonly maxOpenFiles?: number;
+  /** Most bytes of any file it writes. Default: no limit, as for the next two. */
+  readonly maxFileBytes?: number;
+  /** Most processes and threads of its uid. */
+  readonly maxProcesses?: number;
+  /** Most bytes of addresses. */
+  readonly maxAddressBytes?: number;
+  /** Only the system calls that this program needs. */
+  readonly systemCalls?: "qemu";
 }
 
 /** The command that runs a program jailed: own mount view of the tree, own uid, no capabilities, no new privileges. */
@@ -50,14 +62,39 @@ export function launchCommand(root: RuntimeRoot, spec: LaunchSpec): Command {
   for (const bind of spec.binds) args.push(bind.readOnly ? "--bind-ro" : "--bind", bind.source, bind.target);
   for (const [name, value] of Object.entries(spec.env)) args.push("--env", `${name}=${value}`);
   if (spec.cwd) args.push("--cwd", spec.cwd);
+  if (spec.scratch) args.push("--scratch");
   if (spec.kvm) args.push("--kvm");
   for (const file of spec.cgroups ?? []) args.push("--cgroup", file);
   if (spec.netns) args.push("--netns", spec.netns);
   if (spec.tap) args.push("--tap", spec.tap.name, String(spec.tap.fd));
+  for (const { path, fd } of spec.listeners ?? []) args.push("--listen", path, String(fd));
   if (spec.idlePriority) args.push("--idle");
   if (spec.nice) args.push("--nice", String(spec.nice));
-  args.push("--nofile", String(spec.maxOpenFiles ?? 1024), "--", spec.program, ...spec.args);
+  const limits = [
+    ["nofile", spec.maxOpenFiles ?? 1024],
+    ["fsize", spec.maxFileBytes],
+    ["nproc", spec.maxProcesses],
+    ["as", spec.maxAddressBytes],
+  ] as const;
+  for (const [name, value] of limits) if (value !== undefined) args.push("--limit", name, String(value));
+  if (spec.systemCalls) args.push("--seccomp", spec.systemCalls);
+  args.push("--", spec.program, ...spec.args);
   return { file: root.launcher, args };
+}
+
+/** The command that puts every thread of a jailed program back to normal priority. */
+export function normalPriorityCommand(root: RuntimeRoot, pid: number): Command {
+  return { file: root.launcher, args: ["--resched", String(pid)] };
+}
+
+/** The command that lowers the most bytes of any file that a jailed program writes. */
+export function lowerFileLimitCommand(
+  root: RuntimeRoot,
+  process: { readonly pid: number; readonly uid: number; readonly gid: number },
+  maxFileBytes: number,
+): Command {
+  const { pid, uid, gid } = process;
+  return { file: root.launcher, args: ["--relimit", ...[pid, uid, gid].map(String), "fsize", String(maxFileBytes)] };
 }
 
 /** The command that runs a tool of the tree on the host as it is, with the caller's rights. */

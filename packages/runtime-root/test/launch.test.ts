@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   copyFileSync,
@@ -8,12 +9,15 @@ import {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
+import { waitFor } from "@mags/test-kit";
+import { type LaunchSpec, launchCommand, lowerFileLimitCommand, type RuntimeRoot } from "../src/index.ts";
 
 const LAUNCHER_SOURCES = resolve(import.meta.dirname, "../../../native/launcher");
 const UID = 1_910_000_123;
@@ -28,6 +32,8 @@ interface Report {
   readonly pid: number;
   readonly maxOpenFiles: number;
   readonly coreLimit: number;
+  readonly lockLimit: number;
+  readonly maxFileMiB: number;
   readonly policy: number;
   readonly cwd: string;
   readonly capabilities: number;
@@ -110,18 +116,19 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
 
   it("offers null, zero, full, random and urandom, and no other device", () => {
     const seen = report();
-    assert.deepEqual([...seen.dev].sort(), ["full", "null", "random", "shm", "urandom", "zero"]);
+    assert.deepEqual([...seen.dev].sort(), ["full", "null", "random", "urandom", "zero"]);
     assert.equal(seen.openNull, "ok");
     assert.equal(seen.openRandom, "ok");
     assert.equal(seen.openKvm, "ENOENT");
     assert.equal(seen.writeDev, "EROFS");
   });
 
-  it("gives /tmp and /dev/shm that the program may write and that end with it", () => {
-    const seen = report();
-    assert.equal(seen.writeTmp, "ok");
-    assert.equal(seen.writeShm, "ok");
+  it("gives /tmp and /dev/shm that end with the program when asked, else no place to write", () => {
+    const scratch = report({ scratch: true });
+    assert.deepEqual([scratch.writeTmp, scratch.writeShm], ["ok", "ok"]);
     assert.equal(existsSync(join(root.dir, "dev/shm")), false);
+    const without = report();
+    assert.deepEqual([without.writeTmp, without.writeShm], ["EROFS", "ENOENT"]);
   });
 
   it("binds host folders, writable or read-only", () => {
@@ -151,12 +158,54 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
   });
 
   it("closes what it inherited and sets the limits", () => {
-    const { file, args } = launchCommand(root, { ...BASE, maxOpenFiles: 77 });
+    const { file, args } = launchCommand(root, { ...BASE, maxOpenFiles: 77, maxFileBytes: 5 * 1024 ** 2 });
     const stdio = ["ignore", "pipe", "inherit", "pipe", "pipe", "pipe"] as const;
     const seen: Report = JSON.parse(spawnSync(file, args, { encoding: "utf8", stdio: [...stdio] }).stdout);
     assert.deepEqual(seen.descriptors, [0, 1, 2]);
     assert.equal(seen.maxOpenFiles, 77);
-    assert.equal(seen.coreLimit, 0);
+    assert.equal(seen.maxFileMiB, 5);
+    assert.deepEqual([seen.coreLimit, seen.lockLimit], [0, 0]);
+  });
+
+  it("lowers the limit on files of a program that runs, if it is that user's", async () => {
+    const { file, args } = launchCommand(root, { ...BASE, maxFileBytes: 8192, args: ["hold", "0"] });
+    await using child = held(spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] }));
+    await child.saidHolding;
+    const lower = (process: { pid?: number; uid?: number }) => {
+      const command = lowerFileLimitCommand(root, { pid: child.pid ?? 0, uid: UID, gid: GID, ...process }, 4096);
+      return spawnSync(command.file, command.args, { encoding: "utf8" }).stderr;
+    };
+    const limits = () => /^Max file size +(\d+) +(\d+)/m.exec(readFileSync(`/proc/${child.pid}/limits`, "utf8"));
+    assert.match(
+      lower({ uid: UID + 1 }),
+      /^mags-launch: lower resource limit 1 of process \d+ to 4096: .*not permitted/,
+    );
+    assert.deepEqual(limits()?.slice(1), ["8192", "8192"]);
+    assert.equal(lower({}), "");
+    assert.deepEqual(limits()?.slice(1), ["4096", "4096"]);
+    assert.match(lower({ pid: spawnSync("true").pid }), /No such process/);
+  });
+
+  it("makes sockets for the program to listen on, which root alone may connect to", async () => {
+    const paths = [join(scratch, "one.sock"), join(scratch, "two.sock")];
+    const listeners = paths.map((path, n) => ({ path, fd: 4 + n }));
+    assert.deepEqual(report({ listeners }).descriptors, [0, 1, 2, 4, 5]);
+    for (const path of paths) {
+      assert.equal(statSync(path).mode & 0o777, 0o600);
+      assert.equal(statSync(path).uid, 0);
+      rmSync(path);
+    }
+    const { file, args } = launchCommand(root, { ...BASE, listeners, args: ["serve", "5"], systemCalls: "qemu" });
+    const server = spawn(file, args, { stdio: ["ignore", "ignore", "inherit"] });
+    try {
+      await waitFor(() => existsSync(paths[1] ?? ""), { what: "the socket" });
+      let answer = "";
+      for await (const chunk of connect(paths[1] ?? "")) answer += chunk;
+      assert.equal(answer, "served\n");
+    } finally {
+      server.kill("SIGKILL");
+      await once(server, "exit");
+    }
   });
 
   it("opens /dev/kvm for the user when asked to", { skip: existsSync("/dev/kvm") ? false : "no /dev/kvm here" }, () => {
@@ -270,6 +319,16 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
         "open network namespace /run/netns/mags-none: No such file or directory (errno 2)",
       ],
       [
+        "a socket in a folder that is not there",
+        { listeners: [{ path: "/nowhere/sock", fd: 4 }] },
+        "bind a socket to /nowhere/sock: No such file or directory (errno 2)",
+      ],
+      [
+        "a socket whose path is too long",
+        { listeners: [{ path: `/${"x".repeat(108)}`, fd: 4 }] },
+        `listen at /${"x".repeat(108)}: the path is longer than 107 bytes`,
+      ],
+      [
         "a missing working directory",
         { cwd: "/nowhere" },
         "enter the working directory /nowhere: No such file or directory (errno 2)",
@@ -284,12 +343,23 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
     }
 
     const refusals: readonly [string, readonly string[], string][] = [
+      ["a limit of another kind", ["--limit", "cpu", "1"], "--limit takes nofile, fsize, nproc or as, not 'cpu'"],
+      ["another filter", ["--seccomp", "none"], "--seccomp takes qemu, not 'none'"],
+      [
+        "a descriptor twice",
+        ["--listen", "/a", "4", "--tap", "t", "4"],
+        "--tap takes a descriptor of its own, not 4 again",
+      ],
       ["an unknown option", ["--what"], "unknown option '--what'"],
       ["user 0", ["--root", "/r", "--uid", "0"], "--uid takes a number from 1 to 4294967294, not '0'"],
       ["a missing user", ["--root", "/r", "--", "/p"], "--uid is missing; programs never run as user 0"],
       ["a target that climbs out", ["--bind", "/a", "/vm/../.."], "without '..', not '/vm/../..'"],
       ["a value that is not there", ["--root"], "--root lacks a value"],
-      ["a limit that is no number", ["--nofile", "many"], "--nofile takes a number from 8 to 1048576, not 'many'"],
+      [
+        "a limit that is no number",
+        ["--limit", "nofile", "many"],
+        "--limit takes a number from 1 to 4611686018427387904, not 'many'",
+      ],
       ["no program", ["--root", "/r", "--uid", "7", "--gid", "7", "--"], "the program is missing after --"],
     ];
     for (const [what, args, message] of refusals) {

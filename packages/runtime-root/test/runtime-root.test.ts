@@ -26,7 +26,7 @@ describe("the runtime root", { skip: asRoot ? false : "needs root: programs run 
 
   /** Runs a program jailed to its end, with `dir` as its /vm or /data. */
   function runJailed(spec: Pick<LaunchSpec, "program" | "args" | "binds"> & { readonly uid: number }) {
-    const { file, args } = launchCommand(root, { ...spec, gid: spec.uid, env: ENVIRONMENT });
+    const { file, args } = launchCommand(root, { ...spec, gid: spec.uid, env: ENVIRONMENT, scratch: true });
     const result = spawnSync(file, args, { encoding: "utf8" });
     assert.equal(result.status, 0, `${spec.program}: ${result.stderr}`);
     return result.stdout;
@@ -125,6 +125,7 @@ describe("the runtime root", { skip: asRoot ? false : "needs root: programs run 
       uid: POSTGRES_UID,
       gid: POSTGRES_UID,
       env: ENVIRONMENT,
+      scratch: true,
     });
     await using server = owned(spawn(file, args, { stdio: "ignore" }));
     await waitFor(() => server.alive() && exists(join(sockets, ".s.PGSQL.5432")), { what: "PostgreSQL's socket" });

@@ -60,6 +60,7 @@ export function jailedCommand(place: PostgresPlace, program: string, args: reado
     uid: place.uid,
     gid: place.gid,
     env: { LANG: "C", TZ: "UTC" },
+    scratch: true,
     nice: NICE,
   });
 }

@@ -107,6 +107,8 @@ export async function runProbe(
     gid: uid,
     env: {},
     kvm: accelerator === "kvm",
+    // As a microVM's QEMU: a kernel that asks for more calls under KVM counts as one without it.
+    systemCalls: "qemu",
   });
   return await new Promise<ProbeRun>((resolve, reject) => {
     const startedAt = performance.now();

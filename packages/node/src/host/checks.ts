@@ -102,7 +102,7 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
       );
       if (verdict.works) return ok(`KVM: ${verdict.reason}`);
       return warn(
-        `emulation (TCG), because ${verdict.reason}. Programs run 10 to 30 times slower, and QEMU itself is the only wall around a guest: its makers do not call emulation a security boundary`,
+        `emulation (TCG), because ${verdict.reason}. Programs run 10 to 30 times slower, and QEMU itself is the first wall around a guest: its makers do not call emulation a security boundary; a guest that breaks QEMU meets the jail around it`,
         "use a machine with hardware virtualization, and let root read and write /dev/kvm",
       );
     },

@@ -59,7 +59,8 @@ export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize): Prom
       const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
       const resumed = microVm.machine.resume();
       const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
-      const ready = Promise.all([resumed, attached, giveIdentity(agent, deps)]).then(() => {});
+      const limited = mounted ? undefined : deps.host.limitDisk(microVm, size.diskGiB);
+      const ready = Promise.all([resumed, attached, giveIdentity(agent, deps), limited]).then(() => {});
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
@@ -70,7 +71,7 @@ export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize): Prom
   }
 
   const template = await deps.templates.get(deps.image(size.image), size);
-  const microVm = await restoreClone(deps, template, { idlePriority: false });
+  const microVm = await restoreClone(deps, template, { idlePriority: false, diskGiB: size.diskGiB });
   try {
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });
     await microVm.machine.resume();

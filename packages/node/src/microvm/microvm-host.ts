@@ -2,22 +2,25 @@
  * Makes microVMs and removes them, with all that belongs to one: number, uid, namespace, directory, record, process. Whatever
  * happens between, `release` leaves nothing behind; after a crash `sweep` does the same for what no record claims.
  */
-import { chown, type FileHandle, mkdir, open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, type Logger, messageOf, withDeadline } from "@mags/core";
+import { AppError, type Logger, messageOf } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
-import type { RuntimeRoot } from "@mags/runtime-root";
-import type { CgroupLimits, Cgroups } from "../host/cgroups.ts";
+import { lowerFileLimitCommand, type RuntimeRoot } from "@mags/runtime-root";
+import type { Cgroups } from "../host/cgroups.ts";
 import { removeUnfinishedWrites } from "../host/files.ts";
 import { isOrphan, settleOrphans } from "../host/orphans.ts";
 import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
+import { run } from "../host/run.ts";
 import type { NamespacePool } from "../network/namespace-pool.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
-import { createMachine, type Machine } from "../qemu/machine.ts";
-import { openQmp } from "../qemu/qmp.ts";
-import { spawnQemu } from "../qemu/spawn.ts";
+import type { Machine } from "../qemu/machine.ts";
+import { type SpawnedQemu, spawnQemu } from "../qemu/spawn.ts";
 import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
+import { connectMicroVm, endSoon } from "./connect.ts";
+import { makeFileFor, makeJailDirectory } from "./jail-directory.ts";
+import { CPU_WEIGHT, cgroupLimits, diskFileBytes, processLimits } from "./limits.ts";
 import {
   type FoundRecord,
   type MicroVmPaths,
@@ -48,10 +51,16 @@ export interface LaunchSpec {
   readonly templateKey: string;
   readonly args: readonly string[];
   readonly accelerator: Accelerator;
-  readonly template: { readonly directory: string; readonly readOnly: boolean };
+  readonly template: {
+    readonly directory: string;
+    /** Files to be made there, empty, for QEMU to write. Others in there it can read, and make none. */
+    readonly writable: readonly string[];
+  };
   readonly imageDirectory: string;
   readonly kernel?: string;
   readonly size: Pick<MicroVmSize, "vcpus" | "memoryMiB">;
+  /** Most bytes of any file that QEMU writes. */
+  readonly maxFileBytes: number;
   /** Only what others leave of the processors, until `recordParked`. */
   readonly idlePriority: boolean;
 }
@@ -63,6 +72,8 @@ export interface MicroVmHost {
   adopt(record: MicroVmRecord): Promise<MicroVm>;
   /** Writes down that the microVM waits in the pool. */
   recordParked(microVm: MicroVm, parked: { readonly mounted: boolean; readonly size: MicroVmSize }): Promise<void>;
+  /** Says that the microVM's disk is of that size, where it was launched for a larger one. */
+  limitDisk(microVm: MicroVm, diskGiB: number): Promise<void>;
   /** Ties the microVM to a job; on stable storage when this resolves. */
   bind(microVm: MicroVm, binding: Binding): Promise<void>;
   /**
@@ -104,14 +115,6 @@ export interface MicroVmHostConfig {
   readonly bootId: string;
 }
 
-const QMP_DEADLINE_MS = 20_000;
-const MIB = 1024 ** 2;
-/** What QEMU takes beside the guest's memory, with room to spare: 48 MB parked, 64 MiB more of emulated code at most. */
-const QEMU_OVERHEAD_MIB = 256;
-/** QEMU's own threads and up to 64 of its I/O; one more a processor. */
-const QEMU_THREADS = 128;
-const CPU_WEIGHT = 100;
-
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
   const { runtime, network, namespaces, cgroups, log } = deps;
   const existing = new Map<MicroVmId, { readonly index: number; readonly templateKey: string; pid: number | null }>();
@@ -121,33 +124,17 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
   /** 0 is the number of what is run for the node itself. */
   const isOurs = (index: number) => index >= 0 && index <= config.capacity;
 
-  async function connect(record: MicroVmRecord, process: ProcessIdentity): Promise<MicroVm> {
-    const paths = pathsOf(config.root, record.id);
-    const qmp = await openQmp(paths.qmpSocket, { signal: AbortSignal.timeout(QMP_DEADLINE_MS) });
-    const machine = createMachine(qmp);
-    const lost = Promise.withResolvers<string>();
-    machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));
-    void qmp.closed.then((fault) =>
-      lost.resolve(
-        fault === null ? "its QEMU process ended unexpectedly" : `its QEMU broke the machine protocol: it ${fault}`,
-      ),
+  const connect = (record: MicroVmRecord, process: ProcessIdentity, qemu?: SpawnedQemu) =>
+    connectMicroVm(
+      { id: record.id, index: record.index, templateKey: record.templateKey, uid: uidOf(record.index) },
+      { paths: pathsOf(config.root, record.id), process, ...(qemu && { qemu }) },
+      {
+        onQemuEnd: (end) => {
+          if (existing.has(record.id) && !ending.has(record.id))
+            log.warn("microvm.qemu_ended", { microVmId: record.id, ...end });
+        },
+      },
     );
-    const gone = new AbortController();
-    void lost.promise.then((reason) => gone.abort(new AppError("microvm_lost", `the VM was lost: ${reason}`)));
-    const { id, index, templateKey } = record;
-    return {
-      id,
-      index,
-      templateKey,
-      uid: uidOf(index),
-      paths,
-      machine,
-      process,
-      lost: lost.promise,
-      gone: gone.signal,
-      declareLost: lost.resolve,
-    };
-  }
 
   function recordOf(
     microVm: Pick<MicroVm, "id" | "index" | "templateKey">,
@@ -184,34 +171,37 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       existing.set(id, entry);
       const paths = pathsOf(config.root, id);
       const identity = { id, index, templateKey: spec.templateKey };
-      let process: ProcessIdentity | null = null;
+      let qemu: SpawnedQemu | undefined;
       try {
         await writeRecord(config.root, recordOf(identity, null));
         const uid = uidOf(index);
-        await mkdir(paths.jail, { mode: 0o700 });
-        await chown(paths.jail, uid, uid);
+        await makeJailDirectory(paths.jail, uid);
+        for (const name of spec.template.writable) await makeFileFor(uid, join(spec.template.directory, name));
         bindings.set(id, await prepareBinding(paths.binding));
-        process = await spawnQemu(runtime, {
+        qemu = await spawnQemu(runtime, {
           args: [...spec.args, "-name", id],
           accelerator: spec.accelerator,
           uid,
           network: namespace,
-          cgroups: (await cgroups?.create(id, limitsOf(spec))) ?? [],
+          cgroups: (await cgroups?.create(id, cgroupLimits(spec.size, { idle: spec.idlePriority }))) ?? [],
           jailDirectory: paths.jail,
           imageDirectory: spec.imageDirectory,
-          template: spec.template,
+          template: { directory: spec.template.directory, writable: spec.template.writable.length > 0 },
           ...(spec.kernel ? { kernel: spec.kernel } : {}),
-          logFile: paths.qemuLog,
+          sockets: { qmp: paths.qmpSocket, control: paths.controlSocket, bulk: paths.bulkSocket },
+          limits: processLimits(spec.size, spec.maxFileBytes),
           idlePriority: spec.idlePriority,
         });
-        entry.pid = process.pid;
-        const record = recordOf(identity, process);
-        const [microVm] = await Promise.all([connect(record, process), writeRecord(config.root, record)]);
+        entry.pid = qemu.process.pid;
+        const record = recordOf(identity, qemu.process);
+        const [microVm] = await Promise.all([connect(record, qemu.process, qemu), writeRecord(config.root, record)]);
         return microVm;
-      } catch (error) {
-        if (process) await killAndWait(process);
+      } catch (cause) {
+        const end = await endSoon(qemu);
+        if (qemu) await killAndWait(qemu.process);
         await clear(id, index);
-        throw error;
+        if (!end) throw cause;
+        throw new AppError("internal", `QEMU ${end.how} at its start: ${end.output}`, { cause });
       }
     },
 
@@ -225,6 +215,11 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     async recordParked(microVm, parked) {
       await cgroups?.setCpuWeight(microVm.id, CPU_WEIGHT);
       await writeRecord(config.root, { ...recordOf(microVm, microVm.process), parked });
+    },
+
+    async limitDisk(microVm, diskGiB) {
+      const { process, uid } = microVm;
+      await run(lowerFileLimitCommand(runtime, { pid: process.pid, uid, gid: uid }, diskFileBytes(diskGiB)));
     },
 
     async bind(microVm, binding) {
@@ -290,25 +285,4 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     list: () => [...existing].map(([id, { index, pid }]) => ({ id, index, pid })),
   };
   return host;
-}
-
-function limitsOf({ size, idlePriority }: LaunchSpec): CgroupLimits {
-  return {
-    memoryBytes: (size.memoryMiB + QEMU_OVERHEAD_MIB) * MIB,
-    cpuWeight: idlePriority ? "idle" : CPU_WEIGHT,
-    pids: QEMU_THREADS + size.vcpus,
-  };
-}
-
-async function explainGuestEnd(machine: Machine, end: string): Promise<string> {
-  if (end !== "panicked" && end !== "rebooted") return `the guest ${end}`;
-  const console = await withDeadline(machine.consoleTail(), 1_000, () => new Error("no console")).catch(messageOf);
-  const cause = /Kernel panic - not syncing: (.{1,300})/.exec(console)?.[1]?.trim();
-  // The agent is the guest's first process, whose end the kernel does not survive.
-  const lastWords =
-    cause?.startsWith("Attempted to kill init") && [...console.matchAll(/mags-agent: (.{1,300})/g)].at(-1);
-  if (lastWords) return `the guest's agent ended: ${lastWords[1]?.trim()}`;
-  // A panic is seen as a restart where the guest has no device any more to tell of it.
-  if (cause || end === "panicked") return `the guest's kernel panicked${cause ? `: ${cause}` : ""}`;
-  return `the guest ${end}`;
 }

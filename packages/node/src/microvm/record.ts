@@ -34,9 +34,9 @@ export interface MicroVmPaths {
   readonly directory: string;
   readonly record: string;
   readonly binding: string;
-  readonly qemuLog: string;
-  /** Owned by the microVM's uid; QEMU sees it as /vm. */
+  /** QEMU sees it as /vm. It owns the disks in there, not the directory: it could put links into that. */
   readonly jail: string;
+  /** Sockets lie outside the jail, where QEMU cannot put anything else in their place. */
   readonly qmpSocket: string;
   readonly controlSocket: string;
   readonly bulkSocket: string;
@@ -44,16 +44,14 @@ export interface MicroVmPaths {
 
 export function pathsOf(root: string, id: MicroVmId): MicroVmPaths {
   const directory = join(root, id);
-  const jail = join(directory, "jail");
   return {
     directory,
     record: join(directory, "vm.json"),
     binding: join(directory, "job"),
-    qemuLog: join(directory, "qemu.log"),
-    jail,
-    qmpSocket: join(jail, "qmp.sock"),
-    controlSocket: join(jail, "control.sock"),
-    bulkSocket: join(jail, "bulk.sock"),
+    jail: join(directory, "jail"),
+    qmpSocket: join(directory, "qmp.sock"),
+    controlSocket: join(directory, "control.sock"),
+    bulkSocket: join(directory, "bulk.sock"),
   };
 }
 

@@ -3,13 +3,15 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Clock, type Logger, untilAborted, withDeadline } from "@mags/core";
 import type { MicroVmSize } from "@mags/domain";
-import type { RuntimeRoot } from "@mags/runtime-root";
+import { normalPriorityCommand, type RuntimeRoot } from "@mags/runtime-root";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB, type OverlayStore } from "../disks/overlay-store.ts";
 import { run } from "../host/run.ts";
 import { connectGuest } from "../microvm/guest.ts";
+import { diskFileBytes } from "../microvm/limits.ts";
 import type { MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
 import { cloneArguments, JAIL } from "../qemu/command-line.ts";
+import type { DiskIoCaps } from "../qemu/machine.ts";
 import type { Template } from "../templates/template-store.ts";
 import { warmClone } from "../templates/warm-up.ts";
 
@@ -17,6 +19,9 @@ export interface CloneDeps {
   readonly runtime: RuntimeRoot;
   readonly host: MicroVmHost;
   readonly overlays: OverlayStore;
+  readonly diskIo: DiskIoCaps;
+  /** Of the disks that a clone without one can be given. */
+  readonly maxDiskGiB: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -35,23 +40,24 @@ const SCRATCH = "scratch.qcow2";
 /** At idle priority on a busy host this lasts seconds, not milliseconds. */
 const WARM_UP_MS = 120_000;
 
-/** A clone as the template left it: paused, never ran. */
+/** A clone as the template left it: paused, never ran. `diskGiB`: the largest disk it can be given. */
 export async function restoreClone(
   deps: CloneDeps,
   template: Template,
-  options: { readonly idlePriority: boolean },
+  options: { readonly idlePriority: boolean; readonly diskGiB: number },
 ): Promise<MicroVm> {
   const microVm = await deps.host.launch({
     templateKey: template.key,
     args: cloneArguments(template.shape),
     accelerator: template.shape.accelerator,
-    template: { directory: template.directory, readOnly: true },
+    template: { directory: template.directory, writable: [] },
     imageDirectory: template.image.directory,
     size: template.shape,
+    maxFileBytes: diskFileBytes(options.diskGiB),
     idlePriority: options.idlePriority,
   });
   try {
-    await microVm.machine.loadTemplate(`${JAIL.template}/state`);
+    await Promise.all([microVm.machine.loadTemplate(`${JAIL.template}/state`), microVm.machine.capDiskIo(deps.diskIo)]);
     return microVm;
   } catch (error) {
     await deps.host.release(microVm);
@@ -66,11 +72,9 @@ export async function insertEmptyDisk(
   options: { readonly diskGiB: number; readonly neverRan: boolean; readonly name?: string },
 ): Promise<number> {
   const name = options.name ?? DISK;
-  const sizeBytes = await deps.overlays.create(join(microVm.paths.jail, name), {
-    diskGiB: options.diskGiB,
-    uid: microVm.uid,
-  });
-  await microVm.machine.insertDisk({ path: `${JAIL.vm}/${name}`, sizeBytes, neverRan: options.neverRan });
+  const { diskGiB, neverRan } = options;
+  const sizeBytes = await deps.overlays.create(join(microVm.paths.jail, name), { diskGiB, uid: microVm.uid });
+  await microVm.machine.insertDisk({ path: `${JAIL.vm}/${name}`, sizeBytes, neverRan });
   return sizeBytes;
 }
 
@@ -85,7 +89,8 @@ export async function parkClone(
 ): Promise<ParkedClone> {
   const { host, log, runtime } = deps;
   const { mounted, size } = options;
-  const microVm = await restoreClone(deps, template, { idlePriority: true });
+  const diskGiB = mounted ? DEFAULT_DISK_GIB : deps.maxDiskGiB;
+  const microVm = await restoreClone(deps, template, { idlePriority: true, diskGiB });
   try {
     const name = mounted ? DISK : SCRATCH;
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: DEFAULT_DISK_GIB, neverRan: true, name });
@@ -103,7 +108,7 @@ export async function parkClone(
       await microVm.machine.ejectDisk();
       await rm(join(microVm.paths.jail, SCRATCH));
     }
-    await run({ file: runtime.launcher, args: ["--resched", String(microVm.process.pid)] });
+    await run(normalPriorityCommand(runtime, microVm.process.pid));
     await host.recordParked(microVm, { mounted, size });
     return { microVm, agent, size, mounted };
   } catch (error) {

@@ -15,20 +15,22 @@ export interface MachineShape {
 
 /** Where the jail shows things to QEMU. */
 export const JAIL = {
-  /** The microVM's own directory: sockets and overlay. The only place it can write. */
+  /** The microVM's own directory. Its disk in there is the only file of a clone that it can write. */
   vm: "/vm",
   template: "/template",
   image: "/image",
   boot: "/boot",
 } as const;
 
-export const TAP_FD = 3;
+/** Descriptors that the launcher opens for QEMU: the tap, and sockets that listen already. */
+export const DESCRIPTORS = { tap: 3, qmp: 4, control: 5, bulk: 6 } as const;
 /** Size that the slot device shows in the template, before a clone gets its disk. */
 export const PLACEHOLDER_BYTES = 2 * 1024 ** 3;
 
 /** A machine type with a version: state written by one build of QEMU loads in another that has it. */
 const MACHINE_TYPE = "pc-q35-10.0";
-const MACHINE_OPTIONS = "sata=off,smbus=off,hpet=off,i8042=off,vmport=off,usb=off,graphics=off";
+/** No merging of equal pages: how long a write takes would tell a guest what another has in its memory. */
+const MACHINE_OPTIONS = "sata=off,smbus=off,hpet=off,i8042=off,vmport=off,usb=off,graphics=off,mem-merge=off";
 
 /**
  * What is slow to emulate is hidden, because the memory copies of programs and kernel would use it: AVX, and the fast
@@ -59,16 +61,17 @@ function machine(shape: MachineShape, memory: readonly string[]): string[] {
     "-blockdev", "driver=raw,file=placeholder,node-name=slot",
     "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=report",
     "-device", "virtio-serial-pci,max_ports=4,id=serial0",
-    "-chardev", `socket,id=control,path=${JAIL.vm}/control.sock,server=on,wait=off`,
+    "-chardev", `socket,id=control,fd=${DESCRIPTORS.control},server=on,wait=off`,
     "-device", "virtserialport,chardev=control,name=mags.control,nr=1",
-    "-chardev", `socket,id=bulk,path=${JAIL.vm}/bulk.sock,server=on,wait=off`,
+    "-chardev", `socket,id=bulk,fd=${DESCRIPTORS.bulk},server=on,wait=off`,
     "-device", "virtserialport,chardev=bulk,name=mags.bulk,nr=2",
-    "-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`,
+    "-netdev", `tap,id=net0,fd=${DESCRIPTORS.tap},vhost=off`,
     "-device", `virtio-net-pci,netdev=net0,mac=${GUEST_NETWORK.guestMac},romfile=`,
     "-device", "virtio-rng-pci",
     "-device", "pvpanic-pci",
     "-device", "vmgenid,guid=auto,id=generation0",
-    "-qmp", `unix:${JAIL.vm}/qmp.sock,server=on,wait=off`,
+    "-chardev", `socket,id=monitor,fd=${DESCRIPTORS.qmp},server=on,wait=off`,
+    "-mon", "chardev=monitor,mode=control",
   ];
 }
 

@@ -8,6 +8,12 @@ import type { Qmp } from "./qmp.ts";
 /** Why a guest no longer runs although nobody stopped it. */
 export type GuestEnd = "panicked" | "rebooted" | "powered off" | "failed";
 
+/** What the disks of one microVM may do in all, in a second; 0: as much as they can. */
+export interface DiskIoCaps {
+  readonly bytesPerSecond: number;
+  readonly operationsPerSecond: number;
+}
+
 export interface Machine {
   readonly qmp: Qmp;
   /** Loads the template's device state. The guest stays paused and has never run. */
@@ -18,6 +24,8 @@ export interface Machine {
   insertDisk(disk: { readonly path: string; readonly sizeBytes: number; readonly neverRan: boolean }): Promise<void>;
   /** Takes the disk out of the paused guest's slot: the placeholder is back and the file closed. */
   ejectDisk(): Promise<void>;
+  /** Holds for the devices, whatever disk is in the slot. */
+  capDiskIo(caps: DiskIoCaps): Promise<void>;
   resume(): Promise<void>;
   pause(): Promise<void>;
   /** `running`, `paused`, or how the guest ended. */
@@ -33,6 +41,12 @@ const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
 const CONSOLE_BYTES = 65_536;
 const MAX_REASON = 500;
+
+/** So much more than its caps may a microVM's disk do that rested, for so long: starts and installations are bursts. */
+const BURST_FACTOR = 4;
+const BURST_SECONDS = 5;
+/** A larger operation counts as several. */
+const OPERATION_BYTES = 1024 ** 2;
 
 /** What is read of QEMU's answers; the rest of them is left alone. */
 const StatusReply = z.object({ status: z.string() });
@@ -134,6 +148,31 @@ export function createMachine(qmp: Qmp): Machine {
         qmp.execute("blockdev-del", { "node-name": inserted }),
       ]);
       inserted = undefined;
+    },
+    async capDiskIo({ bytesPerSecond, operationsPerSecond }) {
+      const unlimited = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
+      const limits = {
+        ...unlimited,
+        ...(bytesPerSecond > 0 && {
+          bps: bytesPerSecond,
+          bps_max: bytesPerSecond * BURST_FACTOR,
+          bps_max_length: BURST_SECONDS,
+        }),
+        ...(operationsPerSecond > 0 && {
+          iops: operationsPerSecond,
+          iops_max: operationsPerSecond * BURST_FACTOR,
+          iops_max_length: BURST_SECONDS,
+          iops_size: OPERATION_BYTES,
+        }),
+      };
+      const devices = ["vda", "vdb"].map((name) =>
+        qmp.execute("block_set_io_throttle", {
+          id: `/machine/peripheral/${name}/virtio-backend`,
+          group: "disks",
+          ...limits,
+        }),
+      );
+      await Promise.all(devices);
     },
     async resume() {
       await qmp.execute("cont");

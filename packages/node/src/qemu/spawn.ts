@@ -1,43 +1,61 @@
+/** Starts QEMU in its jail, and tells how it ended. */
 import { spawn } from "node:child_process";
-import { open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError } from "@mags/core";
-import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
+import { type LaunchSpec, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { identify, type ProcessIdentity } from "../host/processes.ts";
 import type { MicroVmNetwork } from "../network/network-manager.ts";
-import { type Accelerator, JAIL, TAP_FD } from "./command-line.ts";
+import { type Accelerator, DESCRIPTORS, JAIL } from "./command-line.ts";
 
 export interface QemuSpec {
   readonly args: readonly string[];
   readonly accelerator: Accelerator;
   readonly uid: number;
   readonly network: MicroVmNetwork;
-  /** The microVM's own directory, owned by `uid`. */
+  /** The microVM's own directory, in which `uid` can make nothing. */
   readonly jailDirectory: string;
   readonly imageDirectory: string;
-  readonly template: { readonly directory: string; readonly readOnly: boolean };
+  /** `writable`: its files are shown writable, to whom they belong. */
+  readonly template: { readonly directory: string; readonly writable: boolean };
   /** Only for a first boot. */
   readonly kernel?: string;
   /** Control groups to run in, as `cgroup.procs` files. */
   readonly cgroups: readonly string[];
-  readonly logFile: string;
+  /** Where its sockets are to be, in a directory that only root can write. */
+  readonly sockets: { readonly qmp: string; readonly control: string; readonly bulk: string };
+  readonly limits: {
+    /** Most bytes of any file that it writes. */
+    readonly fileBytes: number;
+    readonly processes: number;
+    readonly addressBytes: number;
+  };
   readonly idlePriority: boolean;
 }
 
-/**
- * Starts QEMU in its jail, in a session of its own: it outlives this process. What it says goes to `logFile`.
- * @throws AppError `internal` when it could not be started at all; that it ended later shows on its sockets.
- */
-export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<ProcessIdentity> {
-  const bind = (source: string, target: string, readOnly: boolean) => ({ source, target, readOnly });
-  const command = launchCommand(runtime, {
+/** How a QEMU ended, in words, and the last it said. */
+export interface QemuEnd {
+  readonly how: string;
+  readonly output: string;
+}
+
+export interface SpawnedQemu {
+  readonly process: ProcessIdentity;
+  readonly ended: Promise<QemuEnd>;
+}
+
+const OUTPUT_TAIL_BYTES = 2_000;
+
+/** What the jail of a microVM's QEMU is made of. */
+export function qemuLaunchSpec(spec: QemuSpec): LaunchSpec {
+  const bind = (source: string, target: string, readOnly = true) => ({ source, target, readOnly });
+  return {
     program: "/usr/bin/qemu-system-x86_64",
     args: spec.args,
     binds: [
       bind(spec.jailDirectory, JAIL.vm, false),
-      bind(spec.template.directory, JAIL.template, spec.template.readOnly),
-      bind(spec.imageDirectory, JAIL.image, true),
-      ...(spec.kernel ? [bind(dirname(spec.kernel), JAIL.boot, true)] : []),
+      bind(spec.template.directory, JAIL.template, !spec.template.writable),
+      bind(spec.imageDirectory, JAIL.image),
+      ...(spec.kernel ? [bind(dirname(spec.kernel), JAIL.boot)] : []),
     ],
     uid: spec.uid,
     gid: spec.uid,
@@ -46,27 +64,49 @@ export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<P
     kvm: spec.accelerator === "kvm",
     cgroups: spec.cgroups,
     netns: spec.network.namespace,
-    tap: { name: spec.network.tap, fd: TAP_FD },
+    tap: { name: spec.network.tap, fd: DESCRIPTORS.tap },
+    listeners: (["qmp", "control", "bulk"] as const).map((name) => ({
+      path: spec.sockets[name],
+      fd: DESCRIPTORS[name],
+    })),
     idlePriority: spec.idlePriority,
+    maxFileBytes: spec.limits.fileBytes,
+    maxProcesses: spec.limits.processes,
+    maxAddressBytes: spec.limits.addressBytes,
+    systemCalls: "qemu",
+  };
+}
+
+/**
+ * Starts QEMU in its jail, in a session of its own: it outlives this process, and what it says then is lost. No file
+ * takes its output: it could fill a disk with it.
+ * @throws AppError `internal` when it could not be started at all; that it ended later shows on its sockets.
+ */
+export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<SpawnedQemu> {
+  const command = launchCommand(runtime, qemuLaunchSpec(spec));
+  const child = spawn(command.file, [...command.args], {
+    detached: true,
+    stdio: ["ignore", "ignore", "pipe"],
+    env: {},
   });
-  const log = await open(spec.logFile, "a", 0o600);
-  try {
-    const child = spawn(command.file, [...command.args], {
-      detached: true,
-      stdio: ["ignore", log.fd, log.fd],
-      env: {},
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once("spawn", resolve);
-      child.once("error", (cause) =>
-        reject(new AppError("internal", `QEMU could not be started: ${cause.message}`, { cause })),
-      );
-    });
-    child.unref();
-    const identity = child.pid === undefined ? undefined : await identify(child.pid);
-    if (!identity) throw new AppError("internal", "QEMU ended at once", { details: { logFile: spec.logFile } });
-    return identity;
-  } finally {
-    await log.close();
-  }
+  let output = "";
+  child.stderr.setEncoding("latin1").on("data", (text: string) => {
+    output = (output + text.replaceAll(/[^\x20-\x7e\n]/g, "")).slice(-OUTPUT_TAIL_BYTES);
+  });
+  const ended = new Promise<QemuEnd>((resolve) => {
+    child.once("close", (code, signal) =>
+      resolve({ how: signal ? `was ended by ${signal}` : `ended with code ${code}`, output: output.trim() }),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", (cause) =>
+      reject(new AppError("internal", `QEMU could not be started: ${cause.message}`, { cause })),
+    );
+  });
+  child.unref();
+  (child.stderr as unknown as { unref(): void }).unref(); // a socket, which the types of streams do not say
+  const process = child.pid === undefined ? undefined : await identify(child.pid);
+  if (!process) throw new AppError("internal", "QEMU ended at once", { details: { ...(await ended) } });
+  return { process, ended };
 }

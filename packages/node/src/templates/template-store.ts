@@ -10,6 +10,7 @@ import { writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Artifacts, Image } from "../images/artifacts.ts";
 import { connectGuest } from "../microvm/guest.ts";
+import { templateFileBytes } from "../microvm/limits.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import { type Accelerator, JAIL, type MachineShape, machineIdentity, templateArguments } from "../qemu/command-line.ts";
 import {
@@ -62,6 +63,8 @@ export interface TemplateStoreConfig {
 
 /** Time for the guest to finish what it does after the last request, so that the template is at rest. */
 const SETTLE_MS = 300;
+/** What QEMU writes: the memory of the guest, and the state of its devices. */
+const FILES = ["memory", "state"] as const;
 
 export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateStoreConfig): TemplateStore {
   const { artifacts, host, log } = deps;
@@ -114,8 +117,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     const startedAt = deps.clock.monotonicMs();
     await using directory = await deps.work.create("template");
     const work = directory.path;
-    // QEMU's uid is not known yet; the directory above is closed to everybody.
-    await chmod(work, 0o777);
+    await chmod(work, 0o755);
     const archive = await operatorArchive({ runtime: artifacts.runtime, work: deps.work }, files);
     await writeFile(join(work, "initramfs"), joinArchives(await readFile(artifacts.initramfs), archive), {
       mode: 0o444,
@@ -127,10 +129,11 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
         initramfs: `${JAIL.template}/initramfs`,
       }),
       accelerator: template.shape.accelerator,
-      template: { directory: work, readOnly: false },
+      template: { directory: work, writable: FILES },
       imageDirectory: template.image.directory,
       kernel: artifacts.kernel,
       size: template.shape,
+      maxFileBytes: templateFileBytes(template.shape),
       idlePriority: false,
     });
     try {
@@ -149,8 +152,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       await host.release(microVm);
     }
     await rm(join(work, "initramfs"));
-    await chmod(work, 0o755);
-    for (const name of ["memory", "state"]) {
+    for (const name of FILES) {
       await chown(join(work, name), 0, 0);
       await chmod(join(work, name), 0o444);
     }

@@ -20,7 +20,7 @@ import { createTemplateStore, type Template, type TemplateStore } from "../../sr
 export const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 const UID_BASE = 1_940_000_000;
 const CAPACITY = 50;
-const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
+export const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
 
 export interface TestHost extends AsyncDisposable {
   readonly host: MicroVmHost;
@@ -88,7 +88,8 @@ export async function openTestHost(): Promise<TestHost> {
     defaultDisk: artifacts.seedDisk,
     uid: UID_BASE,
   });
-  const deps: CloneDeps = { runtime, host, overlays, clock, log };
+  const diskIo = { bytesPerSecond: 0, operationsPerSecond: 0 };
+  const deps: CloneDeps = { runtime, host, overlays, diskIo, maxDiskGiB: SIZE.diskGiB, clock, log };
   const owned = scope.move();
   return {
     host,

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { after, before, it } from "node:test";
+import type { AgentConnection } from "../../src/agent/index.ts";
+import { insertEmptyDisk, parkClone } from "../../src/pool/clone.ts";
+import type { DiskIoCaps } from "../../src/qemu/machine.ts";
+import { openTestHost, SIZE, type TestHost } from "./support.ts";
+
+const MIB = 1024 ** 2;
+const UNCAPPED: DiskIoCaps = { bytesPerSecond: 0, operationsPerSecond: 0 };
+
+let testHost: TestHost;
+before(async () => {
+  testHost = await openTestHost();
+});
+after(() => testHost[Symbol.asyncDispose]());
+
+async function started(diskIo: DiskIoCaps, mounted: boolean): Promise<AgentConnection> {
+  const deps = { ...testHost.deps, diskIo };
+  const { microVm, agent } = await parkClone(deps, testHost.template, { mounted, size: SIZE });
+  const { diskGiB } = SIZE;
+  const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB, neverRan: false });
+  await microVm.machine.resume();
+  if (!mounted) await agent.attachDisk({ upper: "ext4", sizeBytes });
+  return agent;
+}
+
+/** @returns seconds that the guest took, by the host's clock. */
+async function write(agent: AgentConnection, blocks: { readonly bytes: number; readonly count: number }) {
+  const startedAt = performance.now();
+  const script = `dd if=/dev/zero of=/root/x bs=${blocks.bytes} count=${blocks.count} oflag=direct conv=notrunc`;
+  const { exitCode, stderr } = await agent.run({ script });
+  assert.equal(exitCode, 0, stderr.toString());
+  return (performance.now() - startedAt) / 1000;
+}
+
+it("caps of disk input and output hold for one microVM, whatever disk it has, and leave the others alone", async (t) => {
+  const byBytes = await started({ bytesPerSecond: MIB, operationsPerSecond: 0 }, false);
+  const byOperations = await started({ bytesPerSecond: 0, operationsPerSecond: 50 }, true);
+  const free = await started(UNCAPPED, true);
+  // At the rate of a burst, four times the cap, for five seconds; what is left at the cap.
+  const large = { bytes: MIB, count: 26 };
+  const small = { bytes: 4096, count: 1300 };
+  const capped = Promise.all([write(byBytes, large), write(byOperations, small)]);
+  const uncapped = (await write(free, large)) + (await write(free, small));
+  const [bytesSeconds, operationsSeconds] = await capped;
+  t.diagnostic(`26 MiB: ${bytesSeconds.toFixed(1)} s, 1300 operations: ${operationsSeconds.toFixed(1)} s`);
+  t.diagnostic(`both without caps meanwhile: ${uncapped.toFixed(1)} s`);
+  assert.ok(bytesSeconds > 8, `26 MiB at 1 MiB/s took ${bytesSeconds} s`);
+  assert.ok(operationsSeconds > 8, `1300 operations at 50/s took ${operationsSeconds} s`);
+  assert.ok(uncapped < 6, `without caps it took ${uncapped} s`);
+});
