@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { dirname } from "node:path";
 import { AppError } from "@mags/core";
 import { type LaunchSpec, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
+import { foreignText } from "../foreign-text.ts";
 import { identify, type ProcessIdentity } from "../host/processes.ts";
 import type { MicroVmNetwork } from "../network/network-manager.ts";
 import { type Accelerator, DESCRIPTORS, JAIL } from "./command-line.ts";
@@ -91,11 +92,14 @@ export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<S
   });
   let output = "";
   child.stderr.setEncoding("latin1").on("data", (text: string) => {
-    output = (output + text.replaceAll(/[^\x20-\x7e\n]/g, "")).slice(-OUTPUT_TAIL_BYTES);
+    output = (output + text).slice(-OUTPUT_TAIL_BYTES);
   });
   const ended = new Promise<QemuEnd>((resolve) => {
     child.once("close", (code, signal) =>
-      resolve({ how: signal ? `was ended by ${signal}` : `ended with code ${code}`, output: output.trim() }),
+      resolve({
+        how: signal ? `was ended by ${signal}` : `ended with code ${code}`,
+        output: foreignText(output.trim(), OUTPUT_TAIL_BYTES),
+      }),
     );
   });
   await new Promise<void>((resolve, reject) => {
