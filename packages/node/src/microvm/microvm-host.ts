@@ -194,8 +194,14 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         });
         entry.pid = qemu.process.pid;
         const record = recordOf(identity, qemu.process);
-        const [microVm] = await Promise.all([connect(record, qemu.process, qemu), writeRecord(config.root, record)]);
-        return microVm;
+        const [connected, written] = await Promise.allSettled([
+          connect(record, qemu.process, qemu),
+          // Not left under way when connecting fails: it would put its file into the directory that is removed.
+          writeRecord(config.root, record),
+        ]);
+        if (connected.status === "rejected") throw connected.reason;
+        if (written.status === "rejected") throw written.reason;
+        return connected.value;
       } catch (cause) {
         const end = await endSoon(qemu);
         if (qemu) await killAndWait(qemu.process);
