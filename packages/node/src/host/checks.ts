@@ -85,9 +85,10 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
           uid,
           gid: uid,
           env: {},
+          systemCalls: "qemu",
         }),
       );
-      return ok(version.split("\n")[0] ?? "");
+      return ok(`${version.split("\n")[0]}, jailed, its system calls filtered`);
     },
     REINSTALL,
   );
