@@ -48,7 +48,7 @@ const size_t QEMU_CONDITION_COUNT = COUNT(QEMU_CONDITIONS);
 
 const unsigned QEMU_ALLOWED[] = {
     /* Memory. */
-    SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_mincore, SYS_membarrier,
+    SYS_brk, SYS_mmap, SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_msync, SYS_mincore, SYS_membarrier,
     SYS_get_mempolicy,
     /* Open files. */
     SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev, SYS_preadv2,
