@@ -26,5 +26,5 @@ it("a QEMU that does not start is an error at once, with how it ended and what i
   const args = cloneArguments(template.shape);
   await assert.rejects(launch([...args, "-device", "nonsense"], directory), /ended with code 1 .*'nonsense' is not a/);
   await assert.rejects(launch(args, "/nowhere"), /ended with code 125 .*bind \/nowhere on \/image: No such file/);
-  assert.equal(host.count(), 0);
+  assert.equal(host.templatesInUse().size, 0);
 });
