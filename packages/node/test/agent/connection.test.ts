@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { isAppError } from "@mags/core";
+import { waitFor } from "@mags/test-kit";
 import fc from "fast-check";
 import { createFieldWriter } from "../../src/agent/fields.ts";
 import { encodeFrame } from "../../src/agent/frame.ts";
@@ -366,6 +367,8 @@ describe("a connection to a guest", () => {
       const { guest } = await withStream({ keep: true });
       for (let seq = 0; seq < 8_194 && guest.violations.length === 0; seq++)
         await guest.data(FIRST_ID, { seq, offset: seq }, "x");
+      // So many frames at once are more than the host reads at once.
+      await waitFor(() => guest.violations.length > 0, { what: "the host to have read them" });
       await assertViolation(guest, /8192 records/);
     });
 
