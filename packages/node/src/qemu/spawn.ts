@@ -45,6 +45,8 @@ export interface SpawnedQemu {
 }
 
 const OUTPUT_TAIL_BYTES = 2_000;
+/** An honest QEMU says a few lines. To one that was taken over nobody listens for ever: its writes fail from here. */
+const MAX_OUTPUT_BYTES = 1024 * 1024;
 
 /** What the jail of a microVM's QEMU is made of. */
 export function qemuLaunchSpec(spec: QemuSpec): LaunchSpec {
@@ -91,8 +93,11 @@ export async function spawnQemu(runtime: RuntimeRoot, spec: QemuSpec): Promise<S
     env: {},
   });
   let output = "";
+  let heardBytes = 0;
   child.stderr.setEncoding("latin1").on("data", (text: string) => {
     output = (output + text).slice(-OUTPUT_TAIL_BYTES);
+    heardBytes += text.length;
+    if (heardBytes > MAX_OUTPUT_BYTES) child.stderr.destroy();
   });
   const ended = new Promise<QemuEnd>((resolve) => {
     child.once("close", (code, signal) =>
