@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { parseConfig } from "./config.ts";
+import { parseConfig, queueLimitsOf } from "./config.ts";
 
 describe("parseConfig", () => {
   it("has a default for everything", () => {
@@ -20,6 +20,19 @@ describe("parseConfig", () => {
     assert.match(config.node.guest.environment.PIP_INDEX_URL ?? "", /^https/);
   });
 
+  it("lets accounts take what there is, and bounds what may wait", () => {
+    assert.deepEqual(queueLimitsOf(parseConfig("{}", "magsd.json")), {
+      ...{ account: { vms: 0, vcpus: 0, memoryMiB: 0, diskGiB: 0 } },
+      ...{ queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
+    });
+    const text = `{"limits": {"account": {"vms": 1, "vcpus": 2, "memory_mb": 3, "disk_gb": 4, "queued_jobs": 5},
+      "queued_jobs": 6, "queue_seconds": 7}}`;
+    assert.deepEqual(queueLimitsOf(parseConfig(text, "magsd.json")), {
+      ...{ account: { vms: 1, vcpus: 2, memoryMiB: 3, diskGiB: 4 } },
+      ...{ queuedPerAccount: 5, queued: 6, queueMs: 7_000 },
+    });
+  });
+
   it("names the file, the key and what is wrong", () => {
     const cases: readonly [string, RegExp][] = [
       ["{", /magsd\.json is not JSON/],
@@ -28,6 +41,8 @@ describe("parseConfig", () => {
       ['{"data_dir": "relative"}', /data_dir: must be an absolute path/],
       ['{"node": {"network": {"exceptions": ["10.1.0.0/8"]}}}', /node\.network\.exceptions\.0: .*host bits/],
       ['{"node": {"uid_base": 1909999000}}', /node\.uid_base: must leave out 1910000000/],
+      ['{"limits": {"account": {"vms": -1}}}', /limits\.account\.vms: .*>=0/],
+      ['{"limits": {"queue_seconds": 0}}', /limits\.queue_seconds: .*>=1/],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);

@@ -1,5 +1,6 @@
 /** Configuration of the server: one JSON file, every default here, unknown keys refused. */
 import { readFile } from "node:fs/promises";
+import type { QueueLimits } from "@mags/control-plane";
 import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
@@ -50,8 +51,32 @@ const ServerKeys = z.strictObject({
     .enum(["debug", "info", "warn", "error"])
     .default("info")
     .describe("Least level of the lines in `<data_dir>/magsd.log`."),
+  limits: z
+    .strictObject({
+      account: z
+        .strictObject({
+          vms: limit(0, "VMs that jobs of one account may have at a time."),
+          vcpus: limit(0, "Processors of all these VMs together."),
+          memory_mb: limit(0, "Memory of all these VMs together."),
+          disk_gb: limit(0, "Disks of all these VMs together."),
+          queued_jobs: limit(1_000, "Jobs of one account that may wait for a VM; beyond that the API answers 429."),
+        })
+        .prefault({}),
+      queued_jobs: limit(10_000, "Jobs of all accounts that may wait for a VM; beyond that the API answers 503."),
+      queue_seconds: z
+        .int()
+        .min(1)
+        .max(31_536_000)
+        .default(600)
+        .describe("A job that got no VM for so long ends in error."),
+    })
+    .prefault({}),
   node: NodeConfig.prefault({}),
 });
+
+function limit(most: number, description: string) {
+  return z.int().min(0).max(1_000_000_000).default(most).describe(`${description} 0: no limit.`);
+}
 
 export const ServerConfig = ServerKeys.refine(
   ({ database, node }) => database.url !== undefined || !isVmUid(POSTGRES_UID, node),
@@ -68,6 +93,16 @@ function isVmUid(uid: number, node: NodeConfig): boolean {
 }
 
 export type ServerConfig = Readonly<z.infer<typeof ServerConfig>>;
+
+export function queueLimitsOf({ limits: { account, queued_jobs, queue_seconds } }: ServerConfig): QueueLimits {
+  const { vms, vcpus, memory_mb: memoryMiB, disk_gb: diskGiB } = account;
+  return {
+    account: { vms, vcpus, memoryMiB, diskGiB },
+    queuedPerAccount: account.queued_jobs,
+    queued: queued_jobs,
+    queueMs: queue_seconds * 1000,
+  };
+}
 
 export const DEFAULT_CONFIG_FILE = "/etc/mags/magsd.json";
 

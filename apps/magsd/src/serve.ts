@@ -11,7 +11,7 @@ import { mkdir } from "node:fs/promises";
 import { type ControlPlane, type EmbeddedPostgres, openDatabase, startControlPlane } from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { Node } from "@mags/node";
-import type { ServerConfig } from "./config.ts";
+import { queueLimitsOf, type ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
@@ -134,7 +134,10 @@ async function startUp(
   if (stopped.aborted) return undefined;
   const readiness = [{ name: "node", check: async () => node.checkReady() }];
   const plane = scope.use(
-    await startControlPlane({ database, node, clock, log, readiness }, { corsOrigins: config.cors_origins }),
+    await startControlPlane(
+      { database, node, clock, log, readiness },
+      { corsOrigins: config.cors_origins, limits: queueLimitsOf(config) },
+    ),
   );
   await plane.accounts.ensureBootstrap();
   const listenUrl = await plane.listen(config.listen);
@@ -158,7 +161,7 @@ async function statusOf({ plane, node, apiUrl, databaseServer }: Running) {
     api_url: apiUrl,
     accelerator,
     accelerator_reason: acceleratorReason,
-    pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: pool.queued },
+    pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: plane.queuedJobs() },
     database: {
       kind: databaseServer ? ("embedded" as const) : ("external" as const),
       pid: databaseServer?.pid ?? null,

@@ -168,7 +168,7 @@ export const submitJob = route({
   auth: "account",
   body: SubmitJob,
   responses: { 202: SubmitReply },
-  errors: [413],
+  errors: [413, 429],
 });
 
 export const listJobs = route({

@@ -11,8 +11,19 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   404: "There is no such thing in this account.",
   409: "The state of the job does not allow it.",
   413: "The request is too large.",
+  429: "Too many of the account's jobs wait. Nothing was stored: the same request may be sent again.",
   500: "A fault of the server.",
   503: "The server cannot do it now; try again.",
+};
+
+const RETRY_AFTER = {
+  "Retry-After": { description: "Seconds after which to try again.", schema: { type: "integer" } },
+};
+
+const ERROR_HEADERS: Readonly<Record<string, Json>> = {
+  401: { "WWW-Authenticate": { schema: { type: "string" } } },
+  429: RETRY_AFTER,
+  503: RETRY_AFTER,
 };
 
 /** The OpenAPI 3.1 description of every route, built from the schemas that the server checks requests with. */
@@ -72,7 +83,7 @@ export function buildOpenApiDocument(): Json {
       `Error${status}`,
       {
         description,
-        ...(status === "401" && { headers: { "WWW-Authenticate": { schema: { type: "string" } } } }),
+        ...(ERROR_HEADERS[status] && { headers: ERROR_HEADERS[status] }),
         content: { "application/json": { schema: schemaOf(ErrorBody, "output") } },
       },
     ]);

@@ -8,7 +8,7 @@ export const PoolStatus = z
     total_vms: z.int(),
     min_pool_size: z.int(),
     max_pool_size: z.int().describe("0: no hard cap."),
-    queued_jobs: z.int(),
+    queued_jobs: z.int().describe("Jobs of all accounts that wait for a VM."),
     accelerator: z.enum(["kvm", "tcg"]),
     accelerator_reason: z.string(),
   })

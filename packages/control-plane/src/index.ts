@@ -1,5 +1,6 @@
 export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
+export type { QueueLimits } from "./app/job-queue.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
 export { isAlive, readProcess, type ServerProcess } from "./postgres/processes.ts";

@@ -4,10 +4,11 @@
  */
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
-import { isUuid, type JobId, type NodeRuntime } from "@mags/domain";
+import { isUuid, type JobId, NO_USAGE, type NodeRuntime } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
+import { createJobQueue, type QueueLimits } from "./app/job-queue.ts";
 import { createJobWriter } from "./app/job-writer.ts";
 import { createReconciler } from "./app/reconciler.ts";
 import { createHttpServer } from "./http/server.ts";
@@ -23,6 +24,10 @@ import { createUsageStore } from "./sql/usage-store.ts";
 const GRACE_MS = 1_000;
 const DRAIN_MS = 5_000;
 
+const DEFAULT_LIMITS: QueueLimits = {
+  ...{ account: NO_USAGE, queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
+};
+
 export interface ControlPlaneDeps {
   /** Stays the caller's: dispose of it after the control plane. */
   readonly database: Database;
@@ -34,6 +39,8 @@ export interface ControlPlaneDeps {
 }
 
 export interface ControlPlaneConfig {
+  /** What jobs may take, and how many may wait how long. Default: accounts take what there is. */
+  readonly limits?: QueueLimits;
   /** Origins whose web pages may use the API. Default none. */
   readonly corsOrigins?: readonly string[];
   /** How often jobs are compared with the node. Default 15 s. */
@@ -52,10 +59,12 @@ export interface ControlPlane extends AsyncDisposable {
   readiness(): Promise<Readiness>;
   /** Those of the ids that are no job's. */
   unknownJobs(ids: readonly string[]): Promise<string[]>;
+  /** Jobs of all accounts that wait for a microVM, here or in the node. */
+  queuedJobs(): number;
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
-   * Takes no more jobs and ends all that the node has; resolves when their microVMs are released. Those who follow them
+   * Takes no more jobs and ends all there are; resolves when their microVMs are released. Those who follow them
    * see their ends. What is left to do then is to dispose of the control plane.
    */
   endAllJobs(): Promise<void>;
@@ -71,13 +80,31 @@ export async function startControlPlane(
   const store = createJobStore(database);
   const accounts = createAccounts({ store: createAccountStore(database), clock, log });
   const changes = createJobChanges();
-  const metrics = createMetrics({ store, node, clock, databaseReconnects: () => database.reconnects });
+  const metrics = createMetrics({
+    ...{ store, node, clock, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
+  });
   const { timings } = metrics;
   const intake = createIntake();
   const writer = createJobWriter({ store, node, changes, timings, log });
-  const reconciler = createReconciler({ store, node, writer, changes, clock, log, onRun: metrics.reconciled });
+  const queue = createJobQueue(
+    { store, node, writer, changes, clock, log, onRefused: metrics.refused, onOverdue: metrics.overdue },
+    config.limits ?? DEFAULT_LIMITS,
+  );
+  const reconciler = createReconciler({ store, node, writer, queue, clock, log, onRun: metrics.reconciled });
   const routes = allRoutes({
-    ...{ store, accounts, usage: createUsageStore(database), node, intake, writer, changes, timings, clock, log },
+    ...{
+      store,
+      accounts,
+      usage: createUsageStore(database),
+      node,
+      intake,
+      writer,
+      queue,
+      changes,
+      timings,
+      clock,
+      log,
+    },
     heartbeatMs: config.heartbeatMs ?? 15_000,
   });
   const readiness = () => readinessOf([databaseCheck(database), ...(deps.readiness ?? [])]);
@@ -92,7 +119,7 @@ export async function startControlPlane(
   );
 
   node.onUpdate((update) => {
-    if (!closing.signal.aborted) writer.handle(update);
+    if (!closing.signal.aborted) writer.handle(queue.reported(update));
   });
   await reconciler.run();
   database.onReconnect(reconciler.nudge);
@@ -114,12 +141,13 @@ export async function startControlPlane(
       const known = await store.statuses(ids.filter(isUuid) as JobId[]);
       return ids.filter((id) => !known.has(id as JobId));
     },
+    queuedJobs: () => queue.waiting + node.poolStatus().queued,
     nudge: reconciler.nudge,
     async endAllJobs() {
       await intake.close();
-      // It starts jobs, too.
+      // It finds jobs to start, too.
       await reconciler[Symbol.asyncDispose]();
-      await Promise.all(node.observe().map(({ jobId }) => node.stop(jobId)));
+      await Promise.all([queue.endAll(), ...node.observe().map(({ jobId }) => node.stop(jobId))]);
     },
     async [Symbol.asyncDispose]() {
       closing.abort();
@@ -127,6 +155,7 @@ export async function startControlPlane(
       await app.close();
       clearTimeout(grace);
       await reconciler[Symbol.asyncDispose]();
+      await queue[Symbol.asyncDispose]();
       await writer.close({ deadlineMs: DRAIN_MS });
     },
   };

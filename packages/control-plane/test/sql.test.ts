@@ -332,9 +332,10 @@ describe("createJobStore", () => {
       event("completed"),
     );
     const own = (await store.live()).filter((job) => [first.id, second.id, third.id].includes(job.id));
+    const fields = { accountId: mine, size: { vcpus: 2, memoryMiB: 1024, diskGiB: 2 }, status: "pending" };
     assert.deepEqual(own, [
-      { id: second.id, status: "pending", stopRequested: true },
-      { id: third.id, status: "pending", stopRequested: false },
+      { ...fields, id: second.id, stopRequested: true },
+      { ...fields, id: third.id, stopRequested: false },
     ]);
     const unknown = newJobId();
     const statuses = await store.statuses([first.id, third.id, unknown]);

@@ -28,6 +28,8 @@ export interface AppErrorOptions {
   readonly cause?: unknown;
   /** Private context: logged, never sent. */
   readonly details?: Readonly<Record<string, unknown>>;
+  /** When the same request may be worth another try: the reply says so. */
+  readonly retryAfterSeconds?: number;
 }
 
 /** The one error class of the server. `message` is for the user: what was attempted, what was wrong, what to do. */
@@ -35,11 +37,13 @@ export class AppError extends Error {
   override readonly name = "AppError";
   readonly code: ErrorCode;
   readonly details: Readonly<Record<string, unknown>>;
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? {};
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 
   get status(): number {

@@ -1,5 +1,22 @@
 export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
+  type AccountLimits,
+  type ExceededLimit,
+  exceededLimit,
+  type JobDemand,
+  NO_USAGE,
+  type Usage,
+} from "./account-limits.ts";
+export {
+  type Admission,
+  type AdmissionJob,
+  type AdmissionLimits,
+  type AdmissionPhase,
+  createAdmission,
+  type NodeRoom,
+  type WaitReason,
+} from "./admission.ts";
+export {
   type AccountId,
   type Id,
   isUuid,

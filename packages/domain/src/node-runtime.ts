@@ -131,7 +131,12 @@ export interface PoolStatus {
   readonly minIdle: number;
   /** 0: no hard cap. */
   readonly max: number;
+  /** Jobs taken that wait for memory or for their start. */
   readonly queued: number;
+  /** Those of them that wait for memory; they get it in order of arrival. */
+  readonly awaitingMemory: number;
+  /** Memory that may still be promised; less than 0 when more is promised than there should be. */
+  readonly freeMemoryMiB: number;
 }
 
 export interface NodeDescription {

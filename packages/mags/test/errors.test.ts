@@ -60,6 +60,18 @@ describe("what the command line says when something is wrong", () => {
     assert.equal(await fails(["run", "--env", "a-b=c", "echo"]), "error: environment: names must be letters\n");
   });
 
+  it("tells what to do when too many jobs wait", async () => {
+    api.intercept = (_, reply) => {
+      reply.writeHead(429, { "content-type": "application/json", "retry-after": "3600" });
+      reply.end(JSON.stringify({ error: "not accepted: 9 jobs of this account wait", code: "too_many_requests" }));
+      return true;
+    };
+    assert.equal(
+      await fails(["run", "echo"]),
+      "error: not accepted: 9 jobs of this account wait\nSee your jobs with: mags list\n",
+    );
+  });
+
   it("understands answers that are not those of a Mags server", async () => {
     for (const [status, body, message] of [
       [502, "<html>bad gateway</html>", /answered with HTTP status 502: <html>bad gateway<\/html>/],

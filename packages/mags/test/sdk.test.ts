@@ -55,6 +55,61 @@ describe("Mags", () => {
     assert.match(api.requests[0]?.headers["user-agent"] ?? "", /^mags-node\/\d/);
   });
 
+  describe("run, when too many jobs wait", () => {
+    /** Refuses the first `times` submits. */
+    function refuse(times: number, status: number, headers: Readonly<Record<string, string>>): () => number {
+      let refused = 0;
+      api.intercept = ({ method, path }, response) => {
+        if (method !== "POST" || !path.endsWith("/mags-jobs") || refused === times) return false;
+        refused++;
+        response.writeHead(status, { "content-type": "application/json", ...headers });
+        response.end(JSON.stringify({ error: "too many jobs wait", code: "too_many_requests" }));
+        return true;
+      };
+      return () => refused;
+    }
+    const submits = () => api.requests.filter(({ method }) => method === "POST").length;
+
+    it("submits again when the server says so, until it is accepted", async () => {
+      for (const status of [429, 503]) {
+        const refused = refuse(2, status, { "retry-after": "0" });
+        await mags.run("echo hi");
+        assert.equal(refused(), 2);
+      }
+      assert.equal(api.jobs.length, 2);
+      assert.equal(submits(), 6);
+    });
+
+    it("gives up when the client's patience ends before that time", async () => {
+      const hasty = new Mags({ apiToken: TOKEN, apiUrl: api.url, timeout: 900 });
+      refuse(Number.POSITIVE_INFINITY, 429, { "retry-after": "1" });
+      await rejects(hasty.run("x"), { statusCode: 429, code: "too_many_requests", retryAfter: 1 });
+      await rejects(mags.runAndWait("x", { timeout: 900 }), { statusCode: 429, message: "too many jobs wait" });
+      assert.equal(submits(), 2);
+    });
+
+    it("does not submit again what the server may have stored", async () => {
+      for (const [status, headers] of [
+        [503, {}],
+        [429, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }],
+        [500, { "retry-after": "0" }],
+      ] as const) {
+        refuse(1, status, headers);
+        await rejects(mags.run("x"), { statusCode: status });
+      }
+      assert.equal(submits(), 3);
+    });
+
+    it("ends its wait when the caller's signal aborts", async () => {
+      refuse(Number.POSITIVE_INFINITY, 429, { "retry-after": "20" });
+      const caller = new AbortController();
+      const running = mags.run("x", { signal: caller.signal });
+      await until("the first submit", () => submits() === 1);
+      caller.abort(new Error("enough"));
+      await assert.rejects(running, /enough/);
+    });
+  });
+
   it("run sends every option by its name on the wire", async () => {
     await mags.run("true", {
       name: "n",

@@ -245,6 +245,8 @@ export async function openNode(
       minIdle: config.pool.min_idle,
       max: 0,
       queued: runner.waiting,
+      awaitingMemory: capacity.waiting,
+      freeMemoryMiB: budgetMiB - capacity.reservedMiB,
     }),
     start: runner.start,
     observe: runner.observe,

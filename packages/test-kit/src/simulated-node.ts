@@ -19,6 +19,8 @@ export interface SimulatedNodeOptions {
   readonly program?: SimulatedProgram;
   readonly exec?: (request: ExecRequest, signal: AbortSignal) => Promise<ExecResult>;
   readonly description?: Partial<NodeDescription>;
+  /** Of all jobs together; those that do not fit wait. Default: more than any test takes. */
+  readonly memoryMiB?: number;
   /** Wall clock, milliseconds. */
   readonly nowMs?: () => number;
 }
@@ -28,7 +30,7 @@ export interface SimulatedNode extends NodeRuntime {
   /** Every job id given to `start`, repeats included. */
   readonly startCalls: readonly JobId[];
   readonly acknowledged: readonly JobId[];
-  /** Keeps jobs queued until `release`. */
+  /** Has no memory left until `release`: jobs stay queued. */
   hold(): void;
   release(): void;
   /** Loses jobs as if their microVMs and records had never been; their output stays. */
@@ -59,6 +61,7 @@ interface Held {
   state: ObservedJob["state"];
   startedAtMs: number | null;
   end: JobEnd | null;
+  hasMemory: boolean;
 }
 
 export function createSimulatedNode(options: SimulatedNodeOptions = {}): SimulatedNode {
@@ -70,11 +73,36 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
   const acknowledged: JobId[] = [];
   const waiting: Held[] = [];
   let listeners: ((update: JobUpdate) => void)[] = [];
+  const memoryMiB = options.memoryMiB ?? 1_000_000;
   let holding = false;
+  let takenMiB = 0;
 
   const report = (update: JobUpdate) => {
     for (const listener of listeners) listener(update);
   };
+
+  function begin(held: Held): void {
+    held.hasMemory = true;
+    takenMiB += held.job.size.memoryMiB;
+    setImmediate(run, held);
+  }
+
+  function giveBack(held: Held): void {
+    const at = waiting.indexOf(held);
+    if (at >= 0) waiting.splice(at, 1);
+    if (held.hasMemory) takenMiB -= held.job.size.memoryMiB;
+    held.hasMemory = false;
+    admitWaiting();
+  }
+
+  function admitWaiting(): void {
+    for (let [next] = waiting; next && !holding && fits(next.job); [next] = waiting) {
+      waiting.shift();
+      begin(next);
+    }
+  }
+
+  const fits = ({ size }: JobStart) => takenMiB + size.memoryMiB <= memoryMiB;
 
   function finish(held: Held, end: JobEnd): void {
     if (held.end !== null || jobs.get(held.job.jobId) !== held) return;
@@ -83,6 +111,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     logs.get(held.job.jobId)?.end();
     held.gone.resolve();
     report({ type: "ended", jobId: held.job.jobId, end });
+    giveBack(held);
   }
 
   async function run(held: Held): Promise<void> {
@@ -119,7 +148,10 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     startCalls,
     acknowledged,
     describe: () => ({ ...DESCRIPTION, ...options.description }),
-    poolStatus: () => ({ idle: 3, busy: jobs.size, minIdle: 3, max: 0, queued: waiting.length }),
+    poolStatus: () => ({
+      ...{ idle: 3, busy: jobs.size - waiting.length, minIdle: 3, max: 0, queued: waiting.length },
+      ...{ awaitingMemory: waiting.length, freeMemoryMiB: holding ? 0 : memoryMiB - takenMiB },
+    }),
 
     start(job) {
       startCalls.push(job.jobId);
@@ -132,10 +164,11 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
         state: "queued",
         startedAtMs: null,
         end: null,
+        hasMemory: false,
       };
       jobs.set(job.jobId, held);
-      if (holding) waiting.push(held);
-      else setImmediate(run, held);
+      waiting.push(held);
+      admitWaiting();
     },
 
     observe: () =>
@@ -183,12 +216,14 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     },
     release() {
       holding = false;
-      for (const held of waiting.splice(0)) setImmediate(run, held);
+      admitWaiting();
     },
     forget(...jobIds) {
       for (const jobId of jobIds) {
-        jobs.get(jobId)?.gone.resolve();
+        const held = jobs.get(jobId);
+        held?.gone.resolve();
         jobs.delete(jobId);
+        if (held) giveBack(held);
       }
     },
     breakVm(jobId, message) {

@@ -1,4 +1,4 @@
-import type { AccountId, JobId, JobStart, JobStatus, MicroVmId } from "@mags/domain";
+import type { AccountId, JobDemand, JobId, JobStart, JobStatus, MicroVmId } from "@mags/domain";
 import type { Job, JobEvent, NewJob, NewJobEvent } from "./job.ts";
 
 export interface JobFilter {
@@ -9,6 +9,8 @@ export interface JobFilter {
 
 export interface LiveJob {
   readonly id: JobId;
+  readonly accountId: AccountId;
+  readonly size: JobDemand;
   readonly status: JobStatus;
   readonly stopRequested: boolean;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { JobEnd, JobId, JobStatus, MicroVmId, ObservedJob } from "@mags/domain";
+import type { AccountId, JobEnd, JobId, JobStatus, MicroVmId, ObservedJob } from "@mags/domain";
 import fc from "fast-check";
 import type { LiveJob } from "./job-store.ts";
 import { planReconcile } from "./reconcile-plan.ts";
@@ -8,6 +8,8 @@ import { planReconcile } from "./reconcile-plan.ts";
 const id = (name: string) => name as JobId;
 const live = (name: string, status: JobStatus, stopRequested = false): LiveJob => ({
   id: id(name),
+  accountId: "account" as AccountId,
+  size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 },
   status,
   stopRequested,
 });
@@ -21,11 +23,8 @@ const plan = (jobs: LiveJob[], observed: ObservedJob[], others: [string, JobStat
   planReconcile({ live: jobs, observed, others: new Map(others.map(([name, status]) => [id(name), status])) });
 
 describe("planReconcile", () => {
-  it("hands pending jobs that the node does not know over to it, in order of creation", () => {
-    assert.deepEqual(plan([live("b", "pending"), live("a", "pending")], []), [
-      { kind: "start", jobId: "b" },
-      { kind: "start", jobId: "a" },
-    ]);
+  it("leaves pending jobs that the node does not know to the queue", () => {
+    assert.deepEqual(plan([live("b", "pending"), live("a", "pending")], []), []);
   });
 
   it("counts a running job that the node does not know as lost", () => {

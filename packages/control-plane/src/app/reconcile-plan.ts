@@ -2,8 +2,6 @@ import { isTerminal, type JobEnd, type JobId, type JobStatus, type MicroVmId, ty
 import type { LiveJob } from "./job-store.ts";
 
 export type ReconcileAction =
-  /** Pending and unknown to the node: hand it over. */
-  | { readonly kind: "start"; readonly jobId: JobId }
   /** It runs, and its start was never stored. */
   | {
       readonly kind: "mark_started";
@@ -29,7 +27,10 @@ export interface ReconcileInput {
   readonly others: ReadonlyMap<JobId, JobStatus>;
 }
 
-/** Decides what makes database and node agree, in order of creation. Touches nothing: same input, same plan. */
+/**
+ * Decides what makes database and node agree, in order of creation. Pending jobs that the node does not know are the
+ * queue's. Touches nothing: same input, same plan.
+ */
 export function planReconcile({ live, observed, others }: ReconcileInput): readonly ReconcileAction[] {
   const byId = new Map(observed.map((job) => [job.jobId, job]));
   const known = new Set(live.map((job) => job.id));
@@ -43,7 +44,7 @@ function planLive(job: LiveJob, seen: ObservedJob | undefined): ReconcileAction[
   const jobId = job.id;
   if (!seen) {
     if (job.status !== "pending") return [{ kind: "mark_lost", jobId }];
-    return [{ kind: job.stopRequested ? "mark_never_started" : "start", jobId }];
+    return job.stopRequested ? [{ kind: "mark_never_started", jobId }] : [];
   }
   const actions: ReconcileAction[] = [];
   if (job.status === "pending" && seen.microVmId !== null && seen.startedAtMs !== null)

@@ -1,7 +1,7 @@
 import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
-import type { JobId, NodeRuntime } from "@mags/domain";
-import type { JobChanges } from "./job-changes.ts";
+import type { NodeRuntime } from "@mags/domain";
 import { lostOutcome, neverStartedOutcome, outcomeOf } from "./job-end.ts";
+import type { JobQueue } from "./job-queue.ts";
 import type { JobStore } from "./job-store.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { planReconcile, type ReconcileAction } from "./reconcile-plan.ts";
@@ -10,7 +10,7 @@ export interface ReconcilerDeps {
   readonly store: JobStore;
   readonly node: NodeRuntime;
   readonly writer: JobWriter;
-  readonly changes: JobChanges;
+  readonly queue: JobQueue;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told after each run. */
@@ -28,7 +28,7 @@ export interface Reconciler extends AsyncDisposable {
 }
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { store, node, writer, changes, clock, log } = deps;
+  const { store, node, writer, queue, clock, log } = deps;
   const closing = new AbortController();
   let pause = new AbortController();
   let loop: Promise<void> = Promise.resolve();
@@ -36,8 +36,6 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   async function apply(action: ReconcileAction): Promise<void> {
     const { jobId } = action;
     switch (action.kind) {
-      case "start":
-        return start(jobId);
       case "mark_started": {
         const { microVmId, startedAtMs } = action;
         const startedAt = new Date(startedAtMs);
@@ -53,9 +51,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       case "mark_lost": {
         const { outcome, event } = lostOutcome(clock.now());
         await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+        queue.leave(jobId);
         return;
       }
       case "mark_never_started": {
+        queue.withdraw(jobId);
         const { outcome, event } = neverStartedOutcome(clock.now());
         await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
         return;
@@ -74,16 +74,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     work.catch((error: unknown) => log.warn("reconcile.action_failed", { ...action, error: messageOf(error) }));
   }
 
-  async function start(jobId: JobId): Promise<void> {
-    const job = await store.loadStart(jobId);
-    if (!job) return;
-    node.start(job);
-    changes.notify(jobId, "reported");
-  }
-
   async function runOnce(): Promise<number> {
+    const expected = queue.known();
     const live = await store.live();
     const observed = node.observe();
+    queue.adopt({ live, observed, known: expected });
     const known = new Set(live.map((job) => job.id));
     const others = observed.map((job) => job.jobId).filter((jobId) => !known.has(jobId));
     const plan = planReconcile({

@@ -30,7 +30,8 @@ describe("stopJob", () => {
     const writer = createJobWriter({ store, node, changes, timings, log: silentLogger });
     // Of the job it uses no more.
     const job = { id: newJobId(), status: "running" } as Job;
-    const deps = { store, node, writer, changes, clock: systemClock, log: silentLogger };
+    const queue = { withdraw() {}, leave() {} };
+    const deps = { store, node, writer, queue, changes, clock: systemClock, log: silentLogger };
     await assert.rejects(stopJob(deps, job, { patienceMs: 10 }), (error) => isAppError(error, "unavailable"));
     away = false;
     await waitFor(() => done.length === 2, { what: "the stop to be done" });

@@ -3,6 +3,7 @@ import { isTerminal, type JobId, type NodeRuntime } from "@mags/domain";
 import type { Job } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { neverStartedOutcome } from "./job-end.ts";
+import type { JobQueue } from "./job-queue.ts";
 import type { JobStore } from "./job-store.ts";
 import type { JobWriter } from "./job-writer.ts";
 
@@ -10,6 +11,7 @@ export interface StopDeps {
   readonly store: JobStore;
   readonly node: NodeRuntime;
   readonly writer: JobWriter;
+  readonly queue: Pick<JobQueue, "withdraw" | "leave">;
   readonly changes: JobChanges;
   readonly clock: Clock;
   readonly log: Logger;
@@ -27,13 +29,15 @@ export async function stopJob(
   options: { readonly patienceMs: number },
 ): Promise<"ended" | "ending"> {
   if (isTerminal(job.status)) return "ended";
-  const { store, node, writer, clock, log } = deps;
+  const { store, node, writer, queue, clock, log } = deps;
   const patience = AbortSignal.timeout(options.patienceMs);
 
   async function release(): Promise<void> {
+    queue.withdraw(job.id);
     await node.stop(job.id);
     if (!node.observe().some((seen) => seen.jobId === job.id)) {
       // The node never had it, or has told of its end already: then this changes nothing.
+      queue.leave(job.id);
       const { outcome, event: end } = neverStartedOutcome(clock.now());
       await writer.change(job.id, () => store.markEnded(job.id, outcome, end));
     }

@@ -14,7 +14,10 @@ export function errorReply(error: unknown, requestId: string): ErrorReply {
   return {
     status: known.status,
     body: { error: known.message, code: known.code },
-    headers: known.code === "unauthenticated" ? { "www-authenticate": 'Bearer realm="mags"' } : {},
+    headers: {
+      ...(known.code === "unauthenticated" && { "www-authenticate": 'Bearer realm="mags"' }),
+      ...(known.retryAfterSeconds !== undefined && { "retry-after": String(known.retryAfterSeconds) }),
+    },
   };
 }
 

@@ -12,6 +12,8 @@ export interface MetricsDeps {
   readonly node: NodeRuntime;
   readonly clock: Clock;
   readonly databaseReconnects: () => number;
+  /** Jobs that wait outside the node. */
+  readonly heldJobs: () => number;
 }
 
 export interface Metrics {
@@ -24,6 +26,10 @@ export interface Metrics {
     readonly durationMs: number;
   }): void;
   reconciled(run: { readonly ok: boolean; readonly durationMs: number; readonly actions: number }): void;
+  /** A submit was refused because too many jobs wait. */
+  refused(by: "account" | "server"): void;
+  /** A job got no microVM in time. */
+  overdue(): void;
   /** In Prometheus' text format. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -91,8 +97,32 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     },
   });
 
+  new Gauge({
+    name: "mags_queue_jobs",
+    help: "Jobs that wait for a microVM: in the queue of the server, or taken by the node.",
+    labelNames: ["place"],
+    registers,
+    collect() {
+      this.set({ place: "server" }, deps.heldJobs());
+      this.set({ place: "node" }, node.poolStatus().queued);
+    },
+  });
+  const refused = new Counter({
+    name: "mags_jobs_refused_total",
+    help: "Submits that were refused because too many jobs wait: of the account, or of the server.",
+    labelNames: ["limit"],
+    registers,
+  });
+  const overdue = new Counter({
+    name: "mags_jobs_overdue_total",
+    help: "Jobs that ended because they got no microVM in time.",
+    registers,
+  });
+
   return {
     timings: createTimings(registry, clock),
+    refused: (by) => refused.inc({ limit: by }),
+    overdue: () => overdue.inc(),
     request({ method, route, status, durationMs }) {
       requests.observe({ method, route, status: String(status) }, durationMs / 1000);
     },

@@ -3,6 +3,7 @@ import type { NodeRuntime } from "@mags/domain";
 import type { Accounts } from "../app/accounts.ts";
 import type { Intake } from "../app/intake.ts";
 import type { JobChanges } from "../app/job-changes.ts";
+import type { JobQueue } from "../app/job-queue.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { JobWriter } from "../app/job-writer.ts";
@@ -16,6 +17,7 @@ export interface RouteDeps {
   readonly node: NodeRuntime;
   readonly intake: Intake;
   readonly writer: JobWriter;
+  readonly queue: JobQueue;
   readonly changes: JobChanges;
   readonly timings: JobTimings;
   readonly clock: Clock;

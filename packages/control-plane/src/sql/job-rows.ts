@@ -1,6 +1,7 @@
 import type { AccountId, JobCommand, JobId, JobStart, MicroVmId } from "@mags/domain";
 import type { Selectable } from "kysely";
 import type { Job, JobEvent } from "../app/job.ts";
+import type { LiveJob } from "../app/job-store.ts";
 import type { Tables } from "./tables.ts";
 
 /** What every query for jobs selects: all but the script and its environment. */
@@ -41,6 +42,18 @@ export const START_COLUMNS = [
   "timeout_ms",
 ] as const satisfies readonly (keyof Tables["jobs"])[];
 
+/** What the queue and the reconciler know jobs by. */
+export const LIVE_COLUMNS = [
+  "id",
+  "account_id",
+  "status",
+  "stop_requested_at",
+  "vcpus",
+  "memory_mib",
+  "disk_gib",
+] as const satisfies readonly (keyof Tables["jobs"])[];
+
+type LiveRow = Pick<Selectable<Tables["jobs"]>, (typeof LIVE_COLUMNS)[number]>;
 type StartRow = Pick<Selectable<Tables["jobs"]>, (typeof START_COLUMNS)[number]>;
 type SizeRow = Pick<StartRow, "image" | "vcpus" | "memory_mib" | "disk_gib" | "egress">;
 
@@ -60,6 +73,16 @@ export function jobFromRow(row: JobRow): Job {
     createdAt: row.created_at,
     startedAt: row.started_at,
     completedAt: row.completed_at,
+  };
+}
+
+export function liveJobFromRow(row: LiveRow): LiveJob {
+  return {
+    id: row.id as JobId,
+    accountId: row.account_id as AccountId,
+    status: row.status,
+    stopRequested: row.stop_requested_at !== null,
+    size: { vcpus: row.vcpus, memoryMiB: row.memory_mib, diskGiB: row.disk_gib },
   };
 }
 

@@ -1,9 +1,17 @@
 import { isUuid, type JobId, type JobStatus } from "@mags/domain";
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import type { NewJob, NewJobEvent } from "../app/job.ts";
-import type { JobFilter, JobStore, LiveJob } from "../app/job-store.ts";
+import type { JobFilter, JobStore } from "../app/job-store.ts";
 import type { Database } from "./database.ts";
-import { eventFromRow, JOB_COLUMNS, jobFromRow, START_COLUMNS, startFromRow } from "./job-rows.ts";
+import {
+  eventFromRow,
+  JOB_COLUMNS,
+  jobFromRow,
+  LIVE_COLUMNS,
+  liveJobFromRow,
+  START_COLUMNS,
+  startFromRow,
+} from "./job-rows.ts";
 import { storableJson, storableText } from "./storable.ts";
 import type { Tables } from "./tables.ts";
 
@@ -118,15 +126,13 @@ export function createJobStore(database: Database): JobStore {
       const rows = await database.run((db) =>
         db
           .selectFrom("jobs")
-          .select(["id", "status", "stop_requested_at"])
+          .select(LIVE_COLUMNS)
           // Spelled out, so that the partial index on live jobs serves it.
           .where(sql<boolean>`status in ('pending', 'running', 'sleeping')`)
           .orderBy("seq")
           .execute(),
       );
-      return rows.map(
-        (row): LiveJob => ({ id: row.id as JobId, status: row.status, stopRequested: row.stop_requested_at !== null }),
-      );
+      return rows.map(liveJobFromRow);
     },
 
     async statuses(jobIds) {

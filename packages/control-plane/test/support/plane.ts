@@ -1,4 +1,4 @@
-import { silentLogger, systemClock } from "@mags/core";
+import { type Clock, silentLogger, systemClock } from "@mags/core";
 import type { AccountId } from "@mags/domain";
 import {
   type ApiClient,
@@ -18,6 +18,8 @@ export interface TestPlane extends AsyncDisposable {
   readonly url: string;
   /** With the token of the first account. */
   readonly admin: ApiClient;
+  /** With a fresh token of that account. */
+  clientOf(accountId: AccountId): Promise<ApiClient>;
   /** With the token of a fresh account. */
   addUser(): Promise<{ readonly client: ApiClient; readonly accountId: AccountId }>;
 }
@@ -25,6 +27,7 @@ export interface TestPlane extends AsyncDisposable {
 export interface TestPlaneOptions extends ControlPlaneConfig {
   readonly node?: SimulatedNode;
   readonly simulated?: SimulatedNodeOptions;
+  readonly clock?: Clock;
   /** Runs on the database before the control plane starts. */
   readonly prepare?: (database: Database) => Promise<void>;
 }
@@ -38,12 +41,19 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
   scope.defer(() => node.disconnect());
   await options.prepare?.(database);
   const plane = scope.use(
-    await startControlPlane({ database, node, clock: systemClock, log }, { checkResponses: true, ...options }),
+    await startControlPlane(
+      { database, node, clock: options.clock ?? systemClock, log },
+      { checkResponses: true, ...options },
+    ),
   );
   const url = await plane.listen({ host: "127.0.0.1", port: 0 });
   const account = await plane.accounts.ensureBootstrap();
   const { token } = await plane.accounts.issueToken(account.id, "test");
   let users = 0;
+  const clientOf = async (accountId: AccountId) => {
+    const issued = await plane.accounts.issueToken(accountId, "test");
+    return createApiClient(url, issued.token.reveal());
+  };
   const owned = scope.move();
   return {
     plane,
@@ -51,10 +61,10 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
     node,
     url,
     admin: createApiClient(url, token.reveal()),
+    clientOf,
     async addUser() {
       const user = await plane.accounts.create({ email: `user${++users}@localhost`, name: "user", role: "user" });
-      const issued = await plane.accounts.issueToken(user.id, "test");
-      return { client: createApiClient(url, issued.token.reveal()), accountId: user.id };
+      return { client: await clientOf(user.id), accountId: user.id };
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

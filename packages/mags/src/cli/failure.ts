@@ -26,6 +26,7 @@ function hintFor(error: MagsError): string | undefined {
     case "unreachable":
     case "timeout":
       return "Is the server running there? Start it with: magsd start\nAnother server: set MAGS_API_URL or run mags login.";
+    case "too_many_requests":
     case "job_not_found":
       return "See your jobs with: mags list";
     default:

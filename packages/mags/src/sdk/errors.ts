@@ -2,7 +2,7 @@
  * What every call of the SDK rejects with.
  *
  * `message` says what was wrong and what to do. `statusCode` and `body` are those of the server's reply and undefined
- * when there was none. `code` is for programs: the server's code (`job_not_found`, `not_supported`, …) or one of
+ * when there was none. `retryAfter` are the seconds after which the server says that the same request may work. `code` is for programs: the server's code (`job_not_found`, `not_supported`, …) or one of
  * {@link ClientErrorCode}.
  */
 export class MagsError extends Error {
@@ -10,12 +10,14 @@ export class MagsError extends Error {
   readonly statusCode: number | undefined;
   readonly body: unknown;
   readonly code: string | undefined;
+  readonly retryAfter: number | undefined;
 
   constructor(message: string, details: MagsErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.statusCode = details.statusCode;
     this.body = details.body;
     this.code = details.code;
+    this.retryAfter = details.retryAfter;
   }
 }
 
@@ -23,6 +25,7 @@ export interface MagsErrorDetails {
   readonly statusCode?: number | undefined;
   readonly body?: unknown;
   readonly code?: string | undefined;
+  readonly retryAfter?: number | undefined;
   readonly cause?: unknown;
 }
 

@@ -98,23 +98,40 @@ const NO_VM_PAUSE_MS = 200;
  */
 export class Mags {
   readonly #transport: Transport;
+  readonly #timeoutMs: number;
 
   /** @throws MagsError `no_token` when there is no token, `invalid_argument` when a setting cannot be used. */
   constructor(options: MagsOptions = {}) {
     const settings = clientSettings(options, process.env, homedir());
-    this.#transport = createTransport({ ...settings, timeoutMs: options.timeout ?? DEFAULT_TIMEOUT_MS });
+    this.#timeoutMs = options.timeout ?? DEFAULT_TIMEOUT_MS;
+    this.#transport = createTransport({ ...settings, timeoutMs: this.#timeoutMs });
   }
 
-  /** Submits a script and returns at once. */
+  /**
+   * Submits a script and returns when the server has accepted it. A server that refuses it because too many jobs wait
+   * is asked again when it says so, for as long as the client's `timeout`.
+   */
   async run(script: string, options: RunOptions & Cancellable = {}): Promise<SubmittedJob> {
-    const body = submission(script, options);
-    const reply = await this.#transport.json<SubmitReply>({
-      method: "POST",
-      path: "/mags-jobs",
-      body,
-      signal: options.signal,
-    });
-    return { ...reply, requestId: reply.request_id };
+    return await this.#submit(script, options, this.#timeoutMs);
+  }
+
+  /** What was refused with a time to try again was not stored, so the job cannot run twice. */
+  async #submit(script: string, options: RunOptions & Cancellable, patienceMs: number): Promise<SubmittedJob> {
+    const { signal } = options;
+    const request = { method: "POST", path: "/mags-jobs", body: submission(script, options), signal } as const;
+    const startedAt = performance.now();
+    for (;;) {
+      try {
+        const reply = await this.#transport.json<SubmitReply>(request);
+        return { ...reply, requestId: reply.request_id };
+      } catch (error) {
+        const pauseMs = refusedForMs(error);
+        if (pauseMs === undefined || performance.now() - startedAt + pauseMs > patienceMs) throw error;
+        await sleep(pauseMs, undefined, { signal }).catch((cause: unknown) => {
+          throw signal?.aborted ? signal.reason : cause;
+        });
+      }
+    }
   }
 
   /**
@@ -125,7 +142,7 @@ export class Mags {
     const { timeout = DEFAULT_WAIT_MS, pollInterval = DEFAULT_POLL_INTERVAL_MS, ...rest } = options;
     const deadline = AbortSignal.timeout(timeout);
     const signal = rest.signal ? AbortSignal.any([rest.signal, deadline]) : deadline;
-    const { requestId } = await this.run(script, rest);
+    const { requestId } = await this.#submit(script, rest, Math.min(timeout, this.#timeoutMs));
     try {
       const { status, logs } = await waitForEnd(this.#transport, requestId, { pollIntervalMs: pollInterval, signal });
       return {
@@ -248,4 +265,9 @@ export class Mags {
   async deleteToken(id: string): Promise<Done> {
     return await this.#transport.json({ method: "DELETE", path: `/access-tokens/${encodeURIComponent(id)}` });
   }
+}
+
+function refusedForMs(error: unknown): number | undefined {
+  if (!(error instanceof MagsError) || error.retryAfter === undefined) return undefined;
+  return error.statusCode === 429 || error.statusCode === 503 ? error.retryAfter * 1000 : undefined;
 }

@@ -2,14 +2,29 @@ import { MagsError } from "./errors.ts";
 
 const MAX_QUOTED_CHARACTERS = 300;
 
-/** The error that a reply other than 2xx stands for. */
-export function replyError(statusCode: number, text: string, apiUrl: string): MagsError {
+/**
+ * The error that a reply other than 2xx stands for.
+ * @param retryAfter Its header of that name; times of day are not understood.
+ */
+export function replyError(
+  {
+    statusCode,
+    text,
+    retryAfter,
+  }: { readonly statusCode: number; readonly text: string; readonly retryAfter?: string | undefined },
+  apiUrl: string,
+): MagsError {
   const body = parseJson(text);
   const fields = typeof body === "object" && body !== null ? (body as Readonly<Record<string, unknown>>) : {};
   const message = [fields.error, fields.message].find((value) => typeof value === "string" && value !== "");
   return new MagsError(
     typeof message === "string" ? message : `${apiUrl} answered with HTTP status ${statusCode}${quoted(text)}`,
-    { statusCode, body, code: typeof fields.code === "string" ? fields.code : undefined },
+    {
+      statusCode,
+      body,
+      code: typeof fields.code === "string" ? fields.code : undefined,
+      retryAfter: /^\d{1,9}$/.test(retryAfter ?? "") ? Number(retryAfter) : undefined,
+    },
   );
 }
 

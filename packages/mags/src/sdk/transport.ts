@@ -95,11 +95,11 @@ export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOption
     const reply = await send(request);
     const statusCode = reply.statusCode ?? 0;
     if (statusCode >= 200 && statusCode < 300) return reply;
-    const location = reply.headers.location;
+    const { location, "retry-after": retryAfter } = reply.headers;
     const text = await readText(reply, request);
     throw statusCode < 400 && location !== undefined
       ? redirected(apiUrl, location)
-      : replyError(statusCode, text, apiUrl);
+      : replyError({ statusCode, text, retryAfter }, apiUrl);
   }
 
   return {

@@ -167,6 +167,7 @@ export interface PoolStatus {
   min_pool_size: number;
   /** 0: no hard cap. */
   max_pool_size: number;
+  /** Jobs of all accounts that wait for a VM. */
   queued_jobs: number;
   accelerator: "kvm" | "tcg";
   accelerator_reason: string;
