@@ -35,16 +35,15 @@ describe("100 jobs at once on a node with room for 4", () => {
     let waiting = 0;
     await waitFor(
       async () => {
-        most = Math.max(most, await runningJobs(server));
-        const { queued_jobs } = (await server.api.call("GET", `${JOBS}/pool-status`)).body as { queued_jobs: number };
-        waiting = Math.max(waiting, queued_jobs);
+        const pool = (await server.api.call("GET", `${JOBS}/pool-status`)).body as Record<string, number>;
+        most = Math.max(most, pool.busy_vms ?? 0);
+        waiting = Math.max(waiting, pool.queued_jobs ?? 0);
         const { total } = (await server.api.call("GET", `${JOBS}?status=completed`)).body as { total: number };
         return total === ids.length;
       },
       { what: "the end of all jobs", deadlineMs: 240_000, intervalMs: 100 },
     );
-    // The node gives an ended job's memory on before the control plane has stored that end.
-    assert.ok(most <= 2 * VMS, `${most} jobs ran at a time`);
+    assert.ok(most > 1 && most <= VMS, `${most} VMs at a time`);
     assert.ok(waiting > ids.length / 2, `only ${waiting} waited`);
     for (const [n, id] of ids.entries()) assert.equal((await server.status(id)).exit_code, n);
     for (const n of [0, 50, 99]) assert.equal((await server.mags(["logs", ids[n] ?? ""])).text, `job ${n}\n`);

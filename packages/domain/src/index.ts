@@ -1,4 +1,3 @@
-export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
   type AccountLimits,
   type ExceededLimit,
@@ -16,6 +15,7 @@ export {
   type NodeRoom,
   type WaitReason,
 } from "./admission.ts";
+export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
   type AccountId,
   type Id,
