@@ -78,8 +78,6 @@ export interface Admission {
 interface Booked {
   readonly job: AdmissionJob;
   phase: AdmissionPhase;
-  /** Admitted although the node has no memory for it now: it will wait there. */
-  surplus: boolean;
 }
 
 interface Account {
@@ -87,15 +85,15 @@ interface Account {
   readonly queue: Booked[];
 }
 
-/** @param nodeQueue How many jobs may wait in the node's own queue. */
+/** @param nodeQueue How many jobs may wait in the node's own queue; at least 1. */
 export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readonly nodeQueue: number }): Admission {
   const jobs = new Map<JobId, Booked>();
   const accounts = new Map<AccountId, Account>();
   /** Accounts with waiting jobs, in the order of their turns. */
   const turns: AccountId[] = [];
   let waiting = 0;
-  /** Admitted, and not yet with the node: those it has memory for, and those beyond. */
-  const onTheWay = { memoryMiB: 0, surplus: 0 };
+  /** Admitted, and not yet with the node. */
+  const onTheWay = new Set<Booked>();
 
   function accountOf({ accountId }: AdmissionJob): Account {
     const account = accounts.get(accountId) ?? { usage: NO_USAGE, queue: [] };
@@ -110,11 +108,8 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
     const { job, phase: before } = booked;
     const account = accountOf(job);
     if (counts(phase) !== counts(before)) account.usage = addUsage(account.usage, job.size, counts(phase) ? 1 : -1);
-    if ((phase === "admitted") !== (before === "admitted")) {
-      const sign = phase === "admitted" ? 1 : -1;
-      if (booked.surplus) onTheWay.surplus += sign;
-      else onTheWay.memoryMiB += sign * job.size.memoryMiB;
-    }
+    if (phase === "admitted") onTheWay.add(booked);
+    else onTheWay.delete(booked);
     if (before === "waiting") {
       account.queue.splice(account.queue.indexOf(booked), 1);
       waiting--;
@@ -130,19 +125,19 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
   }
 
   function book(job: AdmissionJob, phase: AdmissionPhase): void {
-    const booked: Booked = { job, phase: "over", surplus: false };
+    const booked: Booked = { job, phase: "over" };
     jobs.set(job.id, booked);
     move(booked, phase);
   }
 
-  /** @returns whether the node has room for it. */
-  function tryAdmit(booked: Booked, room: NodeRoom): boolean {
-    const { memoryMiB } = booked.job.size;
-    const fitsMemory = room.awaitingMemory === 0 && onTheWay.memoryMiB + memoryMiB <= room.freeMemoryMiB;
-    if (!fitsMemory && room.awaitingMemory + onTheWay.surplus >= nodeQueue) return false;
-    booked.surplus = !fitsMemory;
-    move(booked, "admitted");
-    return true;
+  /** Whether few enough jobs will wait for the node's memory once it has those on the way. */
+  function hasRoom(room: NodeRoom): boolean {
+    let [free, stuck] = [room.freeMemoryMiB, room.awaitingMemory];
+    for (const { job } of onTheWay) {
+      if (stuck === 0 && job.size.memoryMiB <= free) free -= job.size.memoryMiB;
+      else stuck++;
+    }
+    return stuck < nodeQueue;
   }
 
   const fits = ({ usage }: Account, job: AdmissionJob) => exceededLimit(limits.account, usage, job.size) === null;
@@ -167,12 +162,10 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
   return {
     enter(job, room) {
       const account = accounts.get(job.accountId) ?? { usage: NO_USAGE, queue: [] };
-      if (account.queue.length === 0 && fits(account, job) && nextInTurn() === undefined) {
-        const booked: Booked = { job, phase: "over", surplus: false };
-        if (tryAdmit(booked, room)) {
-          jobs.set(job.id, booked);
-          return { kind: "admitted" };
-        }
+      const inTurn = account.queue.length === 0 && fits(account, job) && nextInTurn() === undefined;
+      if (inTurn && hasRoom(room)) {
+        book(job, "admitted");
+        return { kind: "admitted" };
       }
       if (limits.queuedPerAccount > 0 && account.queue.length >= limits.queuedPerAccount)
         return { kind: "refused", by: "account" };
@@ -186,8 +179,9 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
     next(room) {
       const booked = nextInTurn();
       // The job whose turn it is is not passed by smaller ones: else a large one might never get its turn.
-      if (!booked || !tryAdmit(booked, room)) return null;
+      if (!booked || !hasRoom(room)) return null;
       const { accountId, id } = booked.job;
+      move(booked, "admitted");
       const at = turns.indexOf(accountId);
       if (at >= 0) turns.push(...turns.splice(at, 1));
       return id;
