@@ -5,6 +5,7 @@ import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
+import { collectImages, importImage, listImages, removeImage } from "./commands/image.ts";
 import { leaks } from "./commands/leaks.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
@@ -83,6 +84,30 @@ command("token", "print a new API token of the administrator")
   )
   .option("--name <name>", "name to recognize it by", "local")
   .action(async ({ config, ...options }) => token(await context(config), options));
+
+const image = command("image", "guest images: import, list, rm, gc");
+const imageContext = () => context(image.opts<{ config: string }>().config);
+
+image
+  .command("import <name> <file>")
+  .description("make an image of a tree (tar) or container image (OCI archive, docker save); plain, gzip, zstd or xz")
+  .action(async (name, file) => importImage(await imageContext(), { name, file }));
+
+image
+  .command("list")
+  .description("show all images")
+  .option("--json", "as JSON", false)
+  .action(async ({ json }) => listImages(await imageContext(), { json }));
+
+image
+  .command("rm <name>")
+  .description("remove an image that nothing uses")
+  .action(async (name) => removeImage(await imageContext(), { name }));
+
+image
+  .command("gc")
+  .description("remove what has lost its name and is not used any more")
+  .action(async () => collectImages(await imageContext()));
 
 command("uninstall", "end everything and remove all that Mags put on this machine")
   .option("--yes", "really", false)

@@ -18,10 +18,10 @@ export function nodeOptionsOf(config: ServerConfig): NodeOptions {
 }
 
 export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, config: ServerConfig): ServerParts {
-  const places = placesOf(config);
   return {
     async openDatabaseServer({ signal }) {
       if (config.database.url) return null;
+      const places = placesOf(config);
       const place = {
         runtimeRoot: await runtimeOf(config.artifacts),
         dataDir: places.postgresData,

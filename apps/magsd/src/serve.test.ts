@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type EmbeddedPostgres, isAlive, readProcess } from "@mags/control-plane";
 import { AppError, silentLogger, systemClock, untilAborted } from "@mags/core";
-import type { Node } from "@mags/node";
+import type { Images, Node } from "@mags/node";
 import { createApiClient, createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { parseConfig, type ServerConfig } from "./config.ts";
 import { callControlSocket } from "./control-socket.ts";
@@ -37,6 +37,7 @@ describe("serve", () => {
   function nodeOf(own: Partial<Node> = {}): Node {
     return {
       ...createSimulatedNode(),
+      images: {} as Images, // nobody asks for them
       checkReady() {},
       footprint: () => ({ microVms: [], preparedIndexes: [], work: [], outcomes: [] }),
       async claim() {},

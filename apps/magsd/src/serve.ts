@@ -59,7 +59,19 @@ export async function serve(
     if (running && !stopped.aborted) return running;
     throw new AppError("unavailable", `magsd is ${stopped.aborted ? "stopping" : "starting"}: try again in a moment`);
   };
+  const needImages = () => needRunning().node.images;
   const handlers: ControlHandlers = {
+    "GET /images": async () => needImages().list(),
+    "GET /images/name": async (query) => {
+      await needImages().checkName(query.get("name") ?? "");
+      return {};
+    },
+    "POST /images/register": async (query) => needImages().register(query.get("build") ?? "", query.get("name") ?? ""),
+    "POST /images/remove": async (query) => {
+      await needImages().remove(query.get("name") ?? "");
+      return {};
+    },
+    "POST /images/collect": async () => needImages().collect(),
     "GET /status": async (): Promise<ServerStatus> => {
       if (stopped.aborted) return { ...identity, state: "stopping", ready: false };
       return { ...identity, ...(running ? await statusOf(running) : { state: "starting", ready: false }) };

@@ -7,9 +7,10 @@ import { AppError } from "./errors.ts";
 /**
  * One server per data directory: takes the lock of a file, made when missing. The kernel lets go of it when this
  * process ends, however that happens.
+ * @param options.taken  What to say when another process holds it. Default: that another magsd uses the directory.
  * @throws AppError `unavailable` when another process holds it.
  */
-export async function lockFile(path: string): Promise<AsyncDisposable> {
+export async function lockFile(path: string, options: { readonly taken?: string } = {}): Promise<AsyncDisposable> {
   const file = await open(path, "a", 0o600);
   try {
     // flock(2) belongs to the open file description, which stays with this process when the helper has ended.
@@ -20,7 +21,8 @@ export async function lockFile(path: string): Promise<AsyncDisposable> {
     if (code !== 0)
       throw new AppError(
         "unavailable",
-        `another magsd is using ${dirname(path)}: stop it first, or give this one a data directory of its own`,
+        options.taken ??
+          `another magsd is using ${dirname(path)}: stop it first, or give this one a data directory of its own`,
       );
   } catch (error) {
     await file.close();

@@ -72,6 +72,24 @@ export const NodeConfig = z.strictObject({
         .describe("Part of them without a disk, for jobs that bring or size their own."),
     })
     .prefault({}),
+  images: z
+    .strictObject({
+      max_size_mb: z
+        .int()
+        .min(16)
+        .max(1_048_576)
+        .default(8192)
+        .describe(
+          "Largest image that is imported, unpacked; an import takes up to three times that of disk meanwhile.",
+        ),
+      max_entries: z
+        .int()
+        .min(100)
+        .max(2_000_000)
+        .default(500_000)
+        .describe("Most files, folders and links of an archive that is imported."),
+    })
+    .prefault({}),
   templates_kept: z.int().min(1).default(8).describe("Templates of other sizes kept after their last use."),
   starts_at_once: z.int().min(0).default(0).describe("Starts under way at a time. 0: one per processor of the host."),
   output_retention_days: z.int().min(1).default(30).describe("Output of ended jobs is deleted after so many days."),

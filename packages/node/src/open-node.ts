@@ -13,7 +13,12 @@ import { changeMarks, marksOf, withMarks } from "./host/marks.ts";
 import { hostMemory } from "./host/memory.ts";
 import { bootId } from "./host/processes.ts";
 import { openWorkDirectories } from "./host/work-directories.ts";
-import { type Image, loadArtifacts } from "./images/artifacts.ts";
+import { loadArtifacts } from "./images/artifacts.ts";
+import { checkImage } from "./images/check-image.ts";
+import { DEFAULT_IMAGE } from "./images/image.ts";
+import { createImages, type Images } from "./images/image-administration.ts";
+import { imagesDirectory, openImageStore } from "./images/image-store.ts";
+import { sweepBuilds } from "./images/prepare-import.ts";
 import { createCapacity } from "./jobs/capacity.ts";
 import { createEgressWatch } from "./jobs/egress-watch.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
@@ -33,7 +38,7 @@ import { createNamespaceRulesEditor } from "./network/namespace-rules.ts";
 import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
-import { DEFAULT_IMAGE, prepareTemplates } from "./prepare-templates.ts";
+import { prepareTemplates } from "./prepare-templates.ts";
 import { clearHost } from "./remove-node.ts";
 
 export interface NodeOptions {
@@ -44,6 +49,7 @@ export interface NodeOptions {
 }
 
 export interface Node extends NodeRuntime {
+  readonly images: Images;
   /**
    * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next
    * process.
@@ -140,15 +146,12 @@ export async function openNode(
   scope.use(await startDnsForwarder({ log }, forwarder));
   namespaces.start();
 
-  const image = (name: string): Image => {
-    const found = artifacts.images.get(name);
-    if (!found) throw new AppError("validation_failed", `there is no image named ${name}`);
-    return found;
-  };
+  const imageStore = await openImageStore(imagesDirectory(dataDirectory), { installed: artifacts.images, log });
+  await sweepBuilds(dataDirectory);
   const { accelerator, reason, templates, pooledSize } = await prepareTemplates(
     { clock, log, host, work, artifacts },
     options,
-    { image, signal },
+    { image: imageStore.get, signal },
   );
   await templates.prune();
 
@@ -177,7 +180,7 @@ export async function openNode(
   const pool = createWarmPool(
     {
       ...cloneDeps,
-      template: () => templates.get(image(DEFAULT_IMAGE), pooledSize),
+      template: () => templates.get(imageStore.get(DEFAULT_IMAGE), pooledSize),
       jobsWaiting,
     },
     {
@@ -193,7 +196,7 @@ export async function openNode(
     ...cloneDeps,
     pool,
     templates,
-    image,
+    images: imageStore,
     pooledSize,
     logs,
     outcomes,
@@ -204,7 +207,17 @@ export async function openNode(
     report,
   });
 
-  const currentTemplate = await templates.get(image(DEFAULT_IMAGE), pooledSize);
+  const images = createImages({
+    store: imageStore,
+    installed: artifacts.images,
+    usersOf: (name) => runner.jobsIn(name).map((jobId) => `job ${jobId}`),
+    digestsInUse: templates.imagesInUse,
+    removeTemplates: templates.removeOf,
+    check: (image) => checkImage({ ...cloneDeps, templates, size: pooledSize }, image),
+    now: clock.now,
+  });
+
+  const currentTemplate = await templates.get(imageStore.get(DEFAULT_IMAGE), pooledSize);
   scope.use(runner);
   scope.use(pool);
   await untilAborted(runner.resume(found), signal);
@@ -223,22 +236,23 @@ export async function openNode(
   }
   pool.start();
 
-  const description: NodeDescription = {
+  const describe = (): NodeDescription => ({
     accelerator,
     acceleratorReason: reason,
-    images: [...artifacts.images.keys()],
+    images: imageStore.names(),
     defaultVcpus: pooledSize.vcpus,
     maxVcpus: config.max_vcpus,
     defaultMemoryMiB: config.default_memory_mb,
     // However small the host, a job of the default size runs, alone.
     maxMemoryMiB: Math.max(config.default_memory_mb, Math.min(config.max_memory_mb, budgetMiB)),
     maxDiskGiB: config.max_disk_gb,
-  };
-  log.info("node.ready", { ...description, found: found.length });
+  });
+  log.info("node.ready", { ...describe(), found: found.length });
   const resources = scope.move();
 
   return {
-    describe: () => description,
+    images,
+    describe,
     poolStatus: () => ({
       idle: pool.idle,
       busy: runner.busy,

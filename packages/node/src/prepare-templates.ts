@@ -5,13 +5,13 @@ import { type AcceleratorChoice, createAcceleratorStore } from "./accelerator/ch
 import { judgeProbe, runProbe } from "./accelerator/probe.ts";
 import { DEFAULT_DISK_GIB } from "./disks/overlay-store.ts";
 import type { WorkDirectories } from "./host/work-directories.ts";
-import type { Artifacts, Image } from "./images/artifacts.ts";
+import type { Artifacts } from "./images/artifacts.ts";
+import { DEFAULT_IMAGE, type Image } from "./images/image.ts";
 import type { MicroVmHost } from "./microvm/microvm-host.ts";
 import type { NodeOptions } from "./open-node.ts";
 import type { Accelerator } from "./qemu/command-line.ts";
 import { createTemplateStore, type TemplateStore } from "./templates/template-store.ts";
 
-export const DEFAULT_IMAGE = "standard";
 const BOOT_DEADLINE_MS = { kvm: 10_000, tcg: 120_000 } as const;
 
 export interface PreparedTemplates {

@@ -3,7 +3,15 @@
  * look finds counts only when a later one finds it again, because a server at work makes and removes things all the time.
  */
 import { sleep } from "@mags/core";
-import { type Expected, footprintAtRest, judge, mergeFootprints, type NodeFootprint, type Trace } from "@mags/node";
+import {
+  type Expected,
+  footprintAtRest,
+  importsUnderWay,
+  judge,
+  mergeFootprints,
+  type NodeFootprint,
+  type Trace,
+} from "@mags/node";
 import type { ServerConfig } from "../config.ts";
 import { callControlSocket } from "../control-socket.ts";
 import { placesOf } from "../installation.ts";
@@ -49,8 +57,10 @@ async function look(config: ServerConfig): Promise<LeakReport> {
   const after = await footprint();
   const serverRuns = before !== undefined && after !== undefined;
   const own = serverRuns ? mergeFootprints(before, after) : await footprintAtRest(config.data_dir);
+  // A command imports an image, not the server.
+  const work = [...own.work, ...(await importsUnderWay(config.data_dir))];
   const unknownJobs = serverRuns ? await jobsUnknown(traces, ask) : new Set<string>();
-  return report(traces, { ...own, serverRuns, unknownJobs });
+  return report(traces, { ...own, work, serverRuns, unknownJobs });
 }
 
 async function jobsUnknown(

@@ -4,11 +4,11 @@ import { dirname } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import { z } from "zod";
+import { Digest, type Image } from "./image.ts";
 
 const Path = z
   .string()
   .regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons: they would end a QEMU option");
-const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 
 const ArtifactsFile = z.object({
   runtime: Path,
@@ -19,13 +19,8 @@ const ArtifactsFile = z.object({
   digests: z.object({ runtime: Digest, boot: Digest }),
 });
 
-export interface Image {
-  readonly name: string;
-  /** Directory that holds `base.erofs`. */
-  readonly directory: string;
-  readonly digest: string;
-  readonly caBundle: string;
-}
+/** Where the images of the installation, which are Debian's, have their certificates. */
+const GUEST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 export interface Artifacts {
   readonly runtime: RuntimeRoot;
@@ -55,7 +50,7 @@ export async function loadArtifacts(path: string): Promise<Artifacts> {
     images: new Map(
       Object.entries(file.images).map(([name, { base, digest, caBundle }]) => [
         name,
-        { name, directory: dirname(base), digest, caBundle },
+        { name, directory: dirname(base), digest, caBundle: { file: caBundle, guestPath: GUEST_CA_BUNDLE } },
       ]),
     ),
   };

@@ -3,7 +3,7 @@ import { isAppError } from "@mags/core";
 import type { JobUpdate, MicroVmSize } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
-import type { Image } from "../images/artifacts.ts";
+import type { Image } from "../images/image.ts";
 import { connectGuest, giveIdentity } from "../microvm/guest.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { type CloneDeps, insertEmptyDisk, restoreClone } from "../pool/clone.ts";
@@ -13,7 +13,6 @@ import type { TemplateStore } from "../templates/template-store.ts";
 export interface AcquireDeps extends CloneDeps {
   readonly pool: WarmPool;
   readonly templates: TemplateStore;
-  readonly image: (name: string) => Image;
   /** The size whose clones are pooled. */
   readonly pooledSize: MicroVmSize;
 }
@@ -41,16 +40,16 @@ export function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
 export async function ensureTemplate(
   deps: AcquireDeps,
   size: MicroVmSize,
-  options: { readonly onBuild: () => void },
+  options: { readonly image: Image; readonly onBuild: () => void },
 ): Promise<void> {
-  const image = deps.image(size.image);
+  const { image } = options;
   if (await deps.templates.has(image, size)) return;
   options.onBuild();
   await deps.templates.get(image, size);
 }
 
 /** A parked clone may have died unseen; as nothing was asked of its guest yet, the next takes its place. */
-export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize): Promise<Acquired> {
+export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize, image: Image): Promise<Acquired> {
   const defaultDisk = size.diskGiB === DEFAULT_DISK_GIB;
   const take = () => (isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined);
   for (let parked = take(); parked; parked = take()) {
@@ -70,7 +69,7 @@ export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize): Prom
     }
   }
 
-  const template = await deps.templates.get(deps.image(size.image), size);
+  const template = await deps.templates.get(image, size);
   const microVm = await restoreClone(deps, template, { idlePriority: false, diskGiB: size.diskGiB });
   try {
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });

@@ -28,6 +28,8 @@ export interface JobRunner extends AsyncDisposable {
   resume(found: readonly FoundRecord[]): Promise<void>;
   readonly busy: number;
   readonly waiting: number;
+  /** Jobs that run or wait in an image of that name. */
+  jobsIn(image: string): readonly JobId[];
 }
 
 const STOP_GRACE_MS = 2_000;
@@ -168,6 +170,8 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       );
     },
 
+    jobsIn: (image) =>
+      [...entries.values()].filter((e) => e.state !== "ended" && e.size.image === image).map(({ jobId }) => jobId),
     get busy() {
       return [...entries.values()].filter((entry) => entry.microVm !== undefined).length;
     },

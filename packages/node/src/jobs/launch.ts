@@ -1,6 +1,8 @@
 /** The start of a job, from its place at the gate to its running script. */
 import { AppError, type Clock, type Gate, isAppError, type Logger, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
+import type { Image } from "../images/image.ts";
+import type { ImageStore } from "../images/image-store.ts";
 import type { LogStore } from "../logs/log-store.ts";
 import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
@@ -14,6 +16,7 @@ export interface LaunchDeps extends AcquireDeps {
   readonly logs: LogStore;
   readonly egress: Egress;
   readonly egressWatch: EgressWatch;
+  readonly images: Pick<ImageStore, "hold">;
   /** Starts under way at a time: about as many as there are processors, first come, first served. */
   readonly gate: Gate;
   readonly clock: Clock;
@@ -44,6 +47,9 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     stagesMs[name] = Math.round((clock.monotonicMs() - startedAt) * 10) / 10;
   };
 
+  // From here on the content stays; later the microVM made from it keeps it.
+  using held = deps.images.hold(job.size.image);
+  const { image } = held;
   let leaveGate = () => {};
   const takenAtMs = nowMs();
   const opening = openOutput(
@@ -55,13 +61,13 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
   try {
     if (!isPooled(job.size, deps.pooledSize)) {
       const onBuild = () => note("template_build", { ...job.size });
-      await untilAborted(ensureTemplate(deps, job.size, { onBuild }), signal);
+      await untilAborted(ensureTemplate(deps, job.size, { image, onBuild }), signal);
     }
     leaveGate = await deps.gate.enter({ signal });
     entry.state = "starting";
     stage("admitted");
     const boundAtMs = nowMs();
-    const acquired = await bindMicroVm(deps, entry, job, { boundAtMs });
+    const acquired = await bindMicroVm(deps, entry, job, { image, boundAtMs });
     const { microVm, agent, ready, origin } = acquired;
     stage("bound");
     entry.output = await opening;
@@ -114,13 +120,13 @@ async function bindMicroVm(
   deps: LaunchDeps,
   entry: JobEntry,
   job: JobStart,
-  options: { readonly boundAtMs: number },
+  options: { readonly image: Image; readonly boundAtMs: number },
 ): Promise<Acquired> {
   const { host, clock, log, egress, egressWatch } = deps;
   const { jobId, size, timeoutMs } = job;
   const { boundAtMs } = options;
   for (;;) {
-    const acquired = await acquireMicroVm(deps, size);
+    const acquired = await acquireMicroVm(deps, size, options.image);
     const { microVm, resumed, origin } = acquired;
     entry.microVm = microVm;
     entry.microVmId = microVm.id;

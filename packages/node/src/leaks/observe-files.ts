@@ -15,6 +15,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   work: null,
   outcomes: null,
   logs: null,
+  images: null,
   "node.lock": INSTALLATION,
   "marks.json": INSTALLATION,
   "accelerator.json": INSTALLATION,
@@ -45,6 +46,7 @@ export async function observeFiles(
     const isWhole = (await namesIn("templates", name)).includes("template.json");
     add("template", path("templates", name), isWhole ? INSTALLATION : UNFINISHED);
   }
+  for (const name of await namesIn("images")) add("image", path("images", name), await ownerOfImageFile(name));
   for (const name of await namesIn("disks"))
     add("disk", path("disks", name), /^empty-\d+g\.qcow2$/.test(name) ? INSTALLATION : UNKNOWN);
   for (const name of await namesIn("outcomes")) {
@@ -57,4 +59,11 @@ export async function observeFiles(
       add("output of a job", path("logs", shard, name), jobId === undefined ? UNKNOWN : { kind: "log", jobId });
     }
   return traces;
+
+  async function ownerOfImageFile(name: string): Promise<Owner> {
+    if (["names.json", "import.lock"].includes(name)) return INSTALLATION;
+    if (name.startsWith("build-")) return { kind: "work", name };
+    // Without a record it is what a kill left of a removal, for `magsd image gc`.
+    return (await namesIn("images", name)).includes("image.json") ? INSTALLATION : UNKNOWN;
+  }
 }

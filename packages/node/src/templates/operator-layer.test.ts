@@ -6,6 +6,7 @@ import { joinArchives, operatorDigest, operatorFiles } from "./operator-layer.ts
 
 let directory: string;
 const at = (name: string) => join(directory, name);
+const GUEST_PATH = "/etc/ssl/certs/ca-certificates.crt";
 before(async () => {
   directory = await mkdtemp("/tmp/mags-operator-");
   await writeFile(at("bundle"), "image certificates\n");
@@ -18,7 +19,7 @@ describe("operatorFiles", () => {
   it("adds certificates to the image's own, and tells programs with bundles of their own where they are", async () => {
     const files = await operatorFiles(
       { caCertificates: [at("ca.pem")], environment: { A: "b" }, files: [] },
-      at("bundle"),
+      { file: at("bundle"), guestPath: GUEST_PATH },
     );
     const content = new Map(files.map((file) => [file.path, file.content.toString()]));
     assert.match(
@@ -29,16 +30,29 @@ describe("operatorFiles", () => {
     assert.ok(content.has("/usr/local/share/ca-certificates/operator-1.crt"));
   });
 
+  it("puts them where an image looks, and alone where it has none of its own", async () => {
+    const settings = { caCertificates: [at("ca.pem")], environment: {}, files: [] };
+    const elsewhere = { file: at("bundle"), guestPath: "/etc/pki/bundle.pem" };
+    const files = await operatorFiles(settings, elsewhere);
+    assert.match(
+      files.find(({ path }) => path === elsewhere.guestPath)?.content.toString() ?? "",
+      /^image cert[\s\S]*ours/,
+    );
+    assert.match(
+      files.find(({ path }) => path === "/etc/environment")?.content.toString() ?? "",
+      /=\/etc\/pki\/bundle.pem/,
+    );
+    const alone = (await operatorFiles(settings, null)).find(({ path }) => path === GUEST_PATH);
+    assert.match(alone?.content.toString() ?? "", /^-----BEGIN/);
+  });
+
   it("is empty without settings, and refuses what is no certificate and paths that lead elsewhere", async () => {
     const none = { caCertificates: [], environment: {}, files: [] };
-    assert.deepEqual(await operatorFiles(none, at("bundle")), []);
-    await assert.rejects(
-      operatorFiles({ ...none, caCertificates: [at("no.pem")] }, at("bundle")),
-      /no PEM certificate/,
-    );
+    assert.deepEqual(await operatorFiles(none, null), []);
+    await assert.rejects(operatorFiles({ ...none, caCertificates: [at("no.pem")] }, null), /no PEM certificate/);
     for (const path of ["etc/x", "/etc/../x", "/etc//x"])
       await assert.rejects(
-        operatorFiles({ ...none, files: [{ path, source: at("bundle"), mode: 0o644 }] }, at("bundle")),
+        operatorFiles({ ...none, files: [{ path, source: at("bundle"), mode: 0o644 }] }, null),
         /absolute path/,
       );
   });

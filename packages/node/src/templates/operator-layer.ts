@@ -9,6 +9,7 @@ import { AppError, messageOf } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
+import type { Image } from "../images/image.ts";
 
 export interface OperatorSettings {
   /** PEM files. */
@@ -24,31 +25,29 @@ export interface OperatorFile {
   readonly content: Buffer;
 }
 
-const GUEST_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
+/** Where most programs look in an image that brings no certificates. */
+const USUAL_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt";
 
 /** Programs that bring certificates of their own find the guest's bundle by these. */
-const CA_ENVIRONMENT = {
-  NODE_EXTRA_CA_CERTS: GUEST_CA_BUNDLE,
-  REQUESTS_CA_BUNDLE: GUEST_CA_BUNDLE,
-  PIP_CERT: GUEST_CA_BUNDLE,
-  SSL_CERT_FILE: GUEST_CA_BUNDLE,
-};
+const CA_VARIABLES = ["NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "PIP_CERT", "SSL_CERT_FILE"];
 
-/** The files the settings amount to, for an image whose own certificates are `imageCaBundle`. */
-export async function operatorFiles(settings: OperatorSettings, imageCaBundle: string): Promise<OperatorFile[]> {
+/** The files the settings amount to, for an image with those certificates. */
+export async function operatorFiles(settings: OperatorSettings, caBundle: Image["caBundle"]): Promise<OperatorFile[]> {
   const files: OperatorFile[] = [];
+  const bundlePath = caBundle?.guestPath ?? USUAL_CA_BUNDLE;
   if (settings.caCertificates.length > 0) {
     const extra = await Promise.all(settings.caCertificates.map((path) => readPem(path)));
     extra.forEach((content, n) => {
       files.push({ path: `/usr/local/share/ca-certificates/operator-${n + 1}.crt`, mode: 0o644, content });
     });
     files.push({
-      path: GUEST_CA_BUNDLE,
+      path: bundlePath,
       mode: 0o644,
-      content: Buffer.concat([await readFile(imageCaBundle), ...extra]),
+      content: Buffer.concat([...(caBundle ? [await readFile(caBundle.file)] : []), ...extra]),
     });
   }
-  const environment = { ...(settings.caCertificates.length > 0 ? CA_ENVIRONMENT : {}), ...settings.environment };
+  const caVariables = settings.caCertificates.length > 0 ? CA_VARIABLES.map((name) => [name, bundlePath]) : [];
+  const environment = { ...Object.fromEntries(caVariables), ...settings.environment };
   if (Object.keys(environment).length > 0) {
     const lines = Object.entries(environment).map(([name, value]) => `${name}=${value}\n`);
     files.push({ path: "/etc/environment", mode: 0o644, content: Buffer.from(lines.join("")) });

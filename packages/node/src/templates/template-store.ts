@@ -5,13 +5,23 @@
 import { createHash } from "node:crypto";
 import { chmod, chown, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { type Clock, createGate, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
+import {
+  AppError,
+  type Clock,
+  createGate,
+  type Logger,
+  messageOf,
+  sleep,
+  untilAborted,
+  withDeadline,
+} from "@mags/core";
 import { writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
-import type { Artifacts, Image } from "../images/artifacts.ts";
+import type { Artifacts } from "../images/artifacts.ts";
+import type { Image } from "../images/image.ts";
 import { connectGuest } from "../microvm/guest.ts";
 import { templateFileBytes } from "../microvm/limits.ts";
-import type { MicroVmHost } from "../microvm/microvm-host.ts";
+import type { MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
 import { type Accelerator, JAIL, type MachineShape, machineIdentity, templateArguments } from "../qemu/command-line.ts";
 import {
   joinArchives,
@@ -20,6 +30,7 @@ import {
   operatorDigest,
   operatorFiles,
 } from "./operator-layer.ts";
+import { imagesOfTemplates, removeTemplatesOf } from "./template-files.ts";
 import { warmTemplate } from "./warm-up.ts";
 
 export interface Template {
@@ -43,6 +54,10 @@ export interface TemplateStore {
   has(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }): Promise<boolean>;
   /** Removes what is none and, beyond `keep`, those that no microVM is made from and that were not used for longest. */
   prune(): Promise<void>;
+  /** Removes those of an image, but for what microVMs are made from. */
+  removeOf(imageDigest: string): Promise<void>;
+  /** Digests of the images that microVMs are made from; undefined when the template of one is not there any more. */
+  imagesInUse(): Promise<ReadonlySet<string> | undefined>;
 }
 
 export interface TemplateStoreDeps {
@@ -65,10 +80,14 @@ export interface TemplateStoreConfig {
 const SETTLE_MS = 300;
 /** What QEMU writes: the memory of the guest, and the state of its devices. */
 const FILES = ["memory", "state"] as const;
+const CONSOLE_DEADLINE_MS = 1_000;
+const CONSOLE_TAIL_CHARACTERS = 1_500;
 
 export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateStoreConfig): TemplateStore {
   const { artifacts, host, log } = deps;
   const building = new Map<string, Promise<Template>>();
+  /** Image digests of the templates that were asked for, by key: one that is being built has no file yet that says. */
+  const asked = new Map<string, string>();
   const oneBuild = createGate(1);
 
   async function describe(image: Image, size: { readonly vcpus: number; readonly memoryMiB: number }) {
@@ -83,6 +102,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       machineIdentity(shape),
     ];
     const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
+    asked.set(key, image.digest);
     const template: Template = { key, directory: join(config.root, key), image, shape };
     return { template, files };
   }
@@ -148,6 +168,8 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       await microVm.machine.pause();
       await microVm.machine.saveTemplate(`${JAIL.template}/state`);
       log.info("template.built", { key: template.key, image: template.image.name, ...template.shape, bootMs });
+    } catch (cause) {
+      throw signal?.aborted ? cause : await explainBoot(microVm, template.image, cause);
     } finally {
       await host.release(microVm);
     }
@@ -202,5 +224,19 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     },
 
     prune,
+    removeOf: (imageDigest) => removeTemplatesOf(config.root, imageDigest, host.templatesInUse()),
+    imagesInUse: () => imagesOfTemplates(config.root, host.templatesInUse(), asked),
   };
+}
+
+/** What the guest said last tells more than the silence afterwards. */
+async function explainBoot(microVm: MicroVm, image: Image, cause: unknown): Promise<AppError> {
+  const console = await withDeadline(microVm.machine.consoleTail(), CONSOLE_DEADLINE_MS, () => new Error()).catch(
+    () => "",
+  );
+  const tail = console.trim().slice(-CONSOLE_TAIL_CHARACTERS);
+  const message = `a guest of image ${image.name} did not come up: ${messageOf(cause)}`;
+  return new AppError("guest_failed", tail === "" ? message : `${message}\nThe end of its console:\n${tail}`, {
+    cause,
+  });
 }

@@ -11,10 +11,10 @@ export interface WarmUpDeps {
   readonly log: Logger;
 }
 
+/** Images need have nothing but a shell; what else one lacks is not warmed. */
 const TEMPLATE_COMMANDS = [
-  ["/bin/true"],
-  ["/bin/sh", "-c", "echo warm; ls / >/dev/null; cat /etc/os-release >/dev/null; id; hostname"],
-  ["/bin/bash", "-c", "echo warm"],
+  "echo warm; ls / >/dev/null; cat /etc/os-release >/dev/null; id; hostname; /bin/true",
+  "[ ! -x /bin/bash ] || exec /bin/bash -c 'echo warm'",
 ];
 const CLONE_ROUNDS = 3;
 const SCRIPT = "#!/bin/sh\necho warm\n";
@@ -23,7 +23,7 @@ const SCRIPT = "#!/bin/sh\necho warm\n";
 export async function warmTemplate(agent: AgentConnection, deps: WarmUpDeps): Promise<void> {
   await agent.attachDisk({ upper: "tmpfs", sizeBytes: 0 });
   await giveIdentity(agent, deps);
-  for (const argv of TEMPLATE_COMMANDS) await agent.run({ argv });
+  for (const command of TEMPLATE_COMMANDS) await agent.run({ argv: ["/bin/sh", "-c", command] });
   await agent.run({ script: SCRIPT });
   await agent.detachDisk();
 }

@@ -1,0 +1,56 @@
+/** The images of this machine's node: through the server where one runs, else by the node's files. */
+import { AppError, silentLogger, systemClock } from "@mags/core";
+import { type Images, openNode, openStoredImages } from "@mags/node";
+import type { ServerConfig } from "./config.ts";
+import { callControlSocket } from "./control-socket.ts";
+import { placesOf } from "./installation.ts";
+import { nodeOptionsOf } from "./parts.ts";
+import { serverStatus } from "./server-process.ts";
+
+const CALL_MS = 60_000;
+/** Boots a guest twice; emulated, beside others, that takes a while. */
+const REGISTER_MS = 600_000;
+
+export async function openImages(config: ServerConfig): Promise<Images & AsyncDisposable> {
+  if (await serverStatus(placesOf(config))) return imagesOfServer(config);
+  const options = nodeOptionsOf(config);
+  const stored = await openStoredImages(options);
+  return {
+    list: stored.list,
+    checkName: stored.checkName,
+    remove: stored.remove,
+    collect: stored.collect,
+    async register(build, name) {
+      // Trying an image takes a whole node: the one that is locked makes place for it.
+      await stored[Symbol.asyncDispose]();
+      const pool = { ...options.config.pool, min_idle: 0, max_idle: 0 };
+      const deps = { clock: systemClock, log: silentLogger };
+      const signal = AbortSignal.timeout(REGISTER_MS);
+      const node = await openNode(deps, { ...options, config: { ...options.config, pool } }, { signal });
+      try {
+        return await node.images.register(build, name);
+      } finally {
+        await node.close();
+      }
+    },
+    [Symbol.asyncDispose]: () => stored[Symbol.asyncDispose](),
+  };
+}
+
+function imagesOfServer(config: ServerConfig): Images & AsyncDisposable {
+  const { controlSocket } = placesOf(config);
+  async function call<T>(method: "GET" | "POST", target: string, timeoutMs = CALL_MS): Promise<T> {
+    const reply = await callControlSocket<T>(controlSocket, method, target, timeoutMs);
+    if (reply === undefined) throw new AppError("unavailable", "the server ended meanwhile: try again");
+    return reply;
+  }
+  const query = (values: Record<string, string>) => new URLSearchParams(values).toString();
+  return {
+    list: () => call("GET", "/images"),
+    checkName: async (name) => void (await call("GET", `/images/name?${query({ name })}`)),
+    register: (build, name) => call("POST", `/images/register?${query({ build, name })}`, REGISTER_MS),
+    remove: async (name) => void (await call("POST", `/images/remove?${query({ name })}`)),
+    collect: () => call("POST", "/images/collect"),
+    async [Symbol.asyncDispose]() {},
+  };
+}

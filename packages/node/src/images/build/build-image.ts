@@ -1,0 +1,157 @@
+/**
+ * Makes the disk of an image from an archive that nobody vouches for. The archive is never unpacked on the host: its
+ * table of contents is read, its layers are merged in memory, and one clean archive goes to `mkfs.erofs`, jailed.
+ */
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { chmod, chown, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { AppError, isAppError, messageOf } from "@mags/core";
+import { syncDirectory, writeFileDurably } from "../../host/files.ts";
+import type { ImageDraft } from "../image.ts";
+import { type ByteSource, bytesOf, fileSource } from "../tar/byte-source.ts";
+import { badArchive } from "../tar/header.ts";
+import { readTar, type TarEntry, type TarLimits } from "../tar/reader.ts";
+import { compressionOf, type DecompressDeps, decompress } from "./compression.ts";
+import { checkDigest, findContainerImage } from "./container-archive.ts";
+import { archiveOf } from "./emit.ts";
+import { addMountPoints, readCaBundle, requireShell } from "./finish-tree.ts";
+import { applyLayer } from "./layers.ts";
+import { createByteBudget, createEntryLimits, type ImportLimits } from "./limits.ts";
+import { makeErofs } from "./make-erofs.ts";
+import { createDirectory, type Directory, type Leaf } from "./tree.ts";
+
+export interface BuildOptions {
+  /** The archive. */
+  readonly file: string;
+  /** An empty directory: holds `base.erofs`, the certificates and `draft.json` afterwards. The caller's to remove. */
+  readonly directory: string;
+  readonly limits: ImportLimits;
+}
+
+/** @throws AppError `validation_failed` that says what is wrong with the archive, `unavailable` when the host is short of something. */
+export async function buildImage(deps: DecompressDeps, options: BuildOptions): Promise<ImageDraft> {
+  try {
+    return await build(deps, options);
+  } catch (error) {
+    if (isAppError(error, "validation_failed"))
+      throw new AppError("validation_failed", `${options.file} cannot be imported: ${error.message}`, { cause: error });
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC" || /No space left/.test(messageOf(error)))
+      throw new AppError("unavailable", `no space is left on the disk of ${options.directory}`, { cause: error });
+    throw error;
+  }
+}
+
+async function build(deps: DecompressDeps, { file, directory, limits }: BuildOptions): Promise<ImageDraft> {
+  const work = join(directory, "work");
+  await mkdir(work, { mode: 0o700 });
+  await using opened = new AsyncDisposableStack();
+  const entryLimits = createEntryLimits(limits);
+  let unpacked = 0;
+
+  async function openFile(path: string): Promise<ByteSource> {
+    // Opening a pipe would wait for its other end.
+    const handle = opened.use(await open(path, constants.O_RDONLY | constants.O_NONBLOCK));
+    const stats = await handle.stat();
+    if (!stats.isFile()) throw badArchive("it is not a file");
+    return fileSource(handle, { offset: 0, length: stats.size });
+  }
+  /** The source itself, or a file with what it holds compressed. */
+  async function plain(source: ByteSource, budget = createByteBudget(limits)): Promise<ByteSource> {
+    const compression = await compressionOf(source);
+    if (compression === "none") return source;
+    const target = join(work, `plain-${++unpacked}.tar`);
+    await decompress(deps, source, { compression, target, budget });
+    return openFile(target);
+  }
+
+  const outer = await plain(await openArchive(file, openFile));
+  const outerEntries = await entriesOf(outer, entryLimits);
+  const container = await findContainerImage(outer, outerEntries);
+  const root = createDirectory();
+  const layers: ByteSource[] = [];
+  let devicesLeftOut = 0;
+  if (container) {
+    const budget = createByteBudget(limits);
+    for (const [layer, compressed] of container.layers.entries()) {
+      const source = await plain(compressed, budget);
+      const digest = container.plainDigests[layer];
+      if (digest !== undefined) await checkDigest(source, digest);
+      const entries = await entriesOf(source, entryLimits);
+      devicesLeftOut += applyLayer(root, entries, { layer, whiteouts: true }).devicesLeftOut;
+      layers.push(source);
+    }
+  } else {
+    devicesLeftOut = applyLayer(root, outerEntries, { layer: 0, whiteouts: false }).devicesLeftOut;
+    layers.push(outer);
+  }
+
+  requireShell(root);
+  addMountPoints(root);
+  const entries = measure(root, limits);
+  const caBundle = await readCaBundle(root, layers);
+  await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made") });
+  const disk = join(directory, "base.erofs");
+  await rename(join(work, "made", "base.erofs"), disk);
+  await rm(work, { recursive: true });
+  if (caBundle) await writeFile(join(directory, "ca-certificates.crt"), caBundle.content, { mode: 0o644 });
+  const draft: ImageDraft = {
+    version: 1,
+    ...(await settle(disk)),
+    entries,
+    devicesLeftOut,
+    source: { file: basename(file), kind: container ? "container" : "tree" },
+    caBundle: caBundle?.path ?? null,
+  };
+  await writeFileDurably(join(directory, "draft.json"), `${JSON.stringify(draft)}\n`);
+  await syncDirectory(directory);
+  return draft;
+}
+
+async function openArchive(file: string, openFile: (path: string) => Promise<ByteSource>): Promise<ByteSource> {
+  try {
+    return await openFile(file);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw badArchive("there is no such file");
+    if (code === undefined || isAppError(error)) throw error;
+    throw badArchive(messageOf(error));
+  }
+}
+
+async function entriesOf(source: ByteSource, limits: TarLimits): Promise<TarEntry[]> {
+  const entries: TarEntry[] = [];
+  for await (const entry of readTar(source, limits)) entries.push(entry);
+  return entries;
+}
+
+/** @returns the number of files and folders. @throws AppError `validation_failed` when their contents are too large. */
+function measure(root: Directory, limits: ImportLimits): number {
+  const budget = createByteBudget(limits);
+  const seen = new Set<Leaf>();
+  let entries = 0;
+  const todo: Directory[] = [root];
+  for (let next = todo.pop(); next; next = todo.pop()) {
+    for (const node of next.children.values()) {
+      entries++;
+      if (node.kind === "directory") todo.push(node);
+      else if (node.kind === "file" && !seen.has(node)) {
+        seen.add(node);
+        budget.take(node.content.size);
+      }
+    }
+  }
+  return entries;
+}
+
+/** Makes the disk root's and read-only, and durable. */
+async function settle(disk: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+  await chown(disk, 0, 0);
+  await chmod(disk, 0o444);
+  await using handle = await open(disk, "r");
+  await handle.sync();
+  const { size } = await handle.stat();
+  const hash = createHash("sha256");
+  for await (const piece of bytesOf(fileSource(handle, { offset: 0, length: size }))) hash.update(piece);
+  return { digest: `sha256:${hash.digest("hex")}`, sizeBytes: size };
+}

@@ -1,0 +1,189 @@
+/**
+ * The images of a node: those of the installation, and imported ones below `<data_dir>/images`. There each content has a
+ * directory named by its digest, written whole and never changed, and `names.json` says which name means which content.
+ */
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, type Logger, messageOf } from "@mags/core";
+import { z } from "zod";
+import { syncDirectory, writeFileDurably } from "../host/files.ts";
+import { checkImageName, Digest, type Image, ImageDraft, ImageRecord } from "./image.ts";
+
+export interface ImageStore {
+  /** Names that jobs may ask for, those of the installation first. */
+  names(): string[];
+  /** Everything that was imported and is still there; `names` may be none. */
+  imported(): readonly StoredImage[];
+  /** @throws AppError `validation_failed` when there is none of that name. */
+  get(name: string): Image;
+  /** As `get`; the content stays at least until it is given back. */
+  hold(name: string): HeldImage;
+  /** @throws AppError `validation_failed` for a name that no import can have. */
+  checkName(name: string): void;
+  /** What an import made, before it has a name. @throws AppError `validation_failed`. */
+  openBuild(build: string, name: string): Promise<{ readonly image: Image; readonly draft: ImageDraft }>;
+  /** Takes the content of a build in, and lets the name mean it from now on. */
+  publish(build: string, name: string, record: ImageRecord): Promise<StoredImage>;
+  /** The name means nothing any more; what it meant stays until `collect`. */
+  forget(name: string): Promise<void>;
+  /** Removes contents that have no name, are not held, and of which `isUsed` does not know. @returns their digests. */
+  collect(isUsed: (digest: string) => boolean): Promise<string[]>;
+}
+
+export interface StoredImage extends ImageRecord {
+  readonly names: readonly string[];
+}
+
+export interface HeldImage extends Disposable {
+  readonly image: Image;
+}
+
+const Names = z.object({ version: z.literal(1), names: z.record(z.string(), Digest) });
+const CONTENT = /^[0-9a-f]{64}$/;
+const BUILD = /^build-[0-9a-f]+$/;
+
+export const imagesDirectory = (dataDirectory: string) => join(dataDirectory, "images");
+
+export async function openImageStore(
+  root: string,
+  deps: { readonly installed: ReadonlyMap<string, Image>; readonly log: Logger },
+): Promise<ImageStore> {
+  const { installed, log } = deps;
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const contents = await readContents(root, log);
+  const names = await readNames(join(root, "names.json"));
+  for (const [name, digest] of names)
+    if (!contents.has(digest)) log.error("image.missing", { name, digest, cure: `magsd image import ${name} FILE` });
+  const held = new Map<string, number>();
+
+  const directoryOf = (digest: string) => join(root, digest.slice("sha256:".length));
+  const usable = () => [...names].filter(([, digest]) => contents.has(digest)).map(([name]) => name);
+  const namesOf = (digest: string) => [...names].filter(([, meant]) => meant === digest).map(([name]) => name);
+
+  /** Holds at once in memory, so that nobody takes a name that is going; and not at all when it cannot be written. */
+  async function setName(name: string, digest: string | undefined): Promise<void> {
+    const before = names.get(name);
+    const set = (value: string | undefined) => (value === undefined ? names.delete(name) : names.set(name, value));
+    set(digest);
+    try {
+      const text = JSON.stringify({ version: 1, names: Object.fromEntries(names) });
+      await writeFileDurably(join(root, "names.json"), `${text}\n`);
+    } catch (error) {
+      set(before);
+      throw error;
+    }
+  }
+
+  function checkName(name: string): void {
+    checkImageName(name);
+    if (installed.has(name))
+      throw new AppError("validation_failed", `image ${name} comes with the installation and cannot be replaced`);
+  }
+
+  function get(name: string): Image {
+    const brought = installed.get(name);
+    if (brought) return brought;
+    const digest = names.get(name);
+    const record = digest === undefined ? undefined : contents.get(digest);
+    if (record) return imageOf(name, directoryOf(record.digest), record);
+    const there = [...installed.keys(), ...usable()].join(", ");
+    throw new AppError("validation_failed", `there is no image ${JSON.stringify(name)}; there are ${there}`);
+  }
+
+  return {
+    names: () => [...installed.keys(), ...usable().toSorted()],
+    imported: () => [...contents.values()].map((record) => ({ ...record, names: namesOf(record.digest).toSorted() })),
+    get,
+
+    hold(name) {
+      const image = get(name);
+      held.set(image.digest, (held.get(image.digest) ?? 0) + 1);
+      return {
+        image,
+        [Symbol.dispose]: () => void held.set(image.digest, (held.get(image.digest) ?? 1) - 1),
+      };
+    },
+
+    checkName,
+
+    async openBuild(build, name) {
+      checkName(name);
+      if (!BUILD.test(build)) throw new AppError("validation_failed", `${JSON.stringify(build)} is no import`);
+      const directory = join(root, build);
+      const draft = ImageDraft.parse(JSON.parse(await readFile(join(directory, "draft.json"), "utf8")));
+      return { image: imageOf(name, directory, draft), draft };
+    },
+
+    async publish(build, name, record) {
+      const directory = join(root, build);
+      const target = directoryOf(record.digest);
+      if (contents.has(record.digest)) await rm(directory, { recursive: true });
+      else {
+        await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
+        await rm(join(directory, "draft.json"));
+        await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
+        await rename(directory, target);
+        await syncDirectory(root);
+        contents.set(record.digest, record);
+      }
+      await setName(name, record.digest);
+      return { ...(contents.get(record.digest) ?? record), names: namesOf(record.digest) };
+    },
+
+    forget: (name) => setName(name, undefined),
+
+    async collect(isUsed) {
+      const removed: string[] = [];
+      for (const digest of [...contents.keys()]) {
+        if (namesOf(digest).length > 0 || (held.get(digest) ?? 0) > 0 || isUsed(digest)) continue;
+        contents.delete(digest);
+        // Without its record it is no image any more, whatever a crash leaves of it.
+        await rm(join(directoryOf(digest), "image.json"));
+        await rm(directoryOf(digest), { recursive: true });
+        removed.push(digest);
+      }
+      for (const entry of await readdir(root))
+        if (CONTENT.test(entry) && !contents.has(`sha256:${entry}`) && !isUsed(`sha256:${entry}`))
+          await rm(join(root, entry), { recursive: true });
+      return removed;
+    },
+  };
+}
+
+function imageOf(name: string, directory: string, { digest, caBundle }: ImageDraft): Image {
+  return {
+    name,
+    directory,
+    digest,
+    caBundle: caBundle === null ? null : { file: join(directory, "ca-certificates.crt"), guestPath: caBundle },
+  };
+}
+
+/** Directories without a record that can be read are what a crash left of a removal. */
+async function readContents(root: string, log: Logger): Promise<Map<string, ImageRecord>> {
+  const contents = new Map<string, ImageRecord>();
+  for (const entry of await readdir(root)) {
+    if (!CONTENT.test(entry)) continue;
+    try {
+      const record = ImageRecord.parse(JSON.parse(await readFile(join(root, entry, "image.json"), "utf8")));
+      if (record.digest !== `sha256:${entry}`) throw new Error("its record is another's");
+      contents.set(record.digest, record);
+    } catch (error) {
+      log.warn("image.not_readable", { directory: join(root, entry), error: messageOf(error) });
+    }
+  }
+  return contents;
+}
+
+async function readNames(path: string): Promise<Map<string, string>> {
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw error;
+  });
+  if (text === undefined) return new Map();
+  try {
+    return new Map(Object.entries(Names.parse(JSON.parse(text)).names));
+  } catch (error) {
+    throw new AppError("internal", `${path} is damaged: ${messageOf(error)}`, { cause: error });
+  }
+}

@@ -1,0 +1,37 @@
+/** Images of a node that does not run, by its files alone, under its lock: everything but what needs a microVM. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, lockFile, silentLogger, systemClock } from "@mags/core";
+import { readRecords } from "../microvm/record.ts";
+import type { NodeOptions } from "../open-node.ts";
+import { imagesOfTemplates, removeTemplatesOf } from "../templates/template-files.ts";
+import { loadArtifacts } from "./artifacts.ts";
+import { createImages, type Images } from "./image-administration.ts";
+import { imagesDirectory, openImageStore } from "./image-store.ts";
+
+/** @throws AppError `unavailable` when the node runs. */
+export async function openStoredImages({
+  dataDirectory,
+  artifactsFile,
+}: Pick<NodeOptions, "dataDirectory" | "artifactsFile">): Promise<Omit<Images, "register"> & AsyncDisposable> {
+  await using scope = new AsyncDisposableStack();
+  const [vms, templates] = [join(dataDirectory, "vms"), join(dataDirectory, "templates")];
+  for (const path of [vms, templates]) await mkdir(path, { recursive: true, mode: 0o711 });
+  scope.use(await lockFile(join(dataDirectory, "node.lock")));
+  const { images: installed } = await loadArtifacts(artifactsFile);
+  const store = await openImageStore(imagesDirectory(dataDirectory), { installed, log: silentLogger });
+  // They may run on, and the next node takes them over.
+  const { found } = await readRecords(vms);
+  const keys = new Set(found.map(({ record }) => record.templateKey));
+  const images = createImages({
+    store,
+    installed,
+    usersOf: (name) => found.flatMap(({ binding }) => (binding?.size.image === name ? [`job ${binding.jobId}`] : [])),
+    digestsInUse: () => imagesOfTemplates(templates, keys),
+    removeTemplates: (digest) => removeTemplatesOf(templates, digest, keys),
+    check: () => Promise.reject(new AppError("unavailable", "the node does not run")),
+    now: systemClock.now,
+  });
+  const owned = scope.move();
+  return { ...images, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
