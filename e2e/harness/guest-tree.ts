@@ -1,7 +1,16 @@
 /** Small guest trees made of the runtime root's own shell, and container archives made of trees. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
@@ -18,7 +27,7 @@ export function makeTree(root: string): void {
   const { runtime } = JSON.parse(readFileSync(ARTIFACTS, "utf8")) as { runtime: string };
   for (const path of SYSTEM) {
     mkdirSync(join(root, dirname(path)), { recursive: true });
-    cpSync(join(runtime, path), join(root, path), { dereference: true });
+    copyFileSync(join(runtime, path), join(root, path));
     chmodSync(join(root, path), 0o755);
   }
   symlinkSync("dash", join(root, "usr/bin/sh"));

@@ -10,7 +10,7 @@ import { AppError, isAppError, messageOf } from "@mags/core";
 import { syncDirectory, writeFileDurably } from "../../host/files.ts";
 import type { ImageDraft } from "../image.ts";
 import { type ByteSource, bytesOf, fileSource } from "../tar/byte-source.ts";
-import { badArchive } from "../tar/header.ts";
+import { badArchive, MAX_PATH_BYTES, shown } from "../tar/header.ts";
 import { readTar, type TarEntry, type TarLimits } from "../tar/reader.ts";
 import { compressionOf, type DecompressDeps, decompress } from "./compression.ts";
 import { checkDigest, findContainerImage } from "./container-archive.ts";
@@ -88,9 +88,9 @@ async function build(deps: DecompressDeps, { file, directory, limits }: BuildOpt
 
   requireShell(root);
   addMountPoints(root);
-  const entries = measure(root, limits);
+  const { entries, inodes } = measure(root, limits);
   const caBundle = await readCaBundle(root, layers);
-  await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made") });
+  await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made"), inodes });
   const disk = join(directory, "base.erofs");
   await rename(join(work, "made", "base.erofs"), disk);
   await rm(work, { recursive: true });
@@ -125,23 +125,35 @@ async function entriesOf(source: ByteSource, limits: TarLimits): Promise<TarEntr
   return entries;
 }
 
-/** @returns the number of files and folders. @throws AppError `validation_failed` when their contents are too large. */
-function measure(root: Directory, limits: ImportLimits): number {
+/**
+ * Symlinks let short names stand for long paths, so the whole tree is measured.
+ * @returns how many names there are, and how many files and folders.
+ * @throws AppError `validation_failed` when paths are too long, or contents too large.
+ */
+function measure(root: Directory, limits: ImportLimits): { readonly entries: number; readonly inodes: number } {
   const budget = createByteBudget(limits);
+  const pathLimits = createEntryLimits({ ...limits, maxEntries: Number.POSITIVE_INFINITY });
   const seen = new Set<Leaf>();
   let entries = 0;
-  const todo: Directory[] = [root];
+  let directories = 1;
+  const todo: { readonly directory: Directory; readonly pathBytes: number }[] = [{ directory: root, pathBytes: 0 }];
   for (let next = todo.pop(); next; next = todo.pop()) {
-    for (const node of next.children.values()) {
+    for (const [name, node] of next.directory.children) {
       entries++;
-      if (node.kind === "directory") todo.push(node);
-      else if (node.kind === "file" && !seen.has(node)) {
+      const pathBytes = next.pathBytes + 1 + name.length;
+      if (pathBytes > MAX_PATH_BYTES)
+        throw badArchive(`the path of ${shown(name)} has more than ${MAX_PATH_BYTES} bytes`);
+      pathLimits.count(pathBytes);
+      if (node.kind === "directory") {
+        directories++;
+        todo.push({ directory: node, pathBytes });
+      } else if (!seen.has(node)) {
         seen.add(node);
-        budget.take(node.content.size);
+        if (node.kind === "file") budget.take(node.content.size);
       }
     }
   }
-  return entries;
+  return { entries, inodes: directories + seen.size };
 }
 
 /** Makes the disk root's and read-only, and durable. */

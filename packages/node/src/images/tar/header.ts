@@ -5,6 +5,8 @@
 import { AppError } from "@mags/core";
 
 export const BLOCK_BYTES = 512;
+/** As long as a path that a kernel takes. */
+export const MAX_PATH_BYTES = 4095;
 
 export interface RawHeader {
   readonly name: string;

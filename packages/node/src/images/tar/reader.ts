@@ -3,7 +3,7 @@
  * there, and what is kept in memory is bounded. File contents are not read; an entry says where they lie.
  */
 import { type ByteSource, readAhead } from "./byte-source.ts";
-import { BLOCK_BYTES, badArchive, isZero, parseHeader, type RawHeader, shown } from "./header.ts";
+import { BLOCK_BYTES, badArchive, isZero, MAX_PATH_BYTES, parseHeader, type RawHeader, shown } from "./header.ts";
 import { type PaxFields, parsePax } from "./pax.ts";
 
 export type TarEntryType = "file" | "directory" | "symlink" | "link" | "fifo" | "device";
@@ -42,7 +42,6 @@ const TYPES: Readonly<Record<string, TarEntryType>> = {
 };
 /** Longer than any path that a kernel takes, with room for attributes. */
 const MAX_EXTENSION_BYTES = 256 * 1024;
-const MAX_NAME_BYTES = 4095;
 const MAX_ID = 2 ** 32 - 2;
 const MAX_MTIME = 2 ** 33;
 const NO_PAX: PaxFields = { xattrs: new Map(), sparse: false };
@@ -109,8 +108,8 @@ function entryOf(
     throw badArchive(`${shown(path)} is stored as a sparse file: make the archive without --sparse`);
   const type = header.type === "0" && path.endsWith("/") ? "directory" : TYPES[header.type];
   if (!type) throw badArchive(`${shown(path)} is of the unknown type ${shown(header.type)}`);
-  if (path.length > MAX_NAME_BYTES || linkPath.length > MAX_NAME_BYTES)
-    throw badArchive(`${shown(path.slice(0, 80))}... has a name of more than ${MAX_NAME_BYTES} bytes`);
+  if (path.length > MAX_PATH_BYTES || linkPath.length > MAX_PATH_BYTES)
+    throw badArchive(`${shown(path.slice(0, 80))}... has a name of more than ${MAX_PATH_BYTES} bytes`);
   const uid = pax.uid ?? header.uid;
   const gid = pax.gid ?? header.gid;
   for (const id of [uid, gid])
