@@ -57,7 +57,10 @@ export async function openImageStore(
   const held = new Map<string, number>();
 
   const directoryOf = (digest: string) => join(root, digest.slice("sha256:".length));
-  const usable = () => [...names].filter(([, digest]) => contents.has(digest)).map(([name]) => name);
+  const allNames = () => {
+    const usable = [...names].filter(([, digest]) => contents.has(digest)).map(([name]) => name);
+    return [...installed.keys(), ...usable.toSorted()];
+  };
   const namesOf = (digest: string) => [...names].filter(([, meant]) => meant === digest).map(([name]) => name);
 
   /** Holds at once in memory, so that nobody takes a name that is going; and not at all when it cannot be written. */
@@ -86,12 +89,12 @@ export async function openImageStore(
     const digest = names.get(name);
     const record = digest === undefined ? undefined : contents.get(digest);
     if (record) return imageOf(name, directoryOf(record.digest), record);
-    const there = [...installed.keys(), ...usable()].join(", ");
+    const there = allNames().join(", ");
     throw new AppError("validation_failed", `there is no image ${JSON.stringify(name)}; there are ${there}`);
   }
 
   return {
-    names: () => [...installed.keys(), ...usable().toSorted()],
+    names: allNames,
     imported: () => [...contents.values()].map((record) => ({ ...record, names: namesOf(record.digest).toSorted() })),
     get,
 

@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { type Logger, silentLogger } from "@mags/core";
+import { makeTempDir, type TempDir } from "@mags/test-kit";
+import type { Image, ImageDraft } from "./image.ts";
+import { type ImageStore, openImageStore } from "./image-store.ts";
+
+const DIGESTS = ["a", "b"].map((digit) => `sha256:${digit.repeat(64)}`) as [string, string];
+const STANDARD: Image = { name: "standard", directory: "/image", digest: `sha256:${"0".repeat(64)}`, caBundle: null };
+const NEVER = () => false;
+
+describe("the image store", () => {
+  let temp: TempDir;
+  let root: string;
+  let logged: string[];
+  beforeEach(async () => {
+    temp = await makeTempDir();
+    root = join(temp.path, "images");
+    logged = [];
+  });
+  afterEach(() => temp[Symbol.asyncDispose]());
+
+  const log: Logger = {
+    ...silentLogger,
+    error: (event) => void logged.push(event),
+    warn: (event) => void logged.push(event),
+  };
+  const open = () => openImageStore(root, { installed: new Map([["standard", STANDARD]]), log });
+  const directories = async () => (await readdir(root)).filter((name) => name !== "names.json").map((name) => name[0]);
+
+  async function publish(store: ImageStore, name: string, digest: string) {
+    const draft: ImageDraft = {
+      ...{ version: 1, digest, sizeBytes: 1, entries: 1, devicesLeftOut: 0, caBundle: "/etc/ssl/cert.pem" },
+      source: { file: "x.tar", kind: "tree" },
+    };
+    const build = `build-${digest.slice(7, 11)}`;
+    await mkdir(join(root, build));
+    await writeFile(join(root, build, "draft.json"), JSON.stringify(draft));
+    await store.openBuild(build, name);
+    return store.publish(build, name, {
+      ...draft,
+      createdAt: new Date().toISOString(),
+      tools: { found: [], missing: [] },
+    });
+  }
+
+  it("finds after a restart what was published, by name and by content", async () => {
+    const [first] = DIGESTS;
+    const store = await open();
+    await publish(store, "b", first);
+    await publish(store, "a", first);
+    const again = await open();
+    assert.deepEqual(again.names(), ["standard", "a", "b"]);
+    assert.deepEqual(
+      again.imported().map(({ names, digest }) => [names, digest]),
+      [[["a", "b"], first]],
+    );
+    const { directory, caBundle } = again.get("a");
+    assert.deepEqual(caBundle, { file: join(directory, "ca-certificates.crt"), guestPath: "/etc/ssl/cert.pem" });
+    assert.equal(again.get("standard"), STANDARD);
+    assert.throws(() => again.get("c"), /no image "c"; there are standard, a, b/);
+  });
+
+  it("keeps a content while a name means it, somebody holds it or it is in use, and removes it then", async () => {
+    const [first, second] = DIGESTS;
+    const store = await open();
+    await publish(store, "x", first);
+    const held = store.hold("x");
+    await publish(store, "x", second);
+    assert.equal(store.get("x").digest, second);
+    assert.deepEqual(await store.collect(NEVER), []);
+    held[Symbol.dispose]();
+    assert.deepEqual(await store.collect((digest) => digest === first), []);
+    assert.deepEqual(await store.collect(NEVER), [first]);
+    assert.deepEqual(await directories(), ["b"]);
+  });
+
+  it("says at the start which names have lost their content, and offers them no more", async () => {
+    const [first, second] = DIGESTS;
+    const store = await open();
+    await publish(store, "lost", first);
+    await publish(store, "kept", second);
+    await rm(join(root, first.slice(7)), { recursive: true });
+    const again = await open();
+    assert.deepEqual([again.names(), logged], [["standard", "kept"], ["image.missing"]]);
+    assert.throws(() => again.get("lost"), /there are standard, kept/);
+    await publish(again, "lost", first);
+    assert.equal(again.get("lost").digest, first);
+  });
+
+  it("takes a directory that a crash left half removed for no image, and collects it", async () => {
+    const [first] = DIGESTS;
+    const store = await open();
+    await publish(store, "x", first);
+    await store.forget("x");
+    await rm(join(root, first.slice(7), "image.json"));
+    const again = await open();
+    assert.deepEqual([again.imported(), logged], [[], ["image.not_readable"]]);
+    await again.collect(NEVER);
+    assert.deepEqual(await directories(), []);
+  });
+
+  it("leaves a name as it was when it cannot be written", async () => {
+    const store = await open();
+    await publish(store, "x", DIGESTS[0]);
+    await rm(root, { recursive: true });
+    await assert.rejects(store.forget("x"), { code: "ENOENT" });
+    assert.deepEqual(store.names(), ["standard", "x"]);
+  });
+
+  it("refuses names and builds that cannot be", async () => {
+    const store = await open();
+    for (const name of ["", "Upper", "a/b", "..", "-x", "x".repeat(64)])
+      await assert.rejects(store.openBuild("build-1", name), /is no name for an image/);
+    await assert.rejects(store.openBuild("build-1", "standard"), /cannot be replaced/);
+    await assert.rejects(store.openBuild("../../etc", "x"), /is no import/);
+  });
+});
