@@ -48,8 +48,8 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
   };
 
   // From here on the content stays; later the microVM made from it keeps it.
-  using held = deps.images.hold(job.size.image);
-  const { image } = held;
+  using hold = deps.images.hold(job.size.image);
+  const { image } = hold;
   let leaveGate = () => {};
   const takenAtMs = nowMs();
   const opening = openOutput(
