@@ -171,6 +171,11 @@ describe("an imported image", () => {
     assert.match(reason, /could not be started: there is no image "offline"/);
   });
 
+  it("leaves nothing on the host but what its name means", async () => {
+    const { exitCode, text, errors } = await server.magsd("doctor", "--leaks");
+    assert.equal(exitCode, 0, text + errors);
+  });
+
   it("that comes with the installation can be neither removed nor replaced; bad names and archives are refused", async () => {
     assert.match((await image("rm", "standard")).errors, /image standard comes with the installation/);
     assert.match((await image("import", "standard", at("tree.tar.gz"))).errors, /cannot be replaced/);
