@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -115,6 +115,26 @@ describe("magsd doctor --leaks", () => {
     await server.kill();
     await server.start();
     assert.deepEqual((await doctor()).leaks, [], "a start removes the others");
+  });
+});
+
+describe("magsd stop while the server starts", () => {
+  it("ends it at once, also in the middle of its first template, and leaves nothing", async () => {
+    await server.magsd("stop", "--all");
+    for (const name of await readdir(join(server.dataDir, "templates")))
+      await rm(join(server.dataDir, "templates", name), { recursive: true });
+    const started = server.start().then(
+      () => "",
+      (error: unknown) => String(error),
+    );
+    await waitFor(async () => (await readdir(join(server.dataDir, "vms"))).length > 0, { what: "the template's VM" });
+    const begunAt = performance.now();
+    assert.equal((await server.magsd("stop")).exitCode, 0);
+    assert.ok(performance.now() - begunAt < 5_000, "it does not wait for the template");
+    assert.match(await started, /the server did not start: it ended with code 0/);
+    const { leaks, for_next_start } = await doctor();
+    assert.deepEqual([leaks, for_next_start], [[], []]);
+    await server.start();
   });
 });
 

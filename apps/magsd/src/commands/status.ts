@@ -4,13 +4,22 @@ import { problemsOf, type ServerStatus } from "../status.ts";
 import type { CommandContext } from "./context.ts";
 
 /** @returns the exit code: 0 when the server is ready, 3 when it does not run (as service managers expect), 1 when it is not ready. */
-export async function status({ config, print }: CommandContext, options: { readonly json: boolean }): Promise<number> {
+export async function status(
+  { config, unit, print }: CommandContext,
+  options: { readonly json: boolean },
+): Promise<number> {
   const found = await serverStatus(placesOf(config));
   if (options.json) print(JSON.stringify(found ?? { running: false }));
-  else if (!found) print("magsd is not running; start it with: magsd start");
+  else if (!found) print(`magsd is not running${await reasonOf(unit)}; start it with: magsd start`);
   else for (const line of linesOf(found)) print(line);
   if (!found) return 3;
   return found.ready ? 0 : 1;
+}
+
+/** What systemd knows of a server that ended. */
+async function reasonOf(unit: CommandContext["unit"]): Promise<string> {
+  const ended = await unit?.ended();
+  return ended === undefined ? "" : ` (${ended})`;
 }
 
 function linesOf(found: ServerStatus): string[] {
