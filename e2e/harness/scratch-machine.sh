@@ -21,6 +21,8 @@ for mounted in $(for folder; do findmnt -no TARGET -T "$folder"; done | sort -u)
   overlay "$mounted" "$number"
 done
 for folder in dev sys run; do mount --rbind "/$folder" "$top/root/$folder"; done
+# A systemd of this machine is not the copy's: what is installed there must not talk to it.
+if [ -d "$top/root/run/systemd" ]; then mount -t tmpfs tmpfs "$top/root/run/systemd"; fi
 mount -t proc proc "$top/root/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$top/root/tmp"
 rm -rf "$top/root/opt/mags" "$top/root/etc/mags" "$top/root/var/lib/mags" "$top/root/root/.mags"
