@@ -90,7 +90,7 @@ export async function openNode(
   await removeUnfinishedWrites(dataDirectory);
   await changeMarks(directory("marks.json"), marksOf(config), {
     goingOn: async () => (await footprintAtRest(dataDirectory)).microVms.filter(({ jobId }) => jobId !== null).length,
-    clear: (earlier) => clearHost({ ...options, config: withMarks(config, earlier) }),
+    clear: (earlier) => clearHost({ ...options, config: withMarks(config, earlier) }, { removeNewer: false }),
   });
 
   const artifacts = await loadArtifacts(options.artifactsFile);

@@ -20,11 +20,17 @@ export async function removeNode(options: NodeOptions): Promise<void> {
   const { dataDirectory } = options;
   await mkdir(join(dataDirectory, "vms"), { recursive: true, mode: 0o711 });
   await using _lock = await lockFile(join(dataDirectory, "node.lock"));
-  await clearHost(options);
+  await clearHost(options, { removeNewer: true });
 }
 
-/** As `removeNode`, for who has the node's lock. */
-export async function clearHost({ dataDirectory, artifactsFile, config }: NodeOptions): Promise<void> {
+/**
+ * As `removeNode`, for who has the node's lock.
+ * @throws AppError `unavailable` when a newer version made some of the microVMs, unless those shall be removed, too.
+ */
+export async function clearHost(
+  { dataDirectory, artifactsFile, config }: NodeOptions,
+  options: { readonly removeNewer: boolean },
+): Promise<void> {
   const { runtime } = await loadArtifacts(artifactsFile);
   const uplinkRange = parseCidr(config.network.uplink_range);
   const capacity = networkCapacity(uplinkRange);
@@ -48,7 +54,7 @@ export async function clearHost({ dataDirectory, artifactsFile, config }: NodeOp
     { runtime, network, namespaces, tidier, cgroups, log },
     { root: join(dataDirectory, "vms"), uidBase: config.uid_base, capacity, bootId: boot },
   );
-  for (const { record } of await host.sweep({ removeNewer: true })) await host.discard(record);
+  for (const { record } of await host.sweep(options)) await host.discard(record);
   await network.removeHostSide();
   await cgroups?.removeAll();
 }
