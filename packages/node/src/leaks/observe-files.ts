@@ -12,7 +12,6 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   vms: null,
   templates: null,
   disks: null,
-  images: null,
   work: null,
   outcomes: null,
   logs: null,
@@ -50,11 +49,6 @@ export async function observeFiles(
   for (const name of await namesIn("images")) add("image", path("images", name), await ownerOfImageFile(name));
   for (const name of await namesIn("disks"))
     add("disk", path("disks", name), /^empty-\d+g\.qcow2$/.test(name) ? INSTALLATION : UNKNOWN);
-  for (const name of await namesIn("images")) {
-    const isContent = /^[0-9a-f]{64}$/.test(name) || name === "names.json";
-    const isBuild = name.startsWith("build-");
-    add("image", path("images", name), isContent ? INSTALLATION : isBuild ? { kind: "work", name } : UNKNOWN);
-  }
   for (const name of await namesIn("outcomes")) {
     const jobId = /^(.+)\.json$/.exec(name)?.[1];
     add("end of a job", path("outcomes", name), jobId === undefined ? UNFINISHED : { kind: "outcome", jobId });
