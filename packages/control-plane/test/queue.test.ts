@@ -149,7 +149,7 @@ describe("limits of an account", () => {
   it("are told in the job's history, with what it waits for", async () => {
     await using test = await startTestPlane(await server.database(), { limits: limits({ vms: 1 }) });
     const ids = [await submit(test.admin), await submit(test.admin), await submit(test.admin)];
-    const texts = ["", "", " and 1 of its jobs comes first"].map((end) =>
+    const texts = ["", "", " and 1 of the account's jobs comes first"].map((end) =>
       `waits for a VM: jobs of this account have 1 of 1 VMs,${end}`.replace(/,$/, ""),
     );
     for (const n of [1, 2]) {

@@ -25,7 +25,8 @@ export function waitText({ exceeded, ahead }: WaitReason): string {
   const what = exceeded
     ? `jobs of this account have ${exceeded.taken} of ${exceeded.most} ${THINGS[exceeded.limit]}`
     : "the server has none free";
-  return ahead === 0 ? what : `${what}, and ${ahead} of its jobs ${ahead === 1 ? "comes" : "come"} first`;
+  if (ahead > 0) return `${what}, and ${ahead} of the account's jobs ${ahead === 1 ? "comes" : "come"} first`;
+  return exceeded && exceeded.limit !== "vms" ? `${what}, and it needs ${exceeded.asked}` : what;
 }
 
 export function overdueText(reason: WaitReason, waitedMs: number): string {
