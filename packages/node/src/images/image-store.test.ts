@@ -90,12 +90,13 @@ describe("the image store", () => {
     assert.equal(again.get("lost").digest, first);
   });
 
-  it("takes a directory that a crash left half removed for no image, and collects it", async () => {
+  it("takes a directory without a record for no image, and collects it; a write that was cut off is gone", async () => {
     const [first] = DIGESTS;
     const store = await open();
     await publish(store, "x", first);
     await store.forget("x");
     await rm(join(root, first.slice(7), "image.json"));
+    await writeFile(join(root, "names.json.0123abcd.tmp"), "{");
     const again = await open();
     assert.deepEqual([again.imported(), logged], [[], ["image.not_readable"]]);
     await again.collect(NEVER);

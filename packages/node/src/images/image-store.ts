@@ -2,11 +2,12 @@
  * The images of a node: those of the installation, and imported ones below `<data_dir>/images`. There each content has a
  * directory named by its digest, written whole and never changed, and `names.json` says which name means which content.
  */
+import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { z } from "zod";
-import { syncDirectory, writeFileDurably } from "../host/files.ts";
+import { removeUnfinishedWrites, syncDirectory, writeFileDurably } from "../host/files.ts";
 import { checkImageName, Digest, type Image, ImageDraft, ImageRecord } from "./image.ts";
 
 export interface ImageStore {
@@ -40,6 +41,8 @@ export interface HeldImage extends Disposable {
 
 const Names = z.object({ version: z.literal(1), names: z.record(z.string(), Digest) });
 const CONTENT = /^[0-9a-f]{64}$/;
+/** Begins the names of what is half-made, or half removed. */
+export const BUILD_PREFIX = "build-";
 const BUILD = /^build-[0-9a-f]+$/;
 
 export const imagesDirectory = (dataDirectory: string) => join(dataDirectory, "images");
@@ -50,6 +53,7 @@ export async function openImageStore(
 ): Promise<ImageStore> {
   const { installed, log } = deps;
   await mkdir(root, { recursive: true, mode: 0o700 });
+  await removeUnfinishedWrites(root);
   const contents = await readContents(root, log);
   const names = await readNames(join(root, "names.json"));
   for (const [name, digest] of names)
@@ -75,6 +79,13 @@ export async function openImageStore(
       set(before);
       throw error;
     }
+  }
+
+  /** In one step, under a name whose remains the next start or import sweeps away. */
+  async function removeContent(directory: string): Promise<void> {
+    const aside = join(root, `${BUILD_PREFIX}${randomBytes(6).toString("hex")}`);
+    await rename(directory, aside);
+    await rm(aside, { recursive: true, force: true });
   }
 
   function checkName(name: string): void {
@@ -140,14 +151,12 @@ export async function openImageStore(
       for (const digest of [...contents.keys()]) {
         if (namesOf(digest).length > 0 || (held.get(digest) ?? 0) > 0 || isUsed(digest)) continue;
         contents.delete(digest);
-        // Without its record it is no image any more, whatever a crash leaves of it.
-        await rm(join(directoryOf(digest), "image.json"));
-        await rm(directoryOf(digest), { recursive: true });
+        await removeContent(directoryOf(digest));
         removed.push(digest);
       }
       for (const entry of await readdir(root))
         if (CONTENT.test(entry) && !contents.has(`sha256:${entry}`) && !isUsed(`sha256:${entry}`))
-          await rm(join(root, entry), { recursive: true });
+          await removeContent(join(root, entry));
       return removed;
     },
   };
@@ -162,7 +171,7 @@ function imageOf(name: string, directory: string, { digest, caBundle }: ImageDra
   };
 }
 
-/** Directories without a record that can be read are what a crash left of a removal. */
+/** A directory without a record that can be read is no image. */
 async function readContents(root: string, log: Logger): Promise<Map<string, ImageRecord>> {
   const contents = new Map<string, ImageRecord>();
   for (const entry of await readdir(root)) {

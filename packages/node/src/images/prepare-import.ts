@@ -10,7 +10,7 @@ import type { NodeOptions } from "../open-node.ts";
 import { loadArtifacts } from "./artifacts.ts";
 import { buildImage } from "./build/build-image.ts";
 import type { ImageDraft } from "./image.ts";
-import { imagesDirectory } from "./image-store.ts";
+import { BUILD_PREFIX, imagesDirectory } from "./image-store.ts";
 
 export interface PreparedImport extends AsyncDisposable {
   /** For `Images.register`. What is not registered when this is disposed of is removed. */
@@ -19,7 +19,6 @@ export interface PreparedImport extends AsyncDisposable {
 }
 
 const MIB = 1024 ** 2;
-const BUILD_PREFIX = "build-";
 
 /** @throws AppError `validation_failed` for an archive that makes no image, `unavailable` when another import is under way. */
 export async function prepareImport(
