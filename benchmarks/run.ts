@@ -9,6 +9,7 @@ import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
 import { floodingGuest } from "./flooding-guest.ts";
 import { fuzz } from "./fuzz.ts";
+import { network } from "./network.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { startLatency } from "./start-latency.ts";
 
@@ -18,6 +19,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   burst,
   "cold-start": coldStart,
   "parked-clones": parkedClones,
+  network,
   "flooding-guest": floodingGuest,
   fuzz,
 };

@@ -201,9 +201,10 @@ for n in range(${MAX_CONNECTIONS + 40}):
     except OSError: break
 print(len(held))
 E`;
-    const { lines } = await run(script, "filtered");
+    const { id, lines } = await run(script, "filtered");
     const held = Number(lines[0]);
     assert.ok(held > MAX_CONNECTIONS / 2 && held <= MAX_CONNECTIONS, lines[0]);
+    assert.ok("connections beyond the limit at a time" in (await denied(id, 1)));
     assert.deepEqual((await run("get http://public.test/", "filtered")).lines, [
       `http://public.test/ reached ${publicAddress}`,
     ]);

@@ -155,10 +155,13 @@ export async function openNode(
   );
   await templates.prune();
 
-  const memory = await hostMemory();
+  const memory = hostMemory();
   const memoryFloorMiB = config.memory_floor_mb || Math.min(MOST_FLOOR_MIB, Math.floor(memory.totalMiB / 4));
   const budgetMiB = Math.max(0, Math.floor((memory.totalMiB - memoryFloorMiB) * config.memory_overcommit));
-  const capacity = createCapacity(budgetMiB);
+  const capacity = createCapacity(
+    { budgetMiB, floorMiB: memoryFloorMiB },
+    { availableMiB: () => hostMemory().availableMiB },
+  );
   const overlays = createOverlayStore(directory("disks"), {
     runtime,
     work,

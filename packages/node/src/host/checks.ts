@@ -218,7 +218,7 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
   await check(
     "memory",
     async () => {
-      const memory = await hostMemory();
+      const memory = hostMemory();
       const overcommit = (await readFile("/proc/sys/vm/overcommit_memory", "latin1")).trim();
       if (overcommit === "2")
         return fail(

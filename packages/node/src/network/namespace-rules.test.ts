@@ -12,13 +12,19 @@ it("denials are read from what nft lists, with names for what people know", () =
     element("192.0.2.1", "icmp", 0, 2),
     element("192.0.2.1", 253, 0, 1),
   ];
-  const listing = (set: object) =>
-    JSON.stringify({ nftables: [{ metainfo: {} }, { set: { name: "denials", ...set } }] });
-  assert.deepEqual(parseDenials(listing({ elem }), { dnsAddress: "10.213.0.1" }), [
+  const set = (elements: object) =>
+    JSON.stringify({ nftables: [{ metainfo: {} }, { set: { name: "denials", ...elements } }] });
+  const counters = (packets: number) =>
+    JSON.stringify({
+      nftables: [{ counter: { name: "over_limit", packets } }, { counter: { name: "too_fast", packets: 0 } }],
+    });
+  const options = { dnsAddress: "10.213.0.1" };
+  assert.deepEqual(parseDenials(`${set({ elem })}\n${counters(7)}\n`, options), [
     { destination: "10.1.2.3:80/tcp", count: 3 },
     { destination: "name service:53/udp", count: 1 },
     { destination: "192.0.2.1/icmp", count: 2 },
     { destination: "192.0.2.1/253", count: 1 },
+    { destination: "connections beyond the limit at a time", count: 7 },
   ]);
-  assert.deepEqual(parseDenials(listing({}), { dnsAddress: "10.213.0.1" }), []);
+  assert.deepEqual(parseDenials(`${set({})}\n${counters(0)}\n`, options), []);
 });

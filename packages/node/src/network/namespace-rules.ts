@@ -3,7 +3,7 @@ import type { EgressPolicy } from "@mags/domain";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { z } from "zod";
 import { run } from "../host/run.ts";
-import { allowance, DENIALS_SET, policyReplacement, TABLE } from "./ruleset.ts";
+import { allowance, DENIALS_SET, OVER_LIMIT_COUNTER, policyReplacement, TABLE, TOO_FAST_COUNTER } from "./ruleset.ts";
 
 /** Where guests were refused, and how often. */
 export interface Denial {
@@ -26,23 +26,23 @@ const NFT = "/usr/sbin/nft";
 /** Stands for a protocol without ports. */
 const NO_PORT = 0;
 
-const SetListing = z.object({
+/** What connections are that no rule but a cap refused. */
+const CAPS: Readonly<Record<string, string>> = {
+  [OVER_LIMIT_COUNTER]: "connections beyond the limit at a time",
+  [TOO_FAST_COUNTER]: "connections beyond the limit a second",
+};
+
+const DeniedDestination = z.object({
+  elem: z.object({
+    val: z.object({ concat: z.tuple([z.string(), z.union([z.string(), z.number()]), z.number()]) }),
+    counter: z.object({ packets: z.number() }),
+  }),
+});
+const Listing = z.object({
   nftables: z.array(
     z.object({
-      set: z
-        .object({
-          elem: z
-            .array(
-              z.object({
-                elem: z.object({
-                  val: z.object({ concat: z.tuple([z.string(), z.union([z.string(), z.number()]), z.number()]) }),
-                  counter: z.object({ packets: z.number() }),
-                }),
-              }),
-            )
-            .default([]),
-        })
-        .optional(),
+      set: z.object({ elem: z.array(DeniedDestination).default([]) }).optional(),
+      counter: z.object({ name: z.string(), packets: z.number() }).optional(),
     }),
   ),
 });
@@ -69,22 +69,27 @@ export function createNamespaceRulesEditor(
       if (addresses.length > 0) await nft(index, ["-f", "-"], allowance(addresses, seconds));
     },
     async denials(index) {
-      const listing = await nft(index, ["-j", "list", "set", "ip", TABLE, DENIALS_SET]);
-      return parseDenials(listing, { dnsAddress });
+      const questions = `list set ip ${TABLE} ${DENIALS_SET}\nlist counters table ip ${TABLE}\n`;
+      return parseDenials(await nft(index, ["-j", "-f", "-"], questions), { dnsAddress });
     },
   };
 }
 
-/** @param listing  What `nft -j list set` says of the set of denials. */
-export function parseDenials(listing: string, { dnsAddress }: { readonly dnsAddress: string }): Denial[] {
-  const { nftables } = SetListing.parse(JSON.parse(listing));
-  const elements = nftables.flatMap(({ set }) => set?.elem ?? []);
-  return elements.map(({ elem }) => {
-    const [address, protocol, port] = elem.val.concat;
-    const host = address === dnsAddress ? "name service" : address;
-    return {
-      destination: port === NO_PORT ? `${host}/${protocol}` : `${host}:${port}/${protocol}`,
-      count: elem.counter.packets,
-    };
+/** @param listings  What `nft -j` says of the set of denials and of the counters of caps: a line of JSON each. */
+export function parseDenials(listings: string, { dnsAddress }: { readonly dnsAddress: string }): Denial[] {
+  const lines = listings.split("\n").filter((line) => line !== "");
+  const items = lines.flatMap((line) => Listing.parse(JSON.parse(line)).nftables);
+  const byRule = items
+    .flatMap(({ set }) => set?.elem ?? [])
+    .map(({ elem }) => {
+      const [address, protocol, port] = elem.val.concat;
+      const host = address === dnsAddress ? "name service" : address;
+      const destination = port === NO_PORT ? `${host}/${protocol}` : `${host}:${port}/${protocol}`;
+      return { destination, count: elem.counter.packets };
+    });
+  const byCap = items.flatMap(({ counter }) => {
+    const destination = counter && CAPS[counter.name];
+    return destination && counter.packets > 0 ? [{ destination, count: counter.packets }] : [];
   });
+  return [...byRule, ...byCap];
 }

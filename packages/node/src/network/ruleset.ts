@@ -40,6 +40,9 @@ export interface NamespaceRules {
 export const TABLE = "mags";
 export const ALLOWED_SET = "allowed";
 export const DENIALS_SET = "denials";
+/** Connections that a cap refused. */
+export const OVER_LIMIT_COUNTER = "over_limit";
+export const TOO_FAST_COUNTER = "too_fast";
 
 /** Addresses that an allow-list leads to at a time. */
 const MAX_ALLOWED_ADDRESSES = 4_096;
@@ -64,6 +67,8 @@ table ip ${TABLE} {
   set denied { type ipv4_addr; flags interval; auto-merge; ${elements([...DENIED_RANGES, ...hostAddresses])} }
   set ${ALLOWED_SET} { type ipv4_addr; flags timeout; size ${MAX_ALLOWED_ADDRESSES}; }
   set connections { type ipv4_addr; flags dynamic; size 1; }
+  counter ${OVER_LIMIT_COUNTER} { }
+  counter ${TOO_FAST_COUNTER} { }
   set ${DENIALS_SET} { type ipv4_addr . inet_proto . inet_service; flags dynamic; size ${MAX_COUNTED_DENIALS}; }
   chain deny {
     meta l4proto { tcp, udp } update @${DENIALS_SET} { ip daddr . meta l4proto . th dport counter }
@@ -84,8 +89,8 @@ ${policyRules("filtered", { dnsAddress })}
     iifname != "tap0" drop
     ip saddr != ${guestAddress} drop
     ct state invalid drop
-    ct state new add @connections { ip saddr ct count over ${maxConnections} } reject with icmp admin-prohibited
-    ct state new limit rate over ${newConnectionsPerSecond}/second burst ${2 * newConnectionsPerSecond} packets drop
+    ct state new add @connections { ip saddr ct count over ${maxConnections} } counter name ${OVER_LIMIT_COUNTER} reject with icmp admin-prohibited
+    ct state new limit rate over ${newConnectionsPerSecond}/second burst ${2 * newConnectionsPerSecond} packets counter name ${TOO_FAST_COUNTER} drop
     tcp flags syn tcp option maxseg size set rt mtu
     goto decide
   }

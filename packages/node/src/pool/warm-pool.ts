@@ -78,7 +78,7 @@ export function createWarmPool(deps: WarmPoolDeps, config: WarmPoolConfig): Warm
   }
 
   async function act(): Promise<boolean> {
-    const memory = await hostMemory();
+    const memory = hostMemory();
     const action = planPool(config, {
       takenAtMs,
       nowMs: clock.monotonicMs(),
