@@ -104,7 +104,7 @@ export async function startDnsForwarder(
       await rules?.admit(query, found);
       return found;
     } catch (error) {
-      log.warn("dns.answer_not_admitted", { error: messageOf(error) });
+      log.debug("dns.answer_not_admitted", { error: messageOf(error) });
       return serverFailure(query);
     }
   }
