@@ -151,6 +151,14 @@ describe("magsd", () => {
     await succeed("rm /etc/mags/magsd.json && magsd start");
   });
 
+  it("uninstall of another server leaves the installation alone", async () => {
+    const config = { data_dir: "/tmp/other", node: { network: { prefix: "other", uplink_range: "10.77.0.0/24" } } };
+    await succeed(`echo '${JSON.stringify(config)}' > /tmp/other.json; mkdir /tmp/other`);
+    assert.match(await succeed("magsd uninstall --yes --config /tmp/other.json"), /\/opt\/mags is left alone/);
+    await succeed("[ ! -e /tmp/other ] && [ -e /opt/mags/current ] && rm /tmp/other.json");
+    assert.equal(await succeed("mags run 'echo still here'"), "still here\n");
+  });
+
   it("uninstall asks first, then leaves nothing: no process, file, network, rule", async () => {
     assert.match((await machine.run("magsd uninstall")).errors, /--yes/);
     const { pid } = await status();

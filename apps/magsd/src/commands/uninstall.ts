@@ -3,14 +3,18 @@ import { dirname } from "node:path";
 import { AppError } from "@mags/core";
 import { removeNode } from "@mags/node";
 import { readCliConfig } from "../cli-config.ts";
-import { INSTALLED, placesOf } from "../installation.ts";
+import { DEFAULT_CONFIG_FILE } from "../config.ts";
+import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
 import { nodeOptionsOf } from "../parts.ts";
 import { isSameServer } from "../same-server.ts";
 import { serverStatus } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
 import { endServer } from "./stop.ts";
 
-/** Ends everything and removes all that Mags put on this machine: jobs, data, images, programs, settings. */
+/**
+ * Ends everything and removes all that Mags put on this machine: jobs, data, images, programs, settings. Under a
+ * configuration of one's own it removes what belongs to that server, and leaves what others may share.
+ */
 export async function uninstall(context: CommandContext, options: { readonly yes: boolean }): Promise<void> {
   const { config, print } = context;
   if (!options.yes)
@@ -25,10 +29,8 @@ export async function uninstall(context: CommandContext, options: { readonly yes
   if (ended) print(`magsd (pid ${ended.pid}) stopped`);
   await removeNode(nodeOptionsOf(config));
   print("removed VMs, networks and rules");
-  for (const path of [config.data_dir, INSTALLED.cache, INSTALLED.configuration]) {
-    await rm(path, { recursive: true, force: true });
-    print(`removed ${path}`);
-  }
+  await rm(config.data_dir, { recursive: true, force: true });
+  print(`removed ${config.data_dir}`);
   // One that cannot be read is somebody's own.
   const cli = await readCliConfig().catch(() => undefined);
   if (cli && Object.keys(cli.entries).length > 0 && isSameServer(cli.apiUrl, addresses)) {
@@ -36,8 +38,17 @@ export async function uninstall(context: CommandContext, options: { readonly yes
     await rmdir(dirname(cli.path)).catch(() => {}); // it may hold other things
     print(`removed ${cli.path}`);
   }
-  if (context.unit) {
-    await context.unit.remove();
+  if (isInstalled(config) && context.configFile === DEFAULT_CONFIG_FILE) await removeInstallation(context);
+  else print(`${INSTALLED.program} is left alone: only the server of ${DEFAULT_CONFIG_FILE} takes it along`);
+}
+
+async function removeInstallation({ unit, print }: CommandContext): Promise<void> {
+  for (const path of [INSTALLED.cache, INSTALLED.configuration]) {
+    await rm(path, { recursive: true, force: true });
+    print(`removed ${path}`);
+  }
+  if (unit) {
+    await unit.remove();
     print("removed the units of systemd");
   }
   for (const link of INSTALLED.links) {
