@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { sleep } from "@mags/core";
 import { createCapacity } from "./capacity.ts";
 
 const plenty = { availableMiB: () => 50 };
@@ -40,7 +39,8 @@ describe("createCapacity", () => {
     assert.equal(capacity.reservedMiB, 0);
   });
 
-  it("keeps the next waiting while the host itself runs short, and admits it when that is over", async () => {
+  it("keeps the next waiting while the host itself runs short, and admits it when that is over", async (t) => {
+    t.mock.timers.enable({ apis: ["setInterval"] });
     let available = 49;
     const capacity = createCapacity({ budgetMiB: 1_000, floorMiB: 50 }, { availableMiB: () => available });
     const first = await capacity.reserve(100, never);
@@ -49,9 +49,11 @@ describe("createCapacity", () => {
       admitted = true;
       return give;
     });
-    await sleep(300);
+    t.mock.timers.tick(1_000);
+    await Promise.resolve();
     assert.equal(admitted, false);
     available = 50;
+    t.mock.timers.tick(250);
     const give = await second;
     for (const done of [first, give]) done();
     assert.equal(capacity.reservedMiB, 0);
