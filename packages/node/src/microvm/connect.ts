@@ -26,8 +26,11 @@ export async function connectMicroVm(
   const { paths, process, qemu } = place;
   const ended = new AbortController();
   void qemu?.ended.then(() => ended.abort(new AppError("internal", "QEMU has ended")));
-  const signal = AbortSignal.any([ended.signal, AbortSignal.timeout(QMP_DEADLINE_MS)]);
-  const qmp = await openQmp(paths.qmpSocket, { signal });
+  const deadline = AbortSignal.timeout(QMP_DEADLINE_MS);
+  const qmp = await openQmp(paths.qmpSocket, { signal: AbortSignal.any([ended.signal, deadline]) }).catch((cause) => {
+    if (!deadline.aborted) throw cause;
+    throw new AppError("internal", `QEMU did not answer within ${QMP_DEADLINE_MS / 1000} s`, { cause });
+  });
   const machine = createMachine(qmp);
   const lost = Promise.withResolvers<string>();
   machine.onGuestEnd(async (end) => lost.resolve(await explainGuestEnd(machine, end)));

@@ -1,6 +1,6 @@
 /** Connecting to the agent of a guest, and giving it an identity. */
 import { randomBytes, randomFillSync } from "node:crypto";
-import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
+import { AppError, type Clock, type Logger, messageOf, sleep } from "@mags/core";
 import { type AgentConnection, connectAgent } from "../agent/index.ts";
 import { dialUnix } from "../qemu/dial-unix.ts";
 import type { MicroVm } from "./microvm-host.ts";
@@ -32,13 +32,18 @@ export async function connectGuest(
   deps: { readonly log: Logger },
   options: ConnectOptions = {},
 ): Promise<AgentConnection> {
-  const deadline = AbortSignal.timeout(options.deadlineMs ?? CONNECT_DEADLINE_MS);
+  const { deadlineMs = CONNECT_DEADLINE_MS } = options;
+  const deadline = AbortSignal.timeout(deadlineMs);
   for (let attemptMs = options.firstAttemptMs ?? FIRST_ATTEMPT_MS; ; attemptMs *= 2) {
     const attempt = AbortSignal.timeout(attemptMs);
     try {
       return await connectOnce(microVm, deps, AbortSignal.any([deadline, attempt]));
     } catch (error) {
-      if (deadline.aborted || !attempt.aborted) throw error;
+      if (deadline.aborted)
+        throw new AppError("guest_failed", `the guest's agent did not answer within ${deadlineMs / 1000} s`, {
+          cause: error,
+        });
+      if (!attempt.aborted) throw error;
       deps.log.info("guest.connecting_again", { microVmId: microVm.id, afterMs: attemptMs });
     }
   }
