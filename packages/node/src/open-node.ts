@@ -29,13 +29,9 @@ import { createLogStore } from "./logs/log-store.ts";
 import { startRetention } from "./logs/retention.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { createTidier } from "./microvm/tidier.ts";
-import { parseCidr } from "./network/addresses.ts";
-import { startDnsForwarder } from "./network/dns-forwarder.ts";
-import { createEgress } from "./network/egress.ts";
 import { createIndexes } from "./network/indexes.ts";
 import { createNamespacePool } from "./network/namespace-pool.ts";
-import { createNamespaceRulesEditor } from "./network/namespace-rules.ts";
-import { hostNameServers, networkCapacity, openNetworkManager } from "./network/network-manager.ts";
+import { openNetwork } from "./open-network.ts";
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
 import { prepareTemplates } from "./prepare-templates.ts";
@@ -95,26 +91,9 @@ export async function openNode(
 
   const artifacts = await loadArtifacts(options.artifactsFile);
   const { runtime } = artifacts;
-  const uplinkRange = parseCidr(config.network.uplink_range);
-  const capacityOfRange = networkCapacity(uplinkRange);
   const boot = await bootId();
-  const networkConfig = {
-    prefix: config.network.prefix,
-    uplinkRange,
-    exceptions: config.network.exceptions,
-    caps: {
-      bandwidthMbit: config.network.bandwidth_mbit,
-      maxConnections: config.network.max_connections,
-      newConnectionsPerSecond: config.network.new_connections_per_second,
-    },
-    forwardingRecord: directory("forwarding-turned-on"),
-    bootId: boot,
-  };
-  const network = await openNetworkManager({ runtime, log }, networkConfig);
-  const egress = createEgress({
-    rules: createNamespaceRulesEditor(runtime, { prefix: networkConfig.prefix, dnsAddress: network.dnsAddress }),
-    clock,
-  });
+  const network = await openNetwork({ runtime, clock, log }, config.network, { dataDirectory, bootId: boot });
+  const { manager, egress } = network;
   const gate = createGate(config.starts_at_once || availableParallelism());
   const jobsWaiting = () => gate.waiting > 0 || gate.inside > 0;
   const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
@@ -124,26 +103,18 @@ export async function openNode(
   });
   const namespaces = scope.use(
     createNamespacePool(
-      { network, indexes: createIndexes(capacityOfRange), later: tidier.add },
+      { network: manager, indexes: createIndexes(network.capacity), later: tidier.add },
       { size: config.network.prepared },
     ),
   );
   const host = createMicroVmHost(
-    { runtime, network, namespaces, tidier, cgroups, log },
-    { root: directory("vms"), uidBase: config.uid_base, capacity: capacityOfRange, bootId: boot },
+    { runtime, network: manager, namespaces, tidier, cgroups, log },
+    { root: directory("vms"), uidBase: config.uid_base, capacity: network.capacity, bootId: boot },
   );
   const found = await host.sweep();
   const work = await openWorkDirectories(directory("work"));
   signal.throwIfAborted();
-  // Before the first query is answered: whose policy is not known yet would have none.
-  for (const { record, binding } of found) if (binding) egress.restore(record.index, binding.size.egress);
-  const nameServers = config.network.name_servers;
-  const forwarder = {
-    address: network.dnsAddress,
-    servers: async () => (nameServers.length > 0 ? nameServers : hostNameServers()),
-    rulesOf: (guest: string) => egress.dnsRules(network.indexOf(guest)),
-  };
-  scope.use(await startDnsForwarder({ log }, forwarder));
+  scope.use(await network.startNameService(found));
   namespaces.start();
 
   const imageStore = await openImageStore(imagesDirectory(dataDirectory), { installed: artifacts.images, log });

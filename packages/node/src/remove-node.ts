@@ -6,10 +6,10 @@ import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { createTidier } from "./microvm/tidier.ts";
-import { parseCidr } from "./network/addresses.ts";
 import { createIndexes } from "./network/indexes.ts";
 import { createNamespacePool } from "./network/namespace-pool.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
+import { networkConfigOf } from "./open-network.ts";
 import type { NodeOptions } from "./open-node.ts";
 
 /**
@@ -32,21 +32,11 @@ export async function clearHost(
   options: { readonly removeNewer: boolean },
 ): Promise<void> {
   const { runtime } = await loadArtifacts(artifactsFile);
-  const uplinkRange = parseCidr(config.network.uplink_range);
-  const capacity = networkCapacity(uplinkRange);
   const log = silentLogger;
   const boot = await bootId();
-  const network = await openNetworkManager(
-    { runtime, log },
-    {
-      prefix: config.network.prefix,
-      uplinkRange,
-      exceptions: [],
-      caps: { bandwidthMbit: 0, maxConnections: 1, newConnectionsPerSecond: 1 }, // of namespaces that are not made
-      forwardingRecord: join(dataDirectory, "forwarding-turned-on"),
-      bootId: boot,
-    },
-  );
+  const networkConfig = networkConfigOf(config.network, { dataDirectory, bootId: boot });
+  const network = await openNetworkManager({ runtime, log }, networkConfig);
+  const capacity = networkCapacity(networkConfig.uplinkRange);
   await using tidier = createTidier({ clock: systemClock, log }, { jobsWaiting: () => false });
   const cgroups = await openCgroups(config.network.prefix).catch(() => null); // then there are none to remove
   const namespaces = createNamespacePool({ network, indexes: createIndexes(capacity), later: tidier.add }, { size: 0 });

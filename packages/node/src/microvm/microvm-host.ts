@@ -8,9 +8,7 @@ import { AppError, type Logger, messageOf } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import { lowerFileLimitCommand, type RuntimeRoot } from "@mags/runtime-root";
 import type { Cgroups } from "../host/cgroups.ts";
-import { removeUnfinishedWrites } from "../host/files.ts";
-import { isOrphan, settleOrphans } from "../host/orphans.ts";
-import { isAlive, killAndWait, type ProcessIdentity, processesByUid } from "../host/processes.ts";
+import { isAlive, killAndWait, type ProcessIdentity } from "../host/processes.ts";
 import { run } from "../host/run.ts";
 import type { NamespacePool } from "../network/namespace-pool.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
@@ -21,14 +19,8 @@ import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
 import { connectMicroVm, endSoon } from "./connect.ts";
 import { makeFileFor, makeJailDirectory } from "./jail-directory.ts";
 import { CPU_WEIGHT, cgroupLimits, diskFileBytes, processLimits } from "./limits.ts";
-import {
-  type FoundRecord,
-  type MicroVmPaths,
-  type MicroVmRecord,
-  pathsOf,
-  readRecords,
-  writeRecord,
-} from "./record.ts";
+import { type FoundRecord, type MicroVmPaths, type MicroVmRecord, pathsOf, writeRecord } from "./record.ts";
+import { sweepMicroVms } from "./sweep.ts";
 import type { Tidier } from "./tidier.ts";
 
 export interface MicroVm {
@@ -121,8 +113,6 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
   const ending = new Set<MicroVmId>();
   const bindings = new Map<MicroVmId, FileHandle>();
   const uidOf = (index: number) => config.uidBase + index;
-  /** 0 is the number of what is run for the node itself. */
-  const isOurs = (index: number) => index >= 0 && index <= config.capacity;
 
   const connect = (record: MicroVmRecord, process: ProcessIdentity, qemu?: SpawnedQemu) =>
     connectMicroVm(
@@ -252,37 +242,12 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     },
 
     async sweep({ removeNewer } = { removeNewer: false }) {
-      await settleOrphans((uid) => isOurs(uid - config.uidBase));
-      const { found, strays, newer } = await readRecords(config.root);
-      if (newer.length > 0 && !removeNewer)
-        throw new AppError(
-          "unavailable",
-          `a newer version of Mags made VMs that this one does not know (${newer.map((name) => join(config.root, name)).join(", ")}): install that version again, or end them there with magsd stop --all`,
-        );
-      const records = found.map(({ record }) => record);
-      for (const { id, index, templateKey, process } of records) {
+      const found = await sweepMicroVms({ network, cgroups, log }, config, { removeNewer });
+      for (const { record } of found) {
+        const { id, index, templateKey, process } = record;
         existing.set(id, { index, templateKey, pid: process?.pid ?? null });
         namespaces.reserve(index);
-        await removeUnfinishedWrites(pathsOf(config.root, id).directory);
       }
-      const claimed = new Set(records.map((record) => record.index));
-      for (const [uid, processes] of await processesByUid()) {
-        const index = uid - config.uidBase;
-        if (!isOurs(index)) continue;
-        const claimedPid = records.find((record) => record.index === index)?.process?.pid;
-        for (const process of processes.filter(({ pid }) => pid !== claimedPid)) {
-          if (index === 0 && !(await isOrphan(process.pid))) continue; // a check of this machine
-          log.warn("microvm.stray_process", { pid: process.pid, uid });
-          await killAndWait(process);
-        }
-      }
-      for (const name of (await cgroups?.list()) ?? [])
-        if (!records.some(({ id }) => id === name))
-          await cgroups
-            ?.remove(name)
-            .catch((error: unknown) => log.warn("cgroup.not_removed", { name, error: messageOf(error) }));
-      for (const index of await network.list()) if (!claimed.has(index)) await network.remove(index);
-      for (const name of [...strays, ...newer]) await rm(join(config.root, name), { recursive: true, force: true });
       return found;
     },
 
