@@ -107,7 +107,8 @@ describe("kill -9 of the server", () => {
     await server.kill();
     await server.start();
     await running(id);
-    assert.equal((await server.mags(["exec", id, "touch /tmp/go"])).exitCode, 0);
+    const touched = await server.mags(["exec", id, "touch /tmp/go"]);
+    assert.equal(touched.exitCode, 0, touched.errors);
     assert.equal((await server.ended(id)).exit_code, 8);
   });
 
