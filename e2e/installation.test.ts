@@ -152,7 +152,8 @@ describe("magsd", () => {
   });
 
   it("uninstall of another server leaves the installation alone", async () => {
-    const config = { data_dir: "/tmp/other", node: { network: { prefix: "other", uplink_range: "10.77.0.0/24" } } };
+    const network = { prefix: "other", uplink_range: "10.77.0.0/24" };
+    const config = { data_dir: "/tmp/other", listen: { port: 7778 }, node: { uid_base: 1_950_000_000, network } };
     await succeed(`echo '${JSON.stringify(config)}' > /tmp/other.json; mkdir /tmp/other`);
     assert.match(await succeed("magsd uninstall --yes --config /tmp/other.json"), /\/opt\/mags is left alone/);
     await succeed("[ ! -e /tmp/other ] && [ -e /opt/mags/current ] && rm /tmp/other.json");
