@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AppError } from "@mags/core";
 import { DatabaseError } from "pg";
-import { isAway } from "./away.ts";
+import { isAway, whyAway } from "./away.ts";
 
 function answered(code: string): DatabaseError {
   const error = new DatabaseError("", 0, "error");
@@ -22,5 +22,13 @@ describe("isAway", () => {
     for (const code of ["23505", "22P05", "42P01", "42601"]) assert.equal(isAway(answered(code)), false, code);
     for (const error of [new TypeError(), new AppError("unavailable", ""), "text", null])
       assert.equal(isAway(error), false);
+  });
+});
+
+describe("whyAway", () => {
+  it("names a full disk, and nothing of what else the server says", () => {
+    assert.match(whyAway(answered("53100")), /disk is full/);
+    for (const cause of [answered("57P01"), new Error("secret"), undefined])
+      assert.equal(whyAway(cause), "the database does not answer now: try again");
   });
 });

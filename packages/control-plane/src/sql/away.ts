@@ -14,3 +14,12 @@ export function isAway(error: unknown): boolean {
   if (error instanceof AggregateError) return true;
   return error instanceof Error && error.constructor === Error && !(error instanceof AppError);
 }
+
+const DISK_FULL = "53100";
+
+/** Why the server cannot answer now, and what to do, for people. */
+export function whyAway(cause: unknown): string {
+  if (cause instanceof DatabaseError && cause.code === DISK_FULL)
+    return "the database's disk is full: make room on it, then try again";
+  return "the database does not answer now: try again";
+}

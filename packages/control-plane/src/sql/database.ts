@@ -1,7 +1,7 @@
 import { AppError, type Logger, sleep } from "@mags/core";
 import { type Kysely, sql } from "kysely";
 import type { DatabaseAddress } from "./address.ts";
-import { isAway } from "./away.ts";
+import { isAway, whyAway } from "./away.ts";
 import { migrate } from "./migrate.ts";
 import { type Installation, takeOwnership } from "./ownership.ts";
 import { createQueryBuilder } from "./pool.ts";
@@ -73,7 +73,7 @@ export async function openDatabase(
       const attempt = await tryOnce(work);
       if ("result" in attempt) return attempt.result;
       if (closing.signal.aborted || performance.now() + delayMs > deadline)
-        throw new AppError("unavailable", "the database does not answer now: try again", attempt);
+        throw new AppError("unavailable", whyAway(attempt.cause), attempt);
       await sleep(delayMs, { signal: closing.signal }).catch(() => {});
     }
   }

@@ -32,13 +32,12 @@ export async function awaitEnd(
 
   async function outOfTime(timeMs: number): Promise<JobEnd> {
     await sleep(timeMs + KILL_AFTER_MS + TIMEOUT_SLACK_MS, { signal: over.signal });
-    const at = endedAtMs();
     return {
       kind: "exited",
       exitCode: TIMEOUT_EXIT_CODE,
       timedOut: true,
-      durationMs: at - job.startedAtMs,
-      endedAtMs: at,
+      durationMs: Math.round(deps.clock.bootMs() - job.startedAtBootMs),
+      endedAtMs: endedAtMs(),
     };
   }
 

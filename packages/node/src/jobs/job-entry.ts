@@ -10,7 +10,8 @@ export interface RunningJob {
   readonly agent: AgentConnection;
   readonly stream: AgentStream;
   readonly output: Output;
-  readonly startedAtMs: number;
+  /** By the clock that is never stepped. */
+  readonly startedAtBootMs: number;
 }
 
 /** What the node knows of one job, from its start until the end is acknowledged. */

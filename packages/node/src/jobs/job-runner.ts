@@ -52,10 +52,12 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     } catch (error) {
       if (!isAppError(error) && !entry.stopping.signal.aborted)
         log.error("job.start_failed", { jobId: entry.jobId, error: messageOf(error) });
-      end = { kind: "failed", message: `the job could not be started: ${messageOf(error)}`, endedAtMs: nowMs() };
+      end = { kind: "failed", message: `the job could not be started: ${reasonOf(error)}`, endedAtMs: nowMs() };
     }
     await settle(entry, end, giveBack);
   }
+
+  const ranMs = ({ running }: JobEntry) => (running ? Math.round(clock.bootMs() - running.startedAtBootMs) : null);
 
   /** Makes the output durable, reports the end, keeps it for the control plane and releases the microVM. */
   async function settle(entry: JobEntry, scriptEnd: JobEnd, giveBack: () => void): Promise<void> {
@@ -64,7 +66,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     const { microVm } = entry;
     const failed = await closeOutput(entry);
     const knownEnd = failed === undefined || scriptEnd.kind === "failed" ? scriptEnd : outputFailed(failed, nowMs());
-    const end = entry.stopping.signal.aborted ? asStopped(knownEnd, entry.running?.startedAtMs) : knownEnd;
+    const end = entry.stopping.signal.aborted ? asStopped(knownEnd, ranMs(entry)) : knownEnd;
     logs.close(jobId);
     entry.end = end;
     entry.state = "ended";
@@ -189,10 +191,14 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
   };
 }
 
-/** A script that did not end in time was killed with its microVM. */
-function asStopped(end: JobEnd, startedAtMs: number | undefined): JobEnd {
+/** For the user, who does not know the host's paths. */
+function reasonOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException | null)?.code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
+}
+
+/** A script that did not end in time was killed with its microVM. @param ranMs  Null: it never ran. */
+function asStopped(end: JobEnd, ranMs: number | null): JobEnd {
   const { endedAtMs } = end;
   if (end.kind === "exited") return { kind: "stopped", exitCode: end.exitCode, durationMs: end.durationMs, endedAtMs };
-  if (startedAtMs === undefined) return { kind: "stopped", exitCode: null, durationMs: null, endedAtMs };
-  return { kind: "stopped", exitCode: KILLED_EXIT_CODE, durationMs: endedAtMs - startedAtMs, endedAtMs };
+  return { kind: "stopped", exitCode: ranMs === null ? null : KILLED_EXIT_CODE, durationMs: ranMs, endedAtMs };
 }

@@ -29,6 +29,9 @@ export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A start holds its place until the script printed, ended, or had this long. */
 const START_HOLD_MS = 100;
 export const SIGTERM = 15;
+export const HOST_DISK_FULL = {
+  message: "the host's disk is full: the VM waits until there is room for what it writes",
+};
 
 /**
  * Gives the job a microVM and sends its script. What was taken is on the entry, for the caller to release, also when
@@ -69,6 +72,7 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     const boundAtMs = nowMs();
     const acquired = await bindMicroVm(deps, entry, job, { image, boundAtMs });
     const { microVm, agent, ready, origin } = acquired;
+    microVm.machine.onDiskFull(() => note("host_disk_full", HOST_DISK_FULL));
     stage("bound");
     entry.output = await opening;
 
@@ -103,7 +107,7 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     };
     void stream.ended.then(onEnd, onEnd);
     if (signal.aborted) stream.signal(SIGTERM);
-    entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: entry.startedAtMs };
+    entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtBootMs: clock.bootMs() };
     return entry.running;
   } catch (error) {
     leaveGate();

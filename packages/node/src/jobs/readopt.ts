@@ -8,6 +8,7 @@ import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
+import { HOST_DISK_FULL } from "./launch.ts";
 import { openOutput } from "./output.ts";
 
 /** A microVM that an earlier process bound to a job. */
@@ -50,6 +51,9 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
     return { kind: "lost", message: "the VM was lost: its QEMU process ended while the server was away" };
   }
   const { microVm } = entry;
+  const note = (name: string, data: Readonly<Record<string, unknown>> = {}) =>
+    deps.report({ type: "note", jobId, name, atMs: clock.now().getTime(), data });
+  microVm.machine.onDiskFull(() => note("host_disk_full", HOST_DISK_FULL));
   const state = await microVm.machine.status();
   if (state === "paused") return { kind: "never-started" }; // it is bound before it is resumed
   if (state !== "running")
@@ -65,14 +69,13 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
         jobId,
         notBeforeMs: boundAtMs,
         onFirst: () => {},
-        onLimit: () =>
-          deps.report({ type: "note", jobId, name: "output_limit_reached", atMs: clock.now().getTime(), data: {} }),
+        onLimit: () => note("output_limit_reached"),
       },
     );
     const stream = agent.resume(kept, { fromSeq: entry.output.resumeAt(kept.acked), onRecord: entry.output.receive });
     entry.output.attach(stream);
     entry.state = "running";
-    entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtMs: boundAtMs };
+    entry.running = { jobId, microVm, agent, stream, output: entry.output, startedAtBootMs: boundAtBootMs };
     deps.egressWatch.begin(jobId, record.index);
     log.info("job.adopted", { jobId, microVmId: record.id });
     const remainingMs = timeoutMs === null ? null : Math.max(0, timeoutMs - (clock.bootMs() - boundAtBootMs));

@@ -59,7 +59,8 @@ function machine(shape: MachineShape, memory: readonly string[]): string[] {
     "-device", "virtio-blk-pci,drive=base,id=vda",
     "-blockdev", `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`,
     "-blockdev", "driver=raw,file=placeholder,node-name=slot",
-    "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=report",
+    // Where the host's disk is full the guest waits until there is room, instead of breaking its file system.
+    "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=enospc",
     "-device", "virtio-serial-pci,max_ports=4,id=serial0",
     "-chardev", `socket,id=control,fd=${DESCRIPTORS.control},server=on,wait=off`,
     "-device", "virtserialport,chardev=control,name=mags.control,nr=1",

@@ -35,10 +35,13 @@ export interface Machine {
   quit(): Promise<void>;
   /** Called once, when the guest ends by itself. */
   onGuestEnd(listener: (end: GuestEnd) => void): void;
+  /** Called once, when the host's disk has no room for what the guest writes. It waits until there is some. */
+  onDiskFull(listener: () => void): void;
 }
 
 const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
+const DISK_FULL_RETRY_MS = 1_000;
 const CONSOLE_BYTES = 65_536;
 const MAX_REASON = 500;
 
@@ -56,7 +59,7 @@ const ConsoleReply = z.string();
 function endOf(status: string, reason?: unknown): GuestEnd | undefined {
   if (status === "guest-panicked") return "panicked";
   if (status === "shutdown") return reason === "guest-reset" ? "rebooted" : "powered off";
-  if (status === "internal-error" || status === "io-error") return "failed";
+  if (status === "internal-error") return "failed";
   return undefined;
 }
 
@@ -66,7 +69,21 @@ export function createMachine(qmp: Qmp): Machine {
   let inserted: string | undefined;
   let shutdownReason: unknown;
   const listeners: ((end: GuestEnd) => void)[] = [];
+  const onFull: (() => void)[] = [];
   let ended = false;
+  let toldOfFullDisk = false;
+  let retry: NodeJS.Timeout | undefined;
+
+  /** QEMU has stopped the guest in the middle of a write for which there is no room, and tries it again with `cont`. */
+  function retryLater(): void {
+    if (!toldOfFullDisk) for (const listener of onFull) listener();
+    toldOfFullDisk = true;
+    retry ??= setTimeout(() => {
+      retry = undefined;
+      qmp.execute("cont").catch(() => {}); // QEMU has gone, which others see, too
+    }, DISK_FULL_RETRY_MS);
+  }
+  void qmp.closed.then(() => clearTimeout(retry));
 
   function tell(end: GuestEnd): void {
     if (ended) return;
@@ -80,11 +97,16 @@ export function createMachine(qmp: Qmp): Machine {
       tell(data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off");
     }
     if (event === "GUEST_PANICKED") tell("panicked");
+    if (event === "BLOCK_IO_ERROR" && data.action === "stop") retryLater();
   });
 
   async function status(): Promise<"running" | "paused" | GuestEnd | "busy"> {
     const { status } = await qmp.query("query-status", StatusReply);
     if (status === "running") return "running";
+    if (status === "io-error") {
+      retryLater();
+      return "running";
+    }
     const end = endOf(status, shutdownReason);
     if (end) return end;
     return status === "paused" || status === "prelaunch" ? "paused" : "busy";
@@ -178,6 +200,8 @@ export function createMachine(qmp: Qmp): Machine {
       await qmp.execute("cont");
     },
     async pause() {
+      clearTimeout(retry);
+      retry = undefined;
       await qmp.execute("stop");
     },
     async status() {
@@ -202,5 +226,6 @@ export function createMachine(qmp: Qmp): Machine {
       await qmp.execute("quit").catch(() => {}); // the connection may end before the answer
     },
     onGuestEnd: (listener) => void listeners.push(listener),
+    onDiskFull: (listener) => void onFull.push(listener),
   };
 }

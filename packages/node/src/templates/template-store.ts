@@ -82,6 +82,7 @@ const SETTLE_MS = 300;
 const FILES = ["memory", "state"] as const;
 const CONSOLE_DEADLINE_MS = 1_000;
 const CONSOLE_TAIL_CHARACTERS = 1_500;
+const MIB = 1024 ** 2;
 
 export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateStoreConfig): TemplateStore {
   const { artifacts, host, log } = deps;
@@ -107,11 +108,13 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     return { template, files };
   }
 
-  async function exists({ directory }: Pick<Template, "directory">): Promise<boolean> {
-    return stat(join(directory, "template.json")).then(
-      () => true,
-      () => false,
-    );
+  const sizeOf = async (...path: string[]) => (await stat(join(...path)).catch(() => null))?.size ?? 0;
+  const wasFinished = async (directory: string) => (await sizeOf(directory, "template.json")) > 0;
+
+  /** One that lost a file, or part of its memory, is none: it is built anew. */
+  async function exists({ directory, shape }: Template): Promise<boolean> {
+    const [state, memory] = await Promise.all([sizeOf(directory, "state"), sizeOf(directory, "memory")]);
+    return state > 0 && memory === shape.memoryMiB * MIB && wasFinished(directory);
   }
 
   async function buildInTurn(
@@ -193,7 +196,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     const old: { name: string; usedAt: number }[] = [];
     for (const name of await readdir(config.root)) {
       const directory = join(config.root, name);
-      if (!inUse.has(name) && !(await exists({ directory }))) await deps.work.remove(directory);
+      if (!inUse.has(name) && !(await wasFinished(directory))) await deps.work.remove(directory);
       else if (!inUse.has(name)) old.push({ name, usedAt: (await stat(directory)).mtimeMs });
     }
     old.sort((a, b) => b.usedAt - a.usedAt);
