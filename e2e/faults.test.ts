@@ -4,7 +4,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
-import { type JobStatus, startServer, type TestServer } from "./harness/server.ts";
+import { startServer, type TestServer } from "./harness/server.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024;
@@ -15,17 +15,6 @@ before(async () => {
   server = await startServer({ node: { max_output_bytes: OUTPUT_LIMIT } });
 });
 after(() => server[Symbol.asyncDispose]());
-
-/** The job's status once it has a VM. */
-function running(id: string): Promise<JobStatus> {
-  return waitFor(
-    async () => {
-      const status = await server.status(id);
-      return status.status === "running" ? status : undefined;
-    },
-    { what: `the VM of job ${id}` },
-  );
-}
 
 const counter = (lines: number, code: number) =>
   `i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); echo line $i; [ $((i%2)) = 0 ] || echo err $i >&2; sleep 0.05; done; exit ${code}`;
@@ -60,7 +49,7 @@ describe("a guest that fails", () => {
 
   it("by kill -9 of its QEMU: the job is in error with a reason within 5 s", async () => {
     const id = await server.submit({ script: "echo started; sleep 60" });
-    const { vm_id = "" } = await running(id);
+    const { vm_id = "" } = await server.running(id);
     await waitFor(async () => (await server.mags(["logs", id])).text === "started\n", { what: "its output" });
     process.kill(await server.qemuPid(vm_id), "SIGKILL");
     const status = await server.ended(id, 5_000);
@@ -106,7 +95,7 @@ describe("kill -9 of the server", () => {
     );
     await server.kill();
     await server.start();
-    await running(id);
+    await server.running(id);
     const touched = await server.mags(["exec", id, "touch /tmp/go"]);
     assert.equal(touched.exitCode, 0, touched.errors);
     assert.equal((await server.ended(id)).exit_code, 8);
@@ -145,7 +134,7 @@ describe("kill -9 of the server", () => {
 
   it("while a VM's QEMU dies too: the job ends in error that says so", async () => {
     const id = await server.submit({ script: "echo on; sleep 60" });
-    const { vm_id = "" } = await running(id);
+    const { vm_id = "" } = await server.running(id);
     const pid = await server.qemuPid(vm_id);
     await server.kill();
     process.kill(pid, "SIGKILL");
@@ -175,7 +164,7 @@ describe("the database", () => {
 describe("magsd stop", () => {
   it("leaves VMs of jobs running, which the next start takes over; --all ends them", async () => {
     const id = await server.submit({ script: counter(80, 0) });
-    const { vm_id = "" } = await running(id);
+    const { vm_id = "" } = await server.running(id);
     const pid = await server.qemuPid(vm_id);
     const { database } = await server.serverStatus();
     const stopped = await server.magsd("stop");
@@ -187,7 +176,7 @@ describe("magsd stop", () => {
     assertComplete((await server.mags(["logs", id])).text, "line", upTo(80));
 
     const second = await server.submit({ script: "sleep 300" });
-    const held = await server.qemuPid((await running(second)).vm_id ?? "");
+    const held = await server.qemuPid((await server.running(second)).vm_id ?? "");
     assert.match((await server.magsd("stop", "--all")).text, /1 running jobs ended/);
     assert.ok(!existsSync(`/proc/${held}`));
     assert.deepEqual(await readdir(join(server.dataDir, "vms")), []);

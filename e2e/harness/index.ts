@@ -1,2 +1,3 @@
 export { type RunResult, run, start } from "./run.ts";
 export { type ServerOptions, startServer, type TestServer } from "./server.ts";
+export { untilParkedOnly } from "./traces.ts";

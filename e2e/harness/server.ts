@@ -32,6 +32,7 @@ export interface JobStatus {
   readonly exit_code?: number;
   readonly error_message?: string;
   readonly script_duration_ms?: number;
+  readonly started_at?: string;
 }
 
 export interface TestServer extends AsyncDisposable {
@@ -55,6 +56,8 @@ export interface TestServer extends AsyncDisposable {
   unfinished(): Promise<string[]>;
   submit(body: Readonly<Record<string, unknown>>): Promise<string>;
   status(id: string): Promise<JobStatus>;
+  /** The status once the job has a VM. */
+  running(id: string, deadlineMs?: number): Promise<JobStatus>;
   /** The status once the job has ended. */
   ended(id: string, deadlineMs?: number): Promise<JobStatus>;
   /** Resolves when that many VMs are parked. */
@@ -74,13 +77,15 @@ export interface ServerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly node?: Readonly<Record<string, unknown>>;
   readonly network?: Readonly<Record<string, unknown>>;
+  /** Instead of a new one. Short: sockets lie below it. */
+  readonly dataDir?: string;
 }
 
 export async function startServer(options: ServerOptions = {}): Promise<TestServer> {
   await using scope = new AsyncDisposableStack();
   assert.ok(existsSync(MAGSD) && existsSync(MAGS), "the programs are not built: npm run build");
   const temp = scope.use(await makeTempDir());
-  const dataDir = join(temp.path, "d");
+  const dataDir = options.dataDir ?? join(temp.path, "d");
   const home = join(temp.path, "home");
   await mkdir(home);
   const configFile = join(temp.path, "magsd.json");
@@ -168,6 +173,14 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       assert.equal(reply.status, 200, JSON.stringify(reply.body));
       return reply.body as JobStatus;
     },
+    running: (id, deadlineMs = 10_000) =>
+      waitFor(
+        async () => {
+          const status = await server.status(id);
+          return status.status === "running" ? status : undefined;
+        },
+        { what: `the VM of job ${id}`, deadlineMs },
+      ),
     ended: (id, deadlineMs = 60_000) =>
       waitFor(
         async () => {
