@@ -4,6 +4,7 @@ import { cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { startServer } from "@mags/e2e/harness";
 import { burst } from "./burst.ts";
+import { cleanState } from "./clean-state.ts";
 import { coldStart } from "./cold-start.ts";
 import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
@@ -20,6 +21,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cold-start": coldStart,
   "parked-clones": parkedClones,
   network,
+  "clean-state": cleanState,
   "flooding-guest": floodingGuest,
   fuzz,
 };
@@ -35,7 +37,7 @@ if (unknown.length > 0) {
 
 const { accelerator } = await (async () => {
   await using server = await startServer();
-  return server.serverStatus();
+  return await server.serverStatus();
 })();
 const machine = {
   at: new Date().toISOString(),
