@@ -1,40 +1,39 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { waitFor } from "@mags/test-kit";
 import type { TestServer } from "./server.ts";
 
-/** Namespaces made before VMs need them: the default of `node.network.prepared`. */
-const MOST_PREPARED = 4;
+interface Remains {
+  readonly leaks: readonly unknown[];
+  readonly for_next_start: readonly unknown[];
+  readonly going_on: readonly unknown[];
+}
 
-/** What the node has on the host for its VMs, by kind. */
-async function traces({ prefix, dataDir }: TestServer): Promise<Readonly<Record<string, readonly string[]>>> {
-  const parent = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"].find((folder) => existsSync(join(folder, prefix)));
-  const groups = parent && (await readdir(join(parent, prefix), { withFileTypes: true }));
+/** What is there besides parked VMs; nothing of each kind when all is as it should be. */
+async function besidesParkedVms(server: TestServer): Promise<Readonly<Record<string, number | readonly unknown[]>>> {
+  const { idle_vms, busy_vms } = (await server.serverStatus()).pool;
+  const [vms, outcomes] = await Promise.all(["vms", "outcomes"].map((name) => readdir(join(server.dataDir, name))));
+  const { text, errors } = await server.magsd("doctor", "--leaks", "--json");
+  assert.ok(text, errors);
+  const { leaks, for_next_start, going_on } = JSON.parse(text) as Remains;
   return {
-    directories: await readdir(join(dataDir, "vms")),
-    namespaces: (await readdir("/run/netns")).filter((name) => name.startsWith(`${prefix}-`)),
-    links: (await readFile("/proc/net/dev", "utf8")).match(new RegExp(`\\b${prefix}-\\d+:`, "g")) ?? [],
-    ...(groups && { groups: groups.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])) }),
+    busy_vms,
+    more_vms: (vms?.length ?? 0) - idle_vms,
+    outcomes: outcomes ?? [],
+    leaks,
+    for_next_start,
+    going_on,
   };
 }
 
-/** Resolves when no VM is busy, no end of a job is kept, and nothing is on the host but for parked VMs and those to come. */
+/** Resolves when no VM is busy, no end of a job is kept, and nothing is on the host but for parked VMs. */
 export async function untilParkedOnly(server: TestServer): Promise<void> {
-  const parkedOnly = async () => {
-    const { idle_vms, busy_vms } = (await server.serverStatus()).pool;
-    if (busy_vms > 0 || (await readdir(join(server.dataDir, "outcomes"))).length > 0) return false;
-    const { namespaces = [], links = [], ...others } = await traces(server);
-    const prepared = namespaces.length - idle_vms;
-    return (
-      prepared >= 0 &&
-      prepared <= MOST_PREPARED &&
-      links.length === namespaces.length &&
-      Object.values(others).every((names) => names.length === idle_vms)
+  const parkedOnly = async () =>
+    Object.values(await besidesParkedVms(server)).every(
+      (found) => (typeof found === "number" ? found : found.length) === 0,
     );
-  };
-  await waitFor(parkedOnly, { what: "parked VMs only", deadlineMs: 30_000 }).catch(async () =>
-    assert.fail(`there are ${JSON.stringify(await traces(server))}, ${JSON.stringify(await server.serverStatus())}`),
+  await waitFor(parkedOnly, { what: "parked VMs only", deadlineMs: 30_000, intervalMs: 200 }).catch(async () =>
+    assert.fail(`there is ${JSON.stringify(await besidesParkedVms(server))}`),
   );
 }
