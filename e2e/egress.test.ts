@@ -27,6 +27,7 @@ before(async () => {
       exceptions: [`${mirrorAddress}/32`],
       name_servers: [dnsAddress],
       max_connections: MAX_CONNECTIONS,
+      new_connections_per_second: 100,
       bandwidth_mbit: BANDWIDTH_MBIT,
     },
   });
@@ -93,6 +94,7 @@ E`;
     assert.equal((await server.status(id)).status, "running");
     await server.ended(id);
     await waitFor(async () => "other destinations" in (await denied(id, 5)), { what: "the sum", deadlineMs: 10_000 });
+    assert.ok("connections beyond the limit a second" in (await denied(id, 5)));
     assert.ok((await events(id)).length < 70);
   });
 });

@@ -20,11 +20,11 @@ it("denials are read from what nft lists, with names for what people know", () =
     });
   const options = { dnsAddress: "10.213.0.1" };
   assert.deepEqual(parseDenials(`${set({ elem })}\n${counters(7)}\n`, options), [
+    { destination: "connections beyond the limit at a time", count: 7 },
     { destination: "10.1.2.3:80/tcp", count: 3 },
     { destination: "name service:53/udp", count: 1 },
     { destination: "192.0.2.1/icmp", count: 2 },
     { destination: "192.0.2.1/253", count: 1 },
-    { destination: "connections beyond the limit at a time", count: 7 },
   ]);
   assert.deepEqual(parseDenials(`${set({})}\n${counters(0)}\n`, options), []);
 });

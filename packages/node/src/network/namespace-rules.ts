@@ -91,5 +91,6 @@ export function parseDenials(listings: string, { dnsAddress }: { readonly dnsAdd
     const destination = counter && CAPS[counter.name];
     return destination && counter.packets > 0 ? [{ destination, count: counter.packets }] : [];
   });
-  return [...byRule, ...byCap];
+  // A scan has so many destinations that what comes after them may never be told.
+  return [...byCap, ...byRule];
 }
