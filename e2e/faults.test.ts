@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
@@ -130,6 +130,21 @@ describe("kill -9 of the server", () => {
     }
     await server.poolFilled(3);
     await untilParkedOnly(server);
+  });
+
+  it("in the moment in which a parked VM gets its disk: no later job gets that VM", async () => {
+    await server.poolFilled(3);
+    await server.kill();
+    for (const vmId of await readdir(join(server.dataDir, "vms"))) {
+      const { parked } = await server.vmRecord(vmId);
+      if (parked && !parked.mounted) await writeFile(join(server.dataDir, "vms", vmId, "jail/disk.qcow2"), "");
+    }
+    await server.start();
+    const ids = await Promise.all([1, 2, 3, 4].map(() => server.submit({ script: "exit 5", disk_gb: 4 })));
+    for (const id of ids) {
+      const status = await server.ended(id);
+      assert.equal(status.exit_code, 5, status.error_message);
+    }
   });
 
   it("while a VM's QEMU dies too: the job ends in error that says so", async () => {

@@ -35,6 +35,12 @@ export interface JobStatus {
   readonly started_at?: string;
 }
 
+interface VmRecord {
+  readonly index: number;
+  readonly process: { readonly pid: number };
+  readonly parked: { readonly mounted: boolean } | null;
+}
+
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
   readonly token: string;
@@ -63,7 +69,7 @@ export interface TestServer extends AsyncDisposable {
   /** Resolves when that many VMs are parked. */
   poolFilled(count: number): Promise<void>;
   /** What the node wrote down of a VM. */
-  vmRecord(vmId: string): Promise<{ readonly index: number; readonly process: { readonly pid: number } }>;
+  vmRecord(vmId: string): Promise<VmRecord>;
   /** Begins the names of what the node makes on the host. */
   readonly prefix: string;
   /** Pid of the QEMU that runs a VM. */

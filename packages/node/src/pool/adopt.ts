@@ -2,7 +2,7 @@ import { type Logger, messageOf } from "@mags/core";
 import { connectGuest } from "../microvm/guest.ts";
 import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import type { MicroVmRecord } from "../microvm/record.ts";
-import type { ParkedClone } from "./clone.ts";
+import { holdsDisk, type ParkedClone } from "./clone.ts";
 
 /**
  * Takes over a clone that an earlier process parked. One of another template, half-made, dead or silent is removed: a
@@ -22,6 +22,7 @@ export async function adoptParked(
   try {
     const microVm = await host.adopt(record);
     if ((await microVm.machine.status()) !== "paused") throw new Error("it does not wait");
+    if (!parked.mounted && (await holdsDisk(microVm))) throw new Error("a job was about to take it");
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, { log });
     await microVm.machine.pause();

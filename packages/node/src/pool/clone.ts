@@ -1,5 +1,5 @@
 /** Clones of a template on their way to a job: restored, parked, and given their disk. */
-import { rm } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Clock, type Logger, untilAborted, withDeadline } from "@mags/core";
 import type { MicroVmSize } from "@mags/domain";
@@ -63,6 +63,14 @@ export async function restoreClone(
     await deps.host.release(microVm);
     throw error;
   }
+}
+
+/** True from the moment in which a job began to give a parked clone its disk. */
+export async function holdsDisk(microVm: Pick<MicroVm, "paths">): Promise<boolean> {
+  return stat(join(microVm.paths.jail, DISK)).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Puts an empty disk of that size into the paused guest's slot. @returns its size in bytes. */
