@@ -26,6 +26,7 @@ install_objects() {
   grep -o "$STORE/objects/[^/\"]*" "$STORE/artifacts.json" | sort -u | while read -r object; do
     [ -d "$PREFIX/objects/${object##*/}" ] && continue
     copy_cheaply "$object" "$PREFIX/objects/.new.$$"
+    sync -f "$PREFIX/objects/.new.$$" # an object that has its name is taken for whole
     mv -T "$PREFIX/objects/.new.$$" "$PREFIX/objects/${object##*/}"
   done
 }
@@ -59,16 +60,12 @@ replace_link() { # TARGET LINK
   ln -sfn "$1" "$2.new" && mv -T "$2.new" "$2"
 }
 
-# Where systemd runs, the server is a unit of it.
+# Where systemd runs, the server is a unit of it. It is told each time: an installation may have been cut short between the
+# files and the word of them.
 install_units() {
-  local unit changed=
   [ -d "$SYSTEMD_BOOTED" ] || return 0
-  for unit in "$PREFIX"/current/lib/systemd/*; do
-    cmp -s "$unit" "$UNITS/${unit##*/}" && continue
-    install -m 644 "$unit" "$UNITS/"
-    changed=1
-  done
-  if [ -n "$changed" ]; then systemctl daemon-reload; fi
+  install -m 644 -t "$UNITS" "$PREFIX"/current/lib/systemd/*
+  systemctl daemon-reload
   systemctl enable --quiet magsd.service
 }
 
@@ -78,6 +75,8 @@ install_release() {
   mkdir -p "$PREFIX"
   exec {lock}> "$PREFIX/.lock"
   flock "$lock"
+  # What an installation that was cut short has left, perhaps by a process of this one's number.
+  rm -rf "$PREFIX"/objects/.new.* "$PREFIX"/releases/.new.*
   id=$(release_id)
   before=$(readlink "$PREFIX/current" 2> /dev/null || true)
   RELEASE_CHANGED=

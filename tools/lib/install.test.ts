@@ -35,12 +35,13 @@ function makeFakeBuild(dir: string) {
   return { put };
 }
 
-/** Installs and tells whether the release in use changed. */
-function install(dir: string): boolean {
+/** Installs and tells whether the release in use changed. `before` is run by the same shell. */
+function install(dir: string, before = ""): boolean {
   const script = `set -euo pipefail
     . '${ROOT}/native/image/lib/log.sh'; . '${ROOT}/tools/lib/install.sh'
     ROOT='${dir}/repo' STORE='${dir}/store' NODE='${dir}/node' PREFIX='${dir}/opt' COMMANDS='${dir}/bin'
     SYSTEMD_BOOTED='${dir}/booted' UNITS='${dir}/units' PATH="${dir}:$PATH"
+    ${before}
     install_release; printf '%s' "$RELEASE_CHANGED"`;
   return execFileSync("bash", ["-c", script], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }) === "1";
 }
@@ -84,7 +85,7 @@ describe("install_release", () => {
     assert.equal(readFileSync(join(temp.path, "opt", current(), "lib/magsd.mjs"), "utf8"), "// server 2");
   });
 
-  it("installs the units where systemd runs, again when they changed, and nowhere else", async () => {
+  it("installs the units where systemd runs and tells it, also of what it may not have heard of, and nowhere else", async () => {
     await using temp = await makeTempDir();
     const { put } = makeFakeBuild(temp.path);
     put("systemctl", `#!/bin/sh\necho "$*" >> '${temp.path}/calls'\n`, 0o755);
@@ -97,11 +98,11 @@ describe("install_release", () => {
     const [reload, enable] = ["daemon-reload", "enable --quiet magsd.service"];
     assert.deepEqual(calls(), [reload, enable]);
     install(temp.path);
-    assert.deepEqual(calls(), [reload, enable, enable]);
+    assert.deepEqual(calls(), [reload, enable, reload, enable]);
     put("repo/apps/magsd/systemd/magsd.service", "[Unit]\n# new\n");
     install(temp.path);
     assert.equal(readFileSync(join(temp.path, "units/magsd.service"), "utf8"), "[Unit]\n# new\n");
-    assert.deepEqual(calls(), [reload, enable, enable, reload, enable]);
+    assert.deepEqual(calls().slice(4), [reload, enable]);
   });
 
   it("waits while somebody else changes the installation", async () => {
@@ -126,5 +127,27 @@ describe("install_release", () => {
     const whole = (folder: string) => readdirSync(join(temp.path, folder)).filter((name) => !name.startsWith("."));
     assert.deepEqual(whole("opt/objects").toSorted(), ["image-1", "runtime-1"]);
     assert.equal(whole("opt/releases").length, 1);
+  });
+
+  it("puts nothing into what a process of the same number has left", async () => {
+    await using temp = await makeTempDir();
+    makeFakeBuild(temp.path);
+    const leave =
+      "for kind in objects releases; do mkdir -p $PREFIX/$kind/.new.$$; touch $PREFIX/$kind/.new.$$/half; done";
+    assert.equal(install(temp.path, leave), true);
+    assert.deepEqual(readdirSync(join(temp.path, "opt/objects")).toSorted(), ["image-1", "runtime-1"]);
+    assert.deepEqual(readdirSync(join(temp.path, "opt/objects/image-1")), ["base"]);
+    assert.deepEqual(readdirSync(join(temp.path, "opt/objects/runtime-1")), ["root"]);
+    assert.ok(!existsSync(join(temp.path, "opt/current/half")));
+  });
+
+  it("gives an object its name when it is on disk", async () => {
+    await using temp = await makeTempDir();
+    const { put } = makeFakeBuild(temp.path);
+    put("sync", `#!/bin/sh\necho "$2: $(ls '${temp.path}/opt/objects')" >> '${temp.path}/syncs'\n`, 0o755);
+    install(temp.path);
+    const syncs = readFileSync(join(temp.path, "syncs"), "utf8").trim().split("\n");
+    assert.match(syncs[0] ?? "", /\/opt\/objects\/\.new\.\d+: $/);
+    assert.match(syncs[1] ?? "", /\/opt\/objects\/\.new\.\d+: image-1$/);
   });
 });
