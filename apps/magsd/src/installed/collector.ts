@@ -1,13 +1,11 @@
 /** Removes what an installation does not need any more, now and every minute; disposing stops it. */
 import { rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { isAppError, type Logger, lockFile, messageOf } from "@mags/core";
+import { type Logger, messageOf } from "@mags/core";
+import { whileUnchanged } from "./installation-lock.ts";
 import { readInstalledParts, unneededParts } from "./unneeded-parts.ts";
 
 const LOOK_EVERY_MS = 60_000;
-
-/** Held by who changes an installation, as `tools/lib/install.sh` does. */
-const LOCK = ".lock";
 
 export function startCollector(program: string, deps: { readonly log: Logger }): AsyncDisposable {
   let working: Promise<void> | undefined;
@@ -30,13 +28,7 @@ export function startCollector(program: string, deps: { readonly log: Logger }):
 
 async function collect(program: string, { log }: { readonly log: Logger }): Promise<void> {
   if (!(await readInstalledParts(program))) return;
-  // While somebody installs, what is new is not named by a release yet.
-  const lock = await lockFile(join(program, LOCK)).catch((error: unknown) => {
-    if (isAppError(error, "unavailable")) return undefined;
-    throw error;
-  });
-  if (!lock) return;
-  try {
+  await whileUnchanged(program, async () => {
     const parts = await readInstalledParts(program);
     for (const part of parts ? unneededParts(parts) : []) {
       log.info("installation.part_removed", { part });
@@ -46,7 +38,5 @@ async function collect(program: string, { log }: { readonly log: Logger }): Prom
       await rename(join(program, part), aside);
       await rm(aside, { recursive: true });
     }
-  } finally {
-    await lock[Symbol.asyncDispose]();
-  }
+  });
 }

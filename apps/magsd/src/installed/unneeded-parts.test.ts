@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { mkdir, symlink, utimes, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, mkdir, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { makeTempDir } from "@mags/test-kit";
@@ -84,6 +86,24 @@ describe("readInstalledParts", () => {
     assert.equal(read?.current, "b");
     assert.deepEqual(read?.unfinished, ["objects/.new.7"]);
     assert.deepEqual(unneededParts({ ...parts, ...read, releases: read?.releases ?? [] }), ["objects/.new.7"]);
+  });
+
+  it("knows a release whose program runs also where the folder is reached by a link", async () => {
+    await using temp = await makeTempDir();
+    const bin = join(temp.path, "disk/releases/a/bin");
+    await mkdir(bin, { recursive: true });
+    await symlink("releases/a", join(temp.path, "disk/current"));
+    await symlink("disk", join(temp.path, "opt"));
+    await copyFile("/bin/sleep", join(bin, "sleep"));
+    const program = spawn(join(bin, "sleep"), ["60"], { stdio: "ignore" });
+    await once(program, "spawn");
+    try {
+      const read = await readInstalledParts(join(temp.path, "opt"));
+      assert.deepEqual(read?.releasesInUse, new Set(["a"]));
+    } finally {
+      program.kill("SIGKILL");
+      await once(program, "exit");
+    }
   });
 
   it("says nothing of a folder without an installation", async () => {

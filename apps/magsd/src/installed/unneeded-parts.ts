@@ -2,7 +2,7 @@
  * Parts of an installation that nothing needs any more. A microVM runs from the objects it was started from for as long as
  * its job takes, over any number of upgrades; so an object goes when no release names it and no process has it mounted.
  */
-import { readdir, readFile, readlink, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 /** What lies below the folder of the program, and what is in use. */
@@ -53,11 +53,14 @@ export async function readInstalledParts(program: string): Promise<InstalledPart
     current: basename(current),
     objects: (objectNames ?? []).filter(visible),
     unfinished: [...hidden("releases", releaseNames), ...hidden("objects", objectNames)],
-    ...(await partsInUse(program)),
+    ...(await partsInUse(await realpath(program))),
   };
 }
 
-/** By the programs of all processes, and by what they have mounted. */
+/**
+ * By the programs of all processes, and by what they have mounted.
+ * @param program Without symbolic links, as the kernel names the programs of processes.
+ */
 async function partsInUse(program: string): Promise<Pick<InstalledParts, "releasesInUse" | "objectsInUse">> {
   const releasesInUse = new Set<string>();
   const objectsInUse = new Set<string>();

@@ -5,6 +5,7 @@ import { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "@mags/co
 import { type Owner, observeNode, type Trace } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "../config.ts";
 import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
+import { whileUnchanged } from "../installed/installation-lock.ts";
 import { readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";
 import { nodeOptionsOf } from "../parts.ts";
 
@@ -47,8 +48,14 @@ async function database(config: ServerConfig): Promise<Trace[]> {
 }
 
 async function installation(config: ServerConfig): Promise<Trace[]> {
-  const parts = isInstalled(config) ? await readInstalledParts(INSTALLED.program) : undefined;
+  return isInstalled(config) ? installedTraces(INSTALLED.program) : [];
+}
+
+/** Nothing while somebody installs: what is new has no owner yet then, and soon has one. */
+export async function installedTraces(program: string): Promise<Trace[]> {
+  if (!(await readInstalledParts(program))) return [];
+  const parts = await whileUnchanged(program, () => readInstalledParts(program));
   return (parts ? unneededParts(parts) : []).map((part) => {
-    return { what: "part of an older release", name: join(INSTALLED.program, part), owner: UNFINISHED };
+    return { what: "part of an older release", name: join(program, part), owner: UNFINISHED };
   });
 }
