@@ -11,9 +11,9 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   404: "There is no such thing in this account.",
   409: "The state of the job does not allow it.",
   413: "The request is too large.",
-  429: "Too many of the account's jobs wait. Nothing was stored: the same request may be sent again.",
+  429: "Too many of the account's jobs wait. With `code` `too_many_requests` nothing was stored: the same request may be sent again.",
   500: "A fault of the server.",
-  503: "The server cannot do it now; try again.",
+  503: "The server cannot do it now; try again. Submit a job again only where nothing was stored: with `code` `capacity_exhausted`.",
 };
 
 const RETRY_AFTER = {

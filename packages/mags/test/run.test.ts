@@ -24,6 +24,7 @@ describe("mags run", () => {
   });
   afterEach(() => {
     api.play = runHere;
+    api.intercept = () => false;
   });
 
   const body = () => api.requests.find(({ method }) => method === "POST")?.body;
@@ -33,6 +34,20 @@ describe("mags run", () => {
     assert.equal(result.stdout.toString(), "out\n");
     assert.equal(result.stderr, "err\n");
     assert.equal(result.code, 7);
+  });
+
+  it("says once that the job is refused and submitted again", async () => {
+    let refused = 0;
+    api.intercept = ({ method }, reply) => {
+      if (method !== "POST" || refused === 3) return false;
+      refused++;
+      reply.writeHead(429, { "content-type": "application/json", "retry-after": "0" });
+      reply.end(JSON.stringify({ error: "not accepted: 3 jobs wait", code: "too_many_requests" }));
+      return true;
+    };
+    const result = await cli.run(["run", "echo hi"]);
+    assert.deepEqual([result.code, result.stdout.toString()], [0, "hi\n"]);
+    assert.match(result.stderr, /^[^\n]*not accepted: 3 jobs wait; trying again\n$/);
   });
 
   it("passes on output while the script runs", async () => {

@@ -57,13 +57,18 @@ describe("Mags", () => {
 
   describe("run, when too many jobs wait", () => {
     /** Refuses the first `times` submits. */
-    function refuse(times: number, status: number, headers: Readonly<Record<string, string>>): () => number {
+    function refuse(
+      times: number,
+      status: number,
+      headers: Readonly<Record<string, string>>,
+      code = status === 503 ? "capacity_exhausted" : "too_many_requests",
+    ): () => number {
       let refused = 0;
       api.intercept = ({ method, path }, response) => {
         if (method !== "POST" || !path.endsWith("/mags-jobs") || refused === times) return false;
         refused++;
         response.writeHead(status, { "content-type": "application/json", ...headers });
-        response.end(JSON.stringify({ error: "too many jobs wait", code: "too_many_requests" }));
+        response.end(JSON.stringify({ error: "too many jobs wait", code }));
         return true;
       };
       return () => refused;
@@ -73,8 +78,13 @@ describe("Mags", () => {
     it("submits again when the server says so, until it is accepted", async () => {
       for (const status of [429, 503]) {
         const refused = refuse(2, status, { "retry-after": "0" });
-        await mags.run("echo hi");
+        const told: unknown[] = [];
+        const startedAt = performance.now();
+        await mags.run("echo hi", { onRefused: ({ code }) => void told.push(code) });
         assert.equal(refused(), 2);
+        assert.equal(told.length, 2);
+        // Also where the server names no time, it is not asked without a pause.
+        assert.ok(performance.now() - startedAt >= 200);
       }
       assert.equal(api.jobs.length, 2);
       assert.equal(submits(), 6);
@@ -89,15 +99,17 @@ describe("Mags", () => {
     });
 
     it("does not submit again what the server may have stored", async () => {
-      for (const [status, headers] of [
+      for (const [status, headers, code] of [
         [503, {}],
         [429, { "retry-after": "Wed, 21 Oct 2026 07:28:00 GMT" }],
-        [500, { "retry-after": "0" }],
+        [503, { "retry-after": "0" }, "unavailable"],
+        [503, { "retry-after": "0" }, ""], // a proxy's: it may have passed the submission on
+        [429, { "retry-after": "0" }, "rate_limited"],
       ] as const) {
-        refuse(1, status, headers);
+        refuse(1, status, headers, code);
         await rejects(mags.run("x"), { statusCode: status });
       }
-      assert.equal(submits(), 3);
+      assert.equal(submits(), 5);
     });
 
     it("ends its wait when the caller's signal aborts", async () => {

@@ -10,6 +10,7 @@ export {
   Mags,
   type MagsOptions,
   type RunAndWaitOptions,
+  type SubmitOptions,
   type SubmittedJob,
 } from "./mags.ts";
 export type { RunOptions } from "./run-options.ts";

@@ -38,7 +38,7 @@ export interface SubmittedJob extends SubmitReply {
   readonly requestId: string;
 }
 
-export interface RunAndWaitOptions extends RunOptions {
+export interface RunAndWaitOptions extends SubmitOptions {
   /** How long to wait for the end of the job, in ms; it goes on when the wait ends. Default: 60000. */
   readonly timeout?: number | undefined;
   /** Pause between questions to a server without event streams, in ms. Default: 1000. */
@@ -83,6 +83,11 @@ export interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface SubmitOptions extends RunOptions, Cancellable {
+  /** Told each time the server refuses the job because too many wait, before it is submitted again. */
+  readonly onRefused?: ((error: MagsError) => void) | undefined;
+}
+
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_WAIT_MS = 60_000;
 const DEFAULT_POLL_INTERVAL_MS = 1_000;
@@ -90,6 +95,7 @@ const DEFAULT_EXEC_TIMEOUT_MS = 30_000;
 /** Beyond the time the command itself may take: for the way there and back. */
 const EXEC_SLACK_MS = 10_000;
 const NO_VM_PAUSE_MS = 200;
+const LEAST_REFUSED_PAUSE_MS = 100;
 
 /**
  * A client of a Mags server. Every method rejects with a {@link MagsError}, or with the signal's reason when it was
@@ -111,13 +117,13 @@ export class Mags {
    * Submits a script and returns when the server has accepted it. A server that refuses it because too many jobs wait
    * is asked again when it says so, for as long as the client's `timeout`.
    */
-  async run(script: string, options: RunOptions & Cancellable = {}): Promise<SubmittedJob> {
+  async run(script: string, options: SubmitOptions = {}): Promise<SubmittedJob> {
     return await this.#submit(script, options, this.#timeoutMs);
   }
 
-  /** What was refused with a time to try again was not stored, so the job cannot run twice. */
-  async #submit(script: string, options: RunOptions & Cancellable, patienceMs: number): Promise<SubmittedJob> {
-    const { signal } = options;
+  /** What the server refused so was not stored: the job cannot run twice. */
+  async #submit(script: string, options: SubmitOptions, patienceMs: number): Promise<SubmittedJob> {
+    const { signal, onRefused } = options;
     const request = { method: "POST", path: "/mags-jobs", body: submission(script, options), signal } as const;
     const startedAt = performance.now();
     for (;;) {
@@ -127,6 +133,7 @@ export class Mags {
       } catch (error) {
         const pauseMs = refusedForMs(error);
         if (pauseMs === undefined || performance.now() - startedAt + pauseMs > patienceMs) throw error;
+        onRefused?.(error as MagsError); // as refusedForMs found
         await sleep(pauseMs, undefined, { signal }).catch((cause: unknown) => {
           throw signal?.aborted ? signal.reason : cause;
         });
@@ -138,7 +145,7 @@ export class Mags {
    * Submits a script and waits for its end.
    * @throws MagsError `timeout` when it takes longer than `timeout`; the job goes on.
    */
-  async runAndWait(script: string, options: RunAndWaitOptions & Cancellable = {}): Promise<FinishedJob> {
+  async runAndWait(script: string, options: RunAndWaitOptions = {}): Promise<FinishedJob> {
     const { timeout = DEFAULT_WAIT_MS, pollInterval = DEFAULT_POLL_INTERVAL_MS, ...rest } = options;
     const deadline = AbortSignal.timeout(timeout);
     const signal = rest.signal ? AbortSignal.any([rest.signal, deadline]) : deadline;
@@ -267,7 +274,12 @@ export class Mags {
   }
 }
 
+/**
+ * How long to wait before a refused job is submitted again; undefined when it must not be. Only the server's own word
+ * counts: a proxy may say 503 after it passed the submission on.
+ */
 function refusedForMs(error: unknown): number | undefined {
   if (!(error instanceof MagsError) || error.retryAfter === undefined) return undefined;
-  return error.statusCode === 429 || error.statusCode === 503 ? error.retryAfter * 1000 : undefined;
+  const notStored = error.code === "too_many_requests" || error.code === "capacity_exhausted";
+  return notStored ? Math.max(error.retryAfter * 1000, LEAST_REFUSED_PAUSE_MS) : undefined;
 }

@@ -17,7 +17,7 @@ export async function run(cli: Cli, words: readonly string[], flags: RunFlags): 
   const script = await readScript(cli, words, flags.scriptFile);
   const mags = await connect(cli);
   using interrupts = watchInterrupts(cli.signals, cli.exit);
-  const job = await mags.run(script, runOptions(flags));
+  const job = await mags.run(script, { ...runOptions(flags), onRefused: tellOnce(cli) });
   const id = job.requestId;
 
   if (flags.detach && !interrupts.current) {
@@ -59,18 +59,23 @@ async function attend(cli: Cli, mags: Mags, id: string, interrupts: Interrupts, 
 }
 
 async function follow(cli: Cli, mags: Mags, id: string, sink: EntrySink, signal: AbortSignal): Promise<JobStatus> {
-  let told = false;
-  const onConnectionLost = (error: MagsError) => {
-    if (told) return;
-    told = true;
-    note(cli, `${error.message}; trying again`).catch(() => {});
-  };
+  const onConnectionLost = tellOnce(cli);
   const entries = mags.followLogs(id, { encoding: "base64", signal, onConnectionLost });
   for (;;) {
     const next = await entries.next();
     if (next.done) return next.value;
     await sink.write(next.value);
   }
+}
+
+/** For what is tried again and again. */
+function tellOnce(cli: Cli): (error: MagsError) => void {
+  let told = false;
+  return ({ message }) => {
+    if (told) return;
+    told = true;
+    note(cli, `${message}; trying again`).catch(() => {});
+  };
 }
 
 async function stop(cli: Cli, mags: Mags, id: string): Promise<void> {
