@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
@@ -94,7 +94,10 @@ E`;
     assert.equal((await server.status(id)).status, "running");
     await server.ended(id);
     await waitFor(async () => "other destinations" in (await denied(id, 5)), { what: "the sum", deadlineMs: 10_000 });
-    assert.ok("connections beyond the limit a second" in (await denied(id, 5)));
+    const told = await denied(id, 5);
+    assert.ok("connections beyond the limit a second" in told);
+    const sum = Object.values(told).reduce((all, count) => all + count, 0);
+    assert.ok(sum > 2_900 && sum <= 3_000, `3000 packets were sent, ${sum} are told of`);
     assert.ok((await events(id)).length < 70);
   });
 });
@@ -210,6 +213,21 @@ E`;
     assert.deepEqual((await run("get http://public.test/", "filtered")).lines, [
       `http://public.test/ reached ${publicAddress}`,
     ]);
+  });
+
+  it("is forgotten with it: the host keeps no connection of a guest that is gone", async () => {
+    const held = async () => Number(await readFile("/proc/sys/net/netfilter/nf_conntrack_count", "latin1"));
+    const script = `python3 - <<'E'
+import os, socket
+for n in range(50): socket.create_connection(("${publicAddress}", 80)).detach()
+print("held", flush=True); os._exit(0)
+E`;
+    const before = await held();
+    const id = await server.submit({ script: `${script}\nwhile [ ! -e /tmp/go ]; do sleep 0.1; done` });
+    await waitFor(async () => (await server.mags(["logs", id])).text === "held\n", { what: "the connections" });
+    assert.ok((await held()) >= before + 50);
+    await server.mags(["stop", id]);
+    await waitFor(async () => (await held()) < before + 10, { what: "them to be forgotten", deadlineMs: 15_000 });
   });
 
   it("is bounded in bandwidth", async () => {

@@ -113,6 +113,10 @@ export const NodeConfig = z.strictObject({
         .array(CidrText)
         .default([])
         .describe("Private ranges VMs may reach all the same, such as a package mirror's."),
+      denied: z
+        .array(CidrText)
+        .default([])
+        .describe("Public ranges VMs must not reach, such as those of your own machines."),
       prepared: z.int().min(0).max(100).default(4).describe("Network namespaces made before VMs need them."),
       bandwidth_mbit: z
         .int()

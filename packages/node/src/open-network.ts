@@ -38,6 +38,7 @@ export function networkConfigOf(config: NodeConfig["network"], place: NetworkPla
     prefix: config.prefix,
     uplinkRange: parseCidr(config.uplink_range),
     exceptions: config.exceptions,
+    denied: config.denied,
     caps: {
       bandwidthMbit: config.bandwidth_mbit,
       maxConnections: config.max_connections,
@@ -47,6 +48,9 @@ export function networkConfigOf(config: NodeConfig["network"], place: NetworkPla
     bootId: place.bootId,
   };
 }
+
+/** Of many queries in a second only one looks again: the host's resolver may change. */
+const NAME_SERVERS_KEPT_MS = 1_000;
 
 export async function openNetwork(
   deps: { readonly runtime: RuntimeRoot; readonly clock: Clock; readonly log: Logger },
@@ -61,6 +65,12 @@ export async function openNetwork(
     rules: createNamespaceRulesEditor(runtime, { prefix: config.prefix, dnsAddress }),
     clock,
   });
+  let known: { readonly servers: Promise<string[]>; readonly untilMs: number } | undefined;
+  function ofTheHost(): Promise<string[]> {
+    const now = clock.monotonicMs();
+    if (!known || known.untilMs < now) known = { servers: hostNameServers(), untilMs: now + NAME_SERVERS_KEPT_MS };
+    return known.servers;
+  }
   return {
     manager,
     egress,
@@ -69,7 +79,7 @@ export async function openNetwork(
       for (const { record, binding } of found) if (binding) egress.restore(record.index, binding.size.egress);
       const forwarder = {
         address: dnsAddress,
-        servers: async () => (config.name_servers.length > 0 ? config.name_servers : hostNameServers()),
+        servers: async () => (config.name_servers.length > 0 ? config.name_servers : ofTheHost()),
         rulesOf: (guest: string) => egress.dnsRules(manager.indexOf(guest)),
       };
       return startDnsForwarder({ log }, forwarder);

@@ -128,7 +128,7 @@ export async function hostChecks({ artifactsFile, dataDirectory, config }: HostC
         const { network } = config;
         await run(inNamespace(needRuntime(), name, "/usr/sbin/nft", ["-f", "-"]), {
           input: namespaceRuleset({
-            ...{ dnsAddress: "192.0.2.1", hostAddresses: [], exceptions: network.exceptions },
+            ...{ dnsAddress: "192.0.2.1", hostAddresses: [], exceptions: network.exceptions, denied: network.denied },
             ...{ maxConnections: network.max_connections, newConnectionsPerSecond: network.new_connections_per_second },
           }),
         });

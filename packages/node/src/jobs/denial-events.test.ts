@@ -20,13 +20,14 @@ describe("planDenialEvents", () => {
   });
 
   it("tells a scan of many destinations in few events, and the rest as a sum", () => {
-    const denials = Array.from({ length: 128 }, (_, n) => ({ destination: `10.0.0.${n}:1/tcp`, count: 1 }));
+    const counted = Array.from({ length: 128 }, (_, n) => ({ destination: `10.0.0.${n}:1/tcp`, count: 1 }));
+    const denials = [...counted, { destination: "other destinations", count: 1_000 }];
     const told = new Map<string, number>();
     let events = 0;
     for (let look = 0; look < 20; look++)
       events += planDenialEvents(told, denials, { eventsSoFar: events, last: false }).length;
     assert.equal(events, MAX_DENIAL_EVENTS);
     const last = planDenialEvents(told, denials, { eventsSoFar: events, last: true });
-    assert.deepEqual(last, [{ destination: "other destinations", count: 128 - MAX_DENIAL_EVENTS }]);
+    assert.deepEqual(last, [{ destination: "other destinations", count: 1_128 - MAX_DENIAL_EVENTS }]);
   });
 });

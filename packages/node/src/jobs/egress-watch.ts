@@ -47,7 +47,9 @@ export function createEgressWatch(deps: EgressWatchDeps): EgressWatch {
     const { signal } = watch.over;
     for (let pauseMs = FIRST_LOOK_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       await sleep(pauseMs, { signal });
-      await look(jobId, watch, false);
+      await look(jobId, watch, false).catch((error: unknown) =>
+        log.warn("egress.look_failed", { jobId, error: messageOf(error) }),
+      );
     }
   }
 
@@ -61,9 +63,7 @@ export function createEgressWatch(deps: EgressWatchDeps): EgressWatch {
         looking: Promise.resolve(),
       };
       watched.set(jobId, watch);
-      watch.looking = keepLooking(jobId, watch).catch((error: unknown) => {
-        if (!watch.over.signal.aborted) log.warn("egress.look_failed", { jobId, error: messageOf(error) });
-      });
+      watch.looking = keepLooking(jobId, watch).catch(() => {}); // it ends by its signal only
     },
     async end(jobId) {
       const watch = watched.get(jobId);

@@ -73,7 +73,10 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     report({ type: "ended", jobId, end });
     if (microVm) {
       const outcome = { jobId, microVmId: microVm.id, startedAtMs: entry.startedAtMs, end };
-      const lastLook = () => deps.egressWatch.end(jobId);
+      const lastLook = async () => {
+        await deps.egressWatch.end(jobId);
+        deps.egress.forget(microVm.index);
+      };
       for (const step of [() => outcomes.put(outcome), () => host.release(microVm, { lastLook })])
         await step().catch((error: unknown) => log.error("job.release_failed", { jobId, error: messageOf(error) }));
     }

@@ -24,6 +24,8 @@ function query(id: number): Buffer {
   return Buffer.concat([header, question, Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])]);
 }
 
+const framed = (message: Buffer) => Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
+
 async function bound(answer: (message: Buffer, socket: Socket, port: number) => void): Promise<number> {
   const socket = createSocket("udp4");
   socket.on("message", (message, peer) => answer(message, socket, peer.port));
@@ -142,17 +144,67 @@ describe("DNS forwarder", () => {
     await sleep(20); // a rejection that nobody handles would end this process
   });
 
-  it("carries TCP both ways", async () => {
+  it("carries TCP both ways, also for a client that says no more once it has asked", async () => {
     const upstream = createServer((socket) => socket.pipe(socket));
     upstream.listen(0, "127.0.0.1");
     await once(upstream, "listening");
     scope.push(() => void upstream.close());
     const { port } = await forwarder((upstream.address() as { port: number }).port, ["127.0.0.1"]);
     const client = connect(port, "127.0.0.1");
-    client.write("over tcp");
-    const [reply] = (await once(client, "data")) as [Buffer];
-    assert.equal(reply.toString(), "over tcp");
-    client.destroy();
+    client.end(framed(query(5)));
+    const parts: Buffer[] = [];
+    client.on("data", (chunk: Buffer) => void parts.push(chunk));
+    await once(client, "close");
+    assert.deepEqual(Buffer.concat(parts), framed(query(5)));
+  });
+
+  it("passes on questions for records only: no changes, no transfers, no answers, nothing with several questions", async () => {
+    let asked = 0;
+    const server = await bound((message, socket, port) => {
+      asked++;
+      socket.send(message, port);
+    });
+    const { port } = await forwarder(server, ["127.0.0.1"]);
+    const changed = (change: (message: Buffer) => void) => {
+      const message = query(3);
+      change(message);
+      return message;
+    };
+    const type = query(3).indexOf("\0\0\x01\0\x01", 0, "latin1") + 1;
+    const odd = [
+      changed((message) => message.writeUInt8(5 << 3, 2)), // UPDATE
+      changed((message) => message.writeUInt8(0x80, 2)),
+      changed((message) => message.writeUInt16BE(252, type)), // AXFR
+      changed((message) => message.writeUInt16BE(251, type)),
+    ];
+    for (const message of odd) assert.equal((await askThrough(port, message)).readUInt8(3) & 15, 5);
+    const socket = createSocket("udp4");
+    scope.push(() => void socket.close());
+    socket.send(
+      changed((message) => message.writeUInt16BE(2, 4)),
+      port,
+      "127.0.0.1",
+    );
+    assert.deepEqual(await askThrough(port, query(4)), query(4));
+    assert.equal(asked, 1);
+  });
+
+  it("still serves each guest a little when others have taken all places", async () => {
+    let asked = 0;
+    const silent = await bound((message, socket, port) => {
+      asked++;
+      if (message.readUInt16BE(0) === 9_999) socket.send(message, port);
+    });
+    const { port } = await forwarder(silent, ["127.0.0.1", "127.0.0.1", "127.0.0.1", "127.0.0.1"]);
+    for (let guest = 0; guest < 17; guest++) {
+      const socket = createSocket("udp4");
+      scope.push(() => void socket.close());
+      socket.bind(0, `127.0.1.${guest + 1}`);
+      await once(socket, "listening");
+      for (let id = 0; id < 64; id++) socket.send(query(id), port, "127.0.0.1");
+      await waitFor(() => asked >= Math.min(1_000, 64 * (guest + 1)), { what: "the queries", intervalMs: 1 });
+    }
+    assert.deepEqual(await askThrough(port, query(9_999)), query(9_999));
   });
 
   describe("for a guest with rules", () => {
@@ -184,8 +236,6 @@ describe("DNS forwarder", () => {
     });
 
     it("does so over TCP too, for several messages on one connection in any cut", async () => {
-      const framed = (message: Buffer) =>
-        Buffer.concat([Buffer.from([message.length >> 8, message.length & 255]), message]);
       const upstream = createServer((socket) => socket.pipe(socket));
       upstream.listen(0, "127.0.0.1");
       await once(upstream, "listening");

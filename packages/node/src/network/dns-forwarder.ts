@@ -1,12 +1,12 @@
 /**
- * Passes DNS queries of guests on to the host's name servers. Messages go through unread, but for guests that have rules;
- * each UDP query uses a socket of its own, so that answers cannot be guessed or mixed up.
+ * Passes DNS queries of guests on to the host's name servers: questions for records only, and of guests that have rules
+ * those that may be asked. Each UDP query uses a socket of its own, so that answers cannot be guessed or mixed up.
  */
 import { createSocket, type Socket as UdpSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, isIPv6, type Socket } from "node:net";
 import { type Logger, messageOf } from "@mags/core";
-import { serverFailure } from "./dns-message.ts";
+import { isOrdinaryQuery, refusal, serverFailure } from "./dns-message.ts";
 import { relayMessages } from "./dns-tcp-relay.ts";
 
 /** What holds for the queries of one guest. */
@@ -39,7 +39,10 @@ export interface DnsForwarder extends AsyncDisposable {
 const MAX_PENDING = 1_000;
 /** Of one guest: none takes all of them. */
 const MAX_PENDING_PER_GUEST = 64;
+/** When all are taken, a guest may still have so many. */
+const RESERVED_PER_GUEST = 4;
 const TCP_IDLE_MS = 10_000;
+const TCP_LONGEST_MS = 60_000;
 const LEAST_MESSAGE_BYTES = 12;
 
 export async function startDnsForwarder(
@@ -57,7 +60,7 @@ export async function startDnsForwarder(
   /** Counts one more query or connection of a guest. @returns the call that ends it; nothing when there are too many. */
   function admit(guest: string, others: number): (() => void) | undefined {
     const own = perGuest.get(guest) ?? 0;
-    if (others >= MAX_PENDING || own >= MAX_PENDING_PER_GUEST) return undefined;
+    if (own >= (others >= MAX_PENDING ? RESERVED_PER_GUEST : MAX_PENDING_PER_GUEST)) return undefined;
     perGuest.set(guest, own + 1);
     return () => {
       const left = (perGuest.get(guest) ?? 1) - 1;
@@ -88,8 +91,13 @@ export async function startDnsForwarder(
     });
   }
 
+  /** As `GuestDnsRules.refuse`, with what holds for all. */
+  function refuse(query: Buffer, rules: GuestDnsRules | undefined): ReturnType<GuestDnsRules["refuse"]> {
+    return isOrdinaryQuery(query) ? rules?.refuse(query) : { answer: refusal(query) };
+  }
+
   async function answer(query: Buffer, rules: GuestDnsRules | undefined): Promise<Buffer | undefined> {
-    const refused = rules?.refuse(query);
+    const refused = refuse(query, rules);
     if (refused) return refused.answer;
     for (const server of await config.servers()) {
       if (closed) return undefined;
@@ -123,7 +131,7 @@ export async function startDnsForwarder(
       .finally(done);
   });
 
-  const tcp = createServer((client) => {
+  const tcp = createServer({ allowHalfOpen: true }, (client) => {
     client.on("error", () => {});
     const guest = client.remoteAddress ?? "";
     const done = admit(guest, connections.size / 2);
@@ -154,9 +162,13 @@ export async function startDnsForwarder(
         connections.delete(from);
         to.destroy();
       });
-      if (!rules) from.pipe(to);
     }
-    if (rules) relayMessages(client, upstream, { refuse: rules.refuse, admit: (...both) => admitted(...both, rules) });
+    const longest = setTimeout(() => client.destroy(), TCP_LONGEST_MS);
+    client.once("close", () => clearTimeout(longest));
+    relayMessages(client, upstream, {
+      refuse: (query) => refuse(query, rules),
+      admit: (query, found) => admitted(query, found, rules),
+    });
   }
 
   udp.bind(config.port ?? 53, config.address);

@@ -20,6 +20,21 @@ export function refusal(query: Buffer): Buffer | undefined {
   return failure(query, REFUSED);
 }
 
+/** Zone transfers: IXFR and AXFR. */
+const TRANSFERS = [251, 252];
+
+/**
+ * Whether a message asks one question, and for records. Guests ask in the host's name: what a server lets the host do
+ * beside that (changes, transfers of whole zones) is not for them.
+ */
+export function isOrdinaryQuery(message: Buffer): boolean {
+  const question = readQuestion(message);
+  const opcodeAndResponse = message.length > 2 ? message.readUInt8(2) & 0xf8 : 0xff;
+  return (
+    question !== undefined && opcodeAndResponse === 0 && !TRANSFERS.includes(message.readUInt16BE(question.end - 4))
+  );
+}
+
 /**
  * The name that a query asks for, lower case, without a dot at the end.
  * @returns nothing when it asks for none, for several, or for one with other bytes than letters, digits, `-` and `_`.

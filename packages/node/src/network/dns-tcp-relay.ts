@@ -1,4 +1,4 @@
-/** DNS over TCP (RFC 7766) for guests with rules: messages with a length in front, several at a time on a connection. */
+/** DNS over TCP (RFC 7766): messages with a length in front, several at a time on a connection. */
 import type { Socket } from "node:net";
 import type { GuestDnsRules } from "./dns-forwarder.ts";
 
@@ -15,19 +15,23 @@ const LEAST_MESSAGE_BYTES = 12;
 export function relayMessages(client: Socket, upstream: Socket, rules: MessageRules): void {
   /** By message id, which the answer repeats. */
   const unanswered = new Map<number, Buffer>();
+  /** The client says no more, and may still wait for answers. */
+  let allAsked = false;
 
-  async function passQueries(): Promise<void> {
+  /** @returns false when the client did what it must not. */
+  async function passQueries(): Promise<boolean> {
     for await (const query of messagesOf(client)) {
       const refused = rules.refuse(query);
       if (refused) {
-        if (!refused.answer) return;
+        if (!refused.answer) return false;
         await send(client, refused.answer);
         continue;
       }
       unanswered.set(query.readUInt16BE(0), query);
-      if (unanswered.size > MAX_UNANSWERED) return;
+      if (unanswered.size > MAX_UNANSWERED) return false;
       await send(upstream, query);
     }
+    return true;
   }
 
   async function passAnswers(): Promise<void> {
@@ -39,6 +43,7 @@ export function relayMessages(client: Socket, upstream: Socket, rules: MessageRu
       const admitted = await rules.admit(query, answer);
       if (!admitted) return;
       await send(client, admitted);
+      if (allAsked && unanswered.size === 0) return;
     }
   }
 
@@ -46,13 +51,16 @@ export function relayMessages(client: Socket, upstream: Socket, rules: MessageRu
     client.destroy();
     upstream.destroy();
   };
-  passQueries().then(end, end);
+  passQueries().then((whole) => {
+    allAsked = whole;
+    if (!whole || unanswered.size === 0) end();
+  }, end);
   passAnswers().then(end, end);
 }
 
 async function* messagesOf(socket: Socket): AsyncGenerator<Buffer> {
   let held = Buffer.alloc(0);
-  for await (const chunk of socket as AsyncIterable<Buffer>) {
+  for await (const chunk of socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     held = Buffer.concat([held, chunk]);
     while (held.length >= 2 && held.length >= 2 + held.readUInt16BE(0)) {
       const message = held.subarray(2, 2 + held.readUInt16BE(0));

@@ -143,4 +143,37 @@ describe("egress", () => {
     const { rules } = setUp({ allow: ["a.test"] });
     await assert.rejects(rules().admit(query("a.test"), Buffer.from("no answer at all")));
   });
+
+  it("lets no late answer open what the next microVM with the number may reach", async () => {
+    const { egress, rules, allowed } = setUp({ allow: ["evil.test"] });
+    const late = rules();
+    egress.forget(5);
+    await egress.apply(5, { allow: ["pypi.test"] });
+    await assert.rejects(late.admit(query("evil.test"), answer("evil.test", [a("evil.test", "6.6.6.6")])), /is gone/);
+    assert.deepEqual(allowed, []);
+  });
+
+  it("changes the rules of a guest one time after the other, and not for what the change before has allowed", async () => {
+    const { rules, allowed } = setUp({ allow: ["a.test"] });
+    const same = answer("a.test", [a("a.test", "1.1.1.1")]);
+    await Promise.all([1, 2, 3].map(() => rules().admit(query("a.test"), same)));
+    assert.equal(allowed.length, 1);
+  });
+
+  it("bounds how often a name that always has other addresses changes the rules", async () => {
+    const { rules, allowed } = setUp({ allow: ["a.test"] });
+    const admit = (n: number) => rules().admit(query("a.test"), answer("a.test", [a("a.test", `1.1.1.${n}`)]));
+    for (let n = 0; n < 50; n++) await admit(n);
+    const next = admit(50);
+    await new Promise(setImmediate);
+    assert.equal(allowed.length, 50);
+    await next;
+    assert.equal(allowed.length, 51);
+  });
+
+  it("keeps the names of 128 hosts that were denied", async () => {
+    const { rules, egress } = setUp({ allow: ["a.test"] });
+    for (let n = 0; n < 300; n++) rules().refuse(query(`n${n}.test`));
+    assert.equal((await egress.denials(5)).length, 128 + 1);
+  });
 });

@@ -3,8 +3,9 @@
  * hosts; the addresses that the name service gives for these are allowed for as long as the answer may be used, and
  * nothing else is. Nobody but the forwarder on this host can be asked, as no other server's address is allowed.
  */
-import type { Clock } from "@mags/core";
+import { AppError, type Clock, sleep } from "@mags/core";
 import { allowsHost, type EgressPolicy } from "@mags/domain";
+import { type Allowance, createAllowance } from "../allowance.ts";
 import { addressesOf } from "./dns-answer.ts";
 import type { GuestDnsRules } from "./dns-forwarder.ts";
 import { askedName, refusal } from "./dns-message.ts";
@@ -15,6 +16,8 @@ export interface Egress {
   apply(index: number, policy: EgressPolicy): Promise<void>;
   /** For a microVM of an earlier process, whose namespace has its rules already. */
   restore(index: number, policy: EgressPolicy): void;
+  /** The microVM is gone, and its number will be another's. */
+  forget(index: number): void;
   /** What the guest was denied since `apply`, by address and by name. */
   denials(index: number): Promise<readonly Denial[]>;
   /** Nothing for guests whose queries go through unread. */
@@ -25,12 +28,17 @@ export interface Egress {
 const LEAST_SECONDS = 60;
 const MOST_SECONDS = 86_400;
 const MAX_DENIED_NAMES = 128;
+const CHANGES = { perSecond: 10, burst: 50 } as const;
 
 interface Guest {
   readonly policy: Exclude<EgressPolicy, "filtered">;
   readonly deniedNames: Map<string, number>;
   /** Until when (monotonic ms) addresses are allowed. */
   readonly allowedUntilMs: Map<string, number>;
+  /** Each change of rules starts programs as root, and whoever serves a listed name decides how many there are. */
+  readonly changes: Allowance;
+  /** One at a time. */
+  lastChange: Promise<void>;
 }
 
 export function createEgress(deps: { readonly rules: NamespaceRulesEditor; readonly clock: Clock }): Egress {
@@ -39,7 +47,11 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
 
   function restore(index: number, policy: EgressPolicy): void {
     if (policy === "filtered") guests.delete(index);
-    else guests.set(index, { policy, deniedNames: new Map(), allowedUntilMs: new Map() });
+    else
+      guests.set(index, {
+        ...{ policy, deniedNames: new Map(), allowedUntilMs: new Map(), lastChange: Promise.resolve() },
+        changes: createAllowance({ ...CHANGES, nowMs: clock.monotonicMs }),
+      });
   }
 
   function denyName({ deniedNames }: Guest, name: string): void {
@@ -51,16 +63,29 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
   async function allow(index: number, guest: Guest, answer: Buffer, name: string): Promise<void> {
     const { addresses, ttlSeconds } = addressesOf(answer, name);
     const seconds = Math.min(Math.max(ttlSeconds, LEAST_SECONDS), MOST_SECONDS);
-    const now = clock.monotonicMs();
-    const short = addresses.filter((address) => (guest.allowedUntilMs.get(address) ?? 0) < now + seconds * 1000);
-    if (short.length === 0) return;
-    await rules.allow(index, short, 2 * seconds);
-    for (const [address, untilMs] of guest.allowedUntilMs) if (untilMs < now) guest.allowedUntilMs.delete(address);
-    for (const address of short) guest.allowedUntilMs.set(address, now + 2 * seconds * 1000);
+    const short = () => {
+      const untilMs = clock.monotonicMs() + seconds * 1000;
+      return addresses.filter((address) => (guest.allowedUntilMs.get(address) ?? 0) < untilMs);
+    };
+    if (short().length === 0) return;
+    const change = guest.lastChange.then(async () => {
+      const missing = short();
+      if (missing.length === 0) return;
+      await sleep(guest.changes.spend(1));
+      // The answer may have come so late that the number is another's.
+      if (guests.get(index) !== guest) throw new AppError("microvm_lost", "the guest that asked is gone");
+      await rules.allow(index, missing, 2 * seconds);
+      const now = clock.monotonicMs();
+      for (const [address, untilMs] of guest.allowedUntilMs) if (untilMs < now) guest.allowedUntilMs.delete(address);
+      for (const address of missing) guest.allowedUntilMs.set(address, now + 2 * seconds * 1000);
+    });
+    guest.lastChange = change.catch(() => {});
+    await change;
   }
 
   return {
     restore,
+    forget: (index) => void guests.delete(index),
     async apply(index, policy) {
       restore(index, policy);
       if (policy !== "filtered") await rules.setPolicy(index, policy);

@@ -14,17 +14,22 @@ it("denials are read from what nft lists, with names for what people know", () =
   ];
   const set = (elements: object) =>
     JSON.stringify({ nftables: [{ metainfo: {} }, { set: { name: "denials", ...elements } }] });
-  const counters = (packets: number) =>
+  const counters = (packets: number, denied: number) =>
     JSON.stringify({
-      nftables: [{ counter: { name: "over_limit", packets } }, { counter: { name: "too_fast", packets: 0 } }],
+      nftables: [
+        { counter: { name: "over_limit", packets } },
+        { counter: { name: "too_fast", packets: 0 } },
+        { counter: { name: "denied_packets", packets: denied } },
+      ],
     });
   const options = { dnsAddress: "10.213.0.1" };
-  assert.deepEqual(parseDenials(`${set({ elem })}\n${counters(7)}\n`, options), [
+  assert.deepEqual(parseDenials(`${set({ elem })}\n${counters(7, 27)}\n`, options), [
     { destination: "connections beyond the limit at a time", count: 7 },
     { destination: "10.1.2.3:80/tcp", count: 3 },
     { destination: "name service:53/udp", count: 1 },
     { destination: "192.0.2.1/icmp", count: 2 },
     { destination: "192.0.2.1/253", count: 1 },
+    { destination: "other destinations", count: 20 },
   ]);
-  assert.deepEqual(parseDenials(`${set({})}\n${counters(0)}\n`, options), []);
+  assert.deepEqual(parseDenials(`${set({})}\n${counters(0, 0)}\n`, options), []);
 });

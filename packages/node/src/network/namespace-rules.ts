@@ -3,7 +3,15 @@ import type { EgressPolicy } from "@mags/domain";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { z } from "zod";
 import { run } from "../host/run.ts";
-import { allowance, DENIALS_SET, OVER_LIMIT_COUNTER, policyReplacement, TABLE, TOO_FAST_COUNTER } from "./ruleset.ts";
+import {
+  allowance,
+  DENIALS_SET,
+  DENIED_COUNTER,
+  OVER_LIMIT_COUNTER,
+  policyReplacement,
+  TABLE,
+  TOO_FAST_COUNTER,
+} from "./ruleset.ts";
 
 /** Where guests were refused, and how often. */
 export interface Denial {
@@ -17,7 +25,7 @@ export interface NamespaceRulesEditor {
   setPolicy(index: number, policy: EgressPolicy): Promise<void>;
   /** @param seconds  How long, from now on. */
   allow(index: number, addresses: readonly string[], seconds: number): Promise<void>;
-  /** What packets were refused since the namespace was made, by destination. Those beyond the first 128 are not told apart. */
+  /** How many packets were refused since the namespace was made, by destination; those beyond the first 128 together. */
   denials(index: number): Promise<Denial[]>;
 }
 
@@ -31,6 +39,9 @@ const CAPS: Readonly<Record<string, string>> = {
   [OVER_LIMIT_COUNTER]: "connections beyond the limit at a time",
   [TOO_FAST_COUNTER]: "connections beyond the limit a second",
 };
+
+/** Of denials that are not told apart. */
+export const OTHER_DESTINATIONS = "other destinations";
 
 const DeniedDestination = z.object({
   elem: z.object({
@@ -87,10 +98,12 @@ export function parseDenials(listings: string, { dnsAddress }: { readonly dnsAdd
       const destination = port === NO_PORT ? `${host}/${protocol}` : `${host}:${port}/${protocol}`;
       return { destination, count: elem.counter.packets };
     });
-  const byCap = items.flatMap(({ counter }) => {
-    const destination = counter && CAPS[counter.name];
-    return destination && counter.packets > 0 ? [{ destination, count: counter.packets }] : [];
-  });
+  const packetsOf = (name: string) => items.find(({ counter }) => counter?.name === name)?.counter?.packets ?? 0;
+  const rest = packetsOf(DENIED_COUNTER) - byRule.reduce((sum, { count }) => sum + count, 0);
   // A scan has so many destinations that what comes after them may never be told.
-  return [...byCap, ...byRule];
+  return [
+    ...Object.entries(CAPS).map(([name, destination]) => ({ destination, count: packetsOf(name) })),
+    ...byRule,
+    { destination: OTHER_DESTINATIONS, count: rest },
+  ].filter(({ count }) => count > 0);
 }

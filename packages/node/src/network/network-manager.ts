@@ -5,7 +5,7 @@
  */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import type { Logger } from "@mags/core";
+import { type Logger, messageOf } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
 import { addressIn, type Cidr, formatAddress, GUEST_NETWORK, parseAddress, UPLINK } from "./addresses.ts";
@@ -17,6 +17,8 @@ export interface NetworkConfig {
   /** One address per microVM and one for the DNS forwarder. */
   readonly uplinkRange: Cidr;
   readonly exceptions: readonly string[];
+  /** Ranges that are denied beside those that always are. */
+  readonly denied: readonly string[];
   readonly caps: NetworkCaps;
   /** File that holds the boot in which forwarding was turned on here, so that `removeHostSide` can turn it off again. */
   readonly forwardingRecord: string;
@@ -57,6 +59,8 @@ export interface NetworkManager {
 const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
 const TC = "/usr/sbin/tc";
+const CONNTRACK = "/usr/sbin/conntrack";
+const CONNTRACK_MAX = "/proc/sys/net/netfilter/nf_conntrack_max";
 export const NAMESPACES = "/run/netns";
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
@@ -80,7 +84,7 @@ export async function openNetworkManager(
   config: NetworkConfig,
 ): Promise<NetworkManager> {
   const { runtime, log } = deps;
-  const { prefix, uplinkRange, exceptions, caps } = config;
+  const { prefix, uplinkRange, exceptions, denied, caps } = config;
   const dnsAddress = addressIn(uplinkRange, 1);
   const range = `${formatAddress(uplinkRange.base)}/${uplinkRange.prefixLength}`;
   const ip = (args: readonly string[], input?: string) =>
@@ -95,8 +99,21 @@ export async function openNetworkManager(
     }
     await ip(["addr", "replace", `${dnsAddress}/32`, "dev", "lo"]);
     await run(toolCommand(runtime, NFT, ["-f", "-"]), {
-      input: hostRuleset({ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions }),
+      input: hostRuleset({
+        ...{ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions },
+        maxConnections: await guestsShareOfConnections(),
+      }),
     });
+  }
+
+  /** The host would remember the connections of a guest that is gone for days, in a table that all share. */
+  async function forgetConnections(index: number): Promise<void> {
+    try {
+      await run(toolCommand(runtime, CONNTRACK, ["-D", "-s", uplinkAddress(index)]));
+    } catch (error) {
+      if (!messageOf(error).includes("0 flow entries"))
+        log.warn("network.connections_kept", { index, error: messageOf(error) });
+    }
   }
 
   await prepareHost();
@@ -149,16 +166,17 @@ export async function openNetworkManager(
         'echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; exec "$@"';
       await run(
         toolCommand(runtime, IP, ["netns", "exec", name, "/bin/sh", "-c", script, "sh", nft.file, ...nft.args]),
-        { input: namespaceRuleset({ dnsAddress, hostAddresses: hostAddresses(), exceptions, ...caps }) },
+        { input: namespaceRuleset({ dnsAddress, hostAddresses: hostAddresses(), exceptions, denied, ...caps }) },
       );
       return network;
     },
 
     async remove(index) {
-      const names = await namespaceNames();
-      if (names.includes(`${prefix}-${index}`)) await ip(["netns", "del", `${prefix}-${index}`]);
+      const existed = (await namespaceNames()).includes(`${prefix}-${index}`);
+      if (existed) await ip(["netns", "del", `${prefix}-${index}`]);
       const links = await linkNames();
       if (links.includes(uplinkName(index))) await ip(["link", "del", uplinkName(index)]).catch(() => {}); // went with its peer
+      if (existed) await forgetConnections(index);
     },
 
     async list() {
@@ -176,6 +194,11 @@ export async function openNetworkManager(
     },
   };
   return manager;
+}
+
+/** Half of what the host can remember: guests never take the other half from the host. */
+async function guestsShareOfConnections(): Promise<number> {
+  return Math.floor(Number((await readFile(CONNTRACK_MAX, "latin1")).trim()) / 2);
 }
 
 /** The directory does not exist before the first namespace of a machine is made. */

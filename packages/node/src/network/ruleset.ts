@@ -4,13 +4,15 @@ import { GUEST_NETWORK } from "./addresses.ts";
 
 /**
  * What no guest reaches unless an operator made an exception: ranges that are not the internet (IANA's special-purpose
- * registry, RFC 6890 and its updates), among them every private network and the metadata services.
+ * registry, RFC 6890 and its updates), among them every private network and the metadata services, and the one metadata
+ * service at a public address (Azure's).
  */
 export const DENIED_RANGES = [
   "0.0.0.0/8",
   "10.0.0.0/8",
   "100.64.0.0/10",
   "127.0.0.0/8",
+  "168.63.129.16/32",
   "169.254.0.0/16",
   "172.16.0.0/12",
   "192.0.0.0/24",
@@ -31,6 +33,8 @@ export interface NamespaceRules {
   readonly hostAddresses: readonly string[];
   /** Ranges an operator allows although they are private. */
   readonly exceptions: readonly string[];
+  /** Ranges an operator denies beside these. */
+  readonly denied: readonly string[];
   /** Connections at a time, UDP flows among them. */
   readonly maxConnections: number;
   readonly newConnectionsPerSecond: number;
@@ -40,6 +44,7 @@ export interface NamespaceRules {
 export const TABLE = "mags";
 export const ALLOWED_SET = "allowed";
 export const DENIALS_SET = "denials";
+export const DENIED_COUNTER = "denied_packets";
 /** Connections that a cap refused. */
 export const OVER_LIMIT_COUNTER = "over_limit";
 export const TOO_FAST_COUNTER = "too_fast";
@@ -51,6 +56,9 @@ const MAX_COUNTED_DENIALS = 128;
 /** More denials than this a second are not answered: a flood is dropped. */
 const ANSWERED_DENIALS = { perSecond: 100, burst: 200 } as const;
 
+/** One flow may carry any number of queries, each of which is work for the server. */
+const DNS_QUERIES = { perSecond: 200, burst: 400 } as const;
+
 const elements = (ranges: readonly string[]) => (ranges.length > 0 ? `elements = { ${ranges.join(", ")} }` : "");
 
 /**
@@ -58,19 +66,21 @@ const elements = (ranges: readonly string[]) => (ranges.length > 0 ? `elements =
  * own, so that it can be replaced; it begins as `filtered`.
  */
 export function namespaceRuleset(rules: NamespaceRules): string {
-  const { dnsAddress, hostAddresses, exceptions, maxConnections, newConnectionsPerSecond } = rules;
+  const { dnsAddress, hostAddresses, exceptions, denied, maxConnections, newConnectionsPerSecond } = rules;
   const { guestAddress, gatewayAddress } = GUEST_NETWORK;
   const { perSecond, burst } = ANSWERED_DENIALS;
   return `
 table ip ${TABLE} {
   set exceptions { type ipv4_addr; flags interval; auto-merge; ${elements(exceptions)} }
-  set denied { type ipv4_addr; flags interval; auto-merge; ${elements([...DENIED_RANGES, ...hostAddresses])} }
+  set denied { type ipv4_addr; flags interval; auto-merge; ${elements([...DENIED_RANGES, ...hostAddresses, ...denied])} }
   set ${ALLOWED_SET} { type ipv4_addr; flags timeout; size ${MAX_ALLOWED_ADDRESSES}; }
   set connections { type ipv4_addr; flags dynamic; size 1; }
+  counter ${DENIED_COUNTER} { }
   counter ${OVER_LIMIT_COUNTER} { }
   counter ${TOO_FAST_COUNTER} { }
   set ${DENIALS_SET} { type ipv4_addr . inet_proto . inet_service; flags dynamic; size ${MAX_COUNTED_DENIALS}; }
   chain deny {
+    counter name ${DENIED_COUNTER}
     meta l4proto { tcp, udp } update @${DENIALS_SET} { ip daddr . meta l4proto . th dport counter }
     meta l4proto != { tcp, udp } update @${DENIALS_SET} { ip daddr . meta l4proto . 0 counter }
     limit rate ${perSecond}/second burst ${burst} packets reject with icmp admin-prohibited
@@ -79,12 +89,18 @@ table ip ${TABLE} {
   chain decide {
 ${policyRules("filtered", { dnsAddress })}
   }
+  chain raw {
+    type filter hook prerouting priority raw;
+    # What ends here would end connections for this namespace and not for the host.
+    iifname "tap0" ip ttl <= 1 drop
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat;
     iifname "tap0" ip daddr ${gatewayAddress} meta l4proto { tcp, udp } th dport 53 dnat to ${dnsAddress}
   }
   chain forward {
     type filter hook forward priority filter; policy drop;
+    iifname "tap0" ip daddr ${dnsAddress} udp dport 53 limit rate over ${DNS_QUERIES.perSecond}/second burst ${DNS_QUERIES.burst} packets drop
     ct state established,related accept
     iifname != "tap0" drop
     ip saddr != ${guestAddress} drop
@@ -131,6 +147,7 @@ function policyRules(policy: EgressPolicy, { dnsAddress }: Pick<NamespaceRules, 
 export function policyReplacement(policy: EgressPolicy, options: Pick<NamespaceRules, "dnsAddress">): string {
   return `
 flush chain ip ${TABLE} decide
+flush set ip ${TABLE} ${ALLOWED_SET}
 table ip ${TABLE} {
   chain decide {
 ${policyRules(policy, options)}
@@ -154,6 +171,8 @@ export interface HostRules {
   readonly uplinkRange: string;
   readonly dnsAddress: string;
   readonly exceptions: readonly string[];
+  /** Of all guests together, at a time. */
+  readonly maxConnections: number;
 }
 
 /**
@@ -161,7 +180,8 @@ export interface HostRules {
  * translated. Without named sets: the host's own `nft` may be older than ours, and that of Debian 12 crashes when it
  * lists a set that nftables 1.1 made.
  */
-export function hostRuleset({ table, interfacePrefix, uplinkRange, dnsAddress, exceptions }: HostRules): string {
+export function hostRuleset(rules: HostRules): string {
+  const { table, interfacePrefix, uplinkRange, dnsAddress, exceptions, maxConnections } = rules;
   return `
 table ip ${table}
 delete table ip ${table}
@@ -178,6 +198,7 @@ table ip ${table} {
     type filter hook forward priority filter - 5;
     iifname "${interfacePrefix}*" oifname "${interfacePrefix}*" drop
     iifname "${interfacePrefix}*" ip saddr != ${uplinkRange} drop
+    iifname "${interfacePrefix}*" ct state new ct count over ${maxConnections} drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;

@@ -50,6 +50,7 @@ export async function openTestHost(): Promise<TestHost> {
     prefix: "tvm",
     uplinkRange: parseCidr("10.250.0.0/24"),
     exceptions: [],
+    denied: [],
     caps: { bandwidthMbit: 0, maxConnections: 100, newConnectionsPerSecond: 100 },
     forwardingRecord: join(path, "forwarding"),
     bootId: boot,
