@@ -15,7 +15,11 @@ export const POSTGRES_UID = 1_910_000_000;
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
 
 const ServerKeys = z.strictObject({
-  data_dir: AbsolutePath.max(40, "must be at most 40 characters: sockets lie below it")
+  data_dir: AbsolutePath.regex(
+    /^(\/(?!\.\.?(\/|$))[^/]+){2,}\/?$/,
+    "must be a directory of its own, at least two levels deep and without '..': magsd uninstall deletes it",
+  )
+    .max(40, "must be at most 40 characters: sockets lie below it")
     .default("/var/lib/mags")
     .describe("Database, VMs, templates, output of jobs."),
   artifacts: AbsolutePath.default("/opt/mags/artifacts.json").describe(

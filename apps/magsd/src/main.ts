@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { setPriority } from "node:os";
+import { resolve } from "node:path";
 import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
 import type { CommandContext } from "./commands/context.ts";
@@ -28,7 +29,8 @@ const LOG_FILE_BYTES = 16 * 1024 * 1024;
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
-async function context(configFile: string): Promise<CommandContext> {
+async function context(file: string): Promise<CommandContext> {
+  const configFile = resolve(file); // the server is started in another directory
   if (process.getuid?.() !== 0) throw new AppError("forbidden", "this needs root; try: sudo magsd ...");
   const config = await loadConfig(configFile);
   // The unit is for the installed server; one with a configuration of its own is another.

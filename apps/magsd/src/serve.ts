@@ -54,7 +54,9 @@ export async function serve(
   let endJobs = false;
   let running: Running | undefined;
 
-  const runningJobs = () => running?.node.observe().filter(({ state }) => state !== "ended").length ?? 0;
+  /** Those that have a VM. */
+  const runningJobs = () =>
+    running?.node.observe().filter(({ state, microVmId }) => state !== "ended" && microVmId !== null).length ?? 0;
   const needRunning = (): Running => {
     if (running && !stopped.aborted) return running;
     throw new AppError("unavailable", `magsd is ${stopped.aborted ? "stopping" : "starting"}: try again in a moment`);

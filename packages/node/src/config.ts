@@ -1,14 +1,34 @@
 import { MIN_MEMORY_MIB } from "@mags/domain";
 import { z } from "zod";
-import { parseCidr } from "./network/addresses.ts";
+import { parseCidr, rangesOverlap } from "./network/addresses.ts";
 
-const CidrText = z.string().refine((text) => {
-  try {
-    return parseCidr(text) !== undefined;
-  } catch {
-    return false;
-  }
-}, "must be an IPv4 range like 10.0.0.0/8 whose host bits are zero");
+const CidrText = z.string().refine(
+  (text) => {
+    try {
+      return parseCidr(text) !== undefined;
+    } catch {
+      return false;
+    }
+  },
+  { error: "must be an IPv4 range like 10.0.0.0/8 whose host bits are zero", abort: true },
+);
+
+const LEAST_PREFIX = 8;
+const NOT_PRIVATE = [parseCidr("127.0.0.0/8"), parseCidr("0.0.0.0/8"), parseCidr("224.0.0.0/3")];
+
+/** Wide enough for a VM, its host and the name service, and none that means something else. */
+const UplinkRange = CidrText.refine((text) => {
+  const { prefixLength } = parseCidr(text);
+  return prefixLength >= LEAST_PREFIX && prefixLength <= 30;
+}, "must be from /8 to /30").refine(
+  (text) => !NOT_PRIVATE.some((range) => rangesOverlap(parseCidr(text), range)),
+  "must be a private range, not loopback or multicast",
+);
+
+const Exception = CidrText.refine(
+  (text) => parseCidr(text).prefixLength >= LEAST_PREFIX,
+  "must be no wider than /8: it would open what VMs must never reach",
+);
 
 /** The node's part of the server's configuration. Every default stands here. */
 export const NodeConfig = z.strictObject({
@@ -98,7 +118,12 @@ export const NodeConfig = z.strictObject({
     .min(65_536)
     .default(64 * 1024 * 1024)
     .describe("Output kept per job; the rest is dropped, and the output says so."),
-  uid_base: z.int().min(1_000_000).default(1_910_000_100).describe("VM number n runs as this uid plus n."),
+  uid_base: z
+    .int()
+    .min(1_000_000)
+    .max(4_000_000_000)
+    .default(1_910_000_100)
+    .describe("VM number n runs as this uid plus n."),
   network: z
     .strictObject({
       prefix: z
@@ -106,11 +131,11 @@ export const NodeConfig = z.strictObject({
         .regex(/^[a-z][a-z0-9]{1,6}$/, "must be 2 to 7 lower-case letters and digits")
         .default("mags")
         .describe("Begins the names of interfaces, namespaces and tables."),
-      uplink_range: CidrText.default("10.213.0.0/16").describe(
+      uplink_range: UplinkRange.default("10.213.0.0/16").describe(
         "Addresses between the host and its VMs; must be free on the host.",
       ),
       exceptions: z
-        .array(CidrText)
+        .array(Exception)
         .default([])
         .describe("Private ranges VMs may reach all the same, such as a package mirror's."),
       denied: z

@@ -2,6 +2,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { lockFile, silentLogger, systemClock } from "@mags/core";
 import { openCgroups } from "./host/cgroups.ts";
+import { readMarks, withMarks } from "./host/marks.ts";
 import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
@@ -20,6 +21,9 @@ export async function removeNode(options: NodeOptions): Promise<void> {
   const { dataDirectory } = options;
   await mkdir(join(dataDirectory, "vms"), { recursive: true, mode: 0o711 });
   await using _lock = await lockFile(join(dataDirectory, "node.lock"));
+  // Under an earlier configuration things may carry other names, when no start has come since.
+  const earlier = await readMarks(join(dataDirectory, "marks.json"));
+  if (earlier) await clearHost({ ...options, config: withMarks(options.config, earlier) }, { removeNewer: true });
   await clearHost(options, { removeNewer: true });
 }
 

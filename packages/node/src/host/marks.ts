@@ -4,13 +4,36 @@
  */
 import { readFile } from "node:fs/promises";
 import { AppError } from "@mags/core";
+import { z } from "zod";
 import type { NodeConfig } from "../config.ts";
+import { parseCidr } from "../network/addresses.ts";
+import { networkCapacity } from "../network/network-manager.ts";
 import { writeFileDurably } from "./files.ts";
 
-export interface Marks {
-  readonly prefix: string;
-  readonly uplink_range: string;
-  readonly uid_base: number;
+const Marks = z.object({ prefix: z.string(), uplink_range: z.string().refine(isRange), uid_base: z.int() });
+export type Marks = Readonly<z.infer<typeof Marks>>;
+
+/** @returns Nothing when none were written down. @throws AppError `unavailable` when they cannot be read. */
+export async function readMarks(path: string): Promise<Marks | undefined> {
+  const text = await readFile(path, "utf8").catch(() => "");
+  if (text === "") return undefined;
+  try {
+    return Marks.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError(
+      "unavailable",
+      `${path} does not say under which names and numbers VMs were made before: put it back, or remove it if none were`,
+      { cause },
+    );
+  }
+}
+
+function isRange(text: string): boolean {
+  try {
+    return networkCapacity(parseCidr(text)) > 0;
+  } catch {
+    return false;
+  }
 }
 
 export function marksOf({ network, uid_base }: NodeConfig): Marks {
@@ -30,8 +53,7 @@ export async function changeMarks(
   marks: Marks,
   steps: { readonly goingOn: () => Promise<number>; readonly clear: (earlier: Marks) => Promise<void> },
 ): Promise<void> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  const earlier = text === "" ? undefined : (JSON.parse(text) as Marks);
+  const earlier = await readMarks(path);
   const changed = earlier && (Object.keys(marks) as (keyof Marks)[]).filter((key) => earlier[key] !== marks[key]);
   if (earlier && changed?.length === 0) return;
   if (earlier && changed) {

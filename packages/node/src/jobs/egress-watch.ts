@@ -31,7 +31,10 @@ interface Watched {
   looking: Promise<void>;
 }
 
-export function createEgressWatch(deps: EgressWatchDeps): EgressWatch {
+export function createEgressWatch(
+  deps: EgressWatchDeps,
+  { firstLookMs }: { readonly firstLookMs: number } = { firstLookMs: FIRST_LOOK_MS },
+): EgressWatch {
   const { denials, report, clock, log } = deps;
   const watched = new Map<JobId, Watched>();
 
@@ -45,7 +48,7 @@ export function createEgressWatch(deps: EgressWatchDeps): EgressWatch {
 
   async function keepLooking(jobId: JobId, watch: Watched): Promise<void> {
     const { signal } = watch.over;
-    for (let pauseMs = FIRST_LOOK_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+    for (let pauseMs = firstLookMs; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       await sleep(pauseMs, { signal });
       await look(jobId, watch, false).catch((error: unknown) =>
         log.warn("egress.look_failed", { jobId, error: messageOf(error) }),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { addressIn, formatAddress, parseCidr } from "./addresses.ts";
+import { addressIn, formatAddress, parseCidr, rangesOverlap } from "./addresses.ts";
 
 describe("parseCidr", () => {
   it("reads ranges and finds their addresses", () => {
@@ -23,5 +23,15 @@ describe("parseCidr", () => {
         assert.equal(formatAddress(parseCidr(`${address}/32`).base), address);
       }),
     );
+  });
+});
+
+describe("rangesOverlap", () => {
+  it("says whether two ranges have an address in common, whichever is the wider", () => {
+    const overlap = (one: string, other: string) => rangesOverlap(parseCidr(one), parseCidr(other));
+    assert.ok(overlap("127.0.0.0/24", "127.0.0.0/8"));
+    assert.ok(overlap("0.0.0.0/1", "127.0.0.0/8"));
+    assert.ok(!overlap("126.0.0.0/8", "127.0.0.0/8"));
+    assert.ok(!overlap("10.0.0.0/24", "10.0.1.0/24"));
   });
 });

@@ -49,6 +49,11 @@ export function formatAddress(value: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
 }
 
+export function rangesOverlap(one: Cidr, other: Cidr): boolean {
+  const size = 2 ** (32 - Math.min(one.prefixLength, other.prefixLength));
+  return Math.floor(one.base / size) === Math.floor(other.base / size);
+}
+
 /** The n-th address of a range. @throws RangeError beyond its end. */
 export function addressIn(range: Cidr, n: number): string {
   if (n < 0 || n >= 2 ** (32 - range.prefixLength)) throw new RangeError(`the range has no address number ${n}`);
