@@ -22,7 +22,7 @@ export async function adoptParked(
   try {
     const microVm = await host.adopt(record);
     if ((await microVm.machine.status()) !== "paused") throw new Error("it does not wait");
-    if (!parked.mounted && (await holdsDisk(microVm))) throw new Error("a job was about to take it");
+    if (!parked.mounted && holdsDisk(microVm)) throw new Error("a job was about to take it");
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, { log });
     await microVm.machine.pause();

@@ -1,5 +1,6 @@
 /** Clones of a template on their way to a job: restored, parked, and given their disk. */
-import { rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Clock, type Logger, untilAborted, withDeadline } from "@mags/core";
 import type { MicroVmSize } from "@mags/domain";
@@ -65,12 +66,9 @@ export async function restoreClone(
   }
 }
 
-/** True from the moment in which a job began to give a parked clone its disk. */
-export async function holdsDisk(microVm: Pick<MicroVm, "paths">): Promise<boolean> {
-  return stat(join(microVm.paths.jail, DISK)).then(
-    () => true,
-    () => false,
-  );
+/** True from the moment in which a job began to give a parked clone its disk. Names in the jail are the node's alone. */
+export function holdsDisk(microVm: Pick<MicroVm, "paths">): boolean {
+  return existsSync(join(microVm.paths.jail, DISK));
 }
 
 /** Puts an empty disk of that size into the paused guest's slot. @returns its size in bytes. */
