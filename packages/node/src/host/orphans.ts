@@ -20,18 +20,27 @@ export interface ProcessView {
   readonly parentProgram: string;
 }
 
+/** By what a process is known as one of this node's: others run programs through a loader, too. */
+export interface OrphanMarks {
+  readonly isOurUid: (uid: number) => boolean;
+  /** Where the runtime roots of this installation are, those of older releases, too. */
+  readonly runtimeRoots: string;
+}
+
 /**
  * `end`: the launcher, on its way to become a program under one of our uids. `await`: a tool of a runtime root, which acts
  * on the host and ends soon. A process whose parent is a living Node is not left over.
  */
-export function orphanKind(view: ProcessView, isOurUid: (uid: number) => boolean): "end" | "await" | null {
+export function orphanKind(view: ProcessView, { isOurUid, runtimeRoots }: OrphanMarks): "end" | "await" | null {
   const program = nameOf(view.program);
   if (nameOf(view.parentProgram) === "node") return null;
   if (program === "mags-launch") {
     const uid = view.args[view.args.indexOf("--uid") + 1];
     return view.args.includes("--uid") && isOurUid(Number(uid)) ? "end" : null;
   }
-  return program.startsWith("ld-linux") && view.args.includes("--argv0") ? "await" : null;
+  const libraries = view.args[view.args.indexOf("--library-path") + 1] ?? "";
+  const isTool = program.startsWith("ld-linux") && view.args.includes("--argv0");
+  return isTool && libraries.startsWith(`${runtimeRoots}/`) ? "await" : null;
 }
 
 function nameOf(path: string): string {
@@ -39,10 +48,10 @@ function nameOf(path: string): string {
 }
 
 /** Resolves when none is left. A tool that does not come to its end is killed. */
-export async function settleOrphans(isOurUid: (uid: number) => boolean): Promise<void> {
+export async function settleOrphans(marks: OrphanMarks): Promise<void> {
   for (const name of await readdir("/proc")) {
     const view = /^\d+$/.test(name) ? await look(Number(name)) : undefined;
-    const kind = view && orphanKind(view, isOurUid);
+    const kind = view && orphanKind(view, marks);
     const identity = kind ? await identify(Number(name)) : undefined;
     if (!identity) continue;
     if (kind === "await") await untilEnded(identity, TOOL_MS);

@@ -15,9 +15,10 @@ interface ProcessStat {
   readonly startTime: string;
 }
 
-async function statOf(pid: number): Promise<ProcessStat | undefined> {
+/** @param of  A pid, or `PID/task/TID`. */
+async function statOf(of: number | string): Promise<ProcessStat | undefined> {
   try {
-    const stat = await readFile(`/proc/${pid}/stat`, "latin1");
+    const stat = await readFile(`/proc/${of}/stat`, "latin1");
     // The command name stands in parentheses and may hold spaces and parentheses itself.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     return { state: fields[0] ?? "", startTime: fields[19] ?? "" };
@@ -31,10 +32,17 @@ export async function identify(pid: number): Promise<ProcessIdentity | undefined
   return stat ? { pid, startTime: stat.startTime } : undefined;
 }
 
-/** True while that very process runs. A zombie does not. */
-export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
-  const stat = await statOf(identity.pid);
-  return stat !== undefined && stat.startTime === identity.startTime && stat.state !== "Z" && stat.state !== "X";
+/** True while any thread of that very process runs. One whose first thread ended looks like a zombie. */
+export async function isAlive({ pid, startTime }: ProcessIdentity): Promise<boolean> {
+  const stat = await statOf(pid);
+  if (stat?.startTime !== startTime) return false;
+  if (runs(stat)) return true;
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+  return (await Promise.all(threads.map((tid) => statOf(`${pid}/task/${tid}`)))).some(runs);
+}
+
+function runs(stat: ProcessStat | undefined): boolean {
+  return stat !== undefined && stat.state !== "Z" && stat.state !== "X";
 }
 
 /** SIGKILL, then waits until the process is gone. Killing a process that is gone is no error. */

@@ -16,6 +16,7 @@ import type { Accelerator } from "../qemu/command-line.ts";
 import type { Machine } from "../qemu/machine.ts";
 import { type SpawnedQemu, spawnQemu } from "../qemu/spawn.ts";
 import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
+import { type CleanupStep, createCleanup } from "./cleanup.ts";
 import { connectMicroVm, endSoon } from "./connect.ts";
 import { makeFileFor, makeJailDirectory } from "./jail-directory.ts";
 import { CPU_WEIGHT, cgroupLimits, diskFileBytes, processLimits } from "./limits.ts";
@@ -83,7 +84,7 @@ export interface MicroVmHost {
   sweep(options?: { readonly removeNewer: boolean }): Promise<FoundRecord[]>;
   /** Keys of the templates that living microVMs are made from. */
   templatesInUse(): ReadonlySet<string>;
-  /** Those that exist, are made or removed. */
+  /** Those that exist, are made or removed. One of which something could not be removed is none until it can. */
   list(): readonly { readonly id: MicroVmId; readonly index: number; readonly pid: number | null }[];
 }
 
@@ -111,6 +112,8 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
   const { runtime, network, namespaces, cgroups, log } = deps;
   const existing = new Map<MicroVmId, { readonly index: number; readonly templateKey: string; pid: number | null }>();
   const ending = new Set<MicroVmId>();
+  /** Of which something could not be removed so far. */
+  const remaining = new Set<MicroVmId>();
   const bindings = new Map<MicroVmId, FileHandle>();
   const uidOf = (index: number) => config.uidBase + index;
 
@@ -141,15 +144,39 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     return true;
   }
 
-  /** Removes what a microVM that does not run leaves behind. */
-  async function clear(id: MicroVmId, index: number): Promise<void> {
-    await bindings.get(id)?.close();
-    bindings.delete(id);
-    await cgroups?.remove(id);
-    await rm(join(config.root, id), { recursive: true, force: true });
-    await namespaces.release(index);
-    existing.delete(id);
-    ending.delete(id);
+  /** Removes what a microVM leaves behind, once it runs no more. May be repeated until it resolves. */
+  function cleanupOf(
+    { id, index, process }: { id: MicroVmId; index: number; process: ProcessIdentity | null },
+    lastLook: CleanupStep = async () => {},
+  ): () => Promise<void> {
+    const clean = createCleanup([
+      lastLook,
+      async () => bindings.get(id)?.close(),
+      async () => cgroups?.remove(id),
+      () => rm(join(config.root, id), { recursive: true, force: true }),
+      () => namespaces.release(index),
+    ]);
+    return async () => {
+      try {
+        if (process) await killAndWait(process);
+        await clean();
+      } catch (error) {
+        remaining.add(id);
+        throw new Error(`${id} could not be removed: ${messageOf(error)}`, { cause: error });
+      }
+      bindings.delete(id);
+      for (const set of [existing, ending, remaining]) set.delete(id);
+    };
+  }
+
+  /** @throws what failed, which is tried again later. */
+  async function removeNow(cleanup: () => Promise<void>): Promise<void> {
+    try {
+      await cleanup();
+    } catch (error) {
+      deps.tidier.addUntilDone(cleanup);
+      throw error;
+    }
   }
 
   const host: MicroVmHost = {
@@ -194,8 +221,9 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         return connected.value;
       } catch (cause) {
         const end = await endSoon(qemu);
-        if (qemu) await killAndWait(qemu.process);
-        await clear(id, index);
+        ending.add(id);
+        const failed = await removeNow(cleanupOf({ id, index, process: qemu?.process ?? null })).catch(messageOf);
+        if (failed) log.warn("microvm.not_removed", { microVmId: id, error: failed });
         if (!end) throw cause;
         throw new AppError("internal", `QEMU ${end.how} at its start: ${end.output}`, { cause });
       }
@@ -226,23 +254,25 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
 
     async release({ id, index, process }, options) {
       if (!beginEnding(id)) return;
-      await killAndWait(process);
-      deps.tidier.add(async () => {
-        await options
+      const lastLook = async () =>
+        options
           ?.lastLook()
           .catch((error: unknown) => log.warn("microvm.last_look_failed", { microVmId: id, error: messageOf(error) }));
-        await clear(id, index);
-      });
+      try {
+        await killAndWait(process);
+      } finally {
+        deps.tidier.addUntilDone(cleanupOf({ id, index, process }, lastLook));
+      }
     },
 
     async discard(record) {
       if (!beginEnding(record.id)) return;
-      if (record.process && record.bootId === config.bootId) await killAndWait(record.process);
-      await clear(record.id, record.index);
+      const process = record.bootId === config.bootId ? record.process : null;
+      await removeNow(cleanupOf({ ...record, process }));
     },
 
     async sweep({ removeNewer } = { removeNewer: false }) {
-      const found = await sweepMicroVms({ network, cgroups, log }, config, { removeNewer });
+      const found = await sweepMicroVms({ runtime, network, cgroups, log }, config, { removeNewer });
       for (const { record } of found) {
         const { id, index, templateKey, process } = record;
         existing.set(id, { index, templateKey, pid: process?.pid ?? null });
@@ -253,7 +283,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
 
     templatesInUse: () =>
       new Set([...existing].flatMap(([id, { templateKey }]) => (ending.has(id) ? [] : [templateKey]))),
-    list: () => [...existing].map(([id, { index, pid }]) => ({ id, index, pid })),
+    list: () => [...existing].flatMap(([id, { index, pid }]) => (remaining.has(id) ? [] : [{ id, index, pid }])),
   };
   return host;
 }

@@ -1,7 +1,8 @@
 /** Finds what an earlier process left of microVMs, and removes what no record claims. */
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
+import type { RuntimeRoot } from "@mags/runtime-root";
 import type { Cgroups } from "../host/cgroups.ts";
 import { removeUnfinishedWrites } from "../host/files.ts";
 import { isOrphan, settleOrphans } from "../host/orphans.ts";
@@ -11,6 +12,7 @@ import type { MicroVmHostConfig } from "./microvm-host.ts";
 import { type FoundRecord, type MicroVmRecord, pathsOf, readRecords } from "./record.ts";
 
 export interface SweepDeps {
+  readonly runtime: RuntimeRoot;
   readonly network: Pick<NetworkManager, "list" | "remove">;
   readonly cgroups: Cgroups | null;
   readonly log: Logger;
@@ -26,9 +28,13 @@ export async function sweepMicroVms(
   config: Pick<MicroVmHostConfig, "root" | "uidBase" | "capacity">,
   { removeNewer }: { readonly removeNewer: boolean },
 ): Promise<FoundRecord[]> {
-  const { network, cgroups, log } = deps;
+  const { runtime, network, cgroups, log } = deps;
   const { root } = config;
-  await settleOrphans((uid) => isOurs(uid - config.uidBase, config));
+  await settleOrphans({
+    isOurUid: (uid) => isOurs(uid - config.uidBase, config),
+    // Each root is OBJECTS/runtime-HASH/root, in all releases.
+    runtimeRoots: dirname(dirname(runtime.dir)),
+  });
   const { found, strays, newer } = await readRecords(root);
   if (newer.length > 0 && !removeNewer)
     throw new AppError(
