@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "node:test";
-import { findCgroupMounts } from "./cgroups.ts";
+import { makeTempDir } from "@mags/test-kit";
+import { findCgroupMounts, limitMemory } from "./cgroups.ts";
 
 const V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev 0 0\n";
 const V1 = ["cpu,cpuacct", "memory", "pids", "blkio"]
@@ -37,4 +40,22 @@ describe("where control groups are mounted", () => {
       /not mounted/,
     );
   });
+});
+
+describe("limitMemory", () => {
+  const cases = [
+    [1, { "memory.limit_in_bytes": "5000", "memory.memsw.limit_in_bytes": "5000" }],
+    [2, { "memory.max": "5000", "memory.swap.max": "0" }],
+    [1, { "memory.limit_in_bytes": "5000" }],
+    [2, { "memory.max": "5000" }],
+  ] as const;
+  for (const [version, expected] of cases)
+    it(`leaves no swap under v${version}, where the kernel has ${Object.keys(expected).join(" and ")}`, async () => {
+      await using temp = await makeTempDir();
+      for (const name of Object.keys(expected)) await writeFile(join(temp.path, name), "");
+      await limitMemory(temp.path, { version, memoryBytes: 5_000 });
+      const names = await readdir(temp.path);
+      const written = names.map(async (name) => [name, await readFile(join(temp.path, name), "utf8")]);
+      assert.deepEqual(Object.fromEntries(await Promise.all(written)), expected);
+    });
 });

@@ -97,10 +97,16 @@ export function groupOf(
   return { name: delegated ? unit : prefix, delegated };
 }
 
-/** Names of the files, and the least share there is, which stands in for `idle` on kernels before 5.15. */
+/** `swap`: under v1 it bounds memory and swap together. Names of the files, and the least share there is, which stands in for `idle` on kernels before 5.15. */
 const FILES = {
-  1: { memory: "memory.limit_in_bytes", cpu: "cpu.shares", perWeight: 10.24, least: 2 },
-  2: { memory: "memory.max", cpu: "cpu.weight", perWeight: 1, least: 1 },
+  1: {
+    memory: "memory.limit_in_bytes",
+    swap: "memory.memsw.limit_in_bytes",
+    cpu: "cpu.shares",
+    perWeight: 10.24,
+    least: 2,
+  },
+  2: { memory: "memory.max", swap: "memory.swap.max", cpu: "cpu.weight", perWeight: 1, least: 1 },
 } as const;
 
 /**
@@ -130,7 +136,7 @@ export async function openCgroups(prefix: string): Promise<Cgroups> {
     version,
     async create(name, limits) {
       for (const parent of parents) await mkdir(join(parent, name), { recursive: true });
-      await writeFile(join(folderOf("memory"), name, files.memory), String(limits.memoryBytes));
+      await limitMemory(join(folderOf("memory"), name), { version, memoryBytes: limits.memoryBytes });
       await writeFile(join(folderOf("pids"), name, "pids.max"), String(limits.pids));
       await cgroups.setCpuWeight(name, limits.cpuWeight);
       return parents.map((parent) => join(parent, name, "cgroup.procs"));
@@ -163,6 +169,21 @@ export async function openCgroups(prefix: string): Promise<Cgroups> {
     },
   };
   return cgroups;
+}
+
+/** Bounds memory, and takes swap away: what a group is not given must not wander there. Kernels can be without that file. */
+export async function limitMemory(
+  folder: string,
+  { version, memoryBytes }: { readonly version: 1 | 2; readonly memoryBytes: number },
+): Promise<void> {
+  const { memory, swap } = FILES[version];
+  await writeFile(join(folder, memory), String(memoryBytes), { flag: "r+" });
+  try {
+    // After the limit on memory: v1 refuses one on both that is below it.
+    await writeFile(join(folder, swap), version === 1 ? String(memoryBytes) : "0", { flag: "r+" });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
 }
 
 function unlessBusy(error: unknown): void {
