@@ -21,7 +21,7 @@ export async function writeFileDurably(path: string, content: string | Buffer, m
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncDirectory(dirname(path));
+  await syncPath(dirname(path));
 }
 
 /** As `writeFileDurably` for a crash of this process; after a power cut the file may be missing. */
@@ -42,12 +42,13 @@ export async function removeUnfinishedWrites(directory: string): Promise<void> {
     if (/\.[0-9a-f]{8}\.tmp$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
-export async function syncDirectory(path: string): Promise<void> {
-  let directory: FileHandle | undefined;
+/** Resolves when what a file or directory holds is on stable storage, whoever wrote it. */
+export async function syncPath(path: string): Promise<void> {
+  let file: FileHandle | undefined;
   try {
-    directory = await open(path, "r");
-    await directory.sync();
+    file = await open(path, "r");
+    await file.sync();
   } finally {
-    await directory?.close();
+    await file?.close();
   }
 }

@@ -7,7 +7,7 @@ import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { z } from "zod";
-import { removeUnfinishedWrites, syncDirectory, writeFileDurably } from "../host/files.ts";
+import { removeUnfinishedWrites, syncPath, writeFileDurably } from "../host/files.ts";
 import { checkImageName, Digest, type Image, ImageDraft, ImageRecord } from "./image.ts";
 
 export interface ImageStore {
@@ -137,7 +137,7 @@ export async function openImageStore(
         await rm(join(directory, "draft.json"));
         await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
         await rename(directory, target);
-        await syncDirectory(root);
+        await syncPath(root);
         contents.set(record.digest, record);
       }
       await setName(name, record.digest);

@@ -6,7 +6,7 @@ import { type FileHandle, mkdir, open } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError, type Clock } from "@mags/core";
 import type { JobId, LogSource } from "@mags/domain";
-import { syncDirectory } from "../host/files.ts";
+import { syncPath } from "../host/files.ts";
 import {
   encodeRecord,
   encodeSegmentHeader,
@@ -164,7 +164,7 @@ export async function openLogWriter(
       const upTo = writtenSeq;
       unsynced = false;
       // What is acknowledged must be found after a power cut: its name too.
-      await Promise.all([file.datasync(), named ? undefined : syncDirectory(dirname(path))]);
+      await Promise.all([file.datasync(), named ? undefined : syncPath(dirname(path))]);
       named = true;
       options.onProgress({ durable: true, seq: upTo });
     })()

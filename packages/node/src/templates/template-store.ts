@@ -15,7 +15,7 @@ import {
   untilAborted,
   withDeadline,
 } from "@mags/core";
-import { writeFileDurably } from "../host/files.ts";
+import { syncPath, writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Artifacts } from "../images/artifacts.ts";
 import type { Image } from "../images/image.ts";
@@ -180,6 +180,8 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     for (const name of FILES) {
       await chown(join(work, name), 0, 0);
       await chmod(join(work, name), 0o444);
+      // A power cut must not leave holes in what has its full size.
+      await syncPath(join(work, name));
     }
     const { name, digest } = template.image;
     await writeFileDurably(
@@ -188,6 +190,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
     );
     await deps.work.remove(template.directory);
     await rename(work, template.directory);
+    await syncPath(config.root);
     return template;
   }
 

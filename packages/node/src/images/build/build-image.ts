@@ -7,7 +7,7 @@ import { constants } from "node:fs";
 import { chmod, chown, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError, messageOf } from "@mags/core";
-import { syncDirectory, writeFileDurably } from "../../host/files.ts";
+import { syncPath, writeFileDurably } from "../../host/files.ts";
 import type { ImageDraft } from "../image.ts";
 import { type ByteSource, bytesOf, fileSource } from "../tar/byte-source.ts";
 import { badArchive, MAX_PATH_BYTES, shown } from "../tar/header.ts";
@@ -104,7 +104,7 @@ async function build(deps: DecompressDeps, { file, directory, limits }: BuildOpt
     caBundle: caBundle?.path ?? null,
   };
   await writeFileDurably(join(directory, "draft.json"), `${JSON.stringify(draft)}\n`);
-  await syncDirectory(directory);
+  await syncPath(directory);
   return draft;
 }
 
