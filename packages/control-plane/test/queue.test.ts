@@ -3,6 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { type Clock, systemClock } from "@mags/core";
 import { type AccountLimits, type JobId, NO_USAGE } from "@mags/domain";
 import { type ApiClient, createSimulatedNode, waitFor } from "@mags/test-kit";
+import { sql } from "kysely";
 import type { QueueLimits } from "../src/app/job-queue.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
@@ -290,6 +291,36 @@ describe("the deadline of the queue", () => {
     await stop(test.admin, running);
     await untilStatus(test.admin, await submit(test.admin), "running");
     assert.match(await (await fetch(`${test.url}/metrics`)).text(), /^mags_jobs_overdue_total 2$/m);
+  });
+
+  it("is stored by a later comparison when the database refused it", async () => {
+    const time = movableClock();
+    await using test = await startTestPlane(await server.database(), {
+      ...{ clock: time.clock, limits: limits({ vms: 1 }, { queueMs: 60_000 }) },
+    });
+    const [running, waiting] = [await submit(test.admin), await submit(test.admin)];
+    const execute = (text: string) => test.database.run((db) => sql.raw(text).execute(db));
+    await execute(`create sequence refusals`);
+    await execute(`create function refuse() returns trigger language plpgsql as
+      $$ begin perform nextval('refusals'); raise exception 'refused by the test'; end $$`);
+    await execute(`create trigger refuse before update on jobs for each row when (new.status = 'error')
+      execute function refuse()`);
+    time.pass(60_000);
+    await waitFor(async () => (await execute("select 1 from refusals where is_called")).rows.length > 0, {
+      what: "the end to be refused",
+    });
+    await execute("drop trigger refuse on jobs");
+    const ended = await waitFor(
+      async () => {
+        test.plane.nudge();
+        const status = await statusOf(test.admin, waiting);
+        return status.status === "error" && status;
+      },
+      { what: "the end to be stored" },
+    );
+    assert.match(ended.error_message ?? "", /^the job got no VM within 6\d s: jobs of this account have 1 of 1 VMs/);
+    assert.equal((await statusOf(test.admin, running)).status, "running");
+    assert.equal((await eventsOf(test.admin, waiting)).filter(({ name }) => name === "failed").length, 1);
   });
 
   it("does not pass when the wall clock is stepped", async () => {

@@ -1,7 +1,7 @@
 /**
  * Holds accepted jobs until they may go to the node, hands them over, and ends those that waited too long. Which go, and
- * in what order, the books of `createAdmission` say; this is what acts on them. It owns no job: the database does, and a
- * restart makes the books anew from it and from what the node reports.
+ * in what order, the books of `createAdmission` say; this is what acts on them. It owns no job: the database does, and
+ * `createAdoption` makes the books anew from it and from what the node reports.
  *
  * Waiting is counted by a clock that is never stepped, from when this process knew of the job: a restart gives a job more
  * time, never less.
@@ -16,13 +16,12 @@ import {
   type JobStart,
   type JobUpdate,
   NO_USAGE,
-  type ObservedJob,
 } from "@mags/domain";
 import { createHandOver, type HandOverDeps } from "./hand-over.ts";
 import type { NewJob } from "./job.ts";
-import { neverStartedOutcome } from "./job-end.ts";
-import type { LiveJob } from "./job-store.ts";
+import { neverStartedOutcome, outcomeOf, withdrawnOutcome } from "./job-end.ts";
 import type { JobWriter } from "./job-writer.ts";
+import { type Adoption, createAdoption, type FoundJobs } from "./queue-adoption.ts";
 import { LIMIT_NAMES, neverFitsText, overdueText, refusal, waitText } from "./queue-text.ts";
 import { type HeldJob, type LateJob, watchQueue } from "./queue-watch.ts";
 
@@ -55,14 +54,9 @@ export interface JobQueue extends AsyncDisposable {
   withdraw(jobId: JobId): void;
   /** It is over, whatever the node says: its place is free. */
   leave(jobId: JobId): void;
-  /** Jobs whose absence from what `store.live()` gives from now on means that they ended. */
-  known(): ReadonlySet<JobId>;
-  /** Puts the books right. `known` was asked before `live` was read, and `observed` after it. */
-  adopt(found: {
-    readonly live: readonly LiveJob[];
-    readonly observed: readonly ObservedJob[];
-    readonly known: ReadonlySet<JobId>;
-  }): void;
+  readonly known: Adoption["known"];
+  /** Puts the books right. */
+  adopt(found: FoundJobs): void;
   /** Hands over nothing more, and ends the jobs that the node does not have. */
   endAll(): Promise<void>;
   /** Jobs that wait here. */
@@ -78,7 +72,10 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
   const { store, node, writer, clock, log } = deps;
   const admission = createAdmission(limits, { nodeQueue: NODE_QUEUE });
   const held = new Map<JobId, HeldJob>();
+  /** What the queue itself ended, until the database has it. */
+  const ends = new Map<JobId, JobEnd>();
   const handOver = createHandOver(deps, admission, pump);
+  const adoption = createAdoption({ admission, held, hold, forget, end: endHere, endAgain }, limits.account);
   let closed = false;
 
   function hold(jobId: JobId, { stored }: { readonly stored: boolean }): void {
@@ -88,6 +85,12 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
   function release(jobId: JobId): void {
     held.delete(jobId);
     admission.release(jobId);
+  }
+
+  function forget(jobId: JobId): void {
+    held.delete(jobId);
+    ends.delete(jobId);
+    admission.forget(jobId);
   }
 
   /** Hands over whoever may go. Those that are being stored follow when they are. */
@@ -134,33 +137,20 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
 
   function endHere(jobId: JobId, message: string): void {
     release(jobId);
-    writer.handle({ type: "ended", jobId, end: failed(message) });
+    const end = failed(message);
+    ends.set(jobId, end);
+    writer.handle({ type: "ended", jobId, end });
+  }
+
+  function endAgain(jobId: JobId): void {
+    const end = ends.get(jobId);
+    const { outcome, event } = end ? outcomeOf(end) : withdrawnOutcome(clock.now());
+    writer
+      .change(jobId, () => store.markEnded(jobId, outcome, event))
+      .catch((error: unknown) => log.error("queue.end_not_stored", { jobId, error: messageOf(error) }));
   }
 
   const failed = (message: string): JobEnd => ({ kind: "failed", message, endedAtMs: clock.now().getTime() });
-
-  /** A live job that is not in the books, or that the node has lost before it began. */
-  function adoptJob(job: LiveJob, seen: ObservedJob | undefined): void {
-    if (seen?.end) return; // it is over, and its report on the way
-    const phase = admission.phaseOf(job.id);
-    if (seen) {
-      if (phase !== undefined) return;
-      const started = seen.startedAtMs !== null;
-      admission.adopt(job, started ? "started" : "handed");
-      if (!started) hold(job.id, { stored: true });
-      return;
-    }
-    if (job.status !== "pending" || job.stopRequested) return;
-    if (phase === "handed" || phase === "started") {
-      admission.requeue(job.id);
-      hold(job.id, { stored: true });
-    }
-    if (phase !== undefined) return;
-    admission.adopt(job, "waiting");
-    hold(job.id, { stored: true });
-    const exceeded = exceededLimit(limits.account, NO_USAGE, job.size);
-    if (exceeded) endHere(job.id, neverFitsText(exceeded));
-  }
 
   const timer = setInterval(tick, TICK_MS).unref();
 
@@ -214,17 +204,10 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
       pump();
     },
 
-    known: () => new Set(admission.ids().filter((jobId) => held.get(jobId)?.stored ?? true)),
+    known: adoption.known,
 
-    adopt({ live, observed, known }) {
-      const seen = new Map(observed.map((job) => [job.jobId, job]));
-      const alive = new Set(live.map((job) => job.id));
-      for (const jobId of known) {
-        if (alive.has(jobId)) continue;
-        held.delete(jobId);
-        admission.forget(jobId);
-      }
-      for (const job of live) adoptJob(job, seen.get(job.id));
+    adopt(found) {
+      adoption.adopt(found);
       pump();
     },
 
