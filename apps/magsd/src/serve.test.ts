@@ -120,6 +120,26 @@ describe("serve", () => {
     assert.equal(await status(), undefined);
   });
 
+  it("tells who removes an image of the jobs that wait for an account's limit to run in it", async () => {
+    config = { ...config, limits: { ...config.limits, account: { ...config.limits.account, vms: 1 } } };
+    const users: (readonly string[])[] = [];
+    const images = {
+      remove: async (_, elsewhere) => void users.push(elsewhere?.() ?? []),
+    } as Partial<Images> as Images;
+    const { ended, stopping } = start({ openNode: async () => nodeOf({ images }) });
+    await untilState("running");
+    const token = await ask<{ token: string; api_url: string }>("POST", "/token");
+    const api = createApiClient(token?.api_url ?? "", token?.token ?? "");
+    const submit = async () =>
+      (await api.call("POST", "/api/v1/mags-jobs", { script: "hang", type: "inline" })).body as { request_id: string };
+    await submit();
+    const waiting = await submit();
+    for (const name of ["standard", "other"]) await ask("POST", `/images/remove?name=${name}`);
+    assert.deepEqual(users, [[`job ${waiting.request_id}`], []]);
+    stopping.abort();
+    await ended;
+  });
+
   it("ends all jobs when it is told to, and is the only one on its data directory", async () => {
     const node = nodeOf();
     const { ended } = start({ openNode: async () => node });

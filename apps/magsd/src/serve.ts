@@ -70,7 +70,9 @@ export async function serve(
     },
     "POST /images/register": async (query) => needImages().register(query.get("build") ?? "", query.get("name") ?? ""),
     "POST /images/remove": async (query) => {
-      await needImages().remove(query.get("name") ?? "");
+      const { node, plane } = needRunning();
+      const name = query.get("name") ?? "";
+      await node.images.remove(name, () => plane.jobsWaitingIn(name).map((jobId) => `job ${jobId}`));
       return {};
     },
     "POST /images/collect": async () => needImages().collect(),

@@ -61,6 +61,8 @@ export interface ControlPlane extends AsyncDisposable {
   unknownJobs(ids: readonly string[]): Promise<string[]>;
   /** Jobs of all accounts that wait for a microVM, here or in the node. */
   queuedJobs(): number;
+  /** Jobs that the node does not have yet and that will run in this image. */
+  jobsWaitingIn(image: string): readonly JobId[];
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
@@ -142,6 +144,7 @@ export async function startControlPlane(
       return ids.filter((id) => !known.has(id as JobId));
     },
     queuedJobs: () => queue.waiting + node.poolStatus().queued,
+    jobsWaitingIn: queue.waitingIn,
     nudge: reconciler.nudge,
     async endAllJobs() {
       await intake.close();

@@ -381,6 +381,8 @@ describe("a restart with jobs waiting", () => {
     node.breakVm(ids[0] as JobId, "the VM's process ended");
     await using second = await startTestPlane(address, { node, limits: limits({ vms: 2 }) });
     await untilStarted(second, ids.slice(0, 3));
+    assert.deepEqual(second.plane.jobsWaitingIn("standard"), ids.slice(3));
+    assert.deepEqual(second.plane.jobsWaitingIn("other"), []);
     assert.equal(await queuedJobs(second.admin), 3);
     second.plane.nudge();
     for (const [n, id] of ids.entries()) {

@@ -332,7 +332,8 @@ describe("createJobStore", () => {
       event("completed"),
     );
     const own = (await store.live()).filter((job) => [first.id, second.id, third.id].includes(job.id));
-    const fields = { accountId: mine, size: { vcpus: 2, memoryMiB: 1024, diskGiB: 2 }, status: "pending" };
+    const size = { vcpus: 2, memoryMiB: 1024, diskGiB: 2 };
+    const fields = { accountId: mine, image: "standard", size, status: "pending" };
     assert.deepEqual(own, [
       { ...fields, id: second.id, stopRequested: true },
       { ...fields, id: third.id, stopRequested: false },

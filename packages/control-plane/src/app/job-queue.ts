@@ -59,6 +59,8 @@ export interface JobQueue extends AsyncDisposable {
   adopt(found: FoundJobs): void;
   /** Hands over nothing more, and ends the jobs that the node does not have. */
   endAll(): Promise<void>;
+  /** Jobs that the node does not have yet and that will run in this image. */
+  waitingIn(image: string): readonly JobId[];
   /** Jobs that wait here. */
   readonly waiting: number;
 }
@@ -78,8 +80,8 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
   const adoption = createAdoption({ admission, held, hold, forget, end: endHere, endAgain }, limits.account);
   let closed = false;
 
-  function hold(jobId: JobId, { stored }: { readonly stored: boolean }): void {
-    held.set(jobId, { sinceMs: clock.monotonicMs(), stored, told: false, overdue: null });
+  function hold(jobId: JobId, job: { readonly image: string; readonly stored: boolean }): void {
+    held.set(jobId, { ...job, sinceMs: clock.monotonicMs(), told: false, overdue: null });
   }
 
   function release(jobId: JobId): void {
@@ -164,7 +166,7 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
         deps.onRefused(entry.by);
         throw refusal(entry.by, entry.by === "account" ? limits.queuedPerAccount : limits.queued);
       }
-      hold(id, { stored: false });
+      hold(id, { image: size.image, stored: false });
     },
 
     stored(start) {
@@ -224,6 +226,11 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
         () => new Error("the ends of waiting jobs are not stored yet"),
       ).catch((error: unknown) => log.error("queue.end_all_failed", { jobs: ids.length, error: messageOf(error) }));
     },
+
+    waitingIn: (image) =>
+      [...held].flatMap(([jobId, job]) =>
+        job.image === image && admission.phaseOf(jobId) !== "handed" ? [jobId] : [],
+      ),
 
     get waiting() {
       return admission.waiting;

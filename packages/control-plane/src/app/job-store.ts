@@ -10,6 +10,7 @@ export interface JobFilter {
 export interface LiveJob {
   readonly id: JobId;
   readonly accountId: AccountId;
+  readonly image: string;
   readonly size: JobDemand;
   readonly status: JobStatus;
   readonly stopRequested: boolean;

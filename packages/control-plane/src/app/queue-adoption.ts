@@ -24,7 +24,7 @@ export interface FoundJobs {
 export interface AdoptionDeps {
   readonly admission: Admission;
   readonly held: ReadonlyMap<JobId, HeldJob>;
-  readonly hold: (jobId: JobId, options: { readonly stored: boolean }) => void;
+  readonly hold: (jobId: JobId, job: { readonly image: string; readonly stored: boolean }) => void;
   readonly forget: (jobId: JobId) => void;
   /** Ends a job that the node does not have. */
   readonly end: (jobId: JobId, message: string) => void;
@@ -46,22 +46,23 @@ export function createAdoption(deps: AdoptionDeps, limits: AccountLimits): Adopt
   /** A live job that is not in the books, or that the node has lost before it began. */
   function adoptJob(job: LiveJob, seen: ObservedJob | undefined): void {
     if (seen?.end) return; // it is over, and its report on the way
+    const { image } = job;
     const phase = admission.phaseOf(job.id);
     if (seen) {
       if (phase !== undefined) return;
       const started = seen.startedAtMs !== null;
       admission.adopt(job, started ? "started" : "handed");
-      if (!started) hold(job.id, { stored: true });
+      if (!started) hold(job.id, { image, stored: true });
       return;
     }
     if (!isPending(job)) return;
     if (phase === "handed" || phase === "started") {
       admission.requeue(job.id);
-      hold(job.id, { stored: true });
+      hold(job.id, { image, stored: true });
     }
     if (phase !== undefined) return;
     admission.adopt(job, "waiting");
-    hold(job.id, { stored: true });
+    hold(job.id, { image, stored: true });
     const exceeded = exceededLimit(limits, NO_USAGE, job.size);
     if (exceeded) deps.end(job.id, neverFitsText(exceeded));
   }

@@ -3,6 +3,7 @@ import type { JobId, NodeRuntime } from "@mags/domain";
 
 /** A job without a microVM. */
 export interface HeldJob {
+  readonly image: string;
   readonly sinceMs: number;
   /** Else it is just being stored. */
   stored: boolean;

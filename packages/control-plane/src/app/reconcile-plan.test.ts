@@ -12,6 +12,7 @@ const live = (name: string, status: JobStatus, stopRequested = false): LiveJob =
   size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 },
   status,
   stopRequested,
+  image: "standard",
 });
 const end: JobEnd = { kind: "exited", exitCode: 0, timedOut: false, durationMs: 1, endedAtMs: 9 };
 const seen = (name: string, fields: Partial<ObservedJob> = {}): ObservedJob => ({

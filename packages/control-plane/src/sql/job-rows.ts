@@ -48,6 +48,7 @@ export const LIVE_COLUMNS = [
   "account_id",
   "status",
   "stop_requested_at",
+  "image",
   "vcpus",
   "memory_mib",
   "disk_gib",
@@ -82,6 +83,7 @@ export function liveJobFromRow(row: LiveRow): LiveJob {
     accountId: row.account_id as AccountId,
     status: row.status,
     stopRequested: row.stop_requested_at !== null,
+    image: row.image,
     size: { vcpus: row.vcpus, memoryMiB: row.memory_mib, diskGiB: row.disk_gib },
   };
 }

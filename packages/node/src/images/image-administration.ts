@@ -21,8 +21,11 @@ export interface Images {
    * @throws AppError when no script can run in it; then it has no name.
    */
   register(build: string, name: string): Promise<ImageSummary>;
-  /** @throws AppError `validation_failed` when there is none of that name, or something uses it. */
-  remove(name: string): Promise<void>;
+  /**
+   * @param usersElsewhere What will come to use it and does not know the node yet, for people.
+   * @throws AppError `validation_failed` when there is none of that name, or something uses it.
+   */
+  remove(name: string, usersElsewhere?: () => readonly string[]): Promise<void>;
   /** Removes contents that no name and nothing else uses. @returns their digests. */
   collect(): Promise<readonly string[]>;
 }
@@ -91,7 +94,7 @@ export function createImages(deps: ImagesDeps): Images {
         return { names, digest: stored.digest, record: stored };
       }),
 
-    remove: (name) =>
+    remove: (name, usersElsewhere = () => []) =>
       inTurn(async () => {
         if (installed.has(name))
           throw new AppError(
@@ -101,7 +104,7 @@ export function createImages(deps: ImagesDeps): Images {
               : `image ${name} comes with the installation and cannot be removed`,
           );
         store.get(name);
-        const users = deps.usersOf(name);
+        const users = [...deps.usersOf(name), ...usersElsewhere()];
         if (users.length > 0)
           throw new AppError(
             "validation_failed",

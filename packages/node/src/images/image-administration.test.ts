@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { createImages, type ImagesDeps } from "./image-administration.ts";
+import type { ImageStore } from "./image-store.ts";
+
+describe("createImages", () => {
+  it("removes no image that a job runs in, here or elsewhere, and names the jobs", async () => {
+    const forgotten: string[] = [];
+    const store = {
+      get: (name: string) => ({ name, directory: "/", digest: "sha256:0", caBundle: null }),
+      forget: async (name: string) => void forgotten.push(name),
+      collect: async () => [],
+    } as Partial<ImageStore> as ImageStore;
+    let here: readonly string[] = ["job 1"];
+    const deps = { store, installed: new Map(), usersOf: () => here, digestsInUse: async () => new Set<string>() };
+    const images = createImages(deps as Partial<ImagesDeps> as ImagesDeps);
+    await assert.rejects(images.remove("mine"), /in use by job 1: wait/);
+    await assert.rejects(
+      images.remove("mine", () => ["job 2"]),
+      /in use by job 1, job 2: wait/,
+    );
+    here = [];
+    await assert.rejects(
+      images.remove("mine", () => ["job 2"]),
+      /in use by job 2: wait/,
+    );
+    assert.deepEqual(forgotten, []);
+    await images.remove("mine", () => []);
+    assert.deepEqual(forgotten, ["mine"]);
+  });
+});
