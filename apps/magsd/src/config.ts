@@ -59,7 +59,10 @@ const ServerKeys = z.strictObject({
     .strictObject({
       account: z
         .strictObject({
-          vms: limit(0, "VMs that jobs of one account may have at a time."),
+          vms: limit(
+            0,
+            "Jobs of one account that may have a VM at a time; the VM of one that has just ended may still be going.",
+          ),
           vcpus: limit(0, "Processors of all these VMs together."),
           memory_mb: limit(0, "Memory of all these VMs together."),
           disk_gb: limit(0, "Disks of all these VMs together."),
