@@ -177,10 +177,13 @@ describe("buildImage", () => {
       linkPath: `${n > 0 ? `s${n - 1}/` : ""}${"d/".repeat(40)}`,
     });
     const stretched = [...SHELL, ...Array.from({ length: 60 }, (_, n) => [hop(n), { path: `s${n}/x` }]).flat()];
+    // Folders that no entry is about: the few entries are far below the limit, the tree is not.
+    const implied = Array.from({ length: 10 }, (_, n) => ({ path: "x", pax: { path: `${n}/${"d/".repeat(1000)}x` } }));
     const cases: [Buffer, RegExp][] = [
       [zeros, /takes more than 64 MiB unpacked: .*max_size_mb/],
       [oci({ layers: [layer, again] }), /takes more than 64 MiB unpacked/],
       [tarFile(many), /more than 5000 entries: .*max_entries/],
+      [tarFile([...SHELL, ...implied]), /more than 5000 entries: .*max_entries/],
       [tarFile(stretched), /lead in a circle|more than 4095 bytes/],
     ];
     for (const [bytes, message] of cases) await assert.rejects(build(bytes), { code: "validation_failed", message });

@@ -78,16 +78,16 @@ async function build(deps: DecompressDeps, { file, directory, limits }: BuildOpt
       const digest = container.plainDigests[layer];
       if (digest !== undefined) await checkDigest(source, digest);
       const entries = await entriesOf(source, entryLimits);
-      devicesLeftOut += applyLayer(root, entries, { layer, whiteouts: true }).devicesLeftOut;
+      devicesLeftOut += applyLayer(root, entries, { layer, limits: entryLimits, whiteouts: true }).devicesLeftOut;
       layers.push(source);
     }
   } else {
-    devicesLeftOut = applyLayer(root, outerEntries, { layer: 0, whiteouts: false }).devicesLeftOut;
+    devicesLeftOut = applyLayer(root, outerEntries, { layer: 0, limits: entryLimits, whiteouts: false }).devicesLeftOut;
     layers.push(outer);
   }
 
   requireShell(root);
-  addMountPoints(root);
+  addMountPoints(root, entryLimits);
   const { entries, inodes } = measure(root, limits);
   const caBundle = await readCaBundle(root, layers);
   await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made"), inodes });

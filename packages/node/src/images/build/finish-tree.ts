@@ -1,6 +1,7 @@
 /** What every guest needs of its image, and what the node wants to know of it. */
 import { AppError } from "@mags/core";
 import type { ByteSource } from "../tar/byte-source.ts";
+import type { TarLimits } from "../tar/reader.ts";
 import { createDirectory, type Directory, ensureDirectory, findNode } from "./tree.ts";
 
 /** Where the agent mounts, and where scripts begin; made where an archive leaves them out. */
@@ -34,11 +35,11 @@ export function requireShell(root: Directory): void {
 }
 
 /** A symlink in such a place gives way, so that the agent's mounts lie where they belong. */
-export function addMountPoints(root: Directory): void {
+export function addMountPoints(root: Directory, limits: TarLimits): void {
   for (const { name, mode } of DIRECTORIES) {
     const here = root.children.get(name);
     if (here?.kind === "directory") continue;
-    if (here?.kind === "symlink" && ["etc", "root", "var"].includes(name)) ensureDirectory(root, [name]);
+    if (here?.kind === "symlink" && ["etc", "root", "var"].includes(name)) ensureDirectory(root, [name], limits);
     else root.children.set(name, createDirectory(mode));
   }
 }

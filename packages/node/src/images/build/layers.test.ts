@@ -14,9 +14,12 @@ const folder = (path: string, mode = 0o755) => entry(path, "directory", { mode }
 const symlink = (path: string, linkPath: string) => entry(path, "symlink", { linkPath });
 const link = (path: string, linkPath: string) => entry(path, "link", { linkPath });
 
+const UNLIMITED = { count() {} };
+
 function merge(...layers: (readonly TarEntry[])[]): Directory {
   const root = createDirectory();
-  for (const [layer, entries] of layers.entries()) applyLayer(root, entries, { layer, whiteouts: true });
+  for (const [layer, entries] of layers.entries())
+    applyLayer(root, entries, { layer, limits: UNLIMITED, whiteouts: true });
   return root;
 }
 
@@ -47,7 +50,7 @@ describe("applyLayer", () => {
 
   it("keeps names that begin like whiteouts where the archive is no layer", () => {
     const root = createDirectory();
-    applyLayer(root, [file(".wh.x")], { layer: 0, whiteouts: false });
+    applyLayer(root, [file(".wh.x")], { layer: 0, limits: UNLIMITED, whiteouts: false });
     assert.deepEqual(flat(root), [".wh.x 0"]);
   });
 
@@ -83,7 +86,8 @@ describe("applyLayer", () => {
 
   it("leaves device nodes out and counts them", () => {
     assert.equal(
-      applyLayer(createDirectory(), [entry("dev/null", "device")], { layer: 0, whiteouts: false }).devicesLeftOut,
+      applyLayer(createDirectory(), [entry("dev/null", "device")], { layer: 0, limits: UNLIMITED, whiteouts: false })
+        .devicesLeftOut,
       1,
     );
   });

@@ -3,7 +3,7 @@
  * and `.wh.` entries take away what earlier layers brought.
  */
 import { badArchive, shown } from "../tar/header.ts";
-import type { TarEntry } from "../tar/reader.ts";
+import type { TarEntry, TarLimits } from "../tar/reader.ts";
 import { type Directory, ensureDirectory, findDirectory, type Leaf, pathNames } from "./tree.ts";
 
 const WHITEOUT = ".wh.";
@@ -17,19 +17,20 @@ export interface LayerResult {
 
 /**
  * @param options.layer  Number under which the contents are found again.
+ * @param options.limits  Counts the folders that entries only imply; the entries themselves their reader has counted.
  * @param options.whiteouts  False for an archive that is no layer: a file's name may begin with `.wh.` there.
  * @throws AppError `validation_failed` for an entry that cannot be placed in the image.
  */
 export function applyLayer(
   root: Directory,
   entries: readonly TarEntry[],
-  options: { readonly layer: number; readonly whiteouts: boolean },
+  options: { readonly layer: number; readonly limits: TarLimits; readonly whiteouts: boolean },
 ): LayerResult {
   const rest = options.whiteouts ? applyWhiteouts(root, entries) : entries;
   let devicesLeftOut = 0;
   for (const entry of rest) {
     if (entry.type === "device") devicesLeftOut++;
-    else place(root, entry, options.layer);
+    else place(root, entry, options);
   }
   return { devicesLeftOut };
 }
@@ -57,7 +58,11 @@ function applyWhiteouts(root: Directory, entries: readonly TarEntry[]): TarEntry
   return rest;
 }
 
-function place(root: Directory, entry: TarEntry, layer: number): void {
+function place(
+  root: Directory,
+  entry: TarEntry,
+  { layer, limits }: { readonly layer: number; readonly limits: TarLimits },
+): void {
   const names = pathNames(entry.path);
   const { mode, uid, gid, mtime, xattrs } = entry;
   const attributes = { mode, uid, gid, mtime, xattrs };
@@ -67,7 +72,7 @@ function place(root: Directory, entry: TarEntry, layer: number): void {
     root.attributes = attributes;
     return;
   }
-  const { children } = ensureDirectory(root, names.slice(0, -1));
+  const { children } = ensureDirectory(root, names.slice(0, -1), limits);
   if (entry.type === "directory") {
     const known = children.get(name);
     if (known?.kind === "directory") known.attributes = attributes;

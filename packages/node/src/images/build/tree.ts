@@ -3,6 +3,7 @@
  * would, that is with `/` as the top whatever a symlink says, so nothing in it can lead outside.
  */
 import { badArchive, shown } from "../tar/header.ts";
+import type { TarLimits } from "../tar/reader.ts";
 
 export interface Attributes {
   readonly mode: number;
@@ -53,12 +54,15 @@ export function pathNames(path: string): string[] {
 
 /** The directory at that place. @returns undefined when there is none. */
 export function findDirectory(root: Directory, names: readonly string[]): Directory | undefined {
-  return walk(root, names, { create: false, path: names });
+  return walk(root, names, {});
 }
 
-/** As `findDirectory`, but makes what is missing; a file in the way gives way. */
-export function ensureDirectory(root: Directory, names: readonly string[]): Directory {
-  const directory = walk(root, names, { create: true, path: names });
+/**
+ * As `findDirectory`, but makes what is missing; a file in the way gives way. Few entries can imply very many folders,
+ * so each that is made counts as one.
+ */
+export function ensureDirectory(root: Directory, names: readonly string[], limits: TarLimits): Directory {
+  const directory = walk(root, names, { limits });
   if (!directory) throw badArchive(`${shown(names.join("/"))} cannot be made: its symlinks lead in a circle`);
   return directory;
 }
@@ -71,7 +75,7 @@ export function findNode(
   let names = path.split("/");
   for (let followed = 0; followed <= MAX_SYMLINKS; followed++) {
     const real: string[] = [];
-    const parent = walk(root, names.slice(0, -1), { create: false, path: names, real });
+    const parent = walk(root, names.slice(0, -1), { real });
     const name = names.at(-1) ?? "";
     const node = name === "" || name === "." ? parent : parent?.children.get(name);
     if (!parent || !node) return undefined;
@@ -84,7 +88,12 @@ export function findNode(
 function walk(
   root: Directory,
   names: readonly string[],
-  options: { readonly create: boolean; readonly path: readonly string[]; readonly real?: string[] },
+  options: {
+    /** Makes what is missing, and counts it. Default: makes nothing. */
+    readonly limits?: TarLimits;
+    /** Takes the names on the way to the place where it really is. */
+    readonly real?: string[];
+  },
 ): Directory | undefined {
   const trail = [root];
   const real = options.real ?? [];
@@ -111,7 +120,8 @@ function walk(
       continue;
     }
     if (next?.kind !== "directory") {
-      if (!options.create) return undefined;
+      if (!options.limits) return undefined;
+      options.limits.count(name.length);
       next = createDirectory();
       here.children.set(name, next);
     }
