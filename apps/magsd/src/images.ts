@@ -1,6 +1,6 @@
 /** The images of this machine's node: through the server where one runs, else by the node's files. */
-import { AppError, silentLogger, systemClock } from "@mags/core";
-import { type Images, openNode, openStoredImages } from "@mags/node";
+import { AppError, silentLogger, systemClock, untilAborted } from "@mags/core";
+import { type ImageSummary, type Images, openNode, openStoredImages } from "@mags/node";
 import type { ServerConfig } from "./config.ts";
 import { callControlSocket } from "./control-socket.ts";
 import { placesOf } from "./installation.ts";
@@ -20,15 +20,16 @@ export async function openImages(config: ServerConfig): Promise<Images & AsyncDi
     checkName: stored.checkName,
     remove: stored.remove,
     collect: stored.collect,
-    async register(build, name) {
+    async register(build, name, { signal: ended } = {}) {
       // Trying an image takes a whole node: the one that is locked makes place for it.
       await stored[Symbol.asyncDispose]();
       const pool = { ...options.config.pool, min_idle: 0, max_idle: 0 };
       const deps = { clock: systemClock, log: silentLogger };
-      const signal = AbortSignal.timeout(REGISTER_MS);
+      const timeUp = AbortSignal.timeout(REGISTER_MS);
+      const signal = ended ? AbortSignal.any([timeUp, ended]) : timeUp;
       const node = await openNode(deps, { ...options, config: { ...options.config, pool } }, { signal });
       try {
-        return await node.images.register(build, name);
+        return await node.images.register(build, name, { signal });
       } finally {
         await node.close();
       }
@@ -48,7 +49,11 @@ function imagesOfServer(config: ServerConfig): Images & AsyncDisposable {
   return {
     list: () => call("GET", "/images"),
     checkName: async (name) => void (await call("GET", `/images/name?${query({ name })}`)),
-    register: (build, name) => call("POST", `/images/register?${query({ build, name })}`, REGISTER_MS),
+    async register(build, name, { signal } = {}) {
+      const registering = call<ImageSummary>("POST", `/images/register?${query({ build, name })}`, REGISTER_MS);
+      // The server refuses a build that is gone by the time it gives it the name.
+      return signal ? untilAborted(registering, signal) : registering;
+    },
     remove: async (name) => void (await call("POST", `/images/remove?${query({ name })}`)),
     collect: () => call("POST", "/images/collect"),
     async [Symbol.asyncDispose]() {},

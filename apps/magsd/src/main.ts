@@ -16,6 +16,7 @@ import { uninstall } from "./commands/uninstall.ts";
 import { DEFAULT_CONFIG_FILE, loadConfig, type ServerConfig } from "./config.ts";
 import { endOnStrayErrors, exitCodeOf, fail } from "./failure.ts";
 import { placesOf } from "./installation.ts";
+import { untilInterrupted } from "./interruption.ts";
 import { openLogFile } from "./log-file.ts";
 import { createLogger } from "./logger.ts";
 import { partsOf } from "./parts.ts";
@@ -93,7 +94,9 @@ const imageContext = () => context(image.opts<{ config: string }>().config);
 image
   .command("import <name> <file>")
   .description("make an image of a tree (tar) or container image (OCI archive, docker save); plain, gzip, zstd or xz")
-  .action(async (name, file) => importImage(await imageContext(), { name, file }));
+  .action((name, file) =>
+    untilInterrupted(async (signal) => importImage(await imageContext(), { name, file, signal })),
+  );
 
 image
   .command("list")

@@ -187,7 +187,7 @@ export async function openNode(
     usersOf: (name) => runner.jobsIn(name).map((jobId) => `job ${jobId}`),
     digestsInUse: templates.imagesInUse,
     removeTemplates: templates.removeOf,
-    check: (image) => checkImage({ ...cloneDeps, templates, size: pooledSize }, image),
+    check: (image, signals) => checkImage({ ...cloneDeps, templates, size: pooledSize }, image, signals),
     now: clock.now,
   });
 

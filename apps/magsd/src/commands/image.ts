@@ -6,18 +6,21 @@ import type { CommandContext } from "./context.ts";
 
 const MIB = 1024 ** 2;
 
-/** Makes the disk in this process, then has the node try it and give it its name. */
+/**
+ * Makes the disk in this process, then has the node try it and give it its name.
+ * @throws the signal's reason, when what this process made is removed.
+ */
 export async function importImage(
   { config, print }: CommandContext,
-  options: { readonly name: string; readonly file: string },
+  options: { readonly name: string; readonly file: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  const { name } = options;
+  const { name, signal } = options;
   await using images = await openImages(config);
   await images.checkName(name); // before the work
-  await using prepared = await prepareImport(nodeOptionsOf(config), resolve(options.file));
+  await using prepared = await prepareImport(nodeOptionsOf(config), resolve(options.file), { signal });
   const { draft } = prepared;
   print(`made ${draft.digest} of ${draft.entries} files and folders; booting it`);
-  const { record } = await images.register(prepared.build, name);
+  const { record } = await images.register(prepared.build, name, { signal });
   print(`imported image ${name} (${mebibytes(draft.sizeBytes)}); use it: mags run --image ${name} ...`);
   if (draft.devicesLeftOut > 0) print(`left out ${draft.devicesLeftOut} device nodes: a VM has its own /dev`);
   if (draft.caBundle === null) print("it brings no CA certificates: programs in it cannot check TLS servers");

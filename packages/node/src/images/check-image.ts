@@ -24,18 +24,28 @@ export interface CheckDeps extends CloneDeps {
   readonly size: MicroVmSize;
 }
 
-/** @throws AppError when it does not boot or runs no script; the message has the end of the guest's console. */
-export async function checkImage(deps: CheckDeps, image: Image): Promise<ImageRecord["tools"]> {
-  const template = await deps.templates.get(image, deps.size);
+/**
+ * @throws AppError when it does not boot or runs no script; the message has the end of the guest's console. The signal's
+ * reason, when the microVM is gone.
+ */
+export async function checkImage(
+  deps: CheckDeps,
+  image: Image,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<ImageRecord["tools"]> {
+  const { signal } = options;
+  const template = await deps.templates.get(image, deps.size, options);
+  signal?.throwIfAborted();
   const microVm = await restoreClone(deps, template, { idlePriority: false, diskGiB: deps.size.diskGiB });
+  const gone = signal ? AbortSignal.any([microVm.gone, signal]) : microVm.gone;
   try {
     const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: deps.size.diskGiB, neverRan: true });
     await microVm.machine.resume();
-    const agent = await untilAborted(connectGuest(microVm, deps), microVm.gone);
+    const agent = await untilAborted(connectGuest(microVm, deps), gone);
     await agent.attachDisk({ upper: "ext4", sizeBytes });
     await giveIdentity(agent, deps);
     const command = agent.run({ script: toolsScript(), timeoutMs: CHECK_TIMEOUT_MS });
-    const { exitCode, stdout, stderr } = await untilAborted(command, microVm.gone);
+    const { exitCode, stdout, stderr } = await untilAborted(command, gone);
     if (exitCode !== 0)
       throw new AppError("guest_failed", `its /bin/sh ended with ${exitCode}: ${stderr.toString("utf8").slice(-500)}`);
     const answered = new Set(stdout.toString("utf8").split("\n"));

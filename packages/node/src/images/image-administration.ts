@@ -18,9 +18,9 @@ export interface Images {
   checkName(name: string): Promise<void>;
   /**
    * Tries what `prepareImport` made, and gives it a name; a name that means another content means this one from then on.
-   * @throws AppError when no script can run in it; then it has no name.
+   * @throws AppError when no script can run in it, the signal's reason when that was not known yet; then it has no name.
    */
-  register(build: string, name: string): Promise<ImageSummary>;
+  register(build: string, name: string, options?: { readonly signal?: AbortSignal }): Promise<ImageSummary>;
   /**
    * @param usersElsewhere What will come to use it and does not know the node yet, for people.
    * @throws AppError `validation_failed` when there is none of that name, or something uses it.
@@ -38,7 +38,7 @@ export interface ImagesDeps {
   /** Digests of the images that living microVMs are made from. Undefined when that cannot be told. */
   readonly digestsInUse: () => Promise<ReadonlySet<string> | undefined>;
   readonly removeTemplates: (digest: string) => Promise<void>;
-  readonly check: (image: Image) => Promise<ImageRecord["tools"]>;
+  readonly check: (image: Image, options?: { readonly signal?: AbortSignal }) => Promise<ImageRecord["tools"]>;
   readonly now: () => Date;
 }
 
@@ -78,20 +78,19 @@ export function createImages(deps: ImagesDeps): Images {
       store.checkName(name);
     },
 
-    register: (build, name) =>
+    register: (build, name, options) =>
       inTurn(async () => {
         const { image, draft } = await store.openBuild(build, name);
         const known = store.imported().some(({ digest }) => digest === image.digest);
-        let tools: ImageRecord["tools"];
         try {
-          tools = await deps.check(image);
+          const tools = await deps.check(image, options);
+          const record = { ...draft, createdAt: deps.now().toISOString(), tools };
+          const { names, ...stored } = await store.publish(build, name, record);
+          return { names, digest: stored.digest, record: stored };
         } catch (error) {
           if (!known) await deps.removeTemplates(image.digest);
           throw error;
         }
-        const record = { ...draft, createdAt: deps.now().toISOString(), tools };
-        const { names, ...stored } = await store.publish(build, name, record);
-        return { names, digest: stored.digest, record: stored };
       }),
 
     remove: (name, usersElsewhere = () => []) =>

@@ -30,15 +30,18 @@ describe("the image store", () => {
   const open = () => openImageStore(root, { installed: new Map([["standard", STANDARD]]), log });
   const directories = async () => (await readdir(root)).filter((name) => name !== "names.json").map((name) => name[0]);
 
-  async function publish(store: ImageStore, name: string, digest: string) {
+  async function publish(store: ImageStore, name: string, digest: string, meanwhile = async (_build: string) => {}) {
     const draft: ImageDraft = {
       ...{ version: 1, digest, sizeBytes: 1, entries: 1, devicesLeftOut: 0, caBundle: "/etc/ssl/cert.pem" },
       source: { file: "x.tar", kind: "tree" },
     };
     const build = `build-${digest.slice(7, 11)}`;
     await mkdir(join(root, build));
+    await writeFile(join(root, build, "base.erofs"), "x");
+    await writeFile(join(root, build, "ca-certificates.crt"), "certificates");
     await writeFile(join(root, build, "draft.json"), JSON.stringify(draft));
     await store.openBuild(build, name);
+    await meanwhile(join(root, build));
     return store.publish(build, name, {
       ...draft,
       createdAt: new Date().toISOString(),
@@ -109,6 +112,32 @@ describe("the image store", () => {
     await rm(root, { recursive: true });
     await assert.rejects(store.forget("x"), { code: "ENOENT" });
     assert.deepEqual(store.names(), ["standard", "x"]);
+  });
+
+  it("gives no name to a build that is removed meanwhile, in whole or in part, and leaves nothing of it", async () => {
+    const [first, second] = DIGESTS;
+    const store = await open();
+    await publish(store, "kept", first);
+    for (const lost of ["", "base.erofs", "ca-certificates.crt", "draft.json"])
+      for (const digest of DIGESTS)
+        await assert.rejects(
+          publish(store, "x", digest, (build) => rm(join(build, lost), { recursive: true })),
+          { code: "unavailable", message: /the import ended meanwhile/ },
+          `${lost} of ${digest}`,
+        );
+    await assert.rejects(
+      publish(store, "x", second, (build) => writeFile(join(build, "base.erofs"), "")),
+      { code: "unavailable", message: /the import ended meanwhile/ },
+    );
+    assert.deepEqual([store.names(), await directories()], [["standard", "kept"], ["a"]]);
+    assert.deepEqual((await open()).names(), ["standard", "kept"]);
+  });
+
+  it("removes at the start what a publication that was cut off has left", async () => {
+    await mkdir(join(root, "publish-0123456789ab"), { recursive: true });
+    await writeFile(join(root, "publish-0123456789ab", "base.erofs"), "x");
+    await open();
+    assert.deepEqual(await directories(), []);
   });
 
   it("refuses names and builds that cannot be", async () => {

@@ -3,7 +3,7 @@
  * directory named by its digest, written whole and never changed, and `names.json` says which name means which content.
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { z } from "zod";
@@ -23,7 +23,10 @@ export interface ImageStore {
   checkName(name: string): void;
   /** What an import made, before it has a name. @throws AppError `validation_failed`. */
   openBuild(build: string, name: string): Promise<{ readonly image: Image; readonly draft: ImageDraft }>;
-  /** Takes the content of a build in, and lets the name mean it from now on. */
+  /**
+   * Takes the content of a build in, and lets the name mean it from now on.
+   * @throws AppError `unavailable` when the build's owner has removed it, or part of it; then nothing is left of it.
+   */
   publish(build: string, name: string, record: ImageRecord): Promise<StoredImage>;
   /** The name means nothing any more; what it meant stays until `collect`. */
   forget(name: string): Promise<void>;
@@ -43,6 +46,8 @@ const Names = z.object({ version: z.literal(1), names: z.record(z.string(), Dige
 const CONTENT = /^[0-9a-f]{64}$/;
 /** Begins the names of what is half-made, or half removed. */
 export const BUILD_PREFIX = "build-";
+/** Of a build that is being taken in: it is out of its owner's reach, and the next store's to remove. */
+export const PUBLISH_PREFIX = "publish-";
 const BUILD = /^build-[0-9a-f]+$/;
 
 export const imagesDirectory = (dataDirectory: string) => join(dataDirectory, "images");
@@ -54,6 +59,8 @@ export async function openImageStore(
   const { installed, log } = deps;
   await mkdir(root, { recursive: true, mode: 0o700 });
   await removeUnfinishedWrites(root);
+  for (const entry of await readdir(root))
+    if (entry.startsWith(PUBLISH_PREFIX)) await rm(join(root, entry), { recursive: true });
   const contents = await readContents(root, log);
   const names = await readNames(join(root, "names.json"));
   for (const [name, digest] of names)
@@ -129,16 +136,20 @@ export async function openImageStore(
     },
 
     async publish(build, name, record) {
-      const directory = join(root, build);
+      const directory = join(root, `${PUBLISH_PREFIX}${randomBytes(6).toString("hex")}`);
       const target = directoryOf(record.digest);
-      if (contents.has(record.digest)) await rm(directory, { recursive: true });
-      else {
-        await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
-        await rm(join(directory, "draft.json"));
-        await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
-        await rename(directory, target);
-        await syncPath(root);
-        contents.set(record.digest, record);
+      try {
+        // From here on a removal of the build misses it; what one has taken before is seen.
+        await takeBuild(join(root, build), { directory, record });
+        if (!contents.has(record.digest)) {
+          await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
+          await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
+          await rename(directory, target);
+          await syncPath(root);
+          contents.set(record.digest, record);
+        }
+      } finally {
+        await rm(directory, { recursive: true, force: true });
       }
       await setName(name, record.digest);
       return { ...(contents.get(record.digest) ?? record), names: namesOf(record.digest) };
@@ -160,6 +171,26 @@ export async function openImageStore(
       return removed;
     },
   };
+}
+
+async function takeBuild(
+  build: string,
+  { directory, record }: { readonly directory: string; readonly record: ImageRecord },
+): Promise<void> {
+  try {
+    await rename(build, directory);
+    await rm(join(directory, "draft.json"));
+    if (record.caBundle !== null) await stat(join(directory, "ca-certificates.crt"));
+    const { size } = await stat(join(directory, "base.erofs"));
+    if (size !== record.sizeBytes)
+      throw new AppError(
+        "unavailable",
+        `the import ended meanwhile: its disk has ${size} of ${record.sizeBytes} bytes`,
+      );
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
+    throw new AppError("unavailable", "the import ended meanwhile: what it made is gone", { cause });
+  }
 }
 
 function imageOf(name: string, directory: string, { digest, caBundle }: ImageDraft): Image {

@@ -20,10 +20,14 @@ export interface PreparedImport extends AsyncDisposable {
 
 const MIB = 1024 ** 2;
 
-/** @throws AppError `validation_failed` for an archive that makes no image, `unavailable` when another import is under way. */
+/**
+ * @throws AppError `validation_failed` for an archive that makes no image, `unavailable` when another import is under
+ * way; the signal's reason, when nothing is left of what was begun.
+ */
 export async function prepareImport(
   { dataDirectory, artifactsFile, config }: NodeOptions,
   file: string,
+  { signal }: { readonly signal: AbortSignal },
 ): Promise<PreparedImport> {
   await using scope = new AsyncDisposableStack();
   const root = imagesDirectory(dataDirectory);
@@ -36,7 +40,7 @@ export async function prepareImport(
   scope.defer(() => rm(directory, { recursive: true, force: true }));
   await mkdir(directory, { mode: 0o755 });
   const limits = { maxBytes: config.images.max_size_mb * MIB, maxEntries: config.images.max_entries };
-  const draft = await buildImage({ runtime, uid: config.uid_base }, { file, directory, limits });
+  const draft = await buildImage({ runtime, uid: config.uid_base }, { file, directory, limits, signal });
   const owned = scope.move();
   return { build, draft, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -1,7 +1,7 @@
 /** Looks for what a node has in its data directory. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { BUILD_PREFIX } from "../images/image-store.ts";
+import { BUILD_PREFIX, PUBLISH_PREFIX } from "../images/image-store.ts";
 import type { Owner, Trace } from "./trace.ts";
 
 const INSTALLATION: Owner = { kind: "installation" };
@@ -64,7 +64,7 @@ export async function observeFiles(
   async function ownerOfImageFile(name: string): Promise<Owner> {
     if (["names.json", "import.lock"].includes(name)) return INSTALLATION;
     if (name.startsWith(BUILD_PREFIX)) return { kind: "work", name };
-    if (name.endsWith(".tmp")) return UNFINISHED;
+    if (name.endsWith(".tmp") || name.startsWith(PUBLISH_PREFIX)) return UNFINISHED;
     // Without a record it is no image; `magsd image gc` removes it.
     return (await namesIn("images", name)).includes("image.json") ? INSTALLATION : UNKNOWN;
   }

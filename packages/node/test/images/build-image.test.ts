@@ -15,6 +15,7 @@ import { type MadeEntry, tarFile } from "./make-tar.ts";
 const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 const UID = 1_940_000_000;
 const LIMITS = { maxBytes: 64 * 1024 ** 2, maxEntries: 5000 };
+const NEVER = new AbortController().signal;
 const SHELL: MadeEntry[] = [
   { path: "usr/bin/", type: "5", mode: 0o755 },
   { path: "usr/bin/dash", body: Buffer.from("a shell"), mode: 0o755 },
@@ -35,7 +36,7 @@ async function build(content: Buffer | readonly MadeEntry[], limits = LIMITS) {
   const file = join(temp.path, `archive-${++number}.tar`);
   const directory = await mkdtemp(join(temp.path, "build-"));
   await writeFile(file, Buffer.isBuffer(content) ? content : tarFile(content));
-  return { directory, draft: await buildImage({ runtime, uid: UID }, { file, directory, limits }) };
+  return { directory, draft: await buildImage({ runtime, uid: UID }, { file, directory, limits, signal: NEVER }) };
 }
 
 async function extracted(directory: string): Promise<string> {
@@ -44,6 +45,14 @@ async function extracted(directory: string): Promise<string> {
   const command = toolCommand(runtime, "/usr/bin/fsck.erofs", [`--extract=${tree}`, join(directory, "base.erofs")]);
   execFileSync(command.file, [...command.args], { stdio: "pipe" });
   return tree;
+}
+
+/** A frame of zstd without data (RFC 8878, 3.1.2). */
+function skippable(bytes: number, kind = 0): Buffer {
+  const frame = Buffer.alloc(8 + bytes, 0xa5);
+  frame.writeUInt32LE(0x184d2a50 + kind, 0);
+  frame.writeUInt32LE(bytes, 4);
+  return frame;
 }
 
 const sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
@@ -123,6 +132,8 @@ describe("buildImage", () => {
       layer,
       gzipSync(layer),
       zstdCompressSync(layer),
+      Buffer.concat([zstdCompressSync(layer.subarray(0, 700)), zstdCompressSync(layer.subarray(700))]),
+      Buffer.concat([skippable(3), zstdCompressSync(layer)]),
       oci({ layers: [zstdCompressSync(layer)] }),
       tarFile(saved),
     ];
@@ -155,6 +166,7 @@ describe("buildImage", () => {
         oci({ layers: [layer], change: (files) => void files.set("index.json", Buffer.from("{}")) }),
         /index\.json is not what it should be: manifests/,
       ],
+      [Buffer.concat([zstdCompressSync(layer), Buffer.from("more")]), /zstd data are damaged or cut short: .*no frame/],
       [oci({ layers: [Buffer.from("BZh91AY")] }), /bzip2: use gzip, zstd or xz/],
       [
         tarFile([
@@ -203,7 +215,7 @@ describe("buildImage", () => {
       await writeFile(`${file}.gz`, gzipSync(await readFile(file)));
       for (const archive of [file, `${file}.gz`]) {
         const directory = await mkdtemp(join(place, "build-"));
-        const building = buildImage({ runtime, uid: UID }, { file: archive, directory, limits: LIMITS });
+        const building = buildImage({ runtime, uid: UID }, { file: archive, directory, limits: LIMITS, signal: NEVER });
         await assert.rejects(building, { code: "unavailable", message: /no space is left on the disk of/ });
         await rm(directory, { recursive: true });
       }

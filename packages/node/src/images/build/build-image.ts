@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { chmod, chown, mkdir, open, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, open, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AppError, isAppError, messageOf } from "@mags/core";
 import { syncPath, writeFileDurably } from "../../host/files.ts";
@@ -27,13 +27,18 @@ export interface BuildOptions {
   /** An empty directory: holds `base.erofs`, the certificates and `draft.json` afterwards. The caller's to remove. */
   readonly directory: string;
   readonly limits: ImportLimits;
+  readonly signal: AbortSignal;
 }
 
-/** @throws AppError `validation_failed` that says what is wrong with the archive, `unavailable` when the host is short of something. */
+/**
+ * @throws AppError `validation_failed` that says what is wrong with the archive, `unavailable` when the host is short of
+ * something; the signal's reason, when nothing is at work any more.
+ */
 export async function buildImage(deps: DecompressDeps, options: BuildOptions): Promise<ImageDraft> {
   try {
     return await build(deps, options);
   } catch (error) {
+    options.signal.throwIfAborted(); // what ended by it has other words
     if (isAppError(error, "validation_failed"))
       throw new AppError("validation_failed", `${options.file} cannot be imported: ${error.message}`, { cause: error });
     if ((error as NodeJS.ErrnoException).code === "ENOSPC" || /No space left/.test(messageOf(error)))
@@ -42,7 +47,7 @@ export async function buildImage(deps: DecompressDeps, options: BuildOptions): P
   }
 }
 
-async function build(deps: DecompressDeps, { file, directory, limits }: BuildOptions): Promise<ImageDraft> {
+async function build(deps: DecompressDeps, { file, directory, limits, signal }: BuildOptions): Promise<ImageDraft> {
   const work = join(directory, "work");
   await mkdir(work, { mode: 0o700 });
   await using opened = new AsyncDisposableStack();
@@ -54,14 +59,14 @@ async function build(deps: DecompressDeps, { file, directory, limits }: BuildOpt
     const handle = opened.use(await open(path, constants.O_RDONLY | constants.O_NONBLOCK));
     const stats = await handle.stat();
     if (!stats.isFile()) throw badArchive("it is not a file");
-    return fileSource(handle, { offset: 0, length: stats.size });
+    return fileSource(handle, { offset: 0, length: stats.size, signal });
   }
   /** The source itself, or a file with what it holds compressed. */
   async function plain(source: ByteSource, budget = createByteBudget(limits)): Promise<ByteSource> {
     const compression = await compressionOf(source);
     if (compression === "none") return source;
     const target = join(work, `plain-${++unpacked}.tar`);
-    await decompress(deps, source, { compression, target, budget });
+    await decompress(deps, source, { compression, target, budget, signal });
     return openFile(target);
   }
 
@@ -90,14 +95,14 @@ async function build(deps: DecompressDeps, { file, directory, limits }: BuildOpt
   addMountPoints(root, entryLimits);
   const { entries, inodes } = measure(root, limits);
   const caBundle = await readCaBundle(root, layers);
-  await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made"), inodes });
+  await makeErofs(deps, archiveOf(root, layers), { directory: join(work, "made"), inodes, signal });
   const disk = join(directory, "base.erofs");
   await rename(join(work, "made", "base.erofs"), disk);
   await rm(work, { recursive: true });
-  if (caBundle) await writeFile(join(directory, "ca-certificates.crt"), caBundle.content, { mode: 0o644 });
+  if (caBundle) await writeFileDurably(join(directory, "ca-certificates.crt"), caBundle.content, 0o644);
   const draft: ImageDraft = {
     version: 1,
-    ...(await settle(disk)),
+    ...(await settle(disk, { signal })),
     entries,
     devicesLeftOut,
     source: { file: basename(file), kind: container ? "container" : "tree" },
@@ -157,13 +162,16 @@ function measure(root: Directory, limits: ImportLimits): { readonly entries: num
 }
 
 /** Makes the disk root's and read-only, and durable. */
-async function settle(disk: string): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+async function settle(
+  disk: string,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
   await chown(disk, 0, 0);
   await chmod(disk, 0o444);
   await using handle = await open(disk, "r");
   await handle.sync();
   const { size } = await handle.stat();
   const hash = createHash("sha256");
-  for await (const piece of bytesOf(fileSource(handle, { offset: 0, length: size }))) hash.update(piece);
+  for await (const piece of bytesOf(fileSource(handle, { offset: 0, length: size, signal }))) hash.update(piece);
   return { digest: `sha256:${hash.digest("hex")}`, sizeBytes: size };
 }

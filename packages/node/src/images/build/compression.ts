@@ -9,12 +9,18 @@ import { messageOf } from "@mags/core";
 import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { type ByteSource, bytesOf } from "../tar/byte-source.ts";
 import { badArchive } from "../tar/header.ts";
+import { zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "xz";
 
 const MAGIC: readonly { readonly bytes: Buffer; readonly is: Compression | "bzip2" }[] = [
   { bytes: Buffer.from([0x1f, 0x8b]), is: "gzip" },
   { bytes: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), is: "zstd" },
+  // A frame to skip may come first, of any of 16 kinds.
+  ...Array.from({ length: 16 }, (_, kind) => ({
+    bytes: Buffer.from([0x50 + kind, 0x2a, 0x4d, 0x18]),
+    is: "zstd" as const,
+  })),
   { bytes: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]), is: "xz" },
   { bytes: Buffer.from("BZh"), is: "bzip2" },
 ];
@@ -48,9 +54,10 @@ export async function decompress(
     readonly compression: Exclude<Compression, "none">;
     readonly target: string;
     readonly budget: ByteBudget;
+    readonly signal: AbortSignal;
   },
 ): Promise<void> {
-  const { compression, target, budget } = options;
+  const { compression, target, budget, signal } = options;
   const counted = new Transform({
     transform(piece: Buffer, _encoding, done) {
       try {
@@ -62,12 +69,25 @@ export async function decompress(
     },
   });
   const written = createWriteStream(target, { flags: "wx", mode: 0o600 });
-  if (compression === "xz") return await pipeline(unxz(deps, source), counted, written);
-  const decoder = compression === "gzip" ? createGunzip() : createZstdDecompress();
-  await pipeline(bytesOf(source), decoder, counted, written).catch((error: unknown) => {
+  if (compression === "xz") return await pipeline(unxz(deps, source), counted, written, { signal });
+  const decoding =
+    compression === "gzip"
+      ? pipeline(bytesOf(source), createGunzip(), counted, written, { signal })
+      : pipeline(unzstd(source), counted, written, { signal });
+  await decoding.catch((error: unknown) => {
     if (!/^(Z|ZSTD)_/.test((error as NodeJS.ErrnoException).code ?? "")) throw error;
     throw badArchive(`its ${compression} data are damaged or cut short: ${messageOf(error)}`);
   });
+}
+
+async function* unzstd(source: ByteSource): AsyncGenerator<Buffer> {
+  for await (const frame of zstdFrames(source)) {
+    const decoder = createZstdDecompress();
+    const feeding = pipeline(bytesOf(frame), decoder);
+    feeding.catch(() => {}); // awaited below
+    for await (const piece of decoder) yield piece as Buffer;
+    await feeding;
+  }
 }
 
 async function* unxz({ runtime, uid }: DecompressDeps, source: ByteSource): AsyncGenerator<Buffer> {

@@ -37,7 +37,9 @@ const SavedImages = z.array(
 
 const MAX_DOCUMENT_BYTES = 4 * 1024 * 1024;
 const MAX_LAYERS = 500;
-const MAX_INDEX_DEPTH = 4;
+const MAX_MANIFESTS = 1000;
+/** Of the images that an archive holds too many of. */
+const MAX_SHOWN = 5;
 
 /** @returns undefined when the archive holds no container image: it is the tree of one itself then. */
 export async function findContainerImage(
@@ -101,15 +103,15 @@ export async function checkDigest(source: ByteSource, digest: string): Promise<v
 }
 
 async function readLayout(archive: Archive): Promise<ContainerImage> {
-  const manifests = await manifestsOf(archive, "index.json", 0);
+  const manifests = await manifestsOf(archive);
   const [chosen] = manifests;
   if (!chosen) throw badArchive("it holds no image for linux/amd64");
-  const digests = new Set(manifests.map(({ digest }) => digest));
-  if (digests.size > 1) {
-    const names = manifests.map(
-      ({ annotations, digest }) => annotations?.["org.opencontainers.image.ref.name"] ?? digest,
-    );
-    throw badArchive(`it holds ${digests.size} images (${names.join(", ")}): make an archive of one`);
+  if (manifests.length > 1) {
+    const names = manifests
+      .slice(0, MAX_SHOWN)
+      .map(({ annotations, digest }) => annotations?.["org.opencontainers.image.ref.name"] ?? digest);
+    const more = manifests.length > MAX_SHOWN ? ", ..." : "";
+    throw badArchive(`it holds ${manifests.length} images (${names.join(", ")}${more}): make an archive of one`);
   }
   await archive.blob(chosen.digest);
   const manifest = await archive.document(Manifest, blobName(chosen.digest));
@@ -123,18 +125,27 @@ async function readLayout(archive: Archive): Promise<ContainerImage> {
 
 const blobName = (digest: string) => `blobs/${digest.replace(":", "/")}`;
 
-/** Manifests of images that a guest of this machine can run; indexes may stand in indexes. */
-async function manifestsOf(archive: Archive, name: string, depth: number): Promise<z.infer<typeof Descriptor>[]> {
-  if (depth > MAX_INDEX_DEPTH) throw badArchive("its indexes are nested too deeply");
-  const { manifests } = await archive.document(Index, name);
+/**
+ * Manifests of images that a guest of this machine can run, each once. Indexes may stand in indexes, and name each other
+ * and the same again and again: what was seen is not looked at twice.
+ */
+async function manifestsOf(archive: Archive): Promise<z.infer<typeof Descriptor>[]> {
   const found: z.infer<typeof Descriptor>[] = [];
-  for (const descriptor of manifests) {
-    const { platform, mediaType, digest } = descriptor;
-    if (platform && (platform.os !== "linux" || platform.architecture !== "amd64")) continue;
-    if (!/index|manifest\.list/.test(mediaType)) found.push(descriptor);
-    else {
-      await archive.blob(digest);
-      found.push(...(await manifestsOf(archive, blobName(digest), depth + 1)));
+  const seen = new Set<string>();
+  const indexes = ["index.json"];
+  for (let name = indexes.pop(); name !== undefined; name = indexes.pop()) {
+    const { manifests } = await archive.document(Index, name);
+    for (const descriptor of manifests) {
+      const { platform, mediaType, digest } = descriptor;
+      if (platform && (platform.os !== "linux" || platform.architecture !== "amd64")) continue;
+      if (seen.has(digest)) continue;
+      seen.add(digest);
+      if (seen.size > MAX_MANIFESTS) throw badArchive(`its indexes name more than ${MAX_MANIFESTS} manifests`);
+      if (!/index|manifest\.list/.test(mediaType)) found.push(descriptor);
+      else {
+        await archive.blob(digest);
+        indexes.push(blobName(digest));
+      }
     }
   }
   return found;
@@ -145,8 +156,8 @@ async function readSaved(archive: Archive): Promise<ContainerImage | undefined> 
   const saved = SavedImages.safeParse(await archive.json("manifest.json").catch(() => undefined));
   if (!saved.success) return undefined;
   const [image] = saved.data;
-  if (!image || saved.data.length > 1)
-    throw badArchive(`it holds ${saved.data.length} images: give docker save the name of one`);
+  if (!image) return undefined;
+  if (saved.data.length > 1) throw badArchive(`it holds ${saved.data.length} images: give docker save the name of one`);
   const config = await checkedConfig(archive, image.Config);
   checkCount(image.Layers.length);
   return { layers: image.Layers.map(archive.open), plainDigests: config.rootfs.diff_ids };

@@ -20,13 +20,19 @@ const FULL_DISK_BYTES = 1024 ** 2;
  * @param directory  Is made, and then belongs to `uid`; holds `base.erofs` afterwards.
  * @param inodes  How many files and folders the archive has. The tool does not always see that it could not store one,
  * and then takes the middle of a file for the next header: zeros there would end the image early, unseen.
+ * @param signal  Kills the tool. It is gone when this rejects.
  * @throws AppError `unavailable` with the tool's own words, or that the disk is full.
  */
 export async function makeErofs(
   deps: { readonly runtime: RuntimeRoot; readonly uid: number },
   archive: AsyncIterable<Buffer>,
-  { directory, inodes }: { readonly directory: string; readonly inodes: number },
+  {
+    directory,
+    inodes,
+    signal: abort,
+  }: { readonly directory: string; readonly inodes: number; readonly signal: AbortSignal },
 ): Promise<void> {
+  abort.throwIfAborted();
   await mkdir(directory, { mode: 0o700 });
   await chown(directory, deps.uid, deps.uid);
   const command = launchCommand(deps.runtime, {
@@ -44,6 +50,8 @@ export async function makeErofs(
   });
   const ended = once(child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
   ended.catch(() => {}); // awaited below
+  const kill = () => void child.kill("SIGKILL");
+  abort.addEventListener("abort", kill);
   try {
     const [fed] = await Promise.allSettled([pipeline(archive, child.stdin)]);
     if (fed.status === "rejected" && !isBrokenPipe(fed.reason)) throw fed.reason;
@@ -54,7 +62,8 @@ export async function makeErofs(
     const reason = errors.trim() || signal || (fed.status === "rejected" ? messageOf(fed.reason) : `exit code ${code}`);
     throw new AppError("unavailable", `mkfs.erofs could not make the image: ${reason}`);
   } finally {
-    child.kill("SIGKILL");
+    abort.removeEventListener("abort", kill);
+    kill();
     await ended.catch(() => {});
   }
 }

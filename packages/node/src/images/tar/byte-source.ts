@@ -7,13 +7,18 @@ export interface ByteSource {
   read(offset: number, length: number): Promise<Buffer>;
 }
 
-export function fileSource(file: FileHandle, range: { readonly offset: number; readonly length: number }): ByteSource {
+/** @param range.signal  Ends whatever reads from it. */
+export function fileSource(
+  file: FileHandle,
+  range: { readonly offset: number; readonly length: number; readonly signal?: AbortSignal },
+): ByteSource {
   return {
     length: range.length,
     async read(offset, length) {
       const buffer = Buffer.allocUnsafe(Math.max(0, Math.min(length, range.length - offset)));
       let filled = 0;
       while (filled < buffer.length) {
+        range.signal?.throwIfAborted();
         const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, range.offset + offset + filled);
         if (bytesRead === 0) break;
         filled += bytesRead;
