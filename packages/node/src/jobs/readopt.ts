@@ -56,7 +56,9 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
   microVm.machine.onDiskFull(() => note("host_disk_full", HOST_DISK_FULL));
   const state = await microVm.machine.status();
   if (state === "paused") return { kind: "never-started" }; // it is bound before it is resumed
-  if (state !== "running")
+  if (state === "waiting")
+    await microVm.machine.resume(); // nobody was there to try its write again
+  else if (state !== "running")
     return { kind: "lost", message: `the VM was lost: the guest ${state} while the server was away` };
   try {
     const agent = await connectGuest(microVm, { log });

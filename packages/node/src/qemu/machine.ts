@@ -28,20 +28,25 @@ export interface Machine {
   capDiskIo(caps: DiskIoCaps): Promise<void>;
   resume(): Promise<void>;
   pause(): Promise<void>;
-  /** `running`, `paused`, or how the guest ended. */
-  status(): Promise<"running" | "paused" | GuestEnd>;
+  /**
+   * `waiting`: stopped by QEMU in the middle of a write for which the host's disk has no room; `resume` tries it again. How
+   * the guest ended, if it has.
+   */
+  status(): Promise<"running" | "paused" | "waiting" | GuestEnd>;
   /** The last lines of the guest's console, for people. */
   consoleTail(): Promise<string>;
   quit(): Promise<void>;
   /** Called once, when the guest ends by itself. */
   onGuestEnd(listener: (end: GuestEnd) => void): void;
-  /** Called once, when the host's disk has no room for what the guest writes. It waits until there is some. */
+  /** Called once a shortage, when the host's disk has no room for what the guest writes. It waits until there is some. */
   onDiskFull(listener: () => void): void;
 }
 
 const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
 const DISK_FULL_RETRY_MS = 1_000;
+/** A shortage is over when no try has failed for so long. */
+const SHORTAGE_OVER_MS = 30_000;
 const CONSOLE_BYTES = 65_536;
 const MAX_REASON = 500;
 
@@ -71,19 +76,31 @@ export function createMachine(qmp: Qmp): Machine {
   const listeners: ((end: GuestEnd) => void)[] = [];
   const onFull: (() => void)[] = [];
   let ended = false;
-  let toldOfFullDisk = false;
+  /** We have paused it. What QEMU says of a write may come later, and does not resume it. */
+  let held = false;
+  /** Runs while there is a shortage that was told of. */
+  let shortage: NodeJS.Timeout | undefined;
   let retry: NodeJS.Timeout | undefined;
 
   /** QEMU has stopped the guest in the middle of a write for which there is no room, and tries it again with `cont`. */
-  function retryLater(): void {
-    if (!toldOfFullDisk) for (const listener of onFull) listener();
-    toldOfFullDisk = true;
+  function foundDiskFull(): void {
+    if (onFull.length > 0) {
+      if (!shortage) for (const listener of onFull) listener();
+      clearTimeout(shortage);
+      shortage = setTimeout(() => {
+        shortage = undefined;
+      }, SHORTAGE_OVER_MS);
+    }
+    if (held) return;
     retry ??= setTimeout(() => {
       retry = undefined;
       qmp.execute("cont").catch(() => {}); // QEMU has gone, which others see, too
     }, DISK_FULL_RETRY_MS);
   }
-  void qmp.closed.then(() => clearTimeout(retry));
+  void qmp.closed.then(() => {
+    clearTimeout(retry);
+    clearTimeout(shortage);
+  });
 
   function tell(end: GuestEnd): void {
     if (ended) return;
@@ -97,16 +114,13 @@ export function createMachine(qmp: Qmp): Machine {
       tell(data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off");
     }
     if (event === "GUEST_PANICKED") tell("panicked");
-    if (event === "BLOCK_IO_ERROR" && data.action === "stop") retryLater();
+    if (event === "BLOCK_IO_ERROR" && data.action === "stop") foundDiskFull();
   });
 
-  async function status(): Promise<"running" | "paused" | GuestEnd | "busy"> {
+  async function status(): Promise<"running" | "paused" | "waiting" | GuestEnd | "busy"> {
     const { status } = await qmp.query("query-status", StatusReply);
     if (status === "running") return "running";
-    if (status === "io-error") {
-      retryLater();
-      return "running";
-    }
+    if (status === "io-error") return "waiting";
     const end = endOf(status, shutdownReason);
     if (end) return end;
     return status === "paused" || status === "prelaunch" ? "paused" : "busy";
@@ -197,9 +211,11 @@ export function createMachine(qmp: Qmp): Machine {
       await Promise.all(devices);
     },
     async resume() {
+      held = false;
       await qmp.execute("cont");
     },
     async pause() {
+      held = true;
       clearTimeout(retry);
       retry = undefined;
       await qmp.execute("stop");

@@ -67,6 +67,11 @@ describe("the client of QEMU's machine protocol", () => {
       ["does not answer", /did not answer query-status within 0.5 s/, () => ""],
       ["sends events without end", /sent events without end/, () => line({ event: "RESET" }).repeat(1_100)],
       [
+        "sends errors of disks without end",
+        /sent events without end/,
+        () => line({ event: "BLOCK_IO_ERROR", data: { action: "report", reason: "x".repeat(200) } }).repeat(20_000),
+      ],
+      [
         "sends large events without end",
         /sent events without end/,
         () => line({ event: "RESET", data: { x: "x".repeat(100_000) } }).repeat(50),
@@ -105,6 +110,21 @@ describe("the client of QEMU's machine protocol", () => {
     machine.onGuestEnd((end) => told.push(end));
     assert.equal(await machine.status(), "paused");
     assert.deepEqual(told, ["panicked"]);
+  });
+
+  it("takes the errors of every request in a guest's queue, for many tries", async () => {
+    await using qemu = await startFakeQemu();
+    const data = {
+      ...{ device: "", "node-name": "slot", "qom-path": "/machine/peripheral/vdb/virtio-backend", nospace: true },
+      ...{ operation: "write", action: "report", reason: "No space left on device" },
+    };
+    const errors = line({ timestamp: { seconds: 1e9, microseconds: 1e5 }, event: "BLOCK_IO_ERROR", data }).repeat(256);
+    qemu.serve({
+      onConnect: () => qemu.write(line(GREETING)),
+      onCommand: (command) => qemu.write(errors + honestAnswer(command)),
+    });
+    await using qmp = await openQmp(qemu.path, { signal: AbortSignal.timeout(5_000) });
+    for (let n = 0; n < 30; n++) await qmp.execute("cont");
   });
 
   it("shows nothing of QEMU's text that acts on a terminal or cannot be stored", async () => {
