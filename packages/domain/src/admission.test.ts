@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { type AccountLimits, addUsage, exceededLimit, NO_USAGE } from "./account-limits.ts";
-import { type AdmissionJob, type AdmissionLimits, createAdmission, type NodeRoom } from "./admission.ts";
+import {
+  type Admission,
+  type AdmissionJob,
+  type AdmissionLimits,
+  type AdmissionPhase,
+  createAdmission,
+  type NodeRoom,
+} from "./admission.ts";
 import type { AccountId, JobId } from "./ids.ts";
 
 const ROOMY: NodeRoom = { freeMemoryMiB: 1_000_000, awaitingMemory: 0 };
@@ -250,4 +257,176 @@ describe("createAdmission", () => {
       { numRuns: 500 },
     );
   });
+
+  it("keeps its books right through releases on the way, requeues, adoptions and forgetting, in any order", () => {
+    const limits: AdmissionLimits = {
+      account: { vms: 3, vcpus: 5, memoryMiB: 500, diskGiB: 6 },
+      ...{ queuedPerAccount: 0, queued: 0 },
+    };
+    const nodeQueue = 2;
+    const size = fc.record({
+      vcpus: fc.integer({ min: 1, max: 3 }),
+      memoryMiB: fc.integer({ min: 1, max: 300 }),
+      diskGiB: fc.integer({ min: 1, max: 3 }),
+    });
+    const room = fc.record({ freeMemoryMiB: fc.integer({ min: 0, max: 900 }), awaitingMemory: fc.nat({ max: 2 }) });
+    const ofNew = { account: fc.constantFrom("a", "b", "c"), size, room };
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("enter" as const), ...ofNew }) },
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("next" as const), room }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          ...{ do: fc.constant("adopt" as const), phase: fc.constantFrom("waiting", "handed", "started") },
+          ...ofNew,
+        }),
+      },
+      {
+        weight: 8,
+        arbitrary: fc.record({
+          do: fc.constantFrom("handed", "started", "requeue", "release", "forget"),
+          which: fc.nat(),
+        }),
+      },
+    );
+
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 10, maxLength: 80 }), (steps) => {
+        const admission = createAdmission(limits, { nodeQueue });
+        const model = createModel(limits, nodeQueue);
+        let count = 0;
+        for (const each of steps) {
+          switch (each.do) {
+            case "enter": {
+              const one = job(`${each.account}${++count}`, each.account, each.size);
+              assert.equal(admission.enter(one, each.room).kind, model.enter(one, each.room));
+              break;
+            }
+            case "next":
+              assert.equal(admission.next(each.room), model.next(each.room));
+              break;
+            case "adopt": {
+              const one = job(`${each.account}${++count}`, each.account, each.size);
+              admission.adopt(one, each.phase);
+              model.add(one, each.phase);
+              break;
+            }
+            default: {
+              const ids = admission.ids();
+              const one = ids[each.which % ids.length];
+              if (!one) break;
+              admission[each.do](one);
+              model[each.do](one);
+            }
+          }
+          model.compare(admission);
+        }
+        // Nothing may be left of any of it.
+        for (const one of admission.ids()) {
+          admission.forget(one);
+          model.forget(one);
+        }
+        model.compare(admission);
+        for (const name of ["a", "b", "c"]) {
+          const whole = { vcpus: 5, memoryMiB: 500, diskGiB: 6 };
+          assert.equal(admission.enter(job(`${name}last`, name, whole), ROOMY).kind, "admitted");
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
 });
+
+/** The books without any count that is kept: everything is found anew from the phases, each time. */
+function createModel(limits: AdmissionLimits, nodeQueue: number) {
+  interface Entry {
+    readonly job: AdmissionJob;
+    phase: AdmissionPhase;
+  }
+  /** In the order in which they were admitted last. */
+  let entries: Entry[] = [];
+  /** Of each account, in order, and the accounts in the order of their turns. */
+  const queues = new Map<AccountId, Entry[]>();
+  const find = (jobId: JobId) => entries.find((entry) => entry.job.id === jobId);
+  const waiting = () => [...queues.values()].flat();
+  const fits = ({ accountId, size }: AdmissionJob) => {
+    const usage = entries
+      .filter(({ job, phase }) => job.accountId === accountId && ["admitted", "handed", "started"].includes(phase))
+      .reduce((sum, { job }) => addUsage(sum, job.size, 1), NO_USAGE);
+    return exceededLimit(limits.account, usage, size);
+  };
+  const inTurn = () => [...queues.values()].flatMap(([head]) => (head && !fits(head.job) ? [head] : []))[0];
+  function hasRoom({ freeMemoryMiB, awaitingMemory }: NodeRoom): boolean {
+    let [free, stuck] = [freeMemoryMiB, awaitingMemory];
+    for (const { job, phase } of entries) {
+      if (phase !== "admitted") continue;
+      if (stuck > 0 || job.size.memoryMiB > free) stuck++;
+      else free -= job.size.memoryMiB;
+    }
+    return stuck < nodeQueue;
+  }
+  function leaveQueue(entry: Entry): void {
+    const { accountId } = entry.job;
+    const left = (queues.get(accountId) ?? []).filter((other) => other !== entry);
+    if (left.length > 0) queues.set(accountId, left);
+    else queues.delete(accountId);
+  }
+  function set(entry: Entry | undefined, from: readonly AdmissionPhase[], phase: AdmissionPhase): void {
+    if (!entry || !from.includes(entry.phase)) return;
+    leaveQueue(entry);
+    entry.phase = phase;
+  }
+  const release = (jobId: JobId) => set(find(jobId), ["waiting", "admitted", "handed", "started"], "over");
+  function add(one: AdmissionJob, phase: AdmissionPhase): void {
+    const entry = { job: one, phase };
+    entries.push(entry);
+    if (phase === "waiting") queues.set(one.accountId, [...(queues.get(one.accountId) ?? []), entry]);
+  }
+
+  return {
+    add,
+    release,
+    enter(one: AdmissionJob, room: NodeRoom) {
+      const free = !queues.has(one.accountId) && !fits(one) && !inTurn() && hasRoom(room);
+      add(one, free ? "admitted" : "waiting");
+      return free ? "admitted" : "waiting";
+    },
+    next(room: NodeRoom): JobId | null {
+      const entry = inTurn();
+      if (!entry || !hasRoom(room)) return null;
+      set(entry, ["waiting"], "admitted");
+      entries = [...entries.filter((other) => other !== entry), entry];
+      const rest = queues.get(entry.job.accountId);
+      queues.delete(entry.job.accountId);
+      if (rest) queues.set(entry.job.accountId, rest);
+      return entry.job.id;
+    },
+    handed: (jobId: JobId) => set(find(jobId), ["admitted"], "handed"),
+    started: (jobId: JobId) => set(find(jobId), ["admitted", "handed"], "started"),
+    requeue(jobId: JobId) {
+      const entry = find(jobId);
+      if (!entry || entry.phase === "over" || entry.phase === "waiting") return;
+      entry.phase = "waiting";
+      queues.set(entry.job.accountId, [entry, ...(queues.get(entry.job.accountId) ?? [])]);
+    },
+    forget(jobId: JobId) {
+      release(jobId);
+      entries = entries.filter(({ job }) => job.id !== jobId);
+    },
+    compare(admission: Admission) {
+      assert.equal(admission.waiting, waiting().length);
+      for (const { job, phase } of entries) {
+        assert.equal(admission.phaseOf(job.id), phase);
+        const queue = queues.get(job.accountId) ?? [];
+        const reason = admission.waitReason(job.id);
+        const head = queue[0];
+        if (phase !== "waiting" || !head) assert.deepEqual(reason, { exceeded: null, ahead: 0 });
+        else
+          assert.deepEqual(reason, {
+            exceeded: fits(head.job),
+            ahead: queue.findIndex((entry) => entry.job.id === job.id),
+          });
+      }
+    },
+  };
+}
