@@ -432,6 +432,69 @@ describe("a restart with jobs waiting", () => {
   });
 });
 
+describe("a comparison with the node", () => {
+  const runs = async (test: TestPlane) =>
+    Number(
+      /^mags_reconcile_runs_total\{[^}]*"ok"\} (\d+)$/m.exec(await (await fetch(`${test.url}/metrics`)).text())?.[1],
+    );
+  /** One that begins after this is called. */
+  async function compare(test: TestPlane): Promise<void> {
+    const before = await runs(test);
+    assert.ok(before > 0, "the metric is there");
+    for (let ran = 1; ran <= 2; ran++) {
+      test.plane.nudge();
+      await waitFor(async () => (await runs(test)) >= before + ran, { what: "a comparison" });
+    }
+  }
+
+  it("keeps the place of a job that is just being stored", async () => {
+    await using test = await startTestPlane(await server.database(), { limits: limits({ vms: 1 }) });
+    const [locked, enough] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const holding = test.database.run((db) =>
+      db.transaction().execute(async (transaction) => {
+        await sql`lock table jobs in exclusive mode`.execute(transaction); // it can be read
+        locked.resolve();
+        await enough.promise;
+      }),
+    );
+    await locked.promise;
+    const submitted = submit(test.admin);
+    await waitFor(async () => (await queuedJobs(test.admin)) > 0 || test.plane.jobsWaitingIn("standard").length > 0, {
+      what: "the job to have a place",
+    });
+    await compare(test);
+    assert.equal(test.plane.jobsWaitingIn("standard").length, 1);
+    enough.resolve();
+    await holding;
+    const first = await submitted;
+    await untilStarted(test, [first]);
+    const second = await submit(test.admin);
+    await compare(test);
+    assert.equal((await statusOf(test.admin, second)).status, "pending");
+    assert.deepEqual(test.node.startCalls, [first]);
+  });
+
+  it("hands a job that the node dropped over again, before the others and counted once", async () => {
+    await using test = await startTestPlane(await server.database(), {
+      ...{ simulated: { memoryMiB: 1024 }, limits: limits({ vms: 2 }) },
+    });
+    const [running, dropped] = [await submit(test.admin), await submit(test.admin)];
+    const [next, last] = [await submit(test.admin), await submit(test.admin)];
+    await untilStatus(test.admin, running, "running");
+    await untilStarted(test, [running, dropped]);
+    test.node.forget(dropped);
+    await compare(test);
+    await untilStarted(test, [running, dropped, dropped]);
+    assert.equal(await queuedJobs(test.admin), 3);
+    await stop(test.admin, running);
+    await untilStatus(test.admin, dropped, "running");
+    await untilStarted(test, [running, dropped, dropped, next]);
+    await stop(test.admin, dropped);
+    await untilStatus(test.admin, next, "running");
+    await untilStarted(test, [running, dropped, dropped, next, last]);
+  });
+});
+
 describe("a database that is killed while jobs wait", () => {
   it("keeps them waiting; they start when it is back, in order", async () => {
     await using test = await startTestPlane(await server.database(), { limits: limits({ vms: 1 }) });
