@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { waitFor } from "@mags/test-kit";
+import { makeTempDir, waitFor } from "@mags/test-kit";
 import { startServer, type TestServer } from "./harness/server.ts";
 
 let server: TestServer;
@@ -223,7 +222,8 @@ describe("bad input", () => {
   });
 
   it("a script of Windows line ends runs", async () => {
-    const file = join("/tmp", `mags-crlf-${randomBytes(4).toString("hex")}.sh`);
+    await using dir = await makeTempDir();
+    const file = join(dir.path, "windows.sh");
     await writeFile(file, "#!/bin/sh\r\necho a\r\nif true; then\r\n  echo b\r\nfi\r\n");
     const { text } = await server.mags(["run", "--script-file", file]);
     assert.equal(text, "a\nb\n");
