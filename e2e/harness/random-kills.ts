@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { messageOf } from "@mags/core";
 import { createSeededRandom, type SeededRandom, waitFor } from "@mags/test-kit";
 import type { TestServer } from "./server.ts";
 import { untilParkedOnly } from "./traces.ts";
@@ -34,7 +35,7 @@ export async function killAtRandom(
   for (let round = 1; round <= options.rounds; round++) {
     const say = (line: string) => options.say(`round ${round}: ${line}`);
     await killAndCheck(server, random, say).catch((cause: unknown) => {
-      throw new Error(`round ${round} of seed ${options.seed}`, { cause });
+      throw new Error(`round ${round} of seed ${options.seed}: ${messageOf(cause)}`, { cause });
     });
   }
 }

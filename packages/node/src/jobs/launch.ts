@@ -1,5 +1,5 @@
 /** The start of a job, from its place at the gate to its running script. */
-import { AppError, type Clock, type Gate, isAppError, type Logger, untilAborted } from "@mags/core";
+import { AppError, type Clock, type Gate, isAppError, type Logger, sleep, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { Image } from "../images/image.ts";
 import type { ImageStore } from "../images/image-store.ts";
@@ -28,6 +28,7 @@ export interface LaunchDeps extends AcquireDeps {
 export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A start holds its place until the script printed, ended, or had this long. */
 const START_HOLD_MS = 100;
+const LOSS_PATIENCE_MS = 1_000;
 export const SIGTERM = 15;
 export const HOST_DISK_FULL = {
   message: "the host's disk is full: the VM waits until there is room for what it writes",
@@ -112,13 +113,20 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
   } catch (error) {
     leaveGate();
     entry.output ??= await opening.catch(() => undefined);
-    throw error;
+    throw await explainLoss(error, entry.microVm);
   }
 }
 
+/** A connection that ends is all that is seen at first of a microVM that is lost: why, is known a moment later. */
+async function explainLoss(error: unknown, microVm: JobEntry["microVm"]): Promise<unknown> {
+  if (!microVm || !isAppError(error, "microvm_lost")) return error;
+  const reason = await Promise.race([microVm.lost, sleep(LOSS_PATIENCE_MS).then(() => undefined)]);
+  return reason === undefined ? error : new AppError("microvm_lost", `the VM was lost: ${reason}`, { cause: error });
+}
+
 /**
- * A microVM with the binding to the job on stable storage and the job's egress policy in force. A parked clone may have died unseen; as nothing was asked of
- * its guest yet, another takes its place.
+ * A microVM with the binding to the job on stable storage and the job's egress policy in force. A parked clone may have
+ * died unseen; as nothing was asked of its guest yet, another takes its place.
  */
 async function bindMicroVm(
   deps: LaunchDeps,
