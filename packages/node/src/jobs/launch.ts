@@ -1,5 +1,5 @@
 /** The start of a job, from its place at the gate to its running script. */
-import { AppError, type Clock, type Gate, isAppError, type Logger, sleep, untilAborted } from "@mags/core";
+import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate } from "@mags/domain";
 import type { Image } from "../images/image.ts";
 import type { ImageStore } from "../images/image-store.ts";
@@ -29,6 +29,8 @@ export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A start holds its place until the script printed, ended, or had this long. */
 const START_HOLD_MS = 100;
 const LOSS_PATIENCE_MS = 1_000;
+/** When so many microVMs that were made for one job died before its script was sent, it is not by chance. */
+const MAX_LOST = 3;
 export const SIGTERM = 15;
 export const HOST_DISK_FULL = {
   message: "the host's disk is full: the VM waits until there is room for what it writes",
@@ -126,7 +128,8 @@ async function explainLoss(error: unknown, microVm: JobEntry["microVm"]): Promis
 
 /**
  * A microVM with the binding to the job on stable storage and the job's egress policy in force. A parked clone may have
- * died unseen; as nothing was asked of its guest yet, another takes its place.
+ * died unseen, and one that is made for the job may die under way; as nothing was asked of its guest yet, another takes
+ * its place.
  */
 async function bindMicroVm(
   deps: LaunchDeps,
@@ -137,22 +140,25 @@ async function bindMicroVm(
   const { host, clock, log, egress, egressWatch } = deps;
   const { jobId, size, timeoutMs } = job;
   const { boundAtMs } = options;
-  for (;;) {
-    const acquired = await acquireMicroVm(deps, size, options.image);
-    const { microVm, resumed, origin } = acquired;
-    entry.microVm = microVm;
-    entry.microVmId = microVm.id;
-    const binding = host.bind(microVm, { jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs });
+  for (let lost = 0; ; ) {
+    let acquired: Acquired | undefined;
+    let binding: Promise<void> | undefined;
     try {
+      acquired = await acquireMicroVm(deps, size, options.image);
+      const { microVm, resumed } = acquired;
+      entry.microVm = microVm;
+      entry.microVmId = microVm.id;
+      binding = host.bind(microVm, { jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs });
       await Promise.all([binding, resumed, egress.apply(microVm.index, size.egress)]);
       egressWatch.begin(jobId, microVm.index);
       return acquired;
     } catch (error) {
-      if (origin === "restored" || !isAppError(error, "microvm_lost")) throw error;
-      log.warn("job.clone_was_dead", { jobId, microVmId: microVm.id });
-      await binding.catch(() => {});
+      const another = acquired?.origin !== undefined && acquired.origin !== "restored";
+      if (!isAppError(error, "microvm_lost") || (!another && ++lost === MAX_LOST)) throw error;
+      log.warn("job.microvm_was_dead", { jobId, microVmId: acquired?.microVm.id, error: messageOf(error) });
+      await binding?.catch(() => {});
       entry.microVm = undefined;
-      await host.release(microVm);
+      if (acquired) await host.release(acquired.microVm);
     }
   }
 }

@@ -225,7 +225,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         const failed = await removeNow(cleanupOf({ id, index, process: qemu?.process ?? null })).catch(messageOf);
         if (failed) log.warn("microvm.not_removed", { microVmId: id, error: failed });
         if (!end) throw cause;
-        throw new AppError("internal", `QEMU ${end.how} at its start: ${end.output}`, { cause });
+        throw new AppError("microvm_lost", `QEMU ${end.how} at its start: ${end.output}`, { cause });
       }
     },
 
