@@ -4,7 +4,7 @@ import { networkInterfaces } from "node:os";
 import { toolCommand } from "@mags/runtime-root";
 import { formatAddress, parseCidr } from "../network/addresses.ts";
 import { inNamespace } from "../network/namespace-rules.ts";
-import { hostNameServers, NAMESPACES, shaper } from "../network/network-manager.ts";
+import { CONNTRACK, hostNameServers, NAMESPACES, shaper } from "../network/network-manager.ts";
 import { namespaceRuleset } from "../network/ruleset.ts";
 import { type Check, type CheckContext, fail, installedRuntime, ok, REINSTALL, type Verdict, warn } from "./check.ts";
 import { abandonedChecks, newCheckName } from "./check-leftovers.ts";
@@ -19,7 +19,7 @@ export const NETWORK_CHECKS: readonly Check[] = [
   {
     name: "network namespaces and nftables",
     look: namespaces,
-    cure: "use a kernel with network namespaces, nf_tables, NAT, conntrack, connection limits (nft_connlimit) and sch_tbf, and run with all privileges (not in an unprivileged container)",
+    cure: "use a kernel with network namespaces, nf_tables, NAT, conntrack and its control (nf_conntrack_netlink), connection limits (nft_connlimit) and sch_tbf, and run with all privileges (not in an unprivileged container)",
   },
   { name: "addresses for VMs", look: addresses, cure: "set node.network.uplink_range" },
   { name: "forwarding by other firewalls", look: forwarding, cure: REINSTALL },
@@ -56,6 +56,7 @@ async function namespaces({ config, artifacts }: CheckContext): Promise<Verdict>
           ...shaper(network.bandwidth_mbit),
         ]),
       );
+    await run(inNamespace(runtime, name, CONNTRACK, ["-L"]));
   } finally {
     await ip(["netns", "del", name]);
   }

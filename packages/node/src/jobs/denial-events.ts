@@ -25,8 +25,7 @@ export function planDenialEvents(
   const events = due.slice(0, room);
   for (const { destination, count } of events) told.set(destination, count);
   if (!options.last) return events;
-  const uncounted = denials.find(({ destination }) => destination === OTHER_DESTINATIONS)?.count ?? 0;
-  const untold = due.slice(room).reduce((sum, { destination, count }) => sum + count - (told.get(destination) ?? 0), 0);
-  const rest = uncounted + untold;
+  const untold = [...due.slice(room), ...denials.filter(({ destination }) => destination === OTHER_DESTINATIONS)];
+  const rest = untold.reduce((sum, { destination, count }) => sum + count - (told.get(destination) ?? 0), 0);
   return rest > 0 ? [...events, { destination: OTHER_DESTINATIONS, count: rest }] : events;
 }

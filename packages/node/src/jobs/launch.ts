@@ -158,7 +158,10 @@ async function bindMicroVm(
       log.warn("job.microvm_was_dead", { jobId, microVmId: acquired?.microVm.id, error: messageOf(error) });
       await binding?.catch(() => {});
       entry.microVm = undefined;
-      if (acquired) await host.release(acquired.microVm);
+      if (!acquired) continue;
+      // Else a restart would find the job bound to two, and take the dead one's word for it.
+      await host.unbind(acquired.microVm);
+      await host.release(acquired.microVm);
     }
   }
 }

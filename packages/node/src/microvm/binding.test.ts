@@ -3,7 +3,7 @@ import { mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { newJobId } from "@mags/domain";
-import { type Binding, prepareBinding, readBinding, writeBinding } from "./binding.ts";
+import { type Binding, clearBinding, prepareBinding, readBinding, writeBinding } from "./binding.ts";
 
 let directory: string;
 before(async () => {
@@ -28,12 +28,14 @@ describe("binding", () => {
     await file.close();
   });
 
-  it("binds nothing before it is written, and exactly what was written afterwards", async () => {
+  it("binds nothing before it is written, exactly what was written afterwards, and nothing once it is taken back", async () => {
     const path = join(directory, "a");
     const file = await prepareBinding(path);
     assert.equal(await readBinding(path), null);
     await writeBinding(file, binding);
     assert.deepEqual(await readBinding(path), binding);
+    await clearBinding(file);
+    assert.equal(await readBinding(path), null);
     await file.close();
   });
 

@@ -46,6 +46,12 @@ export async function writeBinding(file: FileHandle, binding: Binding): Promise<
   await file.datasync();
 }
 
+/** Takes a binding back: nothing was asked of the guest. On stable storage when this resolves. */
+export async function clearBinding(file: FileHandle): Promise<void> {
+  await file.write(Buffer.alloc(HEADER_BYTES), 0, HEADER_BYTES, 0);
+  await file.datasync();
+}
+
 /** @returns null when nothing is bound, `newer` when it is of a version that this one does not know. */
 export async function readBinding(path: string): Promise<Binding | null | "newer"> {
   const content = await readFile(path).catch(() => Buffer.alloc(0));

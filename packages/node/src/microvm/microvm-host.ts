@@ -15,7 +15,7 @@ import type { NetworkManager } from "../network/network-manager.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
 import type { Machine } from "../qemu/machine.ts";
 import { type SpawnedQemu, spawnQemu } from "../qemu/spawn.ts";
-import { type Binding, prepareBinding, writeBinding } from "./binding.ts";
+import { type Binding, clearBinding, prepareBinding, writeBinding } from "./binding.ts";
 import { type CleanupStep, createCleanup } from "./cleanup.ts";
 import { connectMicroVm, endSoon } from "./connect.ts";
 import { makeFileFor, makeJailDirectory } from "./jail-directory.ts";
@@ -69,6 +69,8 @@ export interface MicroVmHost {
   limitDisk(microVm: MicroVm, diskGiB: number): Promise<void>;
   /** Ties the microVM to a job; on stable storage when this resolves. */
   bind(microVm: MicroVm, binding: Binding): Promise<void>;
+  /** Takes that back, before anything was asked of the guest. */
+  unbind(microVm: MicroVm): Promise<void>;
   /**
    * Ends the microVM: it does not run any more when this resolves, and what it leaves is removed soon. May be repeated.
    * @param options.lastLook  Called before its namespace is removed.
@@ -250,6 +252,11 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       const file = bindings.get(microVm.id) ?? (await open(microVm.paths.binding, "r+"));
       bindings.set(microVm.id, file);
       await writeBinding(file, binding);
+    },
+
+    async unbind({ id }) {
+      const file = bindings.get(id);
+      if (file) await clearBinding(file);
     },
 
     async release({ id, index, process }, options) {

@@ -114,6 +114,7 @@ describe("egress", () => {
     assert.deepEqual(await list.egress.denials(5), [
       { destination: "10.0.0.9:1/tcp", count: 1 },
       { destination: "b.a.test", count: 2 },
+      { destination: "other destinations", count: 0 },
     ]);
   });
 
@@ -171,9 +172,11 @@ describe("egress", () => {
     assert.equal(allowed.length, 51);
   });
 
-  it("keeps the names of 128 hosts that were denied", async () => {
+  it("keeps the names of 128 hosts that were denied, and counts the others together", async () => {
     const { rules, egress } = setUp({ allow: ["a.test"] });
     for (let n = 0; n < 300; n++) rules().refuse(query(`n${n}.test`));
-    assert.equal((await egress.denials(5)).length, 128 + 1);
+    const denials = await egress.denials(5);
+    assert.equal(denials.length, 1 + 128 + 1);
+    assert.deepEqual(denials.at(-1), { destination: "other destinations", count: 300 - 128 });
   });
 });

@@ -9,7 +9,7 @@ import { type Allowance, createAllowance } from "../allowance.ts";
 import { addressesOf } from "./dns-answer.ts";
 import type { GuestDnsRules } from "./dns-forwarder.ts";
 import { askedName, refusal } from "./dns-message.ts";
-import type { Denial, NamespaceRulesEditor } from "./namespace-rules.ts";
+import { type Denial, type NamespaceRulesEditor, OTHER_DESTINATIONS } from "./namespace-rules.ts";
 
 export interface Egress {
   /** Puts a policy in force for a microVM that nothing ran in yet. */
@@ -18,9 +18,9 @@ export interface Egress {
   restore(index: number, policy: EgressPolicy): void;
   /** The microVM is gone, and its number will be another's. */
   forget(index: number): void;
-  /** What the guest was denied since `apply`, by address and by name. */
+  /** What the guest was denied since `apply`, by address and by name; a destination may stand there with a count of 0. */
   denials(index: number): Promise<readonly Denial[]>;
-  /** Nothing for guests whose queries go through unread. */
+  /** Nothing for guests that may ask for any name. */
   dnsRules(index: number): GuestDnsRules | undefined;
 }
 
@@ -33,6 +33,8 @@ const CHANGES = { perSecond: 10, burst: 50 } as const;
 interface Guest {
   readonly policy: Exclude<EgressPolicy, "filtered">;
   readonly deniedNames: Map<string, number>;
+  /** Denials of names beyond those. */
+  deniedOthers: number;
   /** Until when (monotonic ms) addresses are allowed. */
   readonly allowedUntilMs: Map<string, number>;
   /** Each change of rules starts programs as root, and whoever serves a listed name decides how many there are. */
@@ -49,14 +51,22 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
     if (policy === "filtered") guests.delete(index);
     else
       guests.set(index, {
-        ...{ policy, deniedNames: new Map(), allowedUntilMs: new Map(), lastChange: Promise.resolve() },
+        ...{
+          policy,
+          deniedNames: new Map(),
+          deniedOthers: 0,
+          allowedUntilMs: new Map(),
+          lastChange: Promise.resolve(),
+        },
         changes: createAllowance({ ...CHANGES, nowMs: clock.monotonicMs }),
       });
   }
 
-  function denyName({ deniedNames }: Guest, name: string): void {
+  function denyName(guest: Guest, name: string): void {
+    const { deniedNames } = guest;
     if (deniedNames.has(name) || deniedNames.size < MAX_DENIED_NAMES)
       deniedNames.set(name, (deniedNames.get(name) ?? 0) + 1);
+    else guest.deniedOthers++;
   }
 
   /** Twice as long as the answer may be used: so the rules need not change with every answer. */
@@ -91,8 +101,11 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
       if (policy !== "filtered") await rules.setPolicy(index, policy);
     },
     async denials(index) {
-      const names = [...(guests.get(index)?.deniedNames ?? [])];
-      return [...(await rules.denials(index)), ...names.map(([destination, count]) => ({ destination, count }))];
+      const packets = await rules.denials(index);
+      const guest = guests.get(index);
+      if (!guest) return packets;
+      const names = [...guest.deniedNames, [OTHER_DESTINATIONS, guest.deniedOthers] as const];
+      return [...packets, ...names.map(([destination, count]) => ({ destination, count }))];
     },
     dnsRules(index) {
       const guest = guests.get(index);

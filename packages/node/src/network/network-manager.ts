@@ -3,6 +3,7 @@
  * QEMU, a link to the host, rules of its own. Everything carries the installation's prefix in its name, so that what a
  * previous process left can be found and removed.
  */
+import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import { type Logger, messageOf } from "@mags/core";
@@ -59,8 +60,10 @@ export interface NetworkManager {
 const IP = "/usr/sbin/ip";
 const NFT = "/usr/sbin/nft";
 const TC = "/usr/sbin/tc";
-const CONNTRACK = "/usr/sbin/conntrack";
+export const CONNTRACK = "/usr/sbin/conntrack";
 const CONNTRACK_MAX = "/proc/sys/net/netfilter/nf_conntrack_max";
+/** As many as a rule can count to. */
+const MOST_CONNECTIONS = 2 ** 32 - 1;
 export const NAMESPACES = "/run/netns";
 const IP_FORWARD = "/proc/sys/net/ipv4/ip_forward";
 
@@ -98,12 +101,17 @@ export async function openNetworkManager(
       await writeFile(IP_FORWARD, "1");
     }
     await ip(["addr", "replace", `${dnsAddress}/32`, "dev", "lo"]);
-    await run(toolCommand(runtime, NFT, ["-f", "-"]), {
-      input: hostRuleset({
-        ...{ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions },
-        maxConnections: await guestsShareOfConnections(),
-      }),
+    // Where the kernel has not loaded its memory of connections yet, the first rules that need it do.
+    if (!existsSync(CONNTRACK_MAX)) await loadHostRules(MOST_CONNECTIONS);
+    await loadHostRules(await guestsShareOfConnections());
+  }
+
+  async function loadHostRules(maxConnections: number): Promise<void> {
+    const input = hostRuleset({
+      ...{ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions },
+      maxConnections,
     });
+    await run(toolCommand(runtime, NFT, ["-f", "-"]), { input });
   }
 
   /** The host would remember the connections of a guest that is gone for days, in a table that all share. */
