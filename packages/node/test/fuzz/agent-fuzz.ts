@@ -6,38 +6,23 @@ import type { AgentConnection, AgentStream, KeptStream } from "../../src/agent/i
 import { FLAG, TAG, TYPE } from "../../src/agent/wire.ts";
 import { createFakeGuest, type FakeGuest, keptFields } from "../agent/fake-guest.ts";
 import { HostileAgent } from "./hostile-agent.ts";
-import { heldMemory } from "./memory.ts";
 import { mutate } from "./mutate.ts";
-import type { FuzzReport } from "./report.ts";
+import { type Conversation, type FuzzReport, runConversations } from "./report.ts";
 
 const MAX_KEPT = 258;
 const SETTLE_DEADLINE_MS = 20_000;
 
 export async function fuzzAgent(options: { readonly seed: number; readonly frames: number }): Promise<FuzzReport> {
   const random = createSeededRandom(options.seed);
-  const reasons = new Set<string>();
-  const startedAt = performance.now();
-  let frames = 0;
-  let conversations = 0;
-  let violations = 0;
-  let heldEarly: number | undefined;
   const other = createFakeGuest();
   await other.greet();
-
-  while (frames < options.frames) {
-    const talk = await converse(random, frames);
-    frames += talk.frames;
-    conversations++;
-    if (talk.violation !== undefined) {
-      violations++;
-      reasons.add(talk.violation.replaceAll(/\d+/g, "N"));
-    }
+  const report = await runConversations(options.frames, async (framesSoFar) => {
+    const talk = await converse(random, framesSoFar);
     await assertServed(other);
-    if (frames >= options.frames / 10) heldEarly ??= heldMemory();
-  }
-  const elapsedMs = performance.now() - startedAt;
+    return talk;
+  });
   await other.connection[Symbol.asyncDispose]();
-  return { frames, conversations, violations, reasons, elapsedMs, heldBytes: heldMemory() - (heldEarly ?? 0) };
+  return report;
 }
 
 /** The guest that does no harm gets its answers as if there were no other. */
@@ -51,7 +36,7 @@ async function assertServed(guest: FakeGuest): Promise<void> {
   guest.received.length = 0;
 }
 
-async function converse(random: SeededRandom, salt: number): Promise<{ frames: number; violation?: string }> {
+async function converse(random: SeededRandom, salt: number): Promise<Conversation> {
   const guest = createFakeGuest();
   const { connection } = guest;
   const hostile = new HostileAgent(guest, random);
@@ -81,7 +66,7 @@ async function converse(random: SeededRandom, salt: number): Promise<{ frames: n
   await connection[Symbol.asyncDispose]();
   await withDeadline(Promise.allSettled(waiting), SETTLE_DEADLINE_MS, hangs(what));
   const [violation] = guest.violations;
-  return { frames, ...(violation === undefined ? {} : { violation }) };
+  return { frames, violation };
 }
 
 const hangs = (what: string) => () => new Error(`${what}: something waits for ever`);

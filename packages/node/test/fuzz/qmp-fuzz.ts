@@ -5,9 +5,8 @@ import { createSeededRandom, type SeededRandom } from "@mags/test-kit";
 import { createMachine } from "../../src/qemu/machine.ts";
 import { openQmp, type Qmp } from "../../src/qemu/qmp.ts";
 import { type Command, type FakeQemu, GREETING, honestAnswer, line, startFakeQemu } from "./fake-qemu.ts";
-import { heldMemory } from "./memory.ts";
 import { mutate } from "./mutate.ts";
-import type { FuzzReport } from "./report.ts";
+import { type FuzzReport, runConversations } from "./report.ts";
 
 const SETTLE_DEADLINE_MS = 20_000;
 const LINES_PER_CONVERSATION = 250;
@@ -15,12 +14,6 @@ const LINES_PER_CONVERSATION = 250;
 /** `frames` of the report are lines. */
 export async function fuzzQmp(options: { readonly seed: number; readonly frames: number }): Promise<FuzzReport> {
   const random = createSeededRandom(options.seed);
-  const reasons = new Set<string>();
-  const startedAt = performance.now();
-  let frames = 0;
-  let conversations = 0;
-  let violations = 0;
-  let heldEarly: number | undefined;
   await using hostile = await startFakeQemu();
   await using honest = await startFakeQemu();
   honest.serve({
@@ -30,19 +23,11 @@ export async function fuzzQmp(options: { readonly seed: number; readonly frames:
   await using other = await openQmp(honest.path, { signal: AbortSignal.timeout(SETTLE_DEADLINE_MS) });
   const served = createMachine(other);
 
-  while (frames < options.frames) {
-    const { lines, fault } = await converse(hostile, random, frames);
-    frames += lines;
-    conversations++;
-    if (fault !== null) {
-      violations++;
-      reasons.add(fault.replaceAll(/\d+/g, "N"));
-    }
+  return await runConversations(options.frames, async (framesSoFar) => {
+    const { lines, fault } = await converse(hostile, random, framesSoFar);
     assert.equal(await served.status(), "paused");
-    if (frames >= options.frames / 10) heldEarly ??= heldMemory();
-  }
-  const elapsedMs = performance.now() - startedAt;
-  return { frames, conversations, violations, reasons, elapsedMs, heldBytes: heldMemory() - (heldEarly ?? 0) };
+    return { frames: lines, violation: fault ?? undefined };
+  });
 }
 
 async function converse(
