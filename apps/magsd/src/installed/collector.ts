@@ -3,7 +3,7 @@ import { rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { type Logger, messageOf } from "@mags/core";
 import { whileUnchanged } from "./installation-lock.ts";
-import { readInstalledParts, unneededParts } from "./unneeded-parts.ts";
+import { isInstallation, readInstalledParts, unneededParts } from "./unneeded-parts.ts";
 
 const LOOK_EVERY_MS = 60_000;
 
@@ -27,7 +27,7 @@ export function startCollector(program: string, deps: { readonly log: Logger }):
 }
 
 async function collect(program: string, { log }: { readonly log: Logger }): Promise<void> {
-  if (!(await readInstalledParts(program))) return;
+  if (!isInstallation(program)) return;
   await whileUnchanged(program, async () => {
     const parts = await readInstalledParts(program);
     for (const part of parts ? unneededParts(parts) : []) {

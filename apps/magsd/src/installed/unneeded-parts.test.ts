@@ -92,6 +92,7 @@ describe("readInstalledParts", () => {
     await using temp = await makeTempDir();
     const bin = join(temp.path, "disk/releases/a/bin");
     await mkdir(bin, { recursive: true });
+    await writeFile(join(temp.path, "disk/releases/a/artifacts.json"), "{}");
     await symlink("releases/a", join(temp.path, "disk/current"));
     await symlink("disk", join(temp.path, "opt"));
     await copyFile("/bin/sleep", join(bin, "sleep"));
@@ -104,6 +105,13 @@ describe("readInstalledParts", () => {
       program.kill("SIGKILL");
       await once(program, "exit");
     }
+  });
+
+  it("rejects when it cannot read what a release needs, rather than take that for unneeded", async () => {
+    await using temp = await makeTempDir();
+    await mkdir(join(temp.path, "releases/a"), { recursive: true });
+    await symlink("releases/a", join(temp.path, "current"));
+    await assert.rejects(readInstalledParts(temp.path), /artifacts\.json/);
   });
 
   it("says nothing of a folder without an installation", async () => {

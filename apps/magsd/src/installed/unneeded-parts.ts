@@ -2,6 +2,7 @@
  * Parts of an installation that nothing needs any more. A microVM runs from the objects it was started from for as long as
  * its job takes, over any number of upgrades; so an object goes when no release names it and no process has it mounted.
  */
+import { existsSync } from "node:fs";
 import { readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
@@ -30,7 +31,11 @@ export function unneededParts(parts: InstalledParts): string[] {
   ];
 }
 
-/** Looks at an installation; nothing where there is none. */
+export function isInstallation(program: string): boolean {
+  return existsSync(join(program, "current"));
+}
+
+/** Looks at an installation; nothing where there is none. Rejects when it cannot see all that may be in use. */
 export async function readInstalledParts(program: string): Promise<InstalledParts | undefined> {
   const current = await readlink(join(program, "current")).catch(() => undefined);
   if (current === undefined) return undefined;
@@ -41,7 +46,8 @@ export async function readInstalledParts(program: string): Promise<InstalledPart
   const releases = await Promise.all(
     (releaseNames ?? []).filter(visible).map(async (name) => {
       const folder = join(program, "releases", name);
-      const artifacts = await readFile(join(folder, "artifacts.json"), "utf8").catch(() => "");
+      // One that cannot be read stops the look: what it names must not count as unneeded.
+      const artifacts = await readFile(join(folder, "artifacts.json"), "utf8");
       const objects = [...artifacts.matchAll(/\/objects\/([^/"]+)/g)].flatMap(([, object]) => object ?? []);
       return { name, objects, madeAt: (await stat(folder)).mtimeMs };
     }),
@@ -65,14 +71,23 @@ async function partsInUse(program: string): Promise<Pick<InstalledParts, "releas
   const releasesInUse = new Set<string>();
   const objectsInUse = new Set<string>();
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    const exe = await readlink(`/proc/${pid}/exe`).catch(() => "");
+    const exe = await readlink(`/proc/${pid}/exe`).catch(unlessGone);
     const [kind, name] = exe.startsWith(`${program}/`) ? exe.slice(program.length + 1).split("/") : [];
     if (kind === "releases" && name) releasesInUse.add(name);
     if (kind === "objects" && name) objectsInUse.add(name);
-    for (const object of mountedObjects(await readFile(`/proc/${pid}/mountinfo`, "utf8").catch(() => "")))
+    for (const object of mountedObjects(await readFile(`/proc/${pid}/mountinfo`, "utf8").catch(unlessGone)))
       objectsInUse.add(object);
   }
   return { releasesInUse, objectsInUse };
+}
+
+/**
+ * A process that ended, one of the kernel's, or one that root may not look at and that is nobody's here, uses nothing;
+ * what else goes wrong must not look like that.
+ */
+function unlessGone(error: unknown): string {
+  if (["ENOENT", "ESRCH", "EINVAL", "EACCES"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
+  throw error;
 }
 
 /** @param mountInfo  Text of /proc/PID/mountinfo: the fourth field of a line is what is mounted, below the root of its file system. */

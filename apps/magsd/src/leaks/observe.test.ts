@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, symlink } from "node:fs/promises";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { lockFile } from "@mags/core";
@@ -11,6 +11,7 @@ describe("installedTraces", () => {
     await using temp = await makeTempDir();
     for (const folder of ["releases/a", "objects/unnamed", "objects/.new.1"])
       await mkdir(join(temp.path, folder), { recursive: true });
+    await writeFile(join(temp.path, "releases/a/artifacts.json"), "{}");
     await symlink("releases/a", join(temp.path, "current"));
     const names = async () => (await installedTraces(temp.path)).map(({ name }) => name.slice(temp.path.length + 1));
     assert.deepEqual(await names(), ["objects/.new.1", "objects/unnamed"]);

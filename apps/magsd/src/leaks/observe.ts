@@ -6,7 +6,7 @@ import { type Owner, observeNode, type Trace } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "../config.ts";
 import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
 import { whileUnchanged } from "../installed/installation-lock.ts";
-import { readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";
+import { isInstallation, readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";
 import { nodeOptionsOf } from "../parts.ts";
 
 const INSTALLATION: Owner = { kind: "installation" };
@@ -53,7 +53,7 @@ async function installation(config: ServerConfig): Promise<Trace[]> {
 
 /** Nothing while somebody installs: what is new has no owner yet then, and soon has one. */
 export async function installedTraces(program: string): Promise<Trace[]> {
-  if (!(await readInstalledParts(program))) return [];
+  if (!isInstallation(program)) return [];
   const parts = await whileUnchanged(program, () => readInstalledParts(program));
   return (parts ? unneededParts(parts) : []).map((part) => {
     return { what: "part of an older release", name: join(program, part), owner: UNFINISHED };
