@@ -181,7 +181,7 @@ describe("a control plane that starts anew", () => {
       },
       { id: newJobId(), accountId: "x" as never, now: new Date(), node: node.describe() },
     ).job;
-    node.start({ ...orphan, jobId: orphan.id });
+    node.start({ ...orphan, jobId: orphan.id, sandbox: null, keepsAwake: false, fileIds: [] });
     node.release();
 
     await using second = await startTestPlane(address, {

@@ -44,7 +44,20 @@ export {
   type MicroVmSize,
   type NodeDescription,
   type NodeRuntime,
+  type NodeUpdate,
   type ObservedJob,
   type PoolStatus,
 } from "./node-runtime.ts";
+export type {
+  GuestId,
+  IdlePolicy,
+  ObservedSandbox,
+  SandboxId,
+  SandboxPolicy,
+  SandboxRuntime,
+  SandboxSpec,
+  SandboxUpdate,
+  SleepReason,
+  WakeReason,
+} from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";

@@ -5,6 +5,7 @@
  */
 import type { EgressPolicy } from "./egress.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
+import type { GuestId, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
 
 /** Less memory does not boot a guest. */
 export const MIN_MEMORY_MIB = 256;
@@ -30,6 +31,12 @@ export interface JobStart {
   readonly environment: Readonly<Record<string, string>>;
   /** Milliseconds the script may run: then SIGTERM, SIGKILL after 10 s, exit code 124. `null`: no limit. */
   readonly timeoutMs: number | null;
+  /** Where it runs; null: in a microVM of its own that ends with the script. */
+  readonly sandbox: SandboxSpec | null;
+  /** Its script keeps the sandbox awake: nobody would wake it. */
+  readonly keepsAwake: boolean;
+  /** Uploads, put into /uploads and /root of the guest before the script starts, in /uploads. */
+  readonly fileIds: readonly string[];
 }
 
 /** How the script of a job ended, or why it could not run to its end. */
@@ -50,6 +57,8 @@ export type JobEnd =
       readonly durationMs: number | null;
       readonly endedAtMs: number;
     }
+  /** The microVM of its sandbox was lost under it; the sandbox sleeps, with its disk. `message` is for the user. */
+  | { readonly kind: "lost"; readonly message: string; readonly endedAtMs: number }
   /** `message` is for the user. */
   | { readonly kind: "failed"; readonly message: string; readonly endedAtMs: number };
 
@@ -73,8 +82,10 @@ export type JobUpdate =
       readonly atMs: number;
       readonly data: Readonly<Record<string, unknown>>;
     }
-  /** The microVM is released. Kept and repeated by `observe` until `acknowledge`. */
+  /** Its microVM is released, or in a sandbox its script is over. Kept and repeated by `observe` until `acknowledge`. */
   | { readonly type: "ended"; readonly jobId: JobId; readonly end: JobEnd };
+
+export type NodeUpdate = JobUpdate | SandboxUpdate;
 
 export interface ObservedJob {
   readonly jobId: JobId;
@@ -162,16 +173,18 @@ export interface NodeRuntime {
   observe(): readonly ObservedJob[];
   /**
    * Ends a job: SIGTERM to its script, SIGKILL and the end of its microVM after a grace of 2 s. Resolves when the
-   * microVM is released; the end is reported as any other. An unknown or ended job is no error.
+   * microVM is released; the end is reported as any other. An unknown or ended job is no error. In a sandbox only the
+   * script ends, with SIGKILL after 10 s.
    */
   stop(jobId: JobId): Promise<void>;
   /** The `ended` report is stored elsewhere: the node may forget the job. Its output stays readable. */
   acknowledge(jobId: JobId): Promise<void>;
   /**
-   * Runs one command beside the script. When `signal` aborts, the command's process group is killed.
-   * @throws AppError `job_not_running` when the job has no running microVM, `microvm_lost` when it ends meanwhile.
+   * Runs one command, in a sandbox that sleeps after waking it. When `signal` aborts, the command's process group is
+   * killed.
+   * @throws AppError `job_not_running` when there is no such microVM, `microvm_lost` when it ends meanwhile.
    */
-  exec(jobId: JobId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
+  exec(guest: GuestId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
   /** Output of a job, from disk and live, from record 1 on. Rejects with `job_not_found` when there is none. */
   openLog(jobId: JobId, onChange: LogSink): Promise<LogTail>;
   onUpdate(listener: (update: JobUpdate) => void): void;

@@ -6,6 +6,8 @@ import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, unt
 import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
+import { execIn } from "./guests/exec.ts";
+import { createGuests } from "./guests/guests.ts";
 import { openCgroups } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
 import { removeUnfinishedWrites } from "./host/files.ts";
@@ -166,8 +168,10 @@ export async function openNode(
       cloneMemoryMiB: CLONE_MEMORY_MIB,
     },
   );
+  const guests = createGuests();
   const runner = createJobRunner({
     ...cloneDeps,
+    guests,
     pool,
     templates,
     images: imageStore,
@@ -240,7 +244,7 @@ export async function openNode(
     observe: runner.observe,
     stop: runner.stop,
     acknowledge: runner.acknowledge,
-    exec: runner.exec,
+    exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
     openLog: logs.openTail,
     onUpdate: (listener) => void listeners.push(listener),
     footprint: () => ({

@@ -194,7 +194,8 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
       if (jobs.get(jobId)?.end) jobs.delete(jobId);
     },
 
-    async exec(jobId, request, { signal }) {
+    async exec(guest, request, { signal }) {
+      const jobId = guest as JobId;
       if (jobs.get(jobId)?.state !== "running") throw new AppError("job_not_running", `job ${jobId} is not running`);
       if (options.exec) return options.exec(request, signal);
       const stdout = Buffer.from(`${request.command}\n`);

@@ -23,6 +23,8 @@ export function outcomeOf(end: JobEnd): { readonly outcome: JobOutcome; readonly
         event: { at: completedAt, name: eventName(end), data: { exitCode, scriptDurationMs } },
       };
     }
+    case "lost":
+      return failure(end.message, completedAt, "lost");
     case "failed":
       return failure(end.message, completedAt, "failed");
     default:

@@ -98,7 +98,16 @@ describe("createJobWriter", () => {
     node.onUpdate(writer.handle);
     const size = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
     const command = { kind: "inline", script: "hang" } as const;
-    node.start({ jobId: newJobId(), size, command, environment: {}, timeoutMs: null });
+    node.start({
+      jobId: newJobId(),
+      size,
+      command,
+      environment: {},
+      timeoutMs: null,
+      sandbox: null,
+      keepsAwake: false,
+      fileIds: [],
+    });
     await waitFor(() => node.acknowledged.length === 1, { what: "the job to be stopped and forgotten" });
     await writer.close({ deadlineMs: 1000 });
   });

@@ -34,7 +34,7 @@ export interface NewJob {
 
 export function startOf(job: NewJob): JobStart {
   const { id: jobId, size, command, environment, timeoutMs } = job;
-  return { jobId, size, command, environment, timeoutMs };
+  return { jobId, size, command, environment, timeoutMs, sandbox: null, keepsAwake: false, fileIds: [] };
 }
 
 /** Something that happened to a job. `data` holds what its text for people is made of. */

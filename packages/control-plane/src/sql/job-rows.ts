@@ -97,6 +97,9 @@ export function startFromRow(row: StartRow): JobStart {
     command,
     environment: row.environment,
     timeoutMs: row.timeout_ms,
+    sandbox: null,
+    keepsAwake: false,
+    fileIds: [],
   };
 }
 

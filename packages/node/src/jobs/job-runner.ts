@@ -3,17 +3,19 @@
  * control plane has stored the end. Invariants: the binding of a job to its microVM is durable before its script is
  * sent, and the agent refuses a second script with the same key, so a script starts at most once.
  */
-import { AppError, isAppError, messageOf, untilAborted } from "@mags/core";
-import type { ExecRequest, ExecResult, JobEnd, JobId, JobStart, ObservedJob } from "@mags/domain";
+import { AppError, isAppError, messageOf } from "@mags/core";
+import type { JobEnd, JobId, JobStart, ObservedJob } from "@mags/domain";
+import { type Guests, guestOf } from "../guests/guests.ts";
 import type { FoundRecord } from "../microvm/record.ts";
 import { awaitEnd, outputFailed } from "./await-end.ts";
 import type { Capacity } from "./capacity.ts";
-import { createJobEntry, type JobEntry, observed } from "./job-entry.ts";
+import { createJobEntry, type JobEntry, observed, type RunningJob } from "./job-entry.ts";
 import { type LaunchDeps, launchJob, SIGTERM } from "./launch.ts";
 import type { OutcomeStore } from "./outcome-store.ts";
 import { type BoundRecord, isBound, readoptJob } from "./readopt.ts";
 
 export interface JobRunnerDeps extends LaunchDeps {
+  readonly guests: Guests;
   readonly outcomes: OutcomeStore;
   readonly capacity: Capacity;
 }
@@ -21,7 +23,6 @@ export interface JobRunnerDeps extends LaunchDeps {
 export interface JobRunner extends AsyncDisposable {
   start(job: JobStart): void;
   stop(jobId: JobId): Promise<void>;
-  exec(jobId: JobId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
   acknowledge(jobId: JobId): Promise<void>;
   observe(): readonly ObservedJob[];
   /** Goes on with what an earlier process left: microVMs bound to jobs, and ends that were not acknowledged. */
@@ -36,7 +37,7 @@ const STOP_GRACE_MS = 2_000;
 const KILLED_EXIT_CODE = 137;
 
 export function createJobRunner(deps: JobRunnerDeps): JobRunner {
-  const { host, logs, outcomes, capacity, gate, clock, log, report } = deps;
+  const { host, logs, outcomes, capacity, gate, guests, clock, log, report } = deps;
   const entries = new Map<JobId, JobEntry>();
   /** True once this process gives its jobs up: they run on, and the next process takes them over. */
   let leaving = false;
@@ -48,6 +49,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     try {
       giveBack = await capacity.reserve(job.size.memoryMiB, { signal: entry.stopping.signal });
       const running = await launchJob(deps, entry, job);
+      openToGuests(running);
       end = await awaitEnd(deps, running, job.timeoutMs);
     } catch (error) {
       if (!isAppError(error) && !entry.stopping.signal.aborted)
@@ -57,6 +59,13 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     await settle(entry, end, giveBack);
   }
 
+  /** From here on commands run in it, too. */
+  function openToGuests({ jobId, agent, microVm }: RunningJob): void {
+    const guest = { id: jobId, agent, gone: microVm.gone };
+    guests.add(jobId, guestOf(guest));
+    guests.connected(guest);
+  }
+
   const ranMs = ({ running }: JobEntry) => (running ? Math.round(clock.bootMs() - running.startedAtBootMs) : null);
 
   /** Makes the output durable, reports the end, keeps it for the control plane and releases the microVM. */
@@ -64,6 +73,8 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     if (leaving) return;
     const { jobId } = entry;
     const { microVm } = entry;
+    guests.remove(jobId);
+    guests.ended(jobId, "its job has ended");
     const failed = await closeOutput(entry);
     const knownEnd = failed === undefined || scriptEnd.kind === "failed" ? scriptEnd : outputFailed(failed, nowMs());
     const end = entry.stopping.signal.aborted ? asStopped(knownEnd, ranMs(entry)) : knownEnd;
@@ -111,6 +122,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     const result = await readoptJob(deps, entry, found);
     if (leaving) return;
     if (result.kind === "running") {
+      openToGuests(result.job);
       void awaitEnd(deps, result.job, result.remainingMs).then((end) => settle(entry, end, giveBack));
       return;
     }
@@ -137,15 +149,6 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const timer = setTimeout(() => entry.microVm?.declareLost("the job was stopped"), STOP_GRACE_MS);
       await entry.released.promise;
       clearTimeout(timer);
-    },
-
-    async exec(jobId, request, { signal }) {
-      const running = entries.get(jobId)?.running;
-      if (!running) throw new AppError("job_not_running", `job ${jobId} is not running`);
-      const { timeoutMs, maxBytes } = request;
-      const argv = ["/bin/sh", "-c", request.command];
-      const result = running.agent.run({ argv, timeoutMs, killAfterMs: 0, maxBytes }, { signal });
-      return untilAborted(result, running.microVm.gone);
     },
 
     async acknowledge(jobId) {

@@ -45,6 +45,9 @@ function start(script: string, timeoutMs: number | null, memoryMiB: number = SIZ
     command: { kind: "inline", script },
     environment: {},
     timeoutMs,
+    sandbox: null,
+    keepsAwake: false,
+    fileIds: [],
   };
   node.start(job);
   return jobId;

@@ -1,0 +1,84 @@
+/**
+ * What the control plane asks of a node about sandboxes: microVMs, or disks of microVMs that sleep, which outlive the
+ * scripts that run in them.
+ */
+import type { Id, JobId, MicroVmId } from "./ids.ts";
+
+export type SandboxId = Id<"sandbox">;
+
+/** A job whose microVM is its own, or a sandbox: where commands run and files lie. */
+export type GuestId = JobId | SandboxId;
+
+/** What becomes of a sandbox in which nothing was done for `afterMs`. */
+export interface IdlePolicy {
+  /** `sleep`: memory goes to disk, the next use wakes it. `release`: it is removed with its disk. `none`: it runs on. */
+  readonly action: "sleep" | "release" | "none";
+  readonly afterMs: number;
+}
+
+export interface SandboxPolicy {
+  readonly idle: IdlePolicy;
+  /** Run by /bin/sh when it wakes without its memory. */
+  readonly startupCommand: string | null;
+  /** A lost microVM is made anew at once, from its disk. */
+  readonly alwaysOn: boolean;
+}
+
+export interface SandboxSpec extends SandboxPolicy {
+  readonly id: SandboxId;
+  /** True: it exists already, awake or asleep. False: it is made for this job. */
+  readonly exists: boolean;
+}
+
+/** Why a sandbox went to sleep or woke. */
+export type SleepReason = "idle" | "requested";
+export type WakeReason = "exec" | "files" | "access" | "script" | "requested" | "no_sleep" | "resize";
+
+/** Reported in order per sandbox. */
+export interface SandboxUpdate {
+  readonly type: "sandbox";
+  readonly sandboxId: SandboxId;
+  /** `gone`: it and its disk are no more. */
+  readonly state: "running" | "sleeping" | "gone";
+  /** The microVM it has now; null while it sleeps. */
+  readonly microVmId: MicroVmId | null;
+  readonly atMs: number;
+  /**
+   * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk), `vm_lost`, `released`, `wake_failed`,
+   * `woken_cold` (why its memory could not be used), `resized`. snake_case; `data.reason` is for people or one of the
+   * reasons above.
+   */
+  readonly name: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface ObservedSandbox {
+  readonly sandboxId: SandboxId;
+  readonly state: "running" | "sleeping";
+  readonly microVmId: MicroVmId | null;
+  readonly diskGiB: number;
+}
+
+export interface SandboxRuntime {
+  /** Sandboxes of the node; one that is still being made for its first job is not among them. */
+  observeSandboxes(): readonly ObservedSandbox[];
+  /**
+   * Puts it to sleep; resolves when it sleeps, at once if it does. What runs in it goes on after the wake.
+   * @throws AppError `sandbox_not_found`; `sandbox_busy` when calls are under way that a sleep would break.
+   */
+  sleepSandbox(id: SandboxId, options: { readonly reason: SleepReason }): Promise<void>;
+  /**
+   * Wakes it; resolves when its guest answers, at once if it is awake. Many at a time make one.
+   * @throws AppError `sandbox_not_found`; `unavailable` or `guest_failed` when it could not be woken: its disk is kept.
+   */
+  wakeSandbox(id: SandboxId, options: { readonly reason: WakeReason; readonly signal: AbortSignal }): Promise<void>;
+  /** On stable storage when it resolves. @throws AppError `sandbox_not_found`. */
+  setSandboxPolicy(id: SandboxId, policy: SandboxPolicy): Promise<void>;
+  /**
+   * Makes its disk larger: at once when it is awake, else at its next wake.
+   * @throws AppError `sandbox_not_found`; `validation_failed` when it is larger already.
+   */
+  growSandbox(id: SandboxId, disk: { readonly diskGiB: number }): Promise<void>;
+  /** Ends its microVM and removes its disk. One that is not there is no error. */
+  releaseSandbox(id: SandboxId, options: { readonly reason: string }): Promise<void>;
+}

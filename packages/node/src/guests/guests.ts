@@ -1,0 +1,91 @@
+/**
+ * The guests that commands run in and whose files are read and written: microVMs of jobs, and sandboxes, which may
+ * sleep. Whoever works in one asks here, and need not know which it is.
+ */
+import { AppError } from "@mags/core";
+import type { GuestId, WakeReason } from "@mags/domain";
+import type { AgentConnection } from "../agent/index.ts";
+
+/** A guest that is awake and connected. */
+export interface AwakeGuest {
+  readonly id: GuestId;
+  readonly agent: AgentConnection;
+  /** Aborted with an AppError `microvm_lost` when its microVM is gone. */
+  readonly gone: AbortSignal;
+}
+
+/** What a guest is to those who work in it. */
+export interface GuestHandle {
+  /**
+   * Wakes the guest if need be and keeps it awake until `work` settles.
+   * @throws AppError `job_not_running` when it is ending, or what a failed wake throws.
+   */
+  use<T>(
+    reason: WakeReason,
+    work: (guest: AwakeGuest) => Promise<T>,
+    options: { readonly signal: AbortSignal },
+  ): Promise<T>;
+  /** Somebody did something in it: it is not idle. */
+  touch(): void;
+}
+
+/**
+ * Owns streams that the agent keeps over the end of a connection. Their keys say whose they are: a job's is its id; of a
+ * command, `exec:` and its id.
+ */
+export interface StreamOwner {
+  /**
+   * A guest is connected: at first, after a restart of the server, after a wake. Takes up its kept streams before it
+   * returns (`agent.kept`, `agent.resume`); nobody's are closed afterwards.
+   */
+  connected(guest: AwakeGuest): void;
+  /** The connection is given up on purpose: the guest sleeps now, with all that runs in it. */
+  suspended(id: GuestId): void;
+  /** The microVM has ended, and all that ran in it: `reason` is for people. The guest may come back from its disk. */
+  ended(id: GuestId, reason: string): void;
+}
+
+export interface Guests {
+  /** @throws AppError `job_not_running` when there is no such guest. */
+  get(id: GuestId): GuestHandle;
+  add(id: GuestId, handle: GuestHandle): void;
+  remove(id: GuestId): void;
+  addOwner(owner: StreamOwner): void;
+  /** Tells all owners, then closes what nobody took up. */
+  connected(guest: AwakeGuest): void;
+  suspended(id: GuestId): void;
+  ended(id: GuestId, reason: string): void;
+}
+
+/** One that never sleeps. */
+export function guestOf(guest: AwakeGuest): GuestHandle {
+  return {
+    use: (_reason, work) => work(guest),
+    touch() {},
+  };
+}
+
+export function createGuests(): Guests {
+  const handles = new Map<GuestId, GuestHandle>();
+  const owners: StreamOwner[] = [];
+  return {
+    get(id) {
+      const handle = handles.get(id);
+      if (!handle) throw new AppError("job_not_running", `${id} is not running`);
+      return handle;
+    },
+    add: (id, handle) => void handles.set(id, handle),
+    remove: (id) => void handles.delete(id),
+    addOwner: (owner) => void owners.push(owner),
+    connected(guest) {
+      for (const owner of owners) owner.connected(guest);
+      for (const kept of guest.agent.kept) guest.agent.closeKept(kept); // of those that were not taken up
+    },
+    suspended(id) {
+      for (const owner of owners) owner.suspended(id);
+    },
+    ended(id, reason) {
+      for (const owner of owners) owner.ended(id, reason);
+    },
+  };
+}
