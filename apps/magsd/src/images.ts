@@ -1,5 +1,6 @@
 /** The images of this machine's node: through the server where one runs, else by the node's files. */
 import { AppError, silentLogger, systemClock, untilAborted } from "@mags/core";
+import { NO_UPLOADS } from "@mags/domain";
 import { type ImageSummary, type Images, openNode, openStoredImages } from "@mags/node";
 import type { ServerConfig } from "./config.ts";
 import { callControlSocket } from "./control-socket.ts";
@@ -24,7 +25,7 @@ export async function openImages(config: ServerConfig): Promise<Images & AsyncDi
       // Trying an image takes a whole node: the one that is locked makes place for it.
       await stored[Symbol.asyncDispose]();
       const pool = { ...options.config.pool, min_idle: 0, max_idle: 0 };
-      const deps = { clock: systemClock, log: silentLogger };
+      const deps = { uploads: NO_UPLOADS, clock: systemClock, log: silentLogger };
       const timeUp = AbortSignal.timeout(REGISTER_MS);
       const signal = ended ? AbortSignal.any([timeUp, ended]) : timeUp;
       const node = await openNode(deps, { ...options, config: { ...options.config, pool } }, { signal });

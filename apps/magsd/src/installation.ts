@@ -11,6 +11,7 @@ export interface Places {
   readonly postgresData: string;
   readonly postgresSockets: string;
   readonly postgresLog: string;
+  readonly uploads: string;
 }
 
 export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
@@ -22,6 +23,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     postgresData: join(config.data_dir, "postgres"),
     postgresSockets: join(config.data_dir, "pgsock"),
     postgresLog: join(config.data_dir, "postgres.log"),
+    uploads: join(config.data_dir, "uploads"),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What a server is made of besides the control plane, opened as the configuration says. */
 import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
+import type { UploadSource } from "@mags/domain";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
@@ -10,7 +11,7 @@ const DATABASE_NAME = "mags";
 export interface ServerParts {
   /** Null where the configuration names an external database. */
   openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
-  openNode(options: { readonly signal: AbortSignal }): Promise<Node>;
+  openNode(options: { readonly signal: AbortSignal; readonly uploads: UploadSource }): Promise<Node>;
 }
 
 export function nodeOptionsOf(config: ServerConfig): NodeOptions {
@@ -32,6 +33,6 @@ export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, c
       };
       return startPostgres(deps, place, { database: DATABASE_NAME, signal });
     },
-    openNode: (options) => openNode(deps, nodeOptionsOf(config), options),
+    openNode: ({ signal, uploads }) => openNode({ ...deps, uploads }, nodeOptionsOf(config), { signal }),
   };
 }

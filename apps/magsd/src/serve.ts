@@ -8,8 +8,16 @@
  */
 import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
-import { type ControlPlane, type EmbeddedPostgres, openDatabase, startControlPlane } from "@mags/control-plane";
+import {
+  type ControlPlane,
+  type EmbeddedPostgres,
+  openDatabase,
+  openUploads,
+  startControlPlane,
+  type Uploads,
+} from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
+import type { UploadSource } from "@mags/domain";
 import type { Node } from "@mags/node";
 import { queueLimitsOf, type ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
@@ -30,6 +38,7 @@ export interface ServeDeps {
 interface Running {
   readonly plane: ControlPlane;
   readonly node: Node;
+  readonly uploads: Uploads;
   /** Where clients reach it, and where it listens. */
   readonly apiUrl: string;
   readonly listenUrl: string;
@@ -90,7 +99,12 @@ export async function serve(
       const token = await plane.accounts.issueBootstrapToken(query.get("name") || "local");
       return { token: token.reveal(), api_url: apiUrl };
     },
-    "GET /footprint": async () => needRunning().node.footprint(),
+    "GET /footprint": async () => {
+      const { node, uploads } = needRunning();
+      const footprint = node.footprint();
+      return { ...footprint, work: [...footprint.work, ...uploads.underWay] };
+    },
+    "GET /unknown-uploads": async (query) => needRunning().uploads.unknown(query.get("ids")?.split(",") ?? []),
     "GET /unknown-jobs": async (query) => {
       const ids = query.get("ids")?.split(",") ?? [];
       return needRunning().plane.unknownJobs(ids);
@@ -131,13 +145,16 @@ async function startUp(
   },
 ): Promise<Running | undefined> {
   const { scope, stopping, stopped } = control;
+  // The node gets jobs, and so asks for uploads, only when both are there.
+  const opened = Promise.withResolvers<Uploads>();
+  const source: UploadSource = { open: async (id, signals) => (await opened.promise).open(id, signals) };
   // Database and node come up side by side: neither needs the other. Each is closed where the other fails.
   const opening = [
-    parts.openDatabaseServer({ signal: stopped }).then((opened) => {
-      scope.defer(async () => opened?.stop());
-      return opened;
+    parts.openDatabaseServer({ signal: stopped }).then((server) => {
+      scope.defer(async () => server?.stop());
+      return server;
     }),
-    parts.openNode({ signal: stopped }).then((opened) => scope.adopt(opened, (node) => node.close())),
+    parts.openNode({ signal: stopped, uploads: source }).then((node) => scope.adopt(node, () => node.close())),
   ] as const;
   await Promise.allSettled(opening);
   if (stopped.aborted) return undefined;
@@ -148,10 +165,12 @@ async function startUp(
   const database = scope.use(await openDatabase({ log, onLost: () => stopping.abort() }, { address }));
   await node.claim(database.installation);
   if (stopped.aborted) return undefined;
+  const uploads = scope.use(await openUploads({ database, clock, log }, { directory: placesOf(config).uploads }));
+  opened.resolve(uploads);
   const readiness = [{ name: "node", check: async () => node.checkReady() }];
   const plane = scope.use(
     await startControlPlane(
-      { database, node, clock, log, readiness },
+      { database, node, uploads, clock, log, readiness },
       { corsOrigins: config.cors_origins, limits: queueLimitsOf(config) },
     ),
   );
@@ -160,6 +179,7 @@ async function startUp(
   return {
     plane,
     node,
+    uploads,
     listenUrl,
     apiUrl: config.public_url ?? listenUrl,
     databaseServer: server,

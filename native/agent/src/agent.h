@@ -24,6 +24,7 @@ struct agent {
   struct identity identity;
   struct disk disk;
   struct source child_signals;
+  struct removal *removals; /* under way */
   bool is_init;     /* PID 1 of a microVM; else an ordinary process that serves two sockets */
   const char *root; /* before the paths of the agent's own files; "" but in tests */
   uint32_t names_made; /* counts scripts and temporary files, to name them */

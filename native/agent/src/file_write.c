@@ -22,6 +22,8 @@ struct file_write {
   int fd;
   bool exclusive;
   bool ending; /* all input was taken, but the disk is frozen */
+  bool has_mtime;
+  struct timespec mtime;
   uint64_t bytes;
   char *path, *temporary; /* `temporary` only when atomic */
 };
@@ -64,6 +66,11 @@ static void input_ended(struct stream *stream) {
   struct file_write *file = owner_of(stream, struct file_write, stream);
   file->ending = true;
   if (disk_is_frozen(stream->agent)) return;
+  struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, file->mtime};
+  if (file->has_mtime && futimens(file->fd, times) < 0) {
+    fail(file, "utimens");
+    return;
+  }
   if (file->temporary && !put_in_place(file)) {
     fail(file, "replace");
     return;
@@ -159,9 +166,11 @@ void open_file_write(struct agent *agent, const struct stream *common, struct sp
   uint8_t flags = 0;
   char *path = field_string(fields, TAG_PATH);
   int has_mode = field_u32(fields, TAG_MODE, &mode);
-  bool valid = path && has_mode != EBADMSG && field_u8(fields, TAG_WRITE_FLAGS, &flags) != EBADMSG;
+  uint64_t mtime = 0;
+  int has_mtime = field_u64(fields, TAG_MTIME, &mtime);
+  bool valid = path && has_mode != EBADMSG && has_mtime != EBADMSG && field_u8(fields, TAG_WRITE_FLAGS, &flags) != EBADMSG;
   if (!valid || (flags & WRITE_ATOMIC && flags & WRITE_APPEND)) {
-    open_refuse(agent, common, EINVAL, "OPEN", "PATH, MODE or WRITE_FLAGS is missing or malformed");
+    open_refuse(agent, common, EINVAL, "OPEN", "PATH, MODE, MTIME or WRITE_FLAGS is missing or malformed");
     free(path);
     return;
   }
@@ -170,6 +179,8 @@ void open_file_write(struct agent *agent, const struct stream *common, struct sp
   file->fd = -1;
   file->path = path;
   file->exclusive = flags & WRITE_EXCLUSIVE;
+  file->has_mtime = has_mtime == 0;
+  file->mtime = (struct timespec){.tv_sec = (time_t)(mtime / 1000000000u), .tv_nsec = (long)(mtime % 1000000000u)};
   stream_add(agent, &file->stream, &file_write_ops);
   const char *step;
   int error = prepare(file, flags, has_mode == 0 ? &mode : NULL, &step);

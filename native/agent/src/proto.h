@@ -32,6 +32,9 @@ enum message_type {
   MSG_STAT = 11,
   MSG_SHUTDOWN = 12,
   MSG_CLOCK = 13,
+  MSG_REMOVE = 14,
+  MSG_RENAME = 15,
+  MSG_MKDIR = 16,
   MSG_OPEN = 32,
   MSG_DATA = 33,
   MSG_ACK = 34,
@@ -134,6 +137,10 @@ enum tag {
   TAG_TIMED_OUT = 73,
   TAG_DURATION_NS = 74,
   TAG_BYTES = 75,
+  TAG_NEW_PATH = 76,
+  TAG_RECURSIVE = 77,
+  TAG_NO_REPLACE = 78,
+  TAG_PARENTS = 79,
 };
 
 enum {

@@ -5,6 +5,7 @@
 #include "agent.h"
 #include "freeze.h"
 #include "open.h"
+#include "remove.h"
 
 static void request_ping(struct agent *agent, const struct message *message) {
   struct span payload = {NULL, 0};
@@ -73,6 +74,9 @@ static const struct route routes[] = {
     [MSG_STAT] = {.handle = request_stat},
     [MSG_SHUTDOWN] = {.handle = request_shutdown, .init_only = true},
     [MSG_CLOCK] = {.handle = request_clock, .init_only = true},
+    [MSG_REMOVE] = {.handle = request_remove},
+    [MSG_RENAME] = {.handle = request_rename},
+    [MSG_MKDIR] = {.handle = request_mkdir},
     [MSG_OPEN] = {.handle = request_open},
     [MSG_ACK] = {.handle = on_ack, .one_way = true},
     [MSG_SIGNAL] = {.handle = on_signal, .one_way = true},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "remove.h"
 #include "die.h"
 #include "requests.h"
 
@@ -124,6 +125,7 @@ static void begin_session(struct agent *agent, struct span fields) {
     return;
   }
   streams_begin_session(agent);
+  removals_forget(agent);
   struct builder *out = session_build(agent);
   put_bytes(out, TAG_NONCE, session->nonce, NONCE_SIZE);
   put_u16(out, TAG_VERSION, PROTOCOL_VERSION);

@@ -1,4 +1,5 @@
 export { ErrorBody } from "./errors.ts";
+export * as files from "./files.ts";
 export * as jobs from "./jobs.ts";
 export * as logs from "./logs.ts";
 export { buildOpenApiDocument } from "./openapi.ts";

@@ -34,6 +34,8 @@ export const Labels = z
 
 const TYPE_RULE = 'must be "inline" (script holds the script itself) or "url" (script holds its http or https address)';
 
+const MAX_FILES = 100;
+
 /** Fields of the API that this build knows and refuses, so that nobody believes they took effect. */
 const notYet = (what: string) => z.unknown().optional().describe(`Not supported by this build: ${what}.`);
 
@@ -62,7 +64,11 @@ export const SubmitJob = z
     no_sleep: z.boolean().default(false),
     workspace_id: notYet("workspaces"),
     base_workspace_id: notYet("workspaces"),
-    file_ids: notYet("file uploads"),
+    file_ids: z
+      .array(z.string())
+      .max(MAX_FILES)
+      .nullish()
+      .describe("Uploads, put into /uploads and /root of the VM; the script starts in /uploads then."),
     startup_command: notYet("persistent jobs"),
     idle_minutes: notYet("persistent jobs"),
     replace: notYet("workspaces"),

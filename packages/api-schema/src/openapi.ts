@@ -11,9 +11,11 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   404: "There is no such thing in this account.",
   409: "The state of the job does not allow it.",
   413: "The request is too large.",
+  416: "The file is shorter than the range that was asked for.",
   429: "Too many of the account's jobs wait. With `code` `too_many_requests` nothing was stored: the same request may be sent again.",
   500: "A fault of the server.",
   503: "The server cannot do it now; try again. Submit a job again only where nothing was stored: with `code` `capacity_exhausted`.",
+  507: "The disk of the VM is full.",
 };
 
 const RETRY_AFTER = {
@@ -25,6 +27,12 @@ const ERROR_HEADERS: Readonly<Record<string, Json>> = {
   429: RETRY_AFTER,
   503: RETRY_AFTER,
 };
+
+function uploadSchema(contentType: string): Json {
+  if (contentType !== "multipart/form-data") return {};
+  const parts = { type: "array", items: { type: "string", contentMediaType: "application/octet-stream" } };
+  return { schema: { type: "object", properties: { file: parts, files: parts } } };
+}
 
 /** The OpenAPI 3.1 description of every route, built from the schemas that the server checks requests with. */
 export function buildOpenApiDocument(): Json {
@@ -49,6 +57,7 @@ export function buildOpenApiDocument(): Json {
       ...(route.body && {
         requestBody: { required: true, content: { "application/json": { schema: schemaOf(route.body, "input") } } },
       }),
+      ...(route.upload && { requestBody: { required: true, content: { [route.upload]: uploadSchema(route.upload) } } }),
       responses: { ...successes(route), ...failures(route) },
       security: route.auth === "none" ? [] : [{ token: [] }],
     };
@@ -67,8 +76,9 @@ export function buildOpenApiDocument(): Json {
   function successes(route: RouteDefinition): Json {
     const entries = Object.entries(route.responses).map(([status, schema]) => {
       const json = schema && { "application/json": { schema: schemaOf(schema, "output") } };
+      const bytes = route.download && { [route.download]: {} };
       const stream = route.eventStream && { "text/event-stream": { schema: { type: "string" } } };
-      return [status, { description: route.summary, content: { ...json, ...stream } }];
+      return [status, { description: route.summary, content: { ...json, ...bytes, ...stream } }];
     });
     return Object.fromEntries(entries);
   }

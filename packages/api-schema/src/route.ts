@@ -1,7 +1,7 @@
 import type { z } from "zod";
 
 export interface RouteDefinition {
-  readonly method: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  readonly method: "GET" | "HEAD" | "POST" | "PATCH" | "PUT" | "DELETE";
   /** Below `/api/v1`; parameters as `{name}`. */
   readonly path: string;
   readonly summary: string;
@@ -11,6 +11,10 @@ export interface RouteDefinition {
   readonly params?: z.ZodObject;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** The body is no JSON but is taken as it comes, of any length: its content type. */
+  readonly upload?: "multipart/form-data" | "application/octet-stream" | "application/x-tar";
+  /** Content type of a reply that is no JSON, with status code and headers that the route picks. */
+  readonly download?: "application/octet-stream" | "application/x-tar";
   /** Status code to schema of the JSON body; `null`: the body is not JSON. */
   readonly responses: Readonly<Record<number, z.ZodType | null>>;
   /** The reply may be server-sent events instead, when the query asks for them. */

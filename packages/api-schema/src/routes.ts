@@ -1,3 +1,16 @@
+import {
+  getArchive,
+  getFile,
+  headFile,
+  listFiles,
+  makeFolder,
+  putArchive,
+  putFile,
+  removeFile,
+  renameFile,
+  statFile,
+  uploadFiles,
+} from "./files.ts";
 import { execInJob, getJob, getStatus, listEvents, listJobs, stopJob, submitJob } from "./jobs.ts";
 import { getLogs } from "./logs.ts";
 import { me, poolStatus, usage } from "./service.ts";
@@ -15,6 +28,17 @@ export const ROUTES = {
   stopJob,
   execInJob,
   listEvents,
+  uploadFiles,
+  getFile,
+  headFile,
+  putFile,
+  removeFile,
+  statFile,
+  listFiles,
+  renameFile,
+  makeFolder,
+  getArchive,
+  putArchive,
   me,
   listTokens,
   createToken,

@@ -1,6 +1,7 @@
 export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
 export type { QueueLimits } from "./app/job-queue.ts";
+export type { Uploads } from "./app/uploads.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";
 export { isAlive, readProcess, type ServerProcess } from "./postgres/processes.ts";
@@ -14,5 +15,6 @@ export {
   type ControlPlane,
   type ControlPlaneConfig,
   type ControlPlaneDeps,
+  openUploads,
   startControlPlane,
 } from "./start-control-plane.ts";

@@ -11,6 +11,8 @@ import { createJobChanges } from "./app/job-changes.ts";
 import { createJobQueue, type QueueLimits } from "./app/job-queue.ts";
 import { createJobWriter } from "./app/job-writer.ts";
 import { createReconciler } from "./app/reconciler.ts";
+import { startUploads, type Uploads } from "./app/uploads.ts";
+import { openUploadDirectory } from "./disk/upload-directory.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { allRoutes } from "./routes/all-routes.ts";
@@ -18,6 +20,7 @@ import { type Readiness, type ReadinessCheck, readinessOf, registerService } fro
 import { createAccountStore } from "./sql/account-store.ts";
 import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
+import { createUploadRecords } from "./sql/upload-records.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 
 /** For requests under way when the server ends; event streams and commands are ended at once. */
@@ -32,6 +35,8 @@ export interface ControlPlaneDeps {
   /** Stays the caller's: dispose of it after the control plane. */
   readonly database: Database;
   readonly node: NodeRuntime;
+  /** The caller's, too. */
+  readonly uploads: Uploads;
   readonly clock: Clock;
   readonly log: Logger;
   /** What must work besides the database before jobs can be served. */
@@ -72,6 +77,16 @@ export interface ControlPlane extends AsyncDisposable {
   endAllJobs(): Promise<void>;
 }
 
+/** The uploads of the installation, to be had before jobs that use them are started. */
+export async function openUploads(
+  deps: { readonly database: Database; readonly clock: Clock; readonly log: Logger },
+  options: { readonly directory: string },
+): Promise<Uploads> {
+  const { database, clock, log } = deps;
+  const files = await openUploadDirectory(options.directory);
+  return startUploads({ records: createUploadRecords(database), files, clock, log });
+}
+
 /** Makes jobs and node agree, then begins to take reports; `listen` opens the API. */
 export async function startControlPlane(
   deps: ControlPlaneDeps,
@@ -98,6 +113,7 @@ export async function startControlPlane(
       store,
       accounts,
       usage: createUsageStore(database),
+      uploads: deps.uploads,
       node,
       intake,
       writer,

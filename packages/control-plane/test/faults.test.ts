@@ -96,6 +96,7 @@ describe("a database that is killed under load", () => {
       {
         database: test.database,
         node,
+        uploads: test.uploads,
         clock: systemClock,
         log: silentLogger,
         readiness: [
@@ -177,7 +178,7 @@ describe("a control plane that starts anew", () => {
           vcpus: null,
           egress: null,
         },
-        ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false },
+        ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
       },
       { id: newJobId(), accountId: "x" as never, now: new Date(), node: node.describe() },
     ).job;

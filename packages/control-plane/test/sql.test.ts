@@ -38,6 +38,7 @@ function newJob(accountId: AccountId, fields: Partial<NewJob> = {}): NewJob {
     timeoutMs: 86_400_000_000,
     labels: { team: "a" },
     noSync: false,
+    fileIds: [],
     createdAt: at(0),
     ...fields,
   };
@@ -210,7 +211,8 @@ describe("createJobStore", () => {
       ...{ startedAt: null, completedAt: null },
     });
     const { command, environment, timeoutMs } = job;
-    assert.deepEqual(await store.loadStart(id), { jobId: id, size, command, environment, timeoutMs });
+    const stays = { sandbox: null, keepsAwake: false, fileIds: [] };
+    assert.deepEqual(await store.loadStart(id), { jobId: id, size, command, environment, timeoutMs, ...stays });
     const events = await store.events(id, 0);
     assert.deepEqual(
       events.map(({ id: _, ...rest }) => rest),

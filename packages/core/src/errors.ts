@@ -19,6 +19,7 @@ export const ERROR_STATUS = {
   sandbox_busy: 409,
   file_conflict: 409,
   payload_too_large: 413,
+  range_not_satisfiable: 416,
   too_many_requests: 429,
   internal: 500,
   guest_failed: 500,
@@ -26,6 +27,7 @@ export const ERROR_STATUS = {
   microvm_lost: 500,
   capacity_exhausted: 503,
   unavailable: 503,
+  disk_full: 507,
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_STATUS;

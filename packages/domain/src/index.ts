@@ -17,6 +17,17 @@ export {
 } from "./admission.ts";
 export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
+  type FromGuest,
+  type GuestEntry,
+  type GuestFileInfo,
+  type GuestFiles,
+  type GuestFileType,
+  type GuestFileWrite,
+  NO_UPLOADS,
+  type ToGuest,
+  type UploadSource,
+} from "./guest-files.ts";
+export {
   type AccountId,
   type Id,
   isUuid,

@@ -4,6 +4,7 @@
  * repeated, and what a node has to report stays on its disk until it is acknowledged.
  */
 import type { EgressPolicy } from "./egress.ts";
+import type { GuestFiles } from "./guest-files.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
 import type { GuestId, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
 
@@ -185,6 +186,7 @@ export interface NodeRuntime {
    * @throws AppError `job_not_running` when there is no such microVM, `microvm_lost` when it ends meanwhile.
    */
   exec(guest: GuestId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
+  readonly files: GuestFiles;
   /** Output of a job, from disk and live, from record 1 on. Rejects with `job_not_found` when there is none. */
   openLog(jobId: JobId, onChange: LogSink): Promise<LogTail>;
   onUpdate(listener: (update: JobUpdate) => void): void;

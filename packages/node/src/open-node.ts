@@ -3,10 +3,11 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
-import type { JobUpdate, NodeDescription, NodeRuntime } from "@mags/domain";
+import type { JobUpdate, NodeDescription, NodeRuntime, UploadSource } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { execIn } from "./guests/exec.ts";
+import { createGuestFiles } from "./guests/files.ts";
 import { createGuests } from "./guests/guests.ts";
 import { openCgroups } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
@@ -75,7 +76,7 @@ const CLONE_MEMORY_MIB = 64;
  * @throws AppError when the node cannot work here; the signal's reason.
  */
 export async function openNode(
-  deps: { readonly clock: Clock; readonly log: Logger },
+  deps: { readonly uploads: UploadSource; readonly clock: Clock; readonly log: Logger },
   options: NodeOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Node> {
@@ -172,6 +173,7 @@ export async function openNode(
   const runner = createJobRunner({
     ...cloneDeps,
     guests,
+    uploads: deps.uploads,
     pool,
     templates,
     images: imageStore,
@@ -245,6 +247,7 @@ export async function openNode(
     stop: runner.stop,
     acknowledge: runner.acknowledge,
     exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
+    files: createGuestFiles(guests),
     openLog: logs.openTail,
     onUpdate: (listener) => void listeners.push(listener),
     footprint: () => ({

@@ -12,6 +12,7 @@ import {
   newMicroVmId,
   type ObservedJob,
 } from "@mags/domain";
+import { createSimulatedFiles } from "./simulated-files.ts";
 import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
 
@@ -19,6 +20,8 @@ export interface SimulatedNodeOptions {
   readonly program?: SimulatedProgram;
   readonly exec?: (request: ExecRequest, signal: AbortSignal) => Promise<ExecResult>;
   readonly description?: Partial<NodeDescription>;
+  /** Folder that files of guests lie in; without it there are none. */
+  readonly filesRoot?: string;
   /** Of all jobs together; those that do not fit wait. Default: more than any test takes. */
   readonly memoryMiB?: number;
   /** Wall clock, milliseconds. */
@@ -201,6 +204,11 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
       const stdout = Buffer.from(`${request.command}\n`);
       return { exitCode: 0, stdout, stderr: Buffer.alloc(0), timedOut: false, truncated: false };
     },
+
+    files: createSimulatedFiles(options.filesRoot ?? "/nonexistent", (guest) => {
+      if (jobs.get(guest as JobId)?.state !== "running")
+        throw new AppError("job_not_running", `${guest} is not running`);
+    }),
 
     async openLog(jobId, onChange) {
       const log = logs.get(jobId);

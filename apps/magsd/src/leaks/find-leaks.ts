@@ -59,19 +59,26 @@ async function look(config: ServerConfig): Promise<LeakReport> {
   const own = serverRuns ? mergeFootprints(before, after) : await footprintAtRest(config.data_dir);
   // A command imports an image, not the server.
   const work = [...own.work, ...(await importsUnderWay(config.data_dir))];
-  const unknownJobs = serverRuns ? await jobsUnknown(traces, ask) : new Set<string>();
-  return report(traces, { ...own, work, serverRuns, unknownJobs });
+  const unknown = async (target: string, ids: readonly string[]) =>
+    serverRuns ? unknownOf(ids, target, ask) : new Set<string>();
+  const jobs = traces.flatMap(({ owner }) => (owner.kind === "log" ? [owner.jobId] : []));
+  const uploads = traces.flatMap(({ owner }) => (owner.kind === "upload" ? [owner.id] : []));
+  const [unknownJobs, unknownUploads] = await Promise.all([
+    unknown("/unknown-jobs", jobs),
+    unknown("/unknown-uploads", uploads),
+  ]);
+  return report(traces, { ...own, work, serverRuns, unknownJobs, unknownUploads });
 }
 
-async function jobsUnknown(
-  traces: readonly Trace[],
+async function unknownOf(
+  ids: readonly string[],
+  target: string,
   ask: <T>(target: string) => Promise<T | undefined>,
 ): Promise<ReadonlySet<string>> {
-  const ids = traces.flatMap(({ owner }) => (owner.kind === "log" ? [owner.jobId] : []));
   const unknown = new Set<string>();
   for (let from = 0; from < ids.length; from += IDS_PER_CALL) {
     const some = ids.slice(from, from + IDS_PER_CALL).map(encodeURIComponent);
-    for (const id of (await ask<string[]>(`/unknown-jobs?ids=${some.join(",")}`)) ?? []) unknown.add(id);
+    for (const id of (await ask<string[]>(`${target}?ids=${some.join(",")}`)) ?? []) unknown.add(id);
   }
   return unknown;
 }

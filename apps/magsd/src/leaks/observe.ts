@@ -18,6 +18,7 @@ const UNKNOWN: Owner = { kind: "nobody", swept: false };
 const FILES: Readonly<Record<string, Owner | null>> = {
   postgres: null,
   pgsock: null,
+  uploads: null,
   "magsd.lock": INSTALLATION,
   "magsd.log": INSTALLATION,
   "magsd.log.1": INSTALLATION,
@@ -28,7 +29,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
 };
 
 export async function observe(config: ServerConfig): Promise<Trace[]> {
-  const looks = [observeNode(nodeOptionsOf(config), FILES), database(config), installation(config)];
+  const looks = [observeNode(nodeOptionsOf(config), FILES), database(config), uploads(config), installation(config)];
   return (await Promise.all(looks)).flat();
 }
 
@@ -45,6 +46,14 @@ async function database(config: ServerConfig): Promise<Trace[]> {
   const processes = await databaseProcesses({ dataDir: postgresData, uid: POSTGRES_UID });
   const running = processes.map(({ pid }): Trace => ({ what: "database process", name: String(pid), owner: SERVER }));
   return [...files, ...sockets, ...running];
+}
+
+async function uploads(config: ServerConfig): Promise<Trace[]> {
+  const folder = placesOf(config).uploads;
+  return (await readdir(folder).catch(() => [])).map((name): Trace => {
+    const owner: Owner = name.endsWith(".part") ? { kind: "work", name } : { kind: "upload", id: name };
+    return { what: "upload", name: join(folder, name), owner };
+  });
 }
 
 async function installation(config: ServerConfig): Promise<Trace[]> {

@@ -29,12 +29,13 @@ export interface NewJob {
   readonly timeoutMs: number | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly noSync: boolean;
+  readonly fileIds: readonly string[];
   readonly createdAt: Date;
 }
 
 export function startOf(job: NewJob): JobStart {
-  const { id: jobId, size, command, environment, timeoutMs } = job;
-  return { jobId, size, command, environment, timeoutMs, sandbox: null, keepsAwake: false, fileIds: [] };
+  const { id: jobId, size, command, environment, timeoutMs, fileIds } = job;
+  return { jobId, size, command, environment, timeoutMs, sandbox: null, keepsAwake: false, fileIds };
 }
 
 /** Something that happened to a job. `data` holds what its text for people is made of. */

@@ -17,7 +17,7 @@ const request: JobRequest = {
     vcpus: null,
     egress: null,
   },
-  ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false },
+  ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
 };
 const plan = (fields: Partial<JobRequest>) => planJob({ ...request, ...fields }, context);
 

@@ -25,6 +25,8 @@ export interface JobRequest {
   readonly timeoutMs: number | null;
   readonly labels: Readonly<Record<string, string>>;
   readonly noSync: boolean;
+  /** Uploads of the account. */
+  readonly fileIds: readonly string[];
 }
 
 const DEFAULT_IMAGE = "standard";
@@ -54,6 +56,7 @@ export function planJob(
     timeoutMs: request.timeoutMs,
     labels: request.labels,
     noSync: request.noSync,
+    fileIds: request.fileIds,
     createdAt: context.now,
   };
   const events: NewJobEvent[] = [{ at: context.now, name: "submitted", data: { ...job.size } }];

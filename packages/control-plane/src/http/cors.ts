@@ -12,8 +12,8 @@ export function allowOrigins(app: FastifyInstance, origins: readonly string[]): 
     reply.header("access-control-allow-origin", origin);
     if (request.method !== "OPTIONS") return;
     reply.headers({
-      "access-control-allow-methods": "GET, POST, PATCH, PUT, DELETE",
-      "access-control-allow-headers": "Authorization, Content-Type, Last-Event-ID",
+      "access-control-allow-methods": "GET, HEAD, POST, PATCH, PUT, DELETE",
+      "access-control-allow-headers": "Authorization, Content-Type, If-Range, Last-Event-ID, Range",
       "access-control-max-age": String(MAX_AGE_S),
     });
     await reply.code(204).send();

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { RouteDefinition } from "@mags/api-schema";
-import type { Clock, Logger } from "@mags/core";
+import { type Clock, isAppError, type Logger } from "@mags/core";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Account } from "../app/account-store.ts";
 import type { Accounts } from "../app/accounts.ts";
@@ -8,6 +8,7 @@ import { authenticate } from "./authenticate.ts";
 import { errorFields } from "./errors.ts";
 import type { BoundRoute, RouteInput } from "./route.ts";
 import { Streamed, sendStream } from "./streamed.ts";
+import { acceptUploads, discardRest, uploadOf } from "./upload.ts";
 import { parsePart } from "./validation.ts";
 
 /** The second is an alias that later clients use. */
@@ -17,6 +18,10 @@ declare module "fastify" {
   interface FastifyRequest {
     /** Set before the handler of every route that needs an account. */
     account: Account | null;
+  }
+  interface FastifyContextConfig {
+    /** The route reads its body itself. */
+    upload?: boolean;
   }
 }
 
@@ -32,7 +37,16 @@ export interface RegisterDeps {
 
 export function registerRoutes(app: FastifyInstance, routes: readonly BoundRoute[], deps: RegisterDeps): void {
   app.decorateRequest("account", null);
-  for (const prefix of PREFIXES) for (const route of routes) registerRoute(app, route, { ...deps, prefix });
+  const register = (scope: FastifyInstance, upload: boolean) => {
+    for (const prefix of PREFIXES)
+      for (const route of routes)
+        if ((route.definition.upload !== undefined) === upload) registerRoute(scope, route, { ...deps, prefix });
+  };
+  register(app, false);
+  app.register(async (scope) => {
+    await acceptUploads(scope);
+    register(scope, true);
+  });
 }
 
 function registerRoute(
@@ -45,13 +59,16 @@ function registerRoute(
   app.route({
     method: definition.method,
     url: deps.prefix + definition.path.replaceAll(/\{(\w+)\}/g, ":$1"),
+    config: { upload: definition.upload !== undefined },
     // Before the body is read: nobody without a token makes the server read 8 MiB.
     async onRequest(request) {
       if (definition.auth === "account")
         request.account = await authenticate(deps.accounts, request.headers.authorization);
     },
     async handler(request, reply) {
-      const body = await handler(inputOf(definition, request, reply, deps));
+      const body = await handler(inputOf(definition, request, reply, deps)).finally(() => {
+        if (definition.upload) discardRest(request.raw);
+      });
       if (body instanceof Streamed) return streamReply(request, reply, body, deps);
       if (deps.checkResponses) checkResponse(definition, status ?? 200, body);
       return reply
@@ -74,6 +91,8 @@ function inputOf(
     params: part(definition.params, request.params, "path"),
     query: part(definition.query, request.query, "query"),
     body: part(definition.body, request.body, "body"),
+    upload: definition.upload && uploadOf(request),
+    rawQuery: request.raw.url?.split("?")[1] ?? "",
     account: request.account,
     headers: request.headers,
     receivedMs: deps.clock.monotonicMs() - reply.elapsedTime,
@@ -96,15 +115,19 @@ function goneSignal(reply: FastifyReply): AbortSignal {
 function streamReply(request: FastifyRequest, reply: FastifyReply, streamed: Streamed, deps: RegisterDeps): void {
   reply.hijack();
   const { raw } = reply;
-  raw.writeHead(200, {
+  const { status = 200, headers } = streamed.head;
+  raw.writeHead(status, {
     ...reply.getHeaders(),
+    ...headers,
     "content-type": streamed.contentType,
     // Tells nginx and its like to pass pieces on at once.
     "x-accel-buffering": "no",
   } as Record<string, string>);
   const signal = AbortSignal.any([goneSignal(reply), deps.closing]);
   sendStream(raw, streamed.pieces, { signal }).catch((error: unknown) => {
-    if (!signal.aborted) deps.log.error("http.stream_failed", { requestId: request.id, ...errorFields(error) });
+    if (signal.aborted) return;
+    const level = isAppError(error) && error.status < 500 ? "info" : "error";
+    deps.log[level]("http.stream_failed", { requestId: request.id, ...errorFields(error) });
   });
 }
 

@@ -3,6 +3,7 @@ import type { RouteDefinition } from "@mags/api-schema";
 import type { z } from "zod";
 import type { Account } from "../app/account-store.ts";
 import type { Streamed } from "./streamed.ts";
+import type { Upload } from "./upload.ts";
 
 type Parsed<S> = S extends z.ZodType ? z.infer<S> : undefined;
 type Sent<S> = S extends z.ZodType ? z.input<S> : never;
@@ -12,6 +13,10 @@ export interface RouteInput<R extends RouteDefinition> {
   readonly params: Parsed<R["params"]>;
   readonly query: Parsed<R["query"]>;
   readonly body: Parsed<R["body"]>;
+  /** Of a route that takes one. */
+  readonly upload: R["upload"] extends string ? Upload : undefined;
+  /** The query as it came, for what must not be read as text. */
+  readonly rawQuery: string;
   readonly account: Account;
   readonly headers: IncomingHttpHeaders;
   /** Aborts when the client is gone or the server shuts down. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { AppError } from "@mags/core";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Metrics } from "../metrics/metrics.ts";
+import { limitBodyTime } from "./body-time.ts";
 import { allowOrigins } from "./cors.ts";
 import { errorFields, errorReply } from "./errors.ts";
 import { parseBodiesAsJson } from "./json-body.ts";
@@ -10,8 +11,8 @@ import type { BoundRoute } from "./route.ts";
 
 /** A script of 1 MiB may take six times as much when JSON escapes every character. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
-/** To receive a whole request; replies may take as long as they need. */
-const REQUEST_TIMEOUT_MS = 60_000;
+/** To receive the head of a request; replies may take as long as they need. */
+const HEAD_TIMEOUT_MS = 60_000;
 
 /** Longer than anything takes that does not wait for a job. */
 const SLOW_MS = 1_000;
@@ -39,7 +40,8 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
   const app = fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: 0,
+    http: { headersTimeout: HEAD_TIMEOUT_MS },
     exposeHeadRoutes: false,
     // What comes while the server closes is answered as ever: the connection ends after it.
     return503OnClosing: false,
@@ -62,6 +64,7 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
   app.addHook("onRequest", async (request, reply) => {
     reply.headers({ ...HEADERS, "x-request-id": request.id });
   });
+  limitBodyTime(app);
   allowOrigins(app, options.corsOrigins);
   app.addHook("onResponse", async (request, reply) => observe(deps, request, reply));
   registerRoutes(app, options.routes, deps);

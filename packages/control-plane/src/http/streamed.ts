@@ -1,14 +1,22 @@
 import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 
+export interface StreamedHead {
+  /** Default 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string | number>>;
+}
+
 /** A reply that is sent piece by piece, at the pace of its reader. */
 export class Streamed {
   readonly contentType: string;
-  readonly pieces: AsyncIterable<string>;
+  readonly pieces: AsyncIterable<string | Uint8Array>;
+  readonly head: StreamedHead;
 
-  constructor(contentType: string, pieces: AsyncIterable<string>) {
+  constructor(contentType: string, pieces: AsyncIterable<string | Uint8Array>, head: StreamedHead = {}) {
     this.contentType = contentType;
     this.pieces = pieces;
+    this.head = head;
   }
 }
 
@@ -19,7 +27,7 @@ export class Streamed {
  */
 export async function sendStream(
   raw: ServerResponse,
-  pieces: AsyncIterable<string>,
+  pieces: Streamed["pieces"],
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
   raw.flushHeaders();

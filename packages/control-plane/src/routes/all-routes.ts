@@ -1,20 +1,26 @@
 import type { RouteName } from "@mags/api-schema";
 import type { BoundRoute } from "../http/route.ts";
+import { makeFolderRoute, removeFileRoute, renameFileRoute } from "./change-files.ts";
 import { createTokenRoute } from "./create-token.ts";
 import { deleteTokenRoute } from "./delete-token.ts";
 import type { RouteDeps } from "./deps.ts";
 import { execInJobRoute } from "./exec-in-job.ts";
+import { getArchiveRoute, putArchiveRoute } from "./file-archive.ts";
 import { getJobRoute } from "./get-job.ts";
 import { getLogsRoute } from "./get-logs.ts";
 import { getStatusRoute } from "./get-status.ts";
 import { listEventsRoute } from "./list-events.ts";
+import { listFilesRoute, statFileRoute } from "./list-files.ts";
 import { listJobsRoute } from "./list-jobs.ts";
 import { listTokensRoute } from "./list-tokens.ts";
 import { meRoute } from "./me.ts";
 import { poolStatusRoute } from "./pool-status.ts";
+import { getFileRoute, headFileRoute } from "./read-file.ts";
 import { stopJobRoute } from "./stop-job.ts";
 import { submitJobRoute } from "./submit-job.ts";
+import { uploadFilesRoute } from "./upload-files.ts";
 import { usageRoute } from "./usage.ts";
+import { putFileRoute } from "./write-file.ts";
 
 /** Every route of the schema has its answer here: the type sees to it. */
 const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>> = {
@@ -28,6 +34,17 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   stopJob: stopJobRoute,
   execInJob: execInJobRoute,
   listEvents: listEventsRoute,
+  uploadFiles: uploadFilesRoute,
+  getFile: getFileRoute,
+  headFile: headFileRoute,
+  putFile: putFileRoute,
+  removeFile: removeFileRoute,
+  statFile: statFileRoute,
+  listFiles: listFilesRoute,
+  renameFile: renameFileRoute,
+  makeFolder: makeFolderRoute,
+  getArchive: getArchiveRoute,
+  putArchive: putArchiveRoute,
   me: meRoute,
   listTokens: listTokensRoute,
   createToken: createTokenRoute,

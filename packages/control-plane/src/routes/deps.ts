@@ -7,6 +7,7 @@ import type { JobQueue } from "../app/job-queue.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { JobWriter } from "../app/job-writer.ts";
+import type { Uploads } from "../app/uploads.ts";
 import type { UsageStore } from "../app/usage.ts";
 
 /** What routes work with; each takes what it needs. */
@@ -14,6 +15,7 @@ export interface RouteDeps {
   readonly store: JobStore;
   readonly accounts: Accounts;
   readonly usage: UsageStore;
+  readonly uploads: Uploads;
   readonly node: NodeRuntime;
   readonly intake: Intake;
   readonly writer: JobWriter;

@@ -9,6 +9,7 @@ export function submitJobRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.submitJob, async ({ body, account, receivedMs }) => {
     refuseUnsupported(body);
     const request = fromWire(body);
+    await deps.uploads.check(account.id, request.fileIds);
     const jobId = await deps.intake.take(() => submitJob(deps, request, { accountId: account.id, receivedMs }));
     return { request_id: jobId, status: "accepted" as const, message: "Mags job submitted successfully" };
   });
@@ -20,7 +21,6 @@ const UNSUPPORTED = [
   "no_sleep",
   "workspace_id",
   "base_workspace_id",
-  "file_ids",
   "startup_command",
   "idle_minutes",
   "replace",
@@ -53,5 +53,6 @@ function fromWire(body: jobs.SubmitJobWire): JobRequest {
     timeoutMs: body.timeout === undefined ? null : Math.ceil(body.timeout * 1000),
     labels: body.labels,
     noSync: body.no_sync,
+    fileIds: body.file_ids ?? [],
   };
 }

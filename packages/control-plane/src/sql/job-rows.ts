@@ -40,6 +40,7 @@ export const START_COLUMNS = [
   "disk_gib",
   "egress",
   "timeout_ms",
+  "file_ids",
 ] as const satisfies readonly (keyof Tables["jobs"])[];
 
 /** What the queue and the reconciler know jobs by. */
@@ -99,7 +100,7 @@ export function startFromRow(row: StartRow): JobStart {
     timeoutMs: row.timeout_ms,
     sandbox: null,
     keepsAwake: false,
-    fileIds: [],
+    fileIds: row.file_ids,
   };
 }
 

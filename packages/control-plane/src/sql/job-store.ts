@@ -149,11 +149,11 @@ function insertStatement(job: NewJob, events: readonly NewJobEvent[]): RawBuilde
   const script = job.command.kind === "url" ? job.command.url : job.command.script;
   return sql`with job as (
       insert into jobs (id, account_id, name, status, command_kind, script, environment, image, vcpus, memory_mib,
-        disk_gib, egress, timeout_ms, labels, no_sync, created_at)
+        disk_gib, egress, timeout_ms, labels, no_sync, file_ids, created_at)
       values (${job.id}, ${job.accountId}, ${job.name}, 'pending', ${job.command.kind}, ${script},
         ${JSON.stringify(job.environment)}, ${job.size.image}, ${job.size.vcpus}, ${job.size.memoryMiB},
         ${job.size.diskGiB}, ${JSON.stringify(job.size.egress)}, ${job.timeoutMs}, ${JSON.stringify(job.labels)}, ${job.noSync},
-        ${job.createdAt})
+        ${job.fileIds}::uuid[], ${job.createdAt})
       on conflict (id) do nothing
       returning id
     )

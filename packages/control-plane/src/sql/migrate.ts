@@ -3,12 +3,14 @@ import { type Kysely, sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 import { begin } from "./migrations/0001-begin.ts";
 import { egressPolicies } from "./migrations/0002-egress-policies.ts";
+import { uploads } from "./migrations/0004-uploads.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001_begin": begin,
   "0002_egress_policies": egressPolicies,
+  "0004_uploads": uploads,
 };
 
 /**

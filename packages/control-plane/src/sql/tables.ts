@@ -44,6 +44,7 @@ export interface Tables {
     readonly timeout_ms: number | null;
     readonly labels: Json<StringMap>;
     readonly no_sync: boolean;
+    readonly file_ids: readonly string[];
     readonly micro_vm_id: string | null;
     readonly exit_code: number | null;
     readonly error_message: string | null;
@@ -52,6 +53,13 @@ export interface Tables {
     readonly started_at: Date | null;
     readonly completed_at: Date | null;
     readonly stop_requested_at: Date | null;
+  };
+  readonly uploads: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly name: string;
+    readonly size_bytes: number;
+    readonly created_at: Date;
   };
   /** Rows are added and never changed. */
   readonly job_events: {

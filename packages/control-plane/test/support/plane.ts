@@ -4,20 +4,31 @@ import {
   type ApiClient,
   createApiClient,
   createSimulatedNode,
+  makeTempDir,
   type SimulatedNode,
   type SimulatedNodeOptions,
 } from "@mags/test-kit";
+import type { Uploads } from "../../src/app/uploads.ts";
 import type { DatabaseAddress } from "../../src/sql/address.ts";
 import { type Database, openDatabase } from "../../src/sql/database.ts";
-import { type ControlPlane, type ControlPlaneConfig, startControlPlane } from "../../src/start-control-plane.ts";
+import {
+  type ControlPlane,
+  type ControlPlaneConfig,
+  openUploads,
+  startControlPlane,
+} from "../../src/start-control-plane.ts";
 
 export interface TestPlane extends AsyncDisposable {
   readonly plane: ControlPlane;
   readonly database: Database;
   readonly node: SimulatedNode;
+  readonly uploads: Uploads;
   readonly url: string;
+  /** Folder with the bytes of uploads, in `uploads`, and the files of guests, in folders of their ids. */
+  readonly filesRoot: string;
   /** With the token of the first account. */
   readonly admin: ApiClient;
+  readonly adminToken: string;
   /** With a fresh token of that account. */
   clientOf(accountId: AccountId): Promise<ApiClient>;
   /** With the token of a fresh account. */
@@ -37,14 +48,14 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
   await using scope = new AsyncDisposableStack();
   const log = silentLogger;
   const database = scope.use(await openDatabase({ log }, { address }));
-  const node = options.node ?? createSimulatedNode(options.simulated);
+  const files = scope.use(await makeTempDir());
+  const node = options.node ?? createSimulatedNode({ filesRoot: files.path, ...options.simulated });
   scope.defer(() => node.disconnect());
   await options.prepare?.(database);
+  const clock = options.clock ?? systemClock;
+  const uploads = scope.use(await openUploads({ database, clock, log }, { directory: `${files.path}/uploads` }));
   const plane = scope.use(
-    await startControlPlane(
-      { database, node, clock: options.clock ?? systemClock, log },
-      { checkResponses: true, ...options },
-    ),
+    await startControlPlane({ database, node, uploads, clock, log }, { checkResponses: true, ...options }),
   );
   const url = await plane.listen({ host: "127.0.0.1", port: 0 });
   const account = await plane.accounts.ensureBootstrap();
@@ -59,8 +70,11 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
     plane,
     database,
     node,
+    uploads,
     url,
+    filesRoot: files.path,
     admin: createApiClient(url, token.reveal()),
+    adminToken: token.reveal(),
     clientOf,
     async addUser() {
       const user = await plane.accounts.create({ email: `user${++users}@localhost`, name: "user", role: "user" });

@@ -55,7 +55,7 @@ export function submission(script: string, options: RunOptions): SubmitJob {
       no_sleep: options.noSleep || undefined,
       no_sync: options.noSync || undefined,
       startup_command: options.startupCommand,
-      file_ids: options.fileIds,
+      file_ids: options.fileIds && [...options.fileIds],
     }),
   };
 }

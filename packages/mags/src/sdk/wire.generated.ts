@@ -30,8 +30,8 @@ export interface SubmitJob {
   workspace_id?: unknown;
   /** Not supported by this build: workspaces. */
   base_workspace_id?: unknown;
-  /** Not supported by this build: file uploads. */
-  file_ids?: unknown;
+  /** Uploads, put into /uploads and /root of the VM; the script starts in /uploads then. */
+  file_ids?: string[] | null;
   /** Not supported by this build: persistent jobs. */
   startup_command?: unknown;
   /** Not supported by this build: persistent jobs. */
@@ -145,6 +145,58 @@ export interface JobEvent {
 
 export interface JobEvents {
   events: JobEvent[];
+}
+
+export interface UploadedFile {
+  file_id: string;
+  file_name: string;
+  size: number;
+}
+
+export interface Uploaded {
+  /** Of the first file. */
+  file_id: string;
+  file_ids: string[];
+  files: UploadedFile[];
+}
+
+export interface FileInfo {
+  type: "file" | "directory" | "symlink" | "fifo" | "socket" | "character_device" | "block_device" | "unknown";
+  /** Permission bits, octal. */
+  mode: string;
+  size: number;
+  mtime: string;
+  uid: number;
+  gid: number;
+  /** Of a symbolic link. */
+  target?: string;
+  /** Where target is not UTF-8. */
+  target_base64?: string;
+}
+
+export interface FileEntry {
+  name: string;
+  /** Where name is not UTF-8. */
+  name_base64?: string;
+  type: "file" | "directory" | "symlink" | "fifo" | "socket" | "character_device" | "block_device" | "unknown";
+  /** Permission bits, octal. */
+  mode: string;
+  size: number;
+  mtime: string;
+  uid: number;
+  gid: number;
+  /** Of a symbolic link. */
+  target?: string;
+  /** Where target is not UTF-8. */
+  target_base64?: string;
+}
+
+export interface FileWritten {
+  size: number;
+}
+
+export interface FileList {
+  entries: FileEntry[];
 }
 
 export interface LogEntry {

@@ -1,6 +1,6 @@
 /** What the rest of the node can ask of the agent in a guest. */
 import type { AgentHello, KeptStream } from "./hello.ts";
-import type { OpenOptions } from "./open-options.ts";
+import type { GuestText, OpenOptions } from "./open-options.ts";
 import type { StreamRecord } from "./receiver.ts";
 import type { AttachOptions, FileStat, GuestStats, Identity, StepReport } from "./requests.ts";
 import type { CommandOptions, CommandResult } from "./run-command.ts";
@@ -8,7 +8,7 @@ import type { AgentStream } from "./stream.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
-  /** Default 10 s; 30 s for what works on the disk. */
+  /** Default 10 s; 30 s for what works on the disk, 10 min for `remove`. */
   readonly deadlineMs?: number;
 }
 
@@ -53,6 +53,16 @@ export interface AgentConnection extends AsyncDisposable {
     file: { readonly path: string | Uint8Array; readonly follow?: boolean },
     options?: CallOptions,
   ): Promise<FileStat>;
+  /** Of a folder that is not empty only if `recursive`. Never follows a link. */
+  remove(file: { readonly path: GuestText; readonly recursive?: boolean }, options?: CallOptions): Promise<void>;
+  rename(
+    file: { readonly path: GuestText; readonly to: GuestText; readonly noReplace?: boolean },
+    options?: CallOptions,
+  ): Promise<void>;
+  makeDirectory(
+    folder: { readonly path: GuestText; readonly parents?: boolean; readonly mode?: number },
+    options?: CallOptions,
+  ): Promise<void>;
   /** Resolves when the guest is about to write out its disks and power off. */
   shutdown(options?: CallOptions): Promise<void>;
 

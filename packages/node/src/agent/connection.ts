@@ -1,12 +1,24 @@
 /** The calls of an AgentConnection, over its session. */
 import type { AgentConnection, CallOptions } from "./agent-connection.ts";
 import { createFieldWriter, type FieldReader } from "./fields.ts";
-import { decodeStat, decodeStats, decodeSteps, encodeAttach, encodeClock, encodeIdentity } from "./requests.ts";
+import {
+  decodeStat,
+  decodeStats,
+  decodeSteps,
+  encodeAttach,
+  encodeClock,
+  encodeIdentity,
+  encodeMakeDirectory,
+  encodeRemove,
+  encodeRename,
+} from "./requests.ts";
 import { runCommand } from "./run-command.ts";
 import { type AgentTransport, openSession } from "./session.ts";
 import { TAG, TYPE } from "./wire.ts";
 
 const DISK_DEADLINE_MS = 30_000;
+/** A large tree takes its time. */
+const REMOVE_DEADLINE_MS = 600_000;
 
 /** Sends HELLO on both ports, and returns at once: what is asked meanwhile follows it. */
 export function openAgentConnection(transport: AgentTransport): AgentConnection {
@@ -64,6 +76,11 @@ export function openAgentConnection(transport: AgentTransport): AgentConnection 
         decodeStat,
         options,
       ),
+    remove: (file, options) =>
+      request(TYPE.remove, "remove a file", encodeRemove(file), done, { deadlineMs: REMOVE_DEADLINE_MS, ...options }),
+    rename: (file, options) => request(TYPE.rename, "rename a file", encodeRename(file), done, disk(options)),
+    makeDirectory: (folder, options) =>
+      request(TYPE.mkdir, "make a folder", encodeMakeDirectory(folder), done, disk(options)),
     shutdown: (options) => request(TYPE.shutdown, "shut down", none, done, options),
 
     open: session.open,

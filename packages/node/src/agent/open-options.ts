@@ -14,11 +14,13 @@ export interface CommonOptions {
   readonly key?: Uint8Array;
   /** The stream outlives this connection. Its records are acknowledged by `ack` only. */
   readonly keep?: boolean;
+  /** Records are acknowledged by `ack` only, so that the guest goes no faster than their reader. `keep` includes it. */
+  readonly paced?: boolean;
   /** Refuse if this guest ever opened a stream with this key and `once`. */
   readonly once?: boolean;
   /**
-   * Takes the records in order, as they come. Must not throw. Unless `keep` is set a record counts as taken when this
-   * returns.
+   * Takes the records in order, as they come. Must not throw. Unless `keep` or `paced` is set a record counts as taken
+   * when this returns.
    */
   readonly onRecord?: (record: StreamRecord) => void;
 }
@@ -50,6 +52,8 @@ export type KindOptions =
       readonly path: GuestText;
       /** Permission bits. Default: those of the file that is written, 0644 for a new one. */
       readonly mode?: number;
+      /** Default: when it is written. */
+      readonly mtimeMs?: number;
       readonly parents?: boolean;
       readonly exclusive?: boolean;
       readonly append?: boolean;
@@ -136,6 +140,7 @@ export function encodeOpen(options: OpenOptions): Buffer {
       );
       fields.bytes(TAG.path, options.path).u8(TAG.writeFlags, flags);
       if (options.mode !== undefined) fields.u32(TAG.mode, options.mode);
+      if (options.mtimeMs !== undefined) fields.u64(TAG.mtime, BigInt(Math.round(options.mtimeMs * 1000)) * 1000n);
       break;
     }
     case "list":

@@ -1,6 +1,7 @@
 /** Requests other than OPEN: their options and replies, and how they look on the wire. */
 import { createFieldWriter, type FieldReader, required } from "./fields.ts";
 import { readText } from "./guest-error.ts";
+import type { GuestText } from "./open-options.ts";
 import { TAG, UPPER } from "./wire.ts";
 
 export interface Identity {
@@ -65,6 +66,33 @@ export function encodeIdentity(identity: Identity): Buffer {
 
 export function encodeAttach(options: AttachOptions): Buffer {
   return createFieldWriter().u64(TAG.size, options.sizeBytes).u8(TAG.upper, UPPER[options.upper]).finish();
+}
+
+export function encodeRemove(file: { readonly path: GuestText; readonly recursive?: boolean }): Buffer {
+  const fields = createFieldWriter().bytes(TAG.path, file.path);
+  if (file.recursive) fields.u8(TAG.recursive, 1);
+  return fields.finish();
+}
+
+export function encodeRename(file: {
+  readonly path: GuestText;
+  readonly to: GuestText;
+  readonly noReplace?: boolean;
+}): Buffer {
+  const fields = createFieldWriter().bytes(TAG.path, file.path).bytes(TAG.newPath, file.to);
+  if (file.noReplace) fields.u8(TAG.noReplace, 1);
+  return fields.finish();
+}
+
+export function encodeMakeDirectory(folder: {
+  readonly path: GuestText;
+  readonly parents?: boolean;
+  readonly mode?: number;
+}): Buffer {
+  const fields = createFieldWriter().bytes(TAG.path, folder.path);
+  if (folder.parents) fields.u8(TAG.parents, 1);
+  if (folder.mode !== undefined) fields.u32(TAG.mode, folder.mode);
+  return fields.finish();
 }
 
 export function decodeSteps(fields: FieldReader): StepReport {

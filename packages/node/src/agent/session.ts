@@ -221,6 +221,7 @@ export function openSession(transport: AgentTransport): Session {
       readonly sender: Sender;
       readonly windowBytes: number;
       readonly keep: boolean;
+      readonly paced: boolean;
     },
     onRecord: ((record: StreamRecord) => void) | undefined,
   ): StreamPeer {
@@ -268,7 +269,9 @@ export function openSession(transport: AgentTransport): Session {
       const sender = createSender();
       if (!takesInput(options)) sender.fail(new Error("this stream takes no input"));
       const receiver = createReceiver({ channels: OUTPUT_CHANNELS[options.kind], windowBytes });
-      const peer = addStream(id, { receiver, sender, windowBytes, keep: options.keep === true }, options.onRecord);
+      const keep = options.keep === true;
+      const paced = keep || options.paced === true;
+      const peer = addStream(id, { receiver, sender, windowBytes, keep, paced }, options.onRecord);
       if (failure) {
         peer.fail(failure);
         return peer.stream;
@@ -298,7 +301,7 @@ export function openSession(transport: AgentTransport): Session {
         windowBytes: MAX_WINDOW_BYTES,
         fromSeq,
       });
-      const parts = { receiver, sender, windowBytes: MAX_WINDOW_BYTES, keep: true };
+      const parts = { receiver, sender, windowBytes: MAX_WINDOW_BYTES, keep: true, paced: true };
       const peer = addStream(stream.id, parts, onRecord);
       peer.resumed({ windowBytes: input.windowBytes, pid: stream.pid });
       try {

@@ -22,7 +22,10 @@ export interface AgentStream {
   readonly ended: Promise<StreamEnd>;
   /** Number of the next record that will be delivered. */
   readonly nextSeq: number;
-  /** The guest may forget all records below `seq`, which hold the first `offset` bytes. For streams opened with `keep`. */
+  /**
+   * The guest may forget all records below `seq`, which hold the first `offset` bytes. For streams opened with `keep` or
+   * `paced`.
+   */
   ack(seq: number, offset: number): void;
   /**
    * Resolves when all of it was sent, which waits while the guest's window is full. The bytes must not change
@@ -56,6 +59,8 @@ export interface StreamDeps {
   readonly sender: Sender;
   readonly windowBytes: number;
   readonly keep: boolean;
+  /** Whoever opened it acknowledges. */
+  readonly paced: boolean;
   readonly onRecord: (record: StreamRecord) => void;
   /** Tells the guest. */
   readonly sendAck: (seq: number, offset: number) => void;
@@ -175,7 +180,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
         close();
         return;
       }
-      if (!deps.keep) acknowledgeTaken();
+      if (!deps.paced) acknowledgeTaken();
       endWhenDelivered();
     },
     end(how) {

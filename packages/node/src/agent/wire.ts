@@ -33,6 +33,9 @@ export const TYPE = {
   stat: 11,
   shutdown: 12,
   clock: 13,
+  remove: 14,
+  rename: 15,
+  mkdir: 16,
   open: 32,
   data: 33,
   ack: 34,
@@ -133,4 +136,8 @@ export const TAG = {
   timedOut: 73,
   durationNs: 74,
   bytes: 75,
+  newPath: 76,
+  recursive: 77,
+  noReplace: 78,
+  parents: 79,
 } as const;

@@ -1,6 +1,6 @@
 /** The start of a job, from its place at the gate to its running script. */
 import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
-import type { JobStart, JobUpdate } from "@mags/domain";
+import type { JobStart, JobUpdate, UploadSource } from "@mags/domain";
 import type { Image } from "../images/image.ts";
 import type { ImageStore } from "../images/image-store.ts";
 import type { LogStore } from "../logs/log-store.ts";
@@ -10,6 +10,7 @@ import { KILL_AFTER_MS } from "./await-end.ts";
 import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { openOutput } from "./output.ts";
+import { placeUploads, UPLOADS_FOLDER } from "./place-uploads.ts";
 import { fetchScript } from "./script-source.ts";
 
 export interface LaunchDeps extends AcquireDeps {
@@ -17,6 +18,7 @@ export interface LaunchDeps extends AcquireDeps {
   readonly egress: Egress;
   readonly egressWatch: EgressWatch;
   readonly images: Pick<ImageStore, "hold">;
+  readonly uploads: UploadSource;
   /** Starts under way at a time: about as many as there are processors, first come, first served. */
   readonly gate: Gate;
   readonly clock: Clock;
@@ -81,10 +83,16 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
 
     if (job.command.kind === "url") leaveGate(); // others need not wait for its network
     const script = job.command.kind === "inline" ? job.command.script : await fetchScript(acquired, job, { signal });
+    if (job.fileIds.length > 0) {
+      leaveGate();
+      const either = AbortSignal.any([signal, microVm.gone]);
+      await placeUploads(agent, deps.uploads, job.fileIds, { signal: either });
+    }
     signal.throwIfAborted();
     const stream = agent.open({
       kind: "exec",
       script,
+      ...(job.fileIds.length > 0 && { cwd: UPLOADS_FOLDER }),
       environment: job.environment,
       window: OUTPUT_WINDOW_BYTES,
       key: Buffer.from(jobId),

@@ -12,6 +12,7 @@ const running: Expected = {
   preparedIndexes: [4],
   work: ["disk-1"],
   outcomes: ["ended"],
+  unknownUploads: new Set<string>(),
   unknownJobs: new Set(["stranger"]),
 };
 /** The same after `kill -9`: what lives is known from its record. */

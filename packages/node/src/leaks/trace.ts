@@ -19,6 +19,7 @@ export type Owner =
   | { readonly kind: "index"; readonly index: number; readonly pid?: number }
   /** Output of a job. */
   | { readonly kind: "log"; readonly jobId: string }
+  | { readonly kind: "upload"; readonly id: string }
   /** The end of a job, kept until the control plane has stored it. */
   | { readonly kind: "outcome"; readonly jobId: string }
   /** Something half-made. */
@@ -47,6 +48,8 @@ export interface Expected extends NodeFootprint {
   readonly serverRuns: boolean;
   /** Those of the jobs with output that the database does not have; none where it cannot be asked. */
   readonly unknownJobs: ReadonlySet<string>;
+  /** As `unknownJobs`, of uploads. */
+  readonly unknownUploads: ReadonlySet<string>;
 }
 
 export type Verdict =
@@ -80,6 +83,8 @@ export function judge({ owner }: Trace, expected: Expected): Verdict {
       );
     case "log":
       return expected.unknownJobs.has(owner.jobId) ? LEAK : EXPECTED;
+    case "upload":
+      return expected.unknownUploads.has(owner.id) ? LEAK : EXPECTED;
     case "outcome":
       return when(expected.outcomes.includes(owner.jobId));
     case "work":

@@ -9,7 +9,13 @@ import { createFieldWriter } from "../../src/agent/fields.ts";
 import { encodeFrame } from "../../src/agent/frame.ts";
 import { encodeGreeting } from "../../src/agent/greeting.ts";
 import { encodeOpen, type OpenOptions } from "../../src/agent/open-options.ts";
-import { encodeAttach, encodeIdentity } from "../../src/agent/requests.ts";
+import {
+  encodeAttach,
+  encodeIdentity,
+  encodeMakeDirectory,
+  encodeRemove,
+  encodeRename,
+} from "../../src/agent/requests.ts";
 import { FLAG, TAG, TYPE } from "../../src/agent/wire.ts";
 import { type AgentVariant, startHostAgent } from "../agent/host-agent.ts";
 import { createPortSwitch, type PortSwitch } from "../agent/port-switch.ts";
@@ -42,6 +48,9 @@ const OTHERS: readonly { readonly type: number; readonly payload: Buffer }[] = [
   { type: TYPE.freeze, payload: fields().u32(TAG.watchdogMs, 1).finish() },
   { type: TYPE.stats, payload: Buffer.alloc(0) },
   { type: TYPE.stat, payload: fields().bytes(TAG.path, "f").u8(TAG.follow, 1).finish() },
+  { type: TYPE.remove, payload: encodeRemove({ path: "missing-file" }) },
+  { type: TYPE.rename, payload: encodeRename({ path: "missing-file", to: "other-file", noReplace: true }) },
+  { type: TYPE.mkdir, payload: encodeMakeDirectory({ path: "made-here/below", parents: true, mode: 0o700 }) },
   { type: TYPE.ack, payload: fields().u64(TAG.seq, 1).u64(TAG.offset, 5).finish() },
   { type: TYPE.signal, payload: fields().u32(TAG.signo, 15).finish() },
   { type: TYPE.resize, payload: fields().u16(TAG.rows, 3).u16(TAG.cols, 4).finish() },

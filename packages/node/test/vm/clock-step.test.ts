@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Clock, silentLogger, systemClock } from "@mags/core";
-import { type JobEnd, type JobId, type JobStart, newJobId } from "@mags/domain";
+import { type JobEnd, type JobId, type JobStart, NO_UPLOADS, newJobId } from "@mags/domain";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { NodeConfig } from "../../src/config.ts";
 import { type Node, openNode } from "../../src/open-node.ts";
@@ -28,7 +28,9 @@ const options = () => ({ dataDirectory: temp.path, artifactsFile: ARTIFACTS, con
 
 before(async () => {
   temp = await makeTempDir();
-  node = await openNode({ clock, log: silentLogger }, options(), { signal: new AbortController().signal });
+  node = await openNode({ uploads: NO_UPLOADS, clock, log: silentLogger }, options(), {
+    signal: new AbortController().signal,
+  });
 });
 after(async () => {
   for (const { jobId } of node?.observe() ?? []) await node.stop(jobId);
@@ -105,7 +107,9 @@ describe("a wall clock that is stepped by an hour", () => {
     for (const jobId of [within, beyond]) await untilRunning(jobId);
     await node.close();
     shiftMs += HOUR_MS;
-    node = await openNode({ clock, log: silentLogger }, options(), { signal: new AbortController().signal });
+    node = await openNode({ uploads: NO_UPLOADS, clock, log: silentLogger }, options(), {
+      signal: new AbortController().signal,
+    });
     assertExited(await endOf(within), { code: 6, timedOut: false, fromMs: 2_900, toMs: 10_000 });
     assertExited(await endOf(beyond), { code: 124, timedOut: true, fromMs: 3_900, toMs: 10_000 });
   });
