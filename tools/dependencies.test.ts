@@ -51,7 +51,8 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "a node knows no HTTP API and no database: the control plane calls it through the domain's interface",
     from: source("packages/node"),
     to: (target) =>
-      noneOf("@mags/core", "@mags/domain", "@mags/runtime-root")(target) || oneOf("fastify", "kysely", "pg")(target),
+      noneOf("@mags/core", "@mags/domain", "@mags/runtime-root", "@mags/tar")(target) ||
+      oneOf("fastify", "kysely", "pg")(target),
   },
   {
     why: "the control plane knows nodes only by the domain's interface",
@@ -61,7 +62,15 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
   {
     why: "clients reach the server by its API only; of the workspace they may take types, which are gone at run time",
     from: source("packages/mags/src"),
-    to: (target, { typeOnly }) => workspace(target) && !(typeOnly && target === "@mags/api-schema"),
+    to: (target, { file, typeOnly }) =>
+      workspace(target) &&
+      !(typeOnly && target === "@mags/api-schema") &&
+      !(target === "@mags/tar" && file.startsWith("packages/mags/src/cli/")),
+  },
+  {
+    why: "the archive format depends on nothing but core: servers and the command line build on it",
+    from: source("packages/tar"),
+    to: noneOf("@mags/core"),
   },
   {
     why: "domain ← app ← routes: what the control plane does knows no HTTP",

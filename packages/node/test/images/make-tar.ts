@@ -1,6 +1,5 @@
 /** Archives for tests, wrong ones too: nothing is checked. */
-import { BLOCK_BYTES, checksumOf } from "../../src/images/tar/header.ts";
-import { paxRecord } from "../../src/images/tar/pax.ts";
+import { BLOCK_BYTES, checksumOf, paxRecord } from "@mags/tar";
 
 export interface MadeEntry {
   /** UTF-8; cut to 100 bytes unless an extension carries it. */

@@ -7,8 +7,8 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { messageOf } from "@mags/core";
 import { launchCommand, type RuntimeRoot } from "@mags/runtime-root";
+import { badArchive } from "@mags/tar";
 import { type ByteSource, bytesOf } from "../tar/byte-source.ts";
-import { badArchive } from "../tar/header.ts";
 import { zstdFrames } from "./zstd-frames.ts";
 
 export type Compression = "none" | "gzip" | "zstd" | "xz";

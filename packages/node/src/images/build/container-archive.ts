@@ -4,9 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
+import { badArchive } from "@mags/tar";
 import { z } from "zod";
 import { type ByteSource, bytesOf, partOf } from "../tar/byte-source.ts";
-import { badArchive } from "../tar/header.ts";
 import type { TarEntry } from "../tar/reader.ts";
 
 /** Layers of a container image, the lowest first, perhaps compressed. */

@@ -1,6 +1,7 @@
 /** Writes a tree as one clean archive: each folder before what is in it, names in the order of their bytes, every file once. */
+
+import { END_OF_ARCHIVE, headerBytes, padding, type WrittenEntry } from "@mags/tar";
 import { type ByteSource, bytesOf, partOf } from "../tar/byte-source.ts";
-import { END_OF_ARCHIVE, headerBytes, padding, type WrittenEntry } from "../tar/writer.ts";
 import type { Directory, Leaf, TreeNode } from "./tree.ts";
 
 /** Small pieces are gathered: a pipe takes few large ones much faster. */

@@ -2,7 +2,7 @@
  * Lays the files of one archive over those of earlier ones, as a container's layers are merged: what comes later wins,
  * and `.wh.` entries take away what earlier layers brought.
  */
-import { badArchive, shown } from "../tar/header.ts";
+import { badArchive, shown } from "@mags/tar";
 import type { TarEntry, TarLimits } from "../tar/reader.ts";
 import { type Directory, ensureDirectory, findDirectory, type Leaf, pathNames } from "./tree.ts";
 

@@ -1,4 +1,4 @@
-import { badArchive } from "../tar/header.ts";
+import { badArchive } from "@mags/tar";
 import type { TarLimits } from "../tar/reader.ts";
 import type { ByteBudget } from "./compression.ts";
 

@@ -2,7 +2,7 @@
  * The files of an image before it is written, in memory and without their contents. Paths are looked up as a guest
  * would, that is with `/` as the top whatever a symlink says, so nothing in it can lead outside.
  */
-import { badArchive, shown } from "../tar/header.ts";
+import { badArchive, shown } from "@mags/tar";
 import type { TarLimits } from "../tar/reader.ts";
 
 export interface Attributes {

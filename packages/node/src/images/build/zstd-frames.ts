@@ -2,8 +2,9 @@
  * Finds the frames of zstd data by their headers alone (RFC 8878, 3.1): Node's decoder ends with the first frame and
  * drops the rest without a word, and tools write many (`pzstd`, `zstd:chunked` layers, `cat a.zst b.zst`).
  */
+
+import { badArchive } from "@mags/tar";
 import { type ByteSource, partOf, readAhead } from "../tar/byte-source.ts";
-import { badArchive } from "../tar/header.ts";
 
 const DATA_MAGIC = 0xfd2fb528;
 /** The lowest four bits are free. */

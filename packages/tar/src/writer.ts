@@ -1,18 +1,42 @@
-/** Headers of a tar archive as `mkfs.erofs` reads it: ustar, with an extended header where a field does not fit. */
+/** Headers of a tar archive: ustar, with an extended header where a field does not fit. */
+
+import type { TarEntryType, TarHeader } from "./entry-reader.ts";
 import { BLOCK_BYTES, checksumOf } from "./header.ts";
 import { paxRecord } from "./pax.ts";
-import type { TarEntry, TarEntryType } from "./reader.ts";
 
-export type WrittenEntry = Omit<TarEntry, "offset" | "type"> & { readonly type: Exclude<TarEntryType, "device"> };
+export type WrittenEntry = Omit<TarHeader, "type"> & { readonly type: Exclude<TarEntryType, "device"> };
 
 const FLAG = { file: "0", link: "1", symlink: "2", directory: "5", fifo: "6" } as const;
 const MAX_OCTAL_7 = 0o7777777;
 const MAX_OCTAL_11 = 0o77777777777;
 const MAX_SHORT_NAME = 100;
 
+/**
+ * How names that do not fit are written. Every tar reads those of GNU; with those of POSIX, which stand among all other
+ * extended fields, that of busybox cuts names off.
+ */
+export type LongNames = "posix" | "gnu";
+
 /** What stands before the content of an entry. */
-export function headerBytes(entry: WrittenEntry): Buffer {
-  const { path, linkPath, uid, gid, size, mtime } = entry;
+export function headerBytes(entry: WrittenEntry, longNames: LongNames = "posix"): Buffer {
+  const { path, linkPath } = entry;
+  if (longNames === "posix") return posixHeader(entry, entry);
+  const before: Buffer[] = [];
+  if (path.length > MAX_SHORT_NAME) before.push(gnuName("L", path));
+  if (linkPath.length > MAX_SHORT_NAME) before.push(gnuName("K", linkPath));
+  return Buffer.concat([...before, posixHeader(entry, { path: "", linkPath: "" })]);
+}
+
+function gnuName(flag: "L" | "K", name: string): Buffer {
+  const body = Buffer.from(`${name}\0`, "latin1");
+  const header = { path: "././@LongLink", linkPath: "", mode: 0o644, uid: 0, gid: 0, mtime: 0, size: body.length };
+  return Buffer.concat([block(header, flag), body, padding(body.length)]);
+}
+
+/** @param names  Those that an extended header is made for where they do not fit. */
+function posixHeader(entry: WrittenEntry, names: { readonly path: string; readonly linkPath: string }): Buffer {
+  const { uid, gid, size, mtime } = entry;
+  const { path, linkPath } = names;
   const records: Buffer[] = [];
   const extend = (key: string, value: string | number | Buffer) =>
     void records.push(paxRecord(key, Buffer.isBuffer(value) ? value : Buffer.from(String(value), "latin1")));
