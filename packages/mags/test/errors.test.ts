@@ -109,7 +109,7 @@ describe("what the command line says when something is wrong", () => {
 
   it("says of known commands and options that this version lacks them", async () => {
     assert.match(await fails(["new", "box"]), /^error: mags new is not supported by this version of mags yet\n/);
-    for (const args of [["-w", "a"], ["-p"], ["--base", "a"], ["--no-sleep"], ["-f", "x"], ["--url"], ["--replace"]])
+    for (const args of [["-w", "a"], ["-p"], ["--base", "a"], ["--no-sleep"], ["--url"], ["--replace"]])
       assert.match(await fails(["run", ...args, "echo"]), /^error: mags run --\S+ is not supported by this version/);
     assert.equal(api.requests.length, 0);
   });

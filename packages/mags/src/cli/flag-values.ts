@@ -52,3 +52,8 @@ function split(text: string): [string, string | undefined] {
   if (key === "") throw new InvalidArgumentError("It must be KEY=VALUE.");
   return [key, at < 0 ? undefined : text.slice(at + 1)];
 }
+
+/** Of an option that may be given several times. */
+export function collect(value: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, value];
+}

@@ -7,6 +7,7 @@ const EXAMPLES = [
   ["mags run -n nightly --detach 'sleep 60; date'", "return at once"],
   ["mags logs -f nightly", "follow its output"],
   ["mags exec nightly 'ps aux'", "look into its VM"],
+  ["mags cp nightly:results .", "take files out of it"],
   ["mags stop nightly", "end it"],
 ] as const;
 

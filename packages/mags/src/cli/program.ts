@@ -6,7 +6,7 @@ import type { ListFlags } from "./commands/list.ts";
 import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import type { UsageFlags } from "./commands/usage.ts";
-import { egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
+import { collect, egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
 import type { RunFlags } from "./run-flags.ts";
@@ -39,6 +39,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .option("-n, --name <name>", "name of the job")
     .option("-e, --ephemeral", "without a workspace: nothing is kept")
     .option("--script-file <file>", "read the script from a file; -: from standard input")
+    .option("-f, --file <path>", "put a file into /uploads and /root of the VM; repeatable", collect)
     .option("--env <KEY=VALUE>", "set a variable; KEY alone passes on yours; repeatable", environmentEntry(cli.env))
     .option("--timeout <seconds>", "end the script after this time, with exit code 124", seconds)
     .option("--detach", "print the id of the job and return at once")
@@ -64,6 +65,15 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .passThroughOptions()
     .action(async (name: string, words: string[], flags: ExecFlags) => {
       onExit(await (await import("./commands/exec.ts")).exec(cli, name, words, flags));
+    });
+
+  program
+    .command("cp")
+    .description("copy a file or folder into or out of the VM of a running job")
+    .argument("<from>", "a path of yours, or NAME:PATH")
+    .argument("<to>", "the other of the two")
+    .action(async (from: string, to: string) => {
+      onExit(await (await import("./commands/cp.ts")).cp(cli, from, to));
     });
 
   program

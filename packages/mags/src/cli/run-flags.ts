@@ -5,6 +5,8 @@ import type { Assignments } from "./flag-values.ts";
 export interface RunFlags {
   readonly name?: string;
   readonly ephemeral?: boolean;
+  /** Paths of files to upload. */
+  readonly file?: readonly string[];
   readonly env?: Assignments;
   /** Milliseconds. */
   readonly timeout?: number;

@@ -1,6 +1,6 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { clientError, MagsError } from "./errors.ts";
 import { networkError } from "./network-error.ts";
+import { isPassing, pauseBeforeRetry } from "./reconnect.ts";
 import { createEventParser, type ServerSentEvent } from "./server-sent-events.ts";
 import type { Transport } from "./transport.ts";
 import type { JobStatus, LogEntry } from "./wire.generated.ts";
@@ -27,9 +27,6 @@ const SILENCE_LIMIT_MS = 45_000;
 
 /** What is mended sooner is not worth a remark. */
 const NOTICE_AFTER_MS = 500;
-
-const FIRST_DELAY_MS = 100;
-const LONGEST_DELAY_MS = 2_000;
 
 /**
  * Yields the output of a job from its beginning and, in the end, returns the status of the job. A connection that
@@ -72,7 +69,7 @@ export async function* followLogs(
         lost,
       );
     if (awayMs >= NOTICE_AFTER_MS) onConnectionLost?.(lost);
-    await pause(failures++, signal);
+    await pauseBeforeRetry(failures++, signal);
   }
 
   /** Only what the server sends in a stream shows that it goes on: a head alone may come from a proxy that cuts it off. */
@@ -115,23 +112,6 @@ async function withSilenceLimit<T>(promise: Promise<T>, giveUp: () => void): Pro
     return await promise;
   } finally {
     clearTimeout(timer);
-  }
-}
-
-/** True for what may be gone at the next try: no connection, no answer, a server that starts or is too busy. */
-function isPassing(error: unknown): error is MagsError {
-  if (!(error instanceof MagsError)) return false;
-  if (error.statusCode !== undefined) return error.statusCode >= 500 || error.statusCode === 429;
-  return error.code === "unreachable" || error.code === "timeout";
-}
-
-/** Doubling pauses with a random part, so that the clients of a restarted server do not come back all at once. */
-async function pause(failures: number, signal: AbortSignal | undefined): Promise<void> {
-  const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
-  try {
-    await delay(longest / 2 + (Math.random() * longest) / 2, undefined, signal && { signal });
-  } catch (error) {
-    throw signal?.aborted ? signal.reason : error;
   }
 }
 

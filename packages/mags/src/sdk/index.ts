@@ -2,6 +2,7 @@ export { DEFAULT_API_URL } from "./api-url.ts";
 export { type ClientErrorCode, MagsError, type MagsErrorDetails } from "./errors.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
 export type { FollowOptions } from "./follow-logs.ts";
+export type { FileCallOptions, FileContent, FilePath, JobFiles, WriteFileOptions } from "./job-files.ts";
 export {
   type Cancellable,
   type FinishedJob,
@@ -13,11 +14,16 @@ export {
   type SubmitOptions,
   type SubmittedJob,
 } from "./mags.ts";
+export type { FileDownload, ReadFileOptions } from "./read-file.ts";
 export type { RunOptions } from "./run-options.ts";
 export type {
   AccessToken,
   AccessTokens,
   Done,
+  FileEntry,
+  FileInfo,
+  FileList,
+  FileWritten,
   Job,
   JobEvent,
   JobEvents,

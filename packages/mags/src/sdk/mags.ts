@@ -3,7 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { clientError, MagsError } from "./errors.ts";
 import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
 import { type FollowOptions, followLogs } from "./follow-logs.ts";
+import { createJobFiles, type JobFiles } from "./job-files.ts";
 import { jobPath, resolveRequestId } from "./job-path.ts";
+import { multipartOf } from "./multipart.ts";
 import { type RunOptions, submission } from "./run-options.ts";
 import { clientSettings } from "./settings.ts";
 import { createTransport, type Transport } from "./transport.ts";
@@ -22,6 +24,7 @@ import type {
   NewAccessToken,
   PoolStatus,
   SubmitReply,
+  Uploaded,
   Usage,
 } from "./wire.generated.ts";
 
@@ -94,6 +97,7 @@ const DEFAULT_POLL_INTERVAL_MS = 1_000;
 const DEFAULT_EXEC_TIMEOUT_MS = 30_000;
 /** Beyond the time the command itself may take: for the way there and back. */
 const EXEC_SLACK_MS = 10_000;
+const UPLOAD_TIMEOUT_MS = 300_000;
 const NO_VM_PAUSE_MS = 200;
 const LEAST_REFUSED_PAUSE_MS = 100;
 
@@ -231,6 +235,25 @@ export class Mags {
         await sleep(NO_VM_PAUSE_MS, undefined, { signal });
       }
     }
+  }
+
+  /** Files of a job's VM. */
+  files(nameOrId: string): JobFiles {
+    return createJobFiles(this.#transport, nameOrId);
+  }
+
+  /** Uploads a file of this machine for jobs to come. @returns its id, for the option `fileIds`. */
+  async uploadFile(path: string, { signal }: Cancellable = {}): Promise<string> {
+    const upload = await multipartOf(path);
+    const request = { method: "POST", path: "/mags-files", upload, timeoutMs: UPLOAD_TIMEOUT_MS, signal } as const;
+    return (await this.#transport.json<Uploaded>(request)).file_id;
+  }
+
+  /** One after the other. */
+  async uploadFiles(paths: readonly string[], options: Cancellable = {}): Promise<string[]> {
+    const ids: string[] = [];
+    for (const path of paths) ids.push(await this.uploadFile(path, options));
+    return ids;
   }
 
   /** Ends a job and releases its VM. Stopping an ended job is no error. */

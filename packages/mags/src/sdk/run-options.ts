@@ -30,6 +30,7 @@ export interface RunOptions {
   readonly noSleep?: boolean | undefined;
   readonly noSync?: boolean | undefined;
   readonly startupCommand?: string | undefined;
+  /** Of `uploadFile`: put into /uploads and /root of the VM; the script starts in /uploads then. */
   readonly fileIds?: readonly string[] | undefined;
 }
 

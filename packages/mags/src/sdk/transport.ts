@@ -3,14 +3,17 @@ import packageJson from "../../package.json" with { type: "json" };
 import { clientError, type MagsError } from "./errors.ts";
 import { codeOf, networkError } from "./network-error.ts";
 import { replyError } from "./reply-error.ts";
+import { sendBody, type UploadBody, uploadHeaders } from "./upload-body.ts";
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** Below `/api/v1`, its parts percent-encoded. */
   readonly path: string;
   /** Entries that are undefined are left out. */
-  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly query?: Readonly<Record<string, string | number | Uint8Array | undefined>>;
   readonly body?: unknown;
+  /** A body that is no JSON; it can be sent once. */
+  readonly upload?: UploadBody | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   /** How long nothing may arrive. Default: that of the transport. */
   readonly timeoutMs?: number | undefined;
@@ -55,7 +58,12 @@ export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOption
         method: request.method,
         agent: keptAgent,
         timeout: limitMs,
-        headers: { ...headers, ...(body && bodyHeaders(body)), ...request.headers },
+        headers: {
+          ...headers,
+          ...(body && bodyHeaders(body)),
+          ...(request.upload && uploadHeaders(request.upload)),
+          ...request.headers,
+        },
         ...(request.signal && { signal: request.signal }),
       });
       let pending: Destroyable = outgoing;
@@ -64,6 +72,8 @@ export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOption
       );
       outgoing.on("response", (reply) => {
         pending = reply;
+        // An answer before the end of the request: the connection cannot be used again.
+        if (!outgoing.writableEnded) reply.once("close", () => outgoing.destroy());
         resolve(reply);
       });
       outgoing.on("error", (error) => {
@@ -72,7 +82,15 @@ export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOption
           send(request).then(resolve, reject);
         else reject(failure(error, request));
       });
-      outgoing.end(body);
+      if (!request.upload) {
+        outgoing.end(body);
+        return;
+      }
+      sendBody(outgoing, request.upload).catch((error: unknown) => {
+        // It could not be read: what the server makes of half of it does not matter.
+        reject(error);
+        outgoing.destroy();
+      });
     });
   }
 
@@ -129,9 +147,18 @@ function bodyHeaders(body: Buffer): Record<string, string | number> {
 }
 
 function queryString(query: ApiRequest["query"] = {}): string {
-  const entries = new URLSearchParams();
-  for (const [key, value] of Object.entries(query)) if (value !== undefined) entries.set(key, String(value));
-  return entries.size === 0 ? "" : `?${entries}`;
+  const entries = Object.entries(query).flatMap(([key, value]) =>
+    value === undefined
+      ? []
+      : [`${key}=${typeof value === "object" ? percentEncoded(value) : encodeURIComponent(value)}`],
+  );
+  return entries.length === 0 ? "" : `?${entries.join("&")}`;
+}
+
+function percentEncoded(bytes: Uint8Array): string {
+  return Buffer.from(bytes)
+    .toString("latin1")
+    .replace(/[^A-Za-z0-9._~/-]/g, (character) => `%${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /** Redirects are not followed: the token belongs to the configured server only. */

@@ -17,7 +17,8 @@ export async function run(cli: Cli, words: readonly string[], flags: RunFlags): 
   const script = await readScript(cli, words, flags.scriptFile);
   const mags = await connect(cli);
   using interrupts = watchInterrupts(cli.signals, cli.exit);
-  const job = await mags.run(script, { ...runOptions(flags), onRefused: tellOnce(cli) });
+  const fileIds = flags.file && (await mags.uploadFiles(flags.file));
+  const job = await mags.run(script, { ...runOptions(flags), fileIds, onRefused: tellOnce(cli) });
   const id = job.requestId;
 
   if (flags.detach && !interrupts.current) {
