@@ -120,6 +120,26 @@ void request_ident(struct agent *agent, const struct message *message) {
   session_reply(agent, message, session_build(agent));
 }
 
+void request_awake(struct agent *agent, const struct message *message) {
+  uint64_t realtime;
+  struct span entropy;
+  const char *step = "AWAKE";
+  int error = EINVAL;
+  if (!field_u64(message->fields, TAG_REALTIME, &realtime) && field_span(message->fields, TAG_ENTROPY, &entropy) &&
+      entropy.length >= MIN_ENTROPY && entropy.length <= MAX_ENTROPY) {
+    step = "entropy";
+    error = add_entropy(&agent->identity, entropy);
+  }
+  if (!error) {
+    step = "clock";
+    error = set_clock(realtime);
+  }
+  if (error)
+    session_fail(agent, message->type, message->id, error, step, NULL);
+  else
+    session_reply(agent, message, session_build(agent));
+}
+
 void request_clock(struct agent *agent, const struct message *message) {
   uint64_t realtime;
   int error = field_u64(message->fields, TAG_REALTIME, &realtime) ? EINVAL : set_clock(realtime);

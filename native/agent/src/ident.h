@@ -1,5 +1,5 @@
 /*
- * IDENT: gives a restored clone an identity of its own. Its machine id and host name live in /run/mags, and the layer
+ * IDENT: gives a restored clone an identity of its own. AWAKE: what of that a guest needs whose time stood still. Its machine id and host name live in /run/mags, and the layer
  * that the agent puts over every image has links to them at /etc, so that nothing is written to the disk for them.
  */
 #ifndef IDENT_H
@@ -18,6 +18,7 @@ struct identity {
 
 void request_ident(struct agent *agent, const struct message *message);
 void request_clock(struct agent *agent, const struct message *message);
+void request_awake(struct agent *agent, const struct message *message);
 /* Writes the files of the identity, if there is one, below the root of a disk that was just attached. */
 void identity_write(struct agent *agent);
 /* Puts the links into the layer over the image, where the operator has no such files. */

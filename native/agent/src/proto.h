@@ -35,6 +35,8 @@ enum message_type {
   MSG_REMOVE = 14,
   MSG_RENAME = 15,
   MSG_MKDIR = 16,
+  MSG_AWAKE = 17,
+  MSG_RECLAIM = 18,
   MSG_OPEN = 32,
   MSG_DATA = 33,
   MSG_ACK = 34,

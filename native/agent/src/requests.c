@@ -77,6 +77,8 @@ static const struct route routes[] = {
     [MSG_REMOVE] = {.handle = request_remove},
     [MSG_RENAME] = {.handle = request_rename},
     [MSG_MKDIR] = {.handle = request_mkdir},
+    [MSG_AWAKE] = {.handle = request_awake, .init_only = true},
+    [MSG_RECLAIM] = {.handle = request_reclaim, .init_only = true},
     [MSG_OPEN] = {.handle = request_open},
     [MSG_ACK] = {.handle = on_ack, .one_way = true},
     [MSG_SIGNAL] = {.handle = on_signal, .one_way = true},

@@ -23,19 +23,22 @@ bool find_resource(const char *name, int *resource) {
 }
 
 static void set_limit(struct limit limit) {
-  struct rlimit both = {limit.value, limit.value};
+  struct rlimit both = {limit.value, limit.most};
   if (setrlimit((enum __rlimit_resource)limit.resource, &both))
     fail_errno("set resource limit %d to %lu", limit.resource, limit.value);
 }
 
 void set_limits(const struct limit *limits, size_t count) {
-  for (size_t i = 0; i < sizeof FORBIDDEN / sizeof *FORBIDDEN; i++) set_limit((struct limit){FORBIDDEN[i], 0});
+  for (size_t i = 0; i < sizeof FORBIDDEN / sizeof *FORBIDDEN; i++) set_limit((struct limit){FORBIDDEN[i], 0, 0});
   for (size_t i = 0; i < count; i++) set_limit(limits[i]);
 }
 
-void lower_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit) {
-  struct rlimit both = {limit.value, limit.value};
+void change_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit) {
+  enum __rlimit_resource resource = (enum __rlimit_resource)limit.resource;
+  struct rlimit both;
   drop_privileges(uid, gid);
-  if (prlimit(pid, (enum __rlimit_resource)limit.resource, &both, NULL))
-    fail_errno("lower resource limit %d of process %d to %lu", limit.resource, pid, limit.value);
+  bool changed = !prlimit(pid, resource, NULL, &both);
+  both.rlim_cur = limit.value;
+  if (!changed || prlimit(pid, resource, &both, NULL))
+    fail_errno("change resource limit %d of process %d to %lu", limit.resource, pid, limit.value);
 }

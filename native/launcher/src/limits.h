@@ -5,10 +5,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A resource limit, soft and hard alike. */
+/* A resource limit: what holds, and how far it may be changed later. */
 struct limit {
   int resource;
-  unsigned long value;
+  unsigned long value, most;
 };
 
 /* Finds the resource of a name: nofile, fsize, nproc or as. False when there is none of that name. */
@@ -18,9 +18,10 @@ bool find_resource(const char *name, int *resource);
 void set_limits(const struct limit *limits, size_t count);
 
 /*
- * Lowers a limit of a process that belongs to `uid`:`gid`, whom this process becomes for it: that needs no capability
- * which a root in a container may lack, and cannot hit a process of somebody else that got the number meanwhile.
+ * Changes a limit, up to what it was given at most, of a process that belongs to `uid`:`gid`, whom this process becomes for
+ * it: that needs no capability which a root in a container may lack, and cannot hit a process of somebody else that got
+ * the number meanwhile. A program whose system calls are filtered cannot do that itself.
  */
-void lower_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit);
+void change_limit_of(pid_t pid, uid_t uid, gid_t gid, struct limit limit);
 
 #endif

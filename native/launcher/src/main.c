@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (options.relimit) {
-    lower_limit_of(options.relimit, options.uid, options.gid, options.limits[0]);
+    change_limit_of(options.relimit, options.uid, options.gid, options.limits[0]);
     return 0;
   }
   for (size_t i = 0; i < options.cgroup_count; i++) enter_cgroup(options.cgroups[i]);

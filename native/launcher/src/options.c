@@ -12,7 +12,7 @@
 static const char USAGE[] =
     "usage: mags-launch --root DIR --uid N --gid N [--bind SRC DST] [--bind-ro SRC DST] [--env K=V]\n"
     "                   [--cwd DIR] [--scratch] [--kvm] [--cgroup PROCS_FILE]... [--netns PATH] [--tap NAME FD]\n"
-    "                   [--listen PATH FD]... [--idle] [--nice N] [--limit nofile|fsize|nproc|as N]... [--seccomp qemu]\n"
+    "                   [--listen PATH FD]... [--idle] [--nice N] [--limit nofile|fsize|nproc|as N[:MOST]]... [--seccomp qemu]\n"
     "                   -- PROGRAM [ARG]...\n"
     "       mags-launch --resched PID\n"
     "       mags-launch --relimit PID UID GID nofile|fsize|nproc|as N\n";
@@ -87,7 +87,12 @@ static struct limit limit_of(struct cursor *at, const char *option) {
   struct limit limit;
   const char *name = value_of(at, option);
   if (!find_resource(name, &limit.resource)) usage("%s takes nofile, fsize, nproc or as, not '%s'", option, name);
-  limit.value = number(option, value_of(at, option), 1, 1ul << 62);
+  char value[64];
+  snprintf(value, sizeof value, "%s", value_of(at, option));
+  char *most = strchr(value, ':');
+  if (most) *most++ = 0;
+  limit.value = number(option, value, 1, 1ul << 62);
+  limit.most = most ? number(option, most, limit.value, 1ul << 62) : limit.value;
   return limit;
 }
 

@@ -70,8 +70,9 @@ export type JobUpdate =
       readonly jobId: JobId;
       readonly microVmId: MicroVmId;
       readonly startedAtMs: number;
-      /** `mounted`: parked with its disk; `slot`: parked, disk given at start; `restored`: no parked clone was left. */
-      readonly origin: "mounted" | "slot" | "restored";
+      /** `mounted`: parked with its disk; `slot`: parked, disk given at start; `restored`: no parked clone was left;
+       * `sandbox`: in one that was there. */
+      readonly origin: "mounted" | "slot" | "restored" | "sandbox";
       /** Milliseconds since the node took the job, by stage name. */
       readonly stagesMs: Readonly<Record<string, number>>;
     }

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
-import type { JobUpdate, NodeDescription, NodeRuntime, UploadSource } from "@mags/domain";
+import type { JobUpdate, NodeDescription, NodeRuntime, NodeUpdate, SandboxRuntime, UploadSource } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { execIn } from "./guests/exec.ts";
@@ -39,6 +39,8 @@ import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
 import { prepareTemplates } from "./prepare-templates.ts";
 import { clearHost } from "./remove-node.ts";
+import { createSandboxStore, sandboxesDirectory } from "./sandboxes/sandbox-record.ts";
+import { createSandboxes, sandboxesIn } from "./sandboxes/sandboxes.ts";
 
 export interface NodeOptions {
   /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
@@ -47,7 +49,9 @@ export interface NodeOptions {
   readonly config: NodeConfig;
 }
 
-export interface Node extends NodeRuntime {
+export interface Node extends NodeRuntime, SandboxRuntime {
+  onUpdate(listener: (update: JobUpdate) => void): void;
+  onUpdate(listener: (update: NodeUpdate) => void): void;
   readonly images: Images;
   /**
    * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next
@@ -110,9 +114,11 @@ export async function openNode(
       { size: config.network.prepared },
     ),
   );
-  const host = createMicroVmHost(
-    { runtime, network: manager, namespaces, tidier, cgroups, log },
-    { root: directory("vms"), uidBase: config.uid_base, capacity: network.capacity, bootId: boot },
+  const host = scope.use(
+    createMicroVmHost(
+      { runtime, network: manager, namespaces, tidier, cgroups, log },
+      { root: directory("vms"), uidBase: config.uid_base, capacity: network.capacity, bootId: boot },
+    ),
   );
   const found = await host.sweep();
   const work = await openWorkDirectories(directory("work"));
@@ -144,8 +150,8 @@ export async function openNode(
   });
   const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
   const outcomes = await openOutcomeStore(directory("outcomes"), { log });
-  const listeners: ((update: JobUpdate) => void)[] = [];
-  const report = (update: JobUpdate) => {
+  const listeners: ((update: NodeUpdate) => void)[] = [];
+  const report = (update: NodeUpdate) => {
     for (const listener of listeners) listener(update);
   };
   const egressWatch = scope.use(createEgressWatch({ denials: egress.denials, report, clock, log }));
@@ -170,9 +176,23 @@ export async function openNode(
     },
   );
   const guests = createGuests();
+  const sandboxes = createSandboxes({
+    ...cloneDeps,
+    store: createSandboxStore(sandboxesDirectory(dataDirectory), work),
+    templates,
+    accelerator,
+    runtimeDigest: artifacts.runtimeDigest,
+    egress,
+    egressWatch,
+    capacity,
+    gate,
+    guests,
+    report,
+  });
   const runner = createJobRunner({
     ...cloneDeps,
     guests,
+    sandboxes,
     uploads: deps.uploads,
     pool,
     templates,
@@ -190,8 +210,11 @@ export async function openNode(
   const images = createImages({
     store: imageStore,
     installed: artifacts.images,
-    usersOf: (name) => runner.jobsIn(name).map((jobId) => `job ${jobId}`),
-    digestsInUse: templates.imagesInUse,
+    usersOf: (name) => [...runner.jobsIn(name).map((jobId) => `job ${jobId}`), ...sandboxesIn(sandboxes.all(), name)],
+    digestsInUse: async () => {
+      const ofTemplates = await templates.imagesInUse();
+      return ofTemplates && new Set([...ofTemplates, ...sandboxes.all().map(({ record }) => record.image.digest)]);
+    },
     removeTemplates: templates.removeOf,
     check: (image, signals) => checkImage({ ...cloneDeps, templates, size: pooledSize }, image, signals),
     now: clock.now,
@@ -199,6 +222,7 @@ export async function openNode(
 
   const currentTemplate = await templates.get(imageStore.get(DEFAULT_IMAGE), pooledSize);
   scope.use(runner);
+  scope.use(sandboxes);
   scope.use(pool);
   await untilAborted(runner.resume(found), signal);
   scope.use(
@@ -215,6 +239,7 @@ export async function openNode(
     if (clone) pool.adopt(clone);
   }
   pool.start();
+  sandboxes.start();
 
   const describe = (): NodeDescription => ({
     accelerator,
@@ -249,7 +274,13 @@ export async function openNode(
     exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
     files: createGuestFiles(guests),
     openLog: logs.openTail,
-    onUpdate: (listener) => void listeners.push(listener),
+    observeSandboxes: () => sandboxes.all().map((sandbox) => sandbox.observe()),
+    sleepSandbox: sandboxes.sleepSandbox,
+    wakeSandbox: sandboxes.wakeSandbox,
+    setSandboxPolicy: sandboxes.setSandboxPolicy,
+    growSandbox: sandboxes.growSandbox,
+    releaseSandbox: runner.releaseSandbox,
+    onUpdate: (listener: (update: never) => void) => void listeners.push(listener as (update: NodeUpdate) => void),
     footprint: () => ({
       microVms: host.list().map((microVm) => ({ ...microVm, jobId: null })),
       preparedIndexes: namespaces.prepared,

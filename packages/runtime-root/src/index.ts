@@ -1,8 +1,8 @@
 export {
   type Command,
+  fileLimitCommand,
   type LaunchSpec,
   launchCommand,
-  lowerFileLimitCommand,
   normalPriorityCommand,
   type RuntimeRoot,
   toolCommand,

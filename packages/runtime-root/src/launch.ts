@@ -48,6 +48,8 @@ export interface LaunchSpec {
   readonly maxOpenFiles?: number;
   /** Most bytes of any file it writes. Default: no limit, as for the next two. */
   readonly maxFileBytes?: number;
+  /** How far that may be changed while it runs. Default: not at all. */
+  readonly mostFileBytes?: number;
   /** Most processes and threads of its uid. */
   readonly maxProcesses?: number;
   /** Most bytes of addresses. */
@@ -72,11 +74,12 @@ export function launchCommand(root: RuntimeRoot, spec: LaunchSpec): Command {
   if (spec.nice) args.push("--nice", String(spec.nice));
   const limits = [
     ["nofile", spec.maxOpenFiles ?? 1024],
-    ["fsize", spec.maxFileBytes],
+    ["fsize", spec.maxFileBytes, spec.mostFileBytes],
     ["nproc", spec.maxProcesses],
     ["as", spec.maxAddressBytes],
   ] as const;
-  for (const [name, value] of limits) if (value !== undefined) args.push("--limit", name, String(value));
+  for (const [name, value, most = value] of limits)
+    if (value !== undefined) args.push("--limit", name, most === value ? String(value) : `${value}:${most}`);
   if (spec.systemCalls) args.push("--seccomp", spec.systemCalls);
   args.push("--", spec.program, ...spec.args);
   return { file: root.launcher, args };
@@ -88,7 +91,7 @@ export function normalPriorityCommand(root: RuntimeRoot, pid: number): Command {
 }
 
 /** The command that lowers the most bytes of any file that a jailed program writes. */
-export function lowerFileLimitCommand(
+export function fileLimitCommand(
   root: RuntimeRoot,
   process: { readonly pid: number; readonly uid: number; readonly gid: number },
   maxFileBytes: number,

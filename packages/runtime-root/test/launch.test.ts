@@ -17,7 +17,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
-import { type LaunchSpec, launchCommand, lowerFileLimitCommand, type RuntimeRoot } from "../src/index.ts";
+import { fileLimitCommand, type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
 
 const LAUNCHER_SOURCES = resolve(import.meta.dirname, "../../../native/launcher");
 const UID = 1_910_000_123;
@@ -167,23 +167,30 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
     assert.deepEqual([seen.coreLimit, seen.lockLimit], [0, 0]);
   });
 
-  it("lowers the limit on files of a program that runs, if it is that user's", async () => {
-    const { file, args } = launchCommand(root, { ...BASE, maxFileBytes: 8192, args: ["hold", "0"] });
+  it("changes the limit on files of a program that runs, within what it was given, if it is that user's", async () => {
+    const { file, args } = launchCommand(root, {
+      ...BASE,
+      maxFileBytes: 2048,
+      mostFileBytes: 8192,
+      args: ["hold", "0"],
+    });
     await using child = held(spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] }));
     await child.saidHolding;
-    const lower = (process: { pid?: number; uid?: number }) => {
-      const command = lowerFileLimitCommand(root, { pid: child.pid ?? 0, uid: UID, gid: GID, ...process }, 4096);
+    const change = (process: { pid?: number; uid?: number }, bytes = 4096) => {
+      const command = fileLimitCommand(root, { pid: child.pid ?? 0, uid: UID, gid: GID, ...process }, bytes);
       return spawnSync(command.file, command.args, { encoding: "utf8" }).stderr;
     };
     const limits = () => /^Max file size +(\d+) +(\d+)/m.exec(readFileSync(`/proc/${child.pid}/limits`, "utf8"));
     assert.match(
-      lower({ uid: UID + 1 }),
-      /^mags-launch: lower resource limit 1 of process \d+ to 4096: .*not permitted/,
+      change({ uid: UID + 1 }),
+      /^mags-launch: change resource limit 1 of process \d+ to 4096: .*not permitted/,
     );
-    assert.deepEqual(limits()?.slice(1), ["8192", "8192"]);
-    assert.equal(lower({}), "");
-    assert.deepEqual(limits()?.slice(1), ["4096", "4096"]);
-    assert.match(lower({ pid: spawnSync("true").pid }), /No such process/);
+    assert.deepEqual(limits()?.slice(1), ["2048", "8192"]);
+    assert.equal(change({}), "");
+    assert.deepEqual(limits()?.slice(1), ["4096", "8192"]);
+    assert.match(change({}, 8193), /^mags-launch: change resource limit 1 of process \d+ to 8193: /);
+    assert.deepEqual(limits()?.slice(1), ["4096", "8192"]);
+    assert.match(change({ pid: spawnSync("true").pid }), /No such process/);
   });
 
   it("makes sockets for the program to listen on, which root alone may connect to", async () => {

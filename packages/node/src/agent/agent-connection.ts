@@ -40,6 +40,10 @@ export interface AgentConnection extends AsyncDisposable {
   ident(identity: Identity, options?: CallOptions): Promise<void>;
   /** Sets the real-time clock. */
   setClock(clock: { readonly realtimeNs: bigint }, options?: CallOptions): Promise<void>;
+  /** Tells a guest whose time stood still what time it is, and gives it fresh entropy. */
+  awake(now: Pick<Identity, "realtimeNs" | "entropy">, options?: CallOptions): Promise<void>;
+  /** Writes out the upper layer and gives back the memory of the page cache. */
+  reclaim(options?: CallOptions): Promise<StepReport>;
   attachDisk(disk: AttachOptions, options?: CallOptions): Promise<StepReport>;
   detachDisk(options?: CallOptions): Promise<StepReport>;
   /** Writes out the upper layer, at most `rounds` times, until there is little left to write. */

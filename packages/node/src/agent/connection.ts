@@ -6,6 +6,7 @@ import {
   decodeStats,
   decodeSteps,
   encodeAttach,
+  encodeAwake,
   encodeClock,
   encodeIdentity,
   encodeMakeDirectory,
@@ -48,6 +49,8 @@ export function openAgentConnection(transport: AgentTransport): AgentConnection 
     ping: (options) => request(TYPE.ping, "answer", none, done, options),
     setClock: ({ realtimeNs }, options) => request(TYPE.clock, "set its clock", encodeClock(realtimeNs), done, options),
     ident: (identity, options) => request(TYPE.ident, "take its identity", encodeIdentity(identity), done, options),
+    awake: (now, options) => request(TYPE.awake, "wake", encodeAwake(now), done, options),
+    reclaim: (options) => request(TYPE.reclaim, "give back its page cache", none, decodeSteps, disk(options)),
     attachDisk: (attach, options) =>
       request(TYPE.diskAttach, "attach its disk", encodeAttach(attach), decodeSteps, disk(options)),
     detachDisk: (options) => request(TYPE.diskDetach, "detach its disk", none, decodeSteps, disk(options)),

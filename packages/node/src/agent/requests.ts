@@ -55,6 +55,10 @@ export function encodeClock(realtimeNs: bigint): Buffer {
   return createFieldWriter().u64(TAG.realtime, realtimeNs).finish();
 }
 
+export function encodeAwake(now: Pick<Identity, "realtimeNs" | "entropy">): Buffer {
+  return createFieldWriter().u64(TAG.realtime, now.realtimeNs).bytes(TAG.entropy, now.entropy).finish();
+}
+
 export function encodeIdentity(identity: Identity): Buffer {
   return createFieldWriter()
     .u64(TAG.realtime, identity.realtimeNs)

@@ -36,6 +36,8 @@ export const TYPE = {
   remove: 14,
   rename: 15,
   mkdir: 16,
+  awake: 17,
+  reclaim: 18,
   open: 32,
   data: 33,
   ack: 34,

@@ -78,3 +78,8 @@ export async function processesByUid(): Promise<Map<number, ProcessIdentity[]>> 
 export async function bootId(): Promise<string> {
   return (await readFile("/proc/sys/kernel/random/boot_id", "latin1")).trim();
 }
+
+/** Waits for a process to end by itself, and no longer than that. */
+export async function untilEnded(identity: ProcessIdentity, patienceMs: number): Promise<void> {
+  for (let waited = 0; waited < patienceMs && (await isAlive(identity)); waited += 5) await sleep(5);
+}

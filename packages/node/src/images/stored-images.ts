@@ -22,7 +22,7 @@ export async function openStoredImages({
   const store = await openImageStore(imagesDirectory(dataDirectory), { installed, log: silentLogger });
   // They may run on, and the next node takes them over.
   const { found } = await readRecords(vms);
-  const keys = new Set(found.map(({ record }) => record.templateKey));
+  const keys = new Set(found.flatMap(({ record }) => record.templateKey ?? []));
   const images = createImages({
     store,
     installed,

@@ -17,7 +17,7 @@ export interface AcquireDeps extends CloneDeps {
   readonly pooledSize: MicroVmSize;
 }
 
-export type Origin = Extract<JobUpdate, { type: "started" }>["origin"];
+export type Origin = Exclude<Extract<JobUpdate, { type: "started" }>["origin"], "sandbox">;
 
 export interface Acquired {
   readonly microVm: MicroVm;
@@ -58,7 +58,7 @@ export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize, image
       const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
       const resumed = microVm.machine.resume();
       const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
-      const limited = mounted ? undefined : deps.host.limitDisk(microVm, size.diskGiB);
+      const limited = mounted ? undefined : deps.host.limitDisk(microVm, size);
       const ready = Promise.all([resumed, attached, giveIdentity(agent, deps), limited]).then(() => {});
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };

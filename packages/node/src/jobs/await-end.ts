@@ -60,7 +60,7 @@ export function outputFailed(reason: string, endedAtMs: number): JobEnd {
   return { kind: "failed", message: `its output could not be stored: ${reason}`, endedAtMs };
 }
 
-function fromStreamEnd(end: StreamEnd, endedAtMs: number): JobEnd {
+export function fromStreamEnd(end: StreamEnd, endedAtMs: number): JobEnd {
   return {
     kind: "exited",
     exitCode: end.timedOut ? TIMEOUT_EXIT_CODE : end.exitCode,

@@ -1,6 +1,7 @@
 import type { JobEnd, JobId, JobStart, MicroVmSize, ObservedJob } from "@mags/domain";
 import type { AgentConnection, AgentStream } from "../agent/index.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
+import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { Output } from "./output.ts";
 
 /** A job whose script was sent. */
@@ -19,6 +20,8 @@ export interface JobEntry {
   readonly jobId: JobId;
   readonly size: MicroVmSize;
   state: ObservedJob["state"];
+  /** Where its script runs, when that outlives the script. */
+  sandbox: Sandbox | undefined;
   /** What must be released at the end; set as it comes into being. */
   microVm: MicroVm | undefined;
   output: Output | undefined;
@@ -37,6 +40,7 @@ export function createJobEntry(job: Pick<JobStart, "jobId" | "size">): JobEntry 
     jobId: job.jobId,
     size: job.size,
     state: "queued",
+    sandbox: undefined,
     microVm: undefined,
     output: undefined,
     running: undefined,

@@ -1,6 +1,7 @@
 /** The start of a job, from its place at the gate to its running script. */
 import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate, UploadSource } from "@mags/domain";
+import type { AgentConnection, AgentStream } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
 import type { ImageStore } from "../images/image-store.ts";
 import type { LogStore } from "../logs/log-store.ts";
@@ -9,7 +10,7 @@ import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPool
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
-import { openOutput } from "./output.ts";
+import { type Output, openOutput } from "./output.ts";
 import { placeUploads, UPLOADS_FOLDER } from "./place-uploads.ts";
 import { fetchScript } from "./script-source.ts";
 
@@ -34,15 +35,21 @@ const LOSS_PATIENCE_MS = 1_000;
 /** When so many microVMs that were made for one job died before its script was sent, it is not by chance. */
 const MAX_LOST = 3;
 export const SIGTERM = 15;
+export const SIGKILL = 9;
 export const HOST_DISK_FULL = {
   message: "the host's disk is full: the VM waits until there is room for what it writes",
 };
 
 /**
- * Gives the job a microVM and sends its script. What was taken is on the entry, for the caller to release, also when
+ * Gives the job a microVM and sends its script. Before that it calls `beforeScript` when the microVM shall be a sandbox's. What was taken is on the entry, for the caller to release, also when
  * this rejects.
  */
-export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart): Promise<RunningJob> {
+export async function launchJob(
+  deps: LaunchDeps,
+  entry: JobEntry,
+  job: JobStart,
+  beforeScript: (acquired: Acquired, image: Image) => Promise<void> = async () => {},
+): Promise<RunningJob> {
   const { clock, report } = deps;
   const { jobId } = entry;
   const { signal } = entry.stopping;
@@ -82,30 +89,13 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     entry.output = await opening;
 
     if (job.command.kind === "url") leaveGate(); // others need not wait for its network
-    const script = job.command.kind === "inline" ? job.command.script : await fetchScript(acquired, job, { signal });
-    if (job.fileIds.length > 0) {
-      leaveGate();
-      const either = AbortSignal.any([signal, microVm.gone]);
-      await placeUploads(agent, deps.uploads, job.fileIds, { signal: either });
+    if (job.fileIds.length > 0) leaveGate();
+    if (job.sandbox) {
+      await untilAborted(ready, microVm.gone);
+      await beforeScript(acquired, image);
     }
-    signal.throwIfAborted();
-    const stream = agent.open({
-      kind: "exec",
-      script,
-      ...(job.fileIds.length > 0 && { cwd: UPLOADS_FOLDER }),
-      environment: job.environment,
-      window: OUTPUT_WINDOW_BYTES,
-      key: Buffer.from(jobId),
-      keep: true,
-      once: true,
-      ...(job.timeoutMs === null ? {} : { timeoutMs: job.timeoutMs, killAfterMs: KILL_AFTER_MS }),
-      onRecord: entry.output.receive,
-    });
-    entry.output.attach(stream);
-    const opened = stream.opened.catch((error: unknown) => {
-      throw explainOpening(error, script);
-    });
-    await untilAborted(Promise.all([ready, opened]), microVm.gone);
+    const opened = openScript(deps, { agent, gone: microVm.gone, job, output: entry.output, signal });
+    const [stream] = await untilAborted(Promise.all([opened, ready]), microVm.gone);
     stage("script_started");
 
     entry.startedAtMs = nowMs();
@@ -125,6 +115,45 @@ export async function launchJob(deps: LaunchDeps, entry: JobEntry, job: JobStart
     entry.output ??= await opening.catch(() => undefined);
     throw await explainLoss(error, entry.microVm);
   }
+}
+
+/**
+ * Sends the files and the script of a job to its guest. The stream is attached to the output before the guest has answered.
+ * @throws AppError `guest_failed` for people when the guest cannot start it.
+ */
+export async function openScript(
+  deps: Pick<LaunchDeps, "uploads">,
+  where: {
+    readonly agent: AgentConnection;
+    readonly gone: AbortSignal;
+    readonly job: JobStart;
+    readonly output: Output;
+    readonly signal: AbortSignal;
+  },
+): Promise<AgentStream> {
+  const { agent, gone, job, output, signal } = where;
+  const script = job.command.kind === "inline" ? job.command.script : await fetchScript(agent, job, { signal });
+  if (job.fileIds.length > 0)
+    await placeUploads(agent, deps.uploads, job.fileIds, { signal: AbortSignal.any([signal, gone]) });
+  signal.throwIfAborted();
+  const stream = agent.open({
+    kind: "exec",
+    script,
+    ...(job.fileIds.length > 0 && { cwd: UPLOADS_FOLDER }),
+    environment: job.environment,
+    window: OUTPUT_WINDOW_BYTES,
+    key: Buffer.from(job.jobId),
+    keep: true,
+    once: true,
+    ...(job.timeoutMs === null ? {} : { timeoutMs: job.timeoutMs, killAfterMs: KILL_AFTER_MS }),
+    onRecord: output.receive,
+  });
+  output.attach(stream);
+  const opened = stream.opened.catch((error: unknown) => {
+    throw explainOpening(error, script);
+  });
+  await untilAborted(opened, gone);
+  return stream;
 }
 
 /** A connection that ends is all that is seen at first of a microVM that is lost: why, is known a moment later. */
@@ -156,7 +185,10 @@ async function bindMicroVm(
       const { microVm, resumed } = acquired;
       entry.microVm = microVm;
       entry.microVmId = microVm.id;
-      binding = host.bind(microVm, { jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs });
+      binding = host.bind(microVm, {
+        ...{ jobId, size, boundAtMs, boundAtBootMs: clock.bootMs(), timeoutMs },
+        ...(job.sandbox && { sandboxId: job.sandbox.id }),
+      });
       await Promise.all([binding, resumed, egress.apply(microVm.index, size.egress)]);
       egressWatch.begin(jobId, microVm.index);
       return acquired;

@@ -23,6 +23,8 @@ export interface OutputOptions {
   /** No record can be older than this (wall clock, ms): a guest's clock is not to be trusted. */
   readonly notBeforeMs: number;
   readonly onFirst: () => void;
+  /** Called with each record. */
+  readonly onRecord?: () => void;
   readonly onLimit: () => void;
 }
 
@@ -51,6 +53,7 @@ export async function openOutput(
       stream = attached;
     },
     receive({ seq, offset, channel, ageMs, bytes }) {
+      options.onRecord?.();
       const now = deps.clock.now().getTime();
       pending.push({ seq, endOffset: offset + bytes.length });
       writer.append({

@@ -1,14 +1,14 @@
 import { AppError } from "@mags/core";
 import { type JobStart, MAX_SCRIPT_BYTES, normalizeScript } from "@mags/domain";
+import type { AgentConnection } from "../agent/index.ts";
 import { foreignText } from "../foreign-text.ts";
-import type { Acquired } from "./acquire.ts";
 
 const FETCH_SECONDS = 30;
 const MAX_REASON = 1_000;
 
 /** Fetches the script of a `url` job by the guest's own curl, so that the guest's egress rules apply. */
 export async function fetchScript(
-  { agent }: Pick<Acquired, "agent">,
+  agent: AgentConnection,
   job: JobStart,
   options: { readonly signal: AbortSignal },
 ): Promise<string> {

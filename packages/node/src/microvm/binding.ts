@@ -5,13 +5,15 @@
  */
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { crc32 } from "node:zlib";
-import type { JobId, MicroVmSize } from "@mags/domain";
+import type { JobId, MicroVmSize, SandboxId } from "@mags/domain";
 
 /** Of what is stored; without one it is the first. */
 const VERSION = 1;
 
 export interface Binding {
   readonly jobId: JobId;
+  /** The sandbox whose microVM it is; that job was its last when it woke. */
+  readonly sandboxId?: SandboxId;
   readonly size: MicroVmSize;
   readonly boundAtMs: number;
   /** Milliseconds since boot: what is left of a time-out is counted from here. */

@@ -18,6 +18,8 @@ export interface ConnectOptions {
   readonly deadlineMs?: number;
   /** Default 0.5 s, and twice as long each time. */
   readonly firstAttemptMs?: number;
+  /** Sends what is to follow right behind the greeting, in each attempt. */
+  readonly first?: (agent: AgentConnection) => void;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function connectGuest(
   for (let attemptMs = options.firstAttemptMs ?? FIRST_ATTEMPT_MS; ; attemptMs *= 2) {
     const attempt = AbortSignal.timeout(attemptMs);
     try {
-      return await connectOnce(microVm, deps, AbortSignal.any([deadline, attempt]));
+      return await connectOnce(microVm, deps, { ...options, signal: AbortSignal.any([deadline, attempt]) });
     } catch (error) {
       if (deadline.aborted)
         throw new AppError("guest_failed", `the guest's agent did not answer within ${deadlineMs / 1000} s`, {
@@ -52,7 +54,7 @@ export async function connectGuest(
 async function connectOnce(
   microVm: MicroVm,
   deps: { readonly log: Logger },
-  signal: AbortSignal,
+  { signal, first }: Pick<ConnectOptions, "first"> & { readonly signal: AbortSignal },
 ): Promise<AgentConnection> {
   const [control, bulk] = await Promise.all([
     dialUnix(microVm.paths.controlSocket, { signal }),
@@ -66,7 +68,7 @@ async function connectOnce(
       log: deps.log,
       onViolation: (reason) => microVm.declareLost(`its guest agent broke the protocol: ${reason}`),
     },
-    { signal },
+    { signal, ...(first && { first }) },
   );
   void agent.closed.then(async (reason) => {
     // When QEMU itself ended, that is the better reason, and it is on its way.
@@ -84,7 +86,7 @@ export async function giveIdentity(
   agent: AgentConnection,
   deps: { readonly clock: Clock; readonly log: Logger },
 ): Promise<void> {
-  const { clock, log } = deps;
+  const { clock } = deps;
   const sentAtMs = clock.monotonicMs();
   await agent.ident({
     realtimeNs: realtimeNs(clock),
@@ -92,6 +94,24 @@ export async function giveIdentity(
     hostname: GUEST_HOSTNAME,
     machineId: machineId(),
   });
+  correctLater(agent, deps, sentAtMs);
+}
+
+/** Gives a guest whose time stood still clock and entropy, ahead of what is sent to its agent afterwards. */
+export function tellTime(agent: AgentConnection, deps: { readonly clock: Clock; readonly log: Logger }): void {
+  const { clock, log } = deps;
+  const sentAtMs = clock.monotonicMs();
+  agent.awake({ realtimeNs: realtimeNs(clock), entropy: randomFillSync(Buffer.alloc(ENTROPY_BYTES)) }).then(
+    () => correctLater(agent, deps, sentAtMs),
+    (error: unknown) => log.warn("guest.time_not_told", { error: messageOf(error) }),
+  );
+}
+
+function correctLater(
+  agent: AgentConnection,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  sentAtMs: number,
+): void {
   if (clock.monotonicMs() - sentAtMs <= CLOCK_SLACK_MS) return;
   void correctClock(agent, clock).catch((error: unknown) =>
     log.info("guest.clock_not_set", { error: messageOf(error) }),

@@ -21,6 +21,8 @@ export const CPU_WEIGHT = 100;
 export interface ProcessLimits {
   /** Most bytes of any file that it writes. */
   readonly fileBytes: number;
+  /** How far that may be changed while it runs. */
+  readonly mostFileBytes: number;
   readonly processes: number;
   readonly addressBytes: number;
 }
@@ -35,9 +37,12 @@ export function cgroupLimits(machine: Machine, options: { readonly idle: boolean
   };
 }
 
-export function processLimits(machine: Machine, fileBytes: number): ProcessLimits {
+export function processLimits(
+  machine: Machine,
+  files: Pick<ProcessLimits, "fileBytes" | "mostFileBytes">,
+): ProcessLimits {
   return {
-    fileBytes,
+    ...files,
     processes: QEMU_THREADS + machine.vcpus,
     addressBytes: machine.memoryMiB * MIB + QEMU_ADDRESSES + machine.vcpus * ADDRESSES_PER_VCPU,
   };
@@ -47,11 +52,16 @@ export function processLimits(machine: Machine, fileBytes: number): ProcessLimit
  * Most bytes of the file behind a disk. Twice the disk's: a qcow2 file whose free clusters lie scattered grows past the
  * disk's size, with holes instead of what was discarded. An honest QEMU fills no more than the disk's size and 0.02 %.
  */
-export function diskFileBytes(diskGiB: number): number {
+function diskFileBytes(diskGiB: number): number {
   return 2 * diskGiB * GIB + PLAIN_FILES_MIB * MIB;
 }
 
+/** Most bytes of any file of a microVM with that disk: it may be its memory, when it is put to sleep. */
+export function microVmFileBytes(machine: Pick<Machine, "memoryMiB">, diskGiB: number): number {
+  return Math.max(diskFileBytes(diskGiB), templateFileBytes(machine));
+}
+
 /** Most bytes of the files of a template: the guest's memory is the largest. */
-export function templateFileBytes(machine: Machine): number {
+export function templateFileBytes(machine: Pick<Machine, "memoryMiB">): number {
   return (machine.memoryMiB + PLAIN_FILES_MIB) * MIB;
 }

@@ -6,7 +6,7 @@ import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
-import { lowerFileLimitCommand, type RuntimeRoot } from "@mags/runtime-root";
+import { fileLimitCommand, type RuntimeRoot } from "@mags/runtime-root";
 import type { Cgroups } from "../host/cgroups.ts";
 import { isAlive, killAndWait, type ProcessIdentity } from "../host/processes.ts";
 import { run } from "../host/run.ts";
@@ -18,8 +18,8 @@ import { type SpawnedQemu, spawnQemu } from "../qemu/spawn.ts";
 import { type Binding, clearBinding, prepareBinding, writeBinding } from "./binding.ts";
 import { type CleanupStep, createCleanup } from "./cleanup.ts";
 import { connectMicroVm, endSoon } from "./connect.ts";
-import { makeFileFor, makeJailDirectory } from "./jail-directory.ts";
-import { CPU_WEIGHT, cgroupLimits, diskFileBytes, processLimits } from "./limits.ts";
+import { linkFileFor, makeFileFor, makeJailDirectory } from "./jail-directory.ts";
+import { CPU_WEIGHT, cgroupLimits, microVmFileBytes, processLimits } from "./limits.ts";
 import { type FoundRecord, type MicroVmPaths, type MicroVmRecord, pathsOf, writeRecord } from "./record.ts";
 import { sweepMicroVms } from "./sweep.ts";
 import type { Tidier } from "./tidier.ts";
@@ -31,7 +31,8 @@ export interface MicroVm {
   readonly paths: MicroVmPaths;
   readonly machine: Machine;
   readonly process: ProcessIdentity;
-  readonly templateKey: string;
+  /** Null when it was woken. */
+  readonly templateKey: string | null;
   /** Resolves with a reason for people when this microVM ended or must be ended; never when it is released. */
   readonly lost: Promise<string>;
   /** Aborted with an AppError `microvm_lost` when `lost` resolves: for waits that come and go while the microVM lives. */
@@ -41,32 +42,36 @@ export interface MicroVm {
 }
 
 export interface LaunchSpec {
-  readonly templateKey: string;
+  /** Null for one that wakes. */
+  readonly templateKey: string | null;
   readonly args: readonly string[];
   readonly accelerator: Accelerator;
   readonly template: {
     readonly directory: string;
     /** Files to be made there, empty, for QEMU to write. Others in there it can read, and make none. */
     readonly writable: readonly string[];
-  };
+  } | null;
+  /** Files on the same file system, linked into its jail by these names before it starts; its from then on. */
+  readonly files?: readonly { readonly source: string; readonly name: string }[];
   readonly imageDirectory: string;
   readonly kernel?: string;
   readonly size: Pick<MicroVmSize, "vcpus" | "memoryMiB">;
-  /** Most bytes of any file that QEMU writes. */
+  /** Most bytes of any file that QEMU writes, and how far that may be changed later. */
   readonly maxFileBytes: number;
+  readonly mostFileBytes: number;
   /** Only what others leave of the processors, until `recordParked`. */
   readonly idlePriority: boolean;
 }
 
-export interface MicroVmHost {
+export interface MicroVmHost extends AsyncDisposable {
   /** Starts QEMU and connects to it. */
   launch(spec: LaunchSpec): Promise<MicroVm>;
   /** Connects to a microVM of an earlier process. Rejects when it does not live any more. */
   adopt(record: MicroVmRecord): Promise<MicroVm>;
   /** Writes down that the microVM waits in the pool. */
   recordParked(microVm: MicroVm, parked: { readonly mounted: boolean; readonly size: MicroVmSize }): Promise<void>;
-  /** Says that the microVM's disk is of that size, where it was launched for a larger one. */
-  limitDisk(microVm: MicroVm, diskGiB: number): Promise<void>;
+  /** Says that the microVM's disk is of that size, where it was launched for another one. */
+  limitDisk(microVm: MicroVm, size: Pick<MicroVmSize, "memoryMiB" | "diskGiB">): Promise<void>;
   /** Ties the microVM to a job; on stable storage when this resolves. */
   bind(microVm: MicroVm, binding: Binding): Promise<void>;
   /** Takes that back, before anything was asked of the guest. */
@@ -112,7 +117,10 @@ export interface MicroVmHostConfig {
 
 export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConfig): MicroVmHost {
   const { runtime, network, namespaces, cgroups, log } = deps;
-  const existing = new Map<MicroVmId, { readonly index: number; readonly templateKey: string; pid: number | null }>();
+  const existing = new Map<
+    MicroVmId,
+    { readonly index: number; readonly templateKey: string | null; pid: number | null }
+  >();
   const ending = new Set<MicroVmId>();
   /** Of which something could not be removed so far. */
   const remaining = new Set<MicroVmId>();
@@ -195,7 +203,9 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         await writeRecord(config.root, recordOf(identity, null));
         const uid = uidOf(index);
         await makeJailDirectory(paths.jail, uid);
-        for (const name of spec.template.writable) await makeFileFor(uid, join(spec.template.directory, name));
+        for (const name of spec.template?.writable ?? [])
+          await makeFileFor(uid, join(spec.template?.directory ?? "", name));
+        for (const { source, name } of spec.files ?? []) await linkFileFor(uid, source, join(paths.jail, name));
         bindings.set(id, await prepareBinding(paths.binding));
         qemu = await spawnQemu(runtime, {
           args: [...spec.args, "-name", id],
@@ -205,10 +215,13 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
           cgroups: (await cgroups?.create(id, cgroupLimits(spec.size, { idle: spec.idlePriority }))) ?? [],
           jailDirectory: paths.jail,
           imageDirectory: spec.imageDirectory,
-          template: { directory: spec.template.directory, writable: spec.template.writable.length > 0 },
+          template: spec.template && {
+            directory: spec.template.directory,
+            writable: spec.template.writable.length > 0,
+          },
           ...(spec.kernel ? { kernel: spec.kernel } : {}),
           sockets: { qmp: paths.qmpSocket, control: paths.controlSocket, bulk: paths.bulkSocket },
-          limits: processLimits(spec.size, spec.maxFileBytes),
+          limits: processLimits(spec.size, { fileBytes: spec.maxFileBytes, mostFileBytes: spec.mostFileBytes }),
           idlePriority: spec.idlePriority,
         });
         entry.pid = qemu.process.pid;
@@ -243,9 +256,9 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
       await writeRecord(config.root, { ...recordOf(microVm, microVm.process), parked });
     },
 
-    async limitDisk(microVm, diskGiB) {
+    async limitDisk(microVm, size) {
       const { process, uid } = microVm;
-      await run(lowerFileLimitCommand(runtime, { pid: process.pid, uid, gid: uid }, diskFileBytes(diskGiB)));
+      await run(fileLimitCommand(runtime, { pid: process.pid, uid, gid: uid }, microVmFileBytes(size, size.diskGiB)));
     },
 
     async bind(microVm, binding) {
@@ -289,7 +302,14 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
     },
 
     templatesInUse: () =>
-      new Set([...existing].flatMap(([id, { templateKey }]) => (ending.has(id) ? [] : [templateKey]))),
+      new Set(
+        [...existing].flatMap(([id, { templateKey }]) => (ending.has(id) || templateKey === null ? [] : [templateKey])),
+      ),
+    // MicroVMs run on; what this process holds of them is its own.
+    async [Symbol.asyncDispose]() {
+      for (const file of bindings.values()) await file.close();
+      bindings.clear();
+    },
     list: () => [...existing].flatMap(([id, { index, pid }]) => (remaining.has(id) ? [] : [{ id, index, pid }])),
   };
   return host;

@@ -16,7 +16,8 @@ export interface MicroVmRecord {
   readonly id: MicroVmId;
   /** Number of its network namespace; its uid is the configured base plus this. */
   readonly index: number;
-  readonly templateKey: string;
+  /** Null when it was woken. */
+  readonly templateKey: string | null;
   /** Names the boot of the host in which `process` means something. */
   readonly bootId: string;
   readonly process: ProcessIdentity | null;

@@ -9,8 +9,8 @@ import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB, type OverlayStore } from "../disks/overlay-store.ts";
 import { run } from "../host/run.ts";
 import { connectGuest } from "../microvm/guest.ts";
-import { diskFileBytes } from "../microvm/limits.ts";
-import type { MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
+import { microVmFileBytes } from "../microvm/limits.ts";
+import type { LaunchSpec, MicroVm, MicroVmHost } from "../microvm/microvm-host.ts";
 import { cloneArguments, JAIL } from "../qemu/command-line.ts";
 import type { DiskIoCaps } from "../qemu/machine.ts";
 import type { Template } from "../templates/template-store.ts";
@@ -36,7 +36,8 @@ export interface ParkedClone {
   readonly mounted: boolean;
 }
 
-const DISK = "disk.qcow2";
+/** Name of a microVM's disk in its jail. */
+export const DISK = "disk.qcow2";
 const SCRATCH = "scratch.qcow2";
 /** At idle priority on a busy host this lasts seconds, not milliseconds. */
 const WARM_UP_MS = 120_000;
@@ -45,16 +46,19 @@ const WARM_UP_MS = 120_000;
 export async function restoreClone(
   deps: CloneDeps,
   template: Template,
-  options: { readonly idlePriority: boolean; readonly diskGiB: number },
+  options: { readonly idlePriority: boolean; readonly diskGiB: number } & Pick<LaunchSpec, "files">,
 ): Promise<MicroVm> {
+  const { files } = options;
   const microVm = await deps.host.launch({
     templateKey: template.key,
     args: cloneArguments(template.shape),
     accelerator: template.shape.accelerator,
     template: { directory: template.directory, writable: [] },
     imageDirectory: template.image.directory,
+    ...(files && { files }),
     size: template.shape,
-    maxFileBytes: diskFileBytes(options.diskGiB),
+    maxFileBytes: microVmFileBytes(template.shape, options.diskGiB),
+    mostFileBytes: microVmFileBytes(template.shape, deps.maxDiskGiB),
     idlePriority: options.idlePriority,
   });
   try {

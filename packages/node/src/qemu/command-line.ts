@@ -39,7 +39,22 @@ const MACHINE_OPTIONS = "sata=off,smbus=off,hpet=off,i8042=off,vmport=off,usb=of
 const CPU_MODEL: Readonly<Record<Accelerator, string>> = { tcg: "max,-avx,-avx2,-erms,-fsrm", kvm: "host" };
 const ACCELERATOR: Readonly<Record<Accelerator, string>> = { tcg: "tcg,thread=multi,tb-size=64", kvm: "kvm" };
 
-function machine(shape: MachineShape, memory: readonly string[]): string[] {
+/** What a clone and one that wakes differ in: where memory comes from, and what is in the slot at first. */
+interface Parts {
+  readonly memory: string;
+  readonly slot: string;
+}
+
+const PLACEHOLDER = `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`;
+/** Node name of the disk that a microVM wakes with. */
+export const WOKEN_DISK = "disk0";
+
+function templateMemory(shape: MachineShape, options: readonly string[]): string {
+  const file = [`size=${shape.memoryMiB}M`, `mem-path=${JAIL.template}/memory`];
+  return ["memory-backend-file,id=ram0", ...file, ...options].join(",");
+}
+
+function machine(shape: MachineShape, { memory, slot }: Parts): string[] {
   // biome-ignore format: one option and its value a line
   return [
     "-machine", `${MACHINE_TYPE},memory-backend=ram0,${MACHINE_OPTIONS}`,
@@ -47,7 +62,7 @@ function machine(shape: MachineShape, memory: readonly string[]): string[] {
     "-cpu", CPU_MODEL[shape.accelerator],
     "-smp", String(shape.vcpus),
     "-m", String(shape.memoryMiB),
-    "-object", ["memory-backend-file,id=ram0", `size=${shape.memoryMiB}M`, `mem-path=${JAIL.template}/memory`, ...memory].join(","),
+    "-object", memory,
     "-nodefaults", "-no-user-config", "-display", "none",
     // A guest that reboots, powers off or panics stops where it is, so that the reason can be read whenever the node looks.
     "-action", "reboot=shutdown,shutdown=pause,panic=pause",
@@ -57,8 +72,8 @@ function machine(shape: MachineShape, memory: readonly string[]): string[] {
     "-blockdev", `driver=file,filename=${JAIL.image}/base.erofs,node-name=base-file,read-only=on,locking=off`,
     "-blockdev", "driver=raw,file=base-file,node-name=base,read-only=on",
     "-device", "virtio-blk-pci,drive=base,id=vda",
-    "-blockdev", `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`,
-    "-blockdev", "driver=raw,file=placeholder,node-name=slot",
+    "-blockdev", slot,
+    "-blockdev", `driver=raw,file=${/node-name=(\w+)$/.exec(slot)?.[1]},node-name=slot`,
     // Where the host's disk is full the guest waits until there is room, instead of breaking its file system.
     "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=enospc",
     "-device", "virtio-serial-pci,max_ports=4,id=serial0",
@@ -81,7 +96,7 @@ function kernelArguments(accelerator: Accelerator): string {
   return [
     "console=ttyS0 quiet panic=-1 reboot=t",
     // Freezing the file system waits for RCU grace periods.
-    "rcupdate.rcu_expedited=1 init_on_alloc=0",
+    "rcupdate.rcu_expedited=1 init_on_alloc=0 init_on_free=1",
     // Emulated code does not speculate; under KVM the guest keeps its mitigations.
     ...(accelerator === "tcg" ? ["mitigations=off"] : []),
     `mags.ip=${network.guestAddress}/${network.prefixLength} mags.gw=${network.gatewayAddress} mags.gwmac=${network.gatewayMac}`,
@@ -95,7 +110,7 @@ export function templateArguments(
   boot: { readonly kernel: string; readonly initramfs: string },
 ): string[] {
   const firstBoot = ["-kernel", boot.kernel, "-initrd", boot.initramfs, "-append", kernelArguments(shape.accelerator)];
-  return [...machine(shape, ["share=on"]), ...firstBoot];
+  return [...machine(shape, { memory: templateMemory(shape, ["share=on"]), slot: PLACEHOLDER }), ...firstBoot];
 }
 
 /**
@@ -103,10 +118,22 @@ export function templateArguments(
  * the device state; it has no kernel, which would cost 12 MB more each.
  */
 export function cloneArguments(shape: MachineShape): string[] {
-  return [...machine(shape, ["share=off,readonly=on,rom=off"]), "-incoming", "defer"];
+  const memory = templateMemory(shape, ["share=off,readonly=on,rom=off"]);
+  return [...machine(shape, { memory, slot: PLACEHOLDER }), "-incoming", "defer"];
 }
 
-/** All that decides what a template contains, beside the files it is made of. */
+/**
+ * A microVM that wakes: its memory is its own and comes from its state file, in which pages of zeros do not stand; over the
+ * template's memory the template's bytes would show in their place. `disk`: path in the jail.
+ */
+export function wakeArguments(shape: MachineShape, disk: string): string[] {
+  const memory = `memory-backend-ram,id=ram0,size=${shape.memoryMiB}M`;
+  const slot = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk},node-name=${WOKEN_DISK}`;
+  return [...machine(shape, { memory, slot }), "-incoming", "defer"];
+}
+
+/** All that decides what a template contains, beside the files it is made of; and what a saved memory fits. */
 export function machineIdentity(shape: MachineShape): string {
-  return JSON.stringify([machine(shape, []), kernelArguments(shape.accelerator)]);
+  const parts = { memory: templateMemory(shape, []), slot: PLACEHOLDER };
+  return JSON.stringify([machine(shape, parts), kernelArguments(shape.accelerator)]);
 }

@@ -20,6 +20,14 @@ export interface Machine {
   loadTemplate(statePath: string): Promise<void>;
   /** Writes the device state of a paused guest whose memory is a shared file. */
   saveTemplate(statePath: string): Promise<void>;
+  /** Writes memory and device state of a paused guest. Afterwards it can be resumed or ended; its disk is at rest. */
+  saveMemory(path: string, options: { readonly deadlineMs: number }): Promise<void>;
+  /** Loads what `saveMemory` wrote, into a machine that was started for it. The guest stays paused. */
+  loadMemory(path: string, options: { readonly deadlineMs: number }): Promise<void>;
+  /** Gives up a save that is under way, which an earlier process began. */
+  cancelSave(): Promise<void>;
+  /** Makes the disk in the slot larger; the guest is told. */
+  growDisk(sizeBytes: number): Promise<void>;
   /** Gives the paused guest's slot another disk. `neverRan`: this guest was loaded and not yet resumed. */
   insertDisk(disk: { readonly path: string; readonly sizeBytes: number; readonly neverRan: boolean }): Promise<void>;
   /** Takes the disk out of the paused guest's slot: the placeholder is back and the file closed. */
@@ -44,6 +52,9 @@ export interface Machine {
 
 const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
+const SAVE_THREADS = 2;
+/** Bytes a second. */
+const UNLIMITED = 2 ** 40;
 const DISK_FULL_RETRY_MS = 1_000;
 /** A shortage is over when no try has failed for so long. */
 const SHORTAGE_OVER_MS = 30_000;
@@ -123,14 +134,14 @@ export function createMachine(qmp: Qmp): Machine {
     if (status === "io-error") return "waiting";
     const end = endOf(status, shutdownReason);
     if (end) return end;
-    return status === "paused" || status === "prelaunch" ? "paused" : "busy";
+    return ["paused", "prelaunch", "postmigrate"].includes(status) ? "paused" : "busy";
   }
 
-  async function migrated(): Promise<void> {
+  async function migrated(deadlineMs = LOAD_DEADLINE_MS): Promise<void> {
     for (let waited = 0; ; waited += POLL_MS) {
       const { status, "error-desc": error } = await qmp.query("query-migrate", MigrationReply);
       if (status === "completed") return;
-      if (status === "failed" || waited > LOAD_DEADLINE_MS) {
+      if (status === "failed" || status === "cancelled" || waited > deadlineMs) {
         const reason = foreignText(error ?? status ?? "no progress", MAX_REASON);
         throw new AppError("internal", `QEMU could not move the device state: ${reason}`);
       }
@@ -138,8 +149,17 @@ export function createMachine(qmp: Qmp): Machine {
     }
   }
 
-  const ignoreShared = () =>
-    qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "x-ignore-shared", state: true }] });
+  const setCapabilities = (states: Readonly<Record<string, boolean>>) =>
+    qmp.execute("migrate-set-capabilities", {
+      capabilities: Object.entries(states).map(([capability, state]) => ({ capability, state })),
+    });
+  const ignoreShared = () => setCapabilities({ "x-ignore-shared": true });
+  /** Every page has its place in the file: a page that changes while it is written is not written twice. */
+  const mapMemory = () =>
+    Promise.all([
+      setCapabilities({ "x-ignore-shared": false, "mapped-ram": true, multifd: true }),
+      qmp.execute("migrate-set-parameters", { "multifd-channels": SAVE_THREADS, "max-bandwidth": UNLIMITED }),
+    ]);
 
   return {
     qmp,
@@ -152,6 +172,22 @@ export function createMachine(qmp: Qmp): Machine {
       await ignoreShared();
       await qmp.execute("migrate", { uri: `file:${statePath}` });
       await migrated();
+    },
+    async saveMemory(path, { deadlineMs }) {
+      await mapMemory();
+      await qmp.execute("migrate", { uri: `file:${path}` });
+      await migrated(deadlineMs);
+    },
+    async loadMemory(path, { deadlineMs }) {
+      await mapMemory();
+      await qmp.execute("migrate-incoming", { uri: `file:${path}` });
+      await migrated(deadlineMs);
+    },
+    async cancelSave() {
+      await qmp.execute("migrate_cancel");
+    },
+    async growDisk(sizeBytes) {
+      await qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes });
     },
     async insertDisk({ path, sizeBytes, neverRan }) {
       const name = `disk${++serial}`;

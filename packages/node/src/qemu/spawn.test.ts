@@ -15,7 +15,7 @@ const SPEC: QemuSpec = {
   template: { directory: "/none", writable: false },
   cgroups: [],
   sockets: { qmp: "/none", control: "/none", bulk: "/none" },
-  limits: { fileBytes: 1, processes: 1, addressBytes: 1 },
+  limits: { fileBytes: 1, mostFileBytes: 1, processes: 1, addressBytes: 1 },
   idlePriority: false,
 };
 

@@ -16,8 +16,8 @@ export interface QemuSpec {
   /** The microVM's own directory, in which `uid` can make nothing. */
   readonly jailDirectory: string;
   readonly imageDirectory: string;
-  /** `writable`: its files are shown writable, to whom they belong. */
-  readonly template: { readonly directory: string; readonly writable: boolean };
+  /** Null for one that wakes. `writable`: its files are shown writable, to whom they belong. */
+  readonly template: { readonly directory: string; readonly writable: boolean } | null;
   /** Only for a first boot. */
   readonly kernel?: string;
   /** Control groups to run in, as `cgroup.procs` files. */
@@ -27,6 +27,8 @@ export interface QemuSpec {
   readonly limits: {
     /** Most bytes of any file that it writes. */
     readonly fileBytes: number;
+    /** How far that may be changed later. */
+    readonly mostFileBytes: number;
     readonly processes: number;
     readonly addressBytes: number;
   };
@@ -56,7 +58,7 @@ export function qemuLaunchSpec(spec: QemuSpec): LaunchSpec {
     args: spec.args,
     binds: [
       bind(spec.jailDirectory, JAIL.vm, false),
-      bind(spec.template.directory, JAIL.template, !spec.template.writable),
+      ...(spec.template ? [bind(spec.template.directory, JAIL.template, !spec.template.writable)] : []),
       bind(spec.imageDirectory, JAIL.image),
       ...(spec.kernel ? [bind(dirname(spec.kernel), JAIL.boot)] : []),
     ],
@@ -74,6 +76,7 @@ export function qemuLaunchSpec(spec: QemuSpec): LaunchSpec {
     })),
     idlePriority: spec.idlePriority,
     maxFileBytes: spec.limits.fileBytes,
+    mostFileBytes: spec.limits.mostFileBytes,
     maxProcesses: spec.limits.processes,
     maxAddressBytes: spec.limits.addressBytes,
     systemCalls: "qemu",

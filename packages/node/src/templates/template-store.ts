@@ -157,6 +157,7 @@ export function createTemplateStore(deps: TemplateStoreDeps, config: TemplateSto
       kernel: artifacts.kernel,
       size: template.shape,
       maxFileBytes: templateFileBytes(template.shape),
+      mostFileBytes: templateFileBytes(template.shape),
       idlePriority: false,
     });
     try {

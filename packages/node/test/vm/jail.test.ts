@@ -9,7 +9,7 @@ import { launchCommand } from "@mags/runtime-root";
 import { makeTempDir, type TempDir } from "@mags/test-kit";
 import { type Cgroups, openCgroups } from "../../src/host/cgroups.ts";
 import { makeJailDirectory } from "../../src/microvm/jail-directory.ts";
-import { cgroupLimits, diskFileBytes, processLimits } from "../../src/microvm/limits.ts";
+import { cgroupLimits, microVmFileBytes, processLimits } from "../../src/microvm/limits.ts";
 import { type QemuSpec, qemuLaunchSpec } from "../../src/qemu/spawn.ts";
 
 const LAUNCHER = resolve(import.meta.dirname, "../../../../native/launcher");
@@ -17,7 +17,8 @@ const UID = 1_912_000_001;
 const OTHER_UID = 1_912_000_002;
 const SIZE = { vcpus: 1, memoryMiB: 64 };
 const DISK_GIB = 2;
-const DISK_FILE_MIB = diskFileBytes(DISK_GIB) / 1024 ** 2;
+const DISK_FILE_BYTES = microVmFileBytes(SIZE, DISK_GIB);
+const DISK_FILE_MIB = DISK_FILE_BYTES / 1024 ** 2;
 const NAMESPACE = `mags-jail-${process.pid}`;
 
 const KILLED = "SIGSYS";
@@ -83,7 +84,7 @@ describe("the jail of a microVM's QEMU", () => {
       template: { directory: at("template"), writable: false },
       cgroups: (await cgroups?.create("own", cgroupLimits(SIZE, { idle: false }))) ?? [],
       sockets: { qmp: "qmp.sock", control: "control.sock", bulk: "bulk.sock" },
-      limits: processLimits(SIZE, diskFileBytes(DISK_GIB)),
+      limits: processLimits(SIZE, { fileBytes: DISK_FILE_BYTES, mostFileBytes: DISK_FILE_BYTES }),
       idlePriority: false,
     };
   });

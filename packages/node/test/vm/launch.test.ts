@@ -19,6 +19,7 @@ it("a QEMU that does not start is an error at once, with how it ended and what i
       template: { directory: template.directory, writable: [] },
       imageDirectory,
       size: template.shape,
+      mostFileBytes: 1024 ** 3,
       maxFileBytes: 1024 ** 2,
       idlePriority: false,
     });

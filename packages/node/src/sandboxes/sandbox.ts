@@ -1,0 +1,341 @@
+/**
+ * One sandbox. States: awake (a microVM with a connected agent), asleep (a disk, and maybe a memory), gone. One change of
+ * state or disk at a time; whoever wants to work in it waits for that, then wakes it. Invariants:
+ * - Its record says `asleep` with a memory only when that is whole, on stable storage, and nothing ran since it was written.
+ * - A memory is used once: the record says awake before the first instruction after it.
+ * - Whatever fails, the disk stays, until `release`.
+ */
+import { rm } from "node:fs/promises";
+import { AppError, createGate, isAppError, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
+import type { JobId, ObservedSandbox, SandboxId, SandboxPolicy, SleepReason, WakeReason } from "@mags/domain";
+import type { GuestHandle } from "../guests/guests.ts";
+import { untilEnded } from "../host/processes.ts";
+import type { MicroVm } from "../microvm/microvm-host.ts";
+import { createIdleness } from "./idleness.ts";
+import { asleepWithout, makeAwake } from "./make-awake.ts";
+import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
+import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
+import { saveMemory } from "./save.ts";
+import { runStartupCommand } from "./wake.ts";
+
+export interface Sandbox extends GuestHandle {
+  readonly id: SandboxId;
+  readonly record: SandboxRecord;
+  readonly awake: Awake | null;
+  observe(): ObservedSandbox;
+  /** @throws AppError `sandbox_busy` while calls are under way. */
+  sleep(reason: SleepReason): Promise<void>;
+  wake(reason: WakeReason, options: { readonly signal: AbortSignal }): Promise<void>;
+  grow(diskGiB: number): Promise<void>;
+  setPolicy(policy: SandboxPolicy): Promise<void>;
+  /** Ends its microVM, and all that runs in it; removes its disk. May be repeated when it failed. */
+  release(reason: string): Promise<void>;
+  /** On stable storage when it resolves. */
+  beginScript(script: ScriptRecord): Promise<void>;
+  endScript(jobId: JobId): Promise<void>;
+  /** One look whether it is idle: then it does what its policy says. */
+  tick(): void;
+  /** One look at what its programs compute. */
+  sampleCpu(): Promise<void>;
+  /** It was found without its microVM: `reason` is for people. */
+  tellLost(reason: string): void;
+  /** Gives it up to the next process: a microVM runs on. */
+  leave(): Promise<void>;
+}
+
+export interface SandboxState {
+  readonly record: SandboxRecord;
+  readonly awake: Awake | null;
+  /** Gives back the memory that its microVM takes. */
+  readonly giveBack: () => void;
+}
+
+const GIB = 1024 ** 3;
+const RECLAIM_MS = 15_000;
+const QUIT_MS = 3_000;
+/** For memory of the host. */
+const ROOM_MS = 60_000;
+const STATS_MS = 5_000;
+const FIRST_REVIVAL_MS = 1_000;
+const LONGEST_REVIVAL_MS = 60_000;
+
+export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
+  const { store, host, guests, egress, egressWatch, clock, log, report } = deps;
+  const { id } = state.record;
+  const turn = createGate(1);
+  const writing = createGate(1);
+  const closing = new AbortController();
+  const idleness = createIdleness(clock.bootMs());
+  let { record, awake, giveBack } = state;
+  let gone = false;
+  /** Who comes now waits until it sleeps. */
+  let fallingAsleep = false;
+  let calls = 0;
+  /** What others know: it changes with the report that says so. */
+  let told: Pick<ObservedSandbox, "state" | "microVmId"> = {
+    state: awake ? "running" : "sleeping",
+    microVmId: awake?.microVm.id ?? null,
+  };
+  let waking: Promise<void> | undefined;
+  /** Whose events tell what the microVM was denied. */
+  let watchedJobId = record.lastJobId;
+  const nowMs = () => clock.now().getTime();
+  const touch = () => idleness.touch(clock.bootMs());
+
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const leave = await turn.enter();
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
+  async function change(changes: (now: SandboxRecord) => Partial<SandboxRecord>): Promise<void> {
+    const leave = await writing.enter();
+    try {
+      if (gone) return;
+      const next = { ...record, ...changes(record) };
+      await store.write(next);
+      record = next;
+    } finally {
+      leave();
+    }
+  }
+  const write = (changes: Partial<SandboxRecord>) => change(() => changes);
+
+  function tell(name: string, data: Readonly<Record<string, unknown>>): void {
+    log.info(`sandbox.${name}`, { sandboxId: id, ...data });
+    told = { state: awake ? "running" : "sleeping", microVmId: awake?.microVm.id ?? null };
+    const state = gone ? "gone" : told.state;
+    report({ type: "sandbox", sandboxId: id, state, microVmId: told.microVmId, atMs: nowMs(), name, data });
+  }
+
+  function watch(microVm: MicroVm): void {
+    void microVm.lost.then((reason) => inTurn(() => lose(microVm, reason)));
+  }
+
+  /** Its microVM is taken away from it. */
+  async function releaseMicroVm({ microVm, agent }: Awake): Promise<void> {
+    await agent[Symbol.asyncDispose]();
+    const watched = watchedJobId;
+    const lastLook = async () => {
+      await egressWatch.end(watched);
+      egress.forget(microVm.index);
+    };
+    await host.release(microVm, { lastLook });
+    giveBack();
+  }
+
+  async function lose(microVm: MicroVm, reason: string): Promise<void> {
+    if (awake?.microVm !== microVm || closing.signal.aborted) return;
+    const lost = awake;
+    awake = null;
+    guests.ended(id, reason);
+    const written = write({ asleep: asleepWithout(deps, `the VM was lost: ${reason}`) });
+    const failed = (error: unknown) => log.error("sandbox.loss_failed", { sandboxId: id, error: messageOf(error) });
+    await written.catch(failed); // the next start finds no such microVM, and says the same
+    await releaseMicroVm(lost).catch(failed);
+    tellLost(reason);
+  }
+
+  function tellLost(reason: string): void {
+    tell("vm_lost", { reason });
+    if (record.policy.alwaysOn) void revive();
+  }
+
+  async function revive(): Promise<void> {
+    for (let pauseMs = FIRST_REVIVAL_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_REVIVAL_MS)) {
+      try {
+        await sleep(pauseMs, { signal: closing.signal });
+        if (gone || awake || !record.policy.alwaysOn) return;
+        return await awaken("no_sleep");
+      } catch {
+        if (closing.signal.aborted) return; // each failure was told of
+      }
+    }
+  }
+
+  async function fallAsleep(current: Awake, reason: SleepReason): Promise<void> {
+    const { microVm, agent } = current;
+    const begunMs = clock.monotonicMs();
+    // A guest that hangs sleeps all the same, with more memory than it needs.
+    await withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, () => new Error("no answer")).catch(
+      (error: unknown) => log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
+    );
+    if (reason === "idle" && turn.waiting > 0) return touch(); // somebody wants it
+    try {
+      await microVm.machine.pause();
+      const memory = await saveMemory(deps, record, current);
+      await write({ asleep: { atMs: nowMs(), reason, memory } });
+    } catch (error) {
+      await rm(store.placeOf(id).memory, { force: true });
+      await microVm.machine.resume().catch(() => {}); // then it is lost, which is seen
+      touch();
+      const cause = (error as NodeJS.ErrnoException).code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
+      tell("sleep_failed", { reason: cause });
+      throw new AppError("unavailable", `the sandbox could not be put to sleep and runs on: ${cause}`);
+    }
+    awake = null;
+    guests.suspended(id);
+    await microVm.machine.quit();
+    await untilEnded(microVm.process, QUIT_MS);
+    await releaseMicroVm(current);
+    const durationMs = Math.round(clock.monotonicMs() - begunMs);
+    tell("slept", { reason, durationMs, memoryBytes: record.asleep?.memory?.bytes ?? 0 });
+  }
+
+  async function wakeUp(reason: WakeReason): Promise<void> {
+    if (awake) return;
+    const begunMs = clock.monotonicMs();
+    const patience = AbortSignal.any([AbortSignal.timeout(ROOM_MS), closing.signal]);
+    const back = await deps.capacity.reserve(record.size.memoryMiB, { signal: patience }).catch((cause: unknown) => {
+      const message = `the host has no memory for the sandbox now: ${record.size.memoryMiB} MiB; try again later`;
+      throw new AppError("capacity_exhausted", message, { cause, retryAfterSeconds: 10 });
+    });
+    const leaveGate = await deps.gate.enter();
+    try {
+      const onFailure = (failure: string) => tell("wake_failed", { reason: failure });
+      const woken = await makeAwake(deps, { record: () => record, write, onFailure, signal: closing.signal });
+      const { microVm, agent, coldBecause } = woken;
+      giveBack = back;
+      awake = { microVm, agent };
+      idleness.restart(clock.bootMs());
+      if (coldBecause !== null) guests.ended(id, coldBecause);
+      guests.connected({ id, agent, gone: microVm.gone });
+      watch(microVm);
+      watchedJobId = record.lastJobId;
+      egressWatch.begin(watchedJobId, microVm.index);
+      const kind = coldBecause === null ? "warm" : "cold";
+      const durationMs = Math.round(clock.monotonicMs() - begunMs);
+      tell("woke", { reason, kind, durationMs, ...(coldBecause !== null && { coldBecause }) });
+      await growNow(awake).catch((error: unknown) => tell("resize_failed", { reason: messageOf(error) }));
+      const { startupCommand } = record.policy;
+      if (coldBecause === null || startupCommand === null) return;
+      await runStartupCommand(agent, startupCommand, record.environment).catch((error: unknown) =>
+        tell("startup_failed", { reason: messageOf(error) }),
+      );
+    } catch (error) {
+      if (giveBack !== back) back();
+      throw error;
+    } finally {
+      leaveGate();
+    }
+  }
+
+  function awaken(reason: WakeReason): Promise<void> {
+    waking ??= inTurn(() => wakeUp(reason)).finally(() => {
+      waking = undefined;
+    });
+    return waking;
+  }
+
+  async function growNow({ microVm, agent }: Awake): Promise<void> {
+    const { size, grownGiB } = record;
+    if (grownGiB === size.diskGiB) return;
+    await host.limitDisk(microVm, size);
+    await microVm.machine.growDisk(size.diskGiB * GIB);
+    await agent.grow({ sizeBytes: size.diskGiB * GIB });
+    await write({ grownGiB: size.diskGiB });
+    tell("resized", { diskGiB: size.diskGiB });
+  }
+
+  if (awake) watch(awake.microVm);
+
+  const sandbox: Sandbox = {
+    id,
+    get record() {
+      return record;
+    },
+    get awake() {
+      return awake;
+    },
+    touch,
+    async use(reason, work, { signal }) {
+      while (!awake || fallingAsleep || gone) {
+        if (gone) throw new AppError("job_not_running", "the sandbox is not running: it has ended");
+        await untilAborted(awaken(reason), signal);
+      }
+      calls++;
+      touch();
+      try {
+        const { microVm, agent } = awake;
+        return await work({ id, agent, gone: microVm.gone });
+      } finally {
+        calls--;
+        touch();
+      }
+    },
+    observe: () => ({
+      sandboxId: id,
+      ...told,
+      diskGiB: record.size.diskGiB,
+    }),
+    sleep: (reason) =>
+      inTurn(async () => {
+        if (!awake || gone) return;
+        if (calls > 0)
+          throw new AppError("sandbox_busy", `the sandbox is busy: ${calls} calls are under way; try again`);
+        fallingAsleep = true;
+        try {
+          await fallAsleep(awake, reason);
+        } finally {
+          fallingAsleep = false;
+        }
+      }),
+    wake: (reason, options) => sandbox.use(reason, async () => {}, options),
+    grow: (diskGiB) =>
+      inTurn(async () => {
+        const { size } = record;
+        if (diskGiB < size.diskGiB)
+          throw new AppError(
+            "validation_failed",
+            `disk_gb: the disk has ${size.diskGiB} GB and cannot be made smaller; ask for more than that`,
+          );
+        if (diskGiB > size.diskGiB) await write({ size: { ...size, diskGiB } });
+        if (awake) await growNow(awake);
+      }),
+    setPolicy: (policy) => write({ policy }),
+    async release(reason) {
+      gone = true;
+      await inTurn(async () => {
+        const current = awake;
+        awake = null;
+        guests.ended(id, reason);
+        if (current) await releaseMicroVm(current);
+        await store.remove(id);
+        onGone();
+        tell("released", { reason });
+      });
+    },
+    beginScript: (script) => {
+      const { jobId } = script;
+      return change(({ scripts }) => ({ lastJobId: jobId, scripts: [...scripts, script] }));
+    },
+    endScript: (jobId) => change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
+    tick() {
+      const { policy, scripts } = record;
+      const working = scripts.some(({ keepsAwake }) => keepsAwake || policy.idle.action === "release");
+      if (calls > 0 || working) touch();
+      if (!awake || gone || turn.inside > 0 || !idleness.isDue(policy.idle, clock.bootMs())) return;
+      const done = policy.idle.action === "sleep" ? sandbox.sleep("idle") : sandbox.release("idle");
+      done.catch((error: unknown) => {
+        if (!isAppError(error)) log.error("sandbox.idle_failed", { sandboxId: id, error: messageOf(error) });
+      });
+    },
+    async sampleCpu() {
+      if (!awake || fallingAsleep || record.policy.idle.action === "none") return;
+      const stats = await awake.agent.stats({ deadlineMs: STATS_MS }).catch(() => undefined);
+      if (stats) idleness.cpu(stats.cpuMs.user, clock.bootMs());
+    },
+    tellLost,
+    async leave() {
+      const leave = await turn.enter();
+      closing.abort(new AppError("unavailable", "the server is stopping"));
+      await awake?.agent[Symbol.asyncDispose]();
+      await awake?.microVm.machine.qmp[Symbol.asyncDispose]();
+      leave();
+    },
+  };
+  return sandbox;
+}

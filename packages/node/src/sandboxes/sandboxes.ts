@@ -1,0 +1,180 @@
+/** All sandboxes of a node: makes them, finds them, takes over those of an earlier process, and looks which are idle. */
+
+import { join } from "node:path";
+import { AppError, messageOf } from "@mags/core";
+import type { JobStart, SandboxId, SandboxRuntime } from "@mags/domain";
+import type { Image } from "../images/image.ts";
+import { connectGuest, tellTime } from "../microvm/guest.ts";
+import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
+import { DISK } from "../pool/clone.ts";
+import { asleepWithout } from "./make-awake.ts";
+import { createSandbox, type Sandbox, type SandboxState } from "./sandbox.ts";
+import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+
+export interface Sandboxes extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">, AsyncDisposable {
+  find(id: SandboxId): Sandbox | undefined;
+  all(): readonly Sandbox[];
+  /** Makes the microVM of a job, whose script was not sent yet, a sandbox with that script in it. */
+  create(
+    job: JobStart,
+    state: Omit<SandboxState, "record"> & { readonly awake: Awake; readonly image: Image },
+  ): Promise<Sandbox>;
+  /**
+   * Takes over what an earlier process left. `found`: microVMs of sandboxes; those that none needs are removed. `before` is
+   * called with each sandbox before its guest is connected.
+   */
+  resume(found: readonly FoundRecord[], before: (sandbox: Sandbox) => Promise<void>): Promise<void>;
+  /** Begins to look. */
+  start(): void;
+}
+
+const TICK_MS = 1_000;
+const CPU_EVERY_MS = 20_000;
+
+export function createSandboxes(deps: SandboxDeps): Sandboxes {
+  const { store, host, guests, egressWatch, capacity, clock, log } = deps;
+  const sandboxes = new Map<SandboxId, Sandbox>();
+  const timers: NodeJS.Timeout[] = [];
+
+  function add(state: SandboxState): Sandbox {
+    const { id } = state.record;
+    const sandbox = createSandbox(deps, state, () => {
+      sandboxes.delete(id);
+      guests.remove(id);
+    });
+    sandboxes.set(id, sandbox);
+    guests.add(id, sandbox);
+    return sandbox;
+  }
+
+  function need(id: SandboxId): Sandbox {
+    const sandbox = sandboxes.get(id);
+    if (!sandbox) throw new AppError("sandbox_not_found", "the sandbox is not there any more");
+    return sandbox;
+  }
+
+  /** @throws AppError `microvm_lost` with a reason for people. */
+  async function adopt(found: MicroVmRecord): Promise<Awake> {
+    const microVm = await host.adopt(found);
+    const { machine } = microVm;
+    // The earlier process may have ended while it put it to sleep, or before it let it run.
+    await machine.cancelSave();
+    const state = await machine.status();
+    if (state === "paused" || state === "waiting") await machine.resume();
+    else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
+    try {
+      return { microVm, agent: await connectGuest(microVm, deps, { first: (agent) => tellTime(agent, deps) }) };
+    } catch (cause) {
+      const message = `its guest agent did not answer after a restart of the server: ${messageOf(cause)}`;
+      throw new AppError("microvm_lost", message, { cause });
+    }
+  }
+
+  async function resumeOne(
+    record: SandboxRecord,
+    found: MicroVmRecord | undefined,
+    before: (sandbox: Sandbox) => Promise<void>,
+  ): Promise<void> {
+    if (record.asleep !== null) {
+      // The earlier process ended after it had written down that it sleeps: what is left of its microVM did not run since.
+      if (found) await host.discard(found);
+      await before(add({ record, awake: null, giveBack: () => {} }));
+      return;
+    }
+    let awake: Awake | null = null;
+    let why = "its QEMU process ended while the server was away";
+    try {
+      if (found) awake = await adopt(found);
+    } catch (error) {
+      log.info("sandbox.not_adopted", { sandboxId: record.id, error: messageOf(error) });
+      if (found?.process) why = messageOf(error);
+    }
+    if (!awake) {
+      if (found) await host.discard(found);
+      const asleep = asleepWithout(deps, `the VM was lost: ${why}`);
+      await store.write({ ...record, asleep });
+      const sandbox = add({ record: { ...record, asleep }, awake: null, giveBack: () => {} });
+      await before(sandbox);
+      guests.ended(record.id, why);
+      sandbox.tellLost(why);
+      return;
+    }
+    const sandbox = add({ record, awake, giveBack: capacity.take(record.size.memoryMiB) });
+    await before(sandbox);
+    const { microVm, agent } = awake;
+    guests.connected({ id: record.id, agent, gone: microVm.gone });
+    egressWatch.begin(record.lastJobId, microVm.index);
+    log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id });
+  }
+
+  return {
+    find: (id) => sandboxes.get(id),
+    all: () => [...sandboxes.values()],
+
+    async create({ jobId, size, sandbox: spec, environment, keepsAwake }, { awake, giveBack, image }) {
+      if (!spec) throw new Error("the job asks for no sandbox");
+      const { id, exists: _, ...policy } = spec;
+      const { microVm } = awake;
+      const startedAtMs = clock.now().getTime();
+      const record: SandboxRecord = {
+        version: 1,
+        id,
+        size,
+        grownGiB: size.diskGiB,
+        image,
+        policy,
+        environment,
+        lastJobId: jobId,
+        scripts: [{ jobId, startedAtMs, keepsAwake }],
+        microVmId: microVm.id,
+        asleep: null,
+      };
+      await store.create(record, { path: join(microVm.paths.jail, DISK) });
+      return add({ record, awake, giveBack });
+    },
+
+    async resume(found, before) {
+      const records = await store.load({ log });
+      const microVms = new Map(found.map(({ record }) => [record.id, record]));
+      await Promise.all(records.map((record) => resumeOne(record, microVms.get(record.microVmId), before)));
+      const kept = new Set(records.map(({ microVmId }) => microVmId));
+      // Bound to a sandbox that was not written down: nothing was asked of it.
+      for (const { record, binding } of found)
+        if (binding?.sandboxId !== undefined && !kept.has(record.id)) await host.discard(record);
+    },
+
+    start() {
+      const tick = () => {
+        for (const sandbox of sandboxes.values()) sandbox.tick();
+      };
+      const sample = () => {
+        for (const sandbox of sandboxes.values()) void sandbox.sampleCpu();
+      };
+      timers.push(setInterval(tick, TICK_MS).unref(), setInterval(sample, CPU_EVERY_MS).unref());
+    },
+
+    async sleepSandbox(id, { reason }) {
+      await need(id).sleep(reason);
+    },
+    async wakeSandbox(id, { reason, signal }) {
+      await need(id).wake(reason, { signal });
+    },
+    async setSandboxPolicy(id, policy) {
+      await need(id).setPolicy(policy);
+    },
+    async growSandbox(id, { diskGiB }) {
+      await need(id).grow(diskGiB);
+    },
+
+    async [Symbol.asyncDispose]() {
+      for (const timer of timers) clearInterval(timer);
+      await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.leave()));
+    },
+  };
+}
+
+/** For people: those that were made from the image of that name. */
+export function sandboxesIn(sandboxes: readonly Sandbox[], image: string): string[] {
+  return sandboxes.filter(({ record }) => record.image.name === image).map(({ id }) => `sandbox ${id}`);
+}

@@ -1,0 +1,55 @@
+/** Puts the memory of a guest into a file. */
+import { createHash } from "node:crypto";
+import { chmod, chown, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { syncPath } from "../host/files.ts";
+import { makeFileFor } from "../microvm/jail-directory.ts";
+import { JAIL, machineIdentity } from "../qemu/command-line.ts";
+import { checksumOf, diskIdentity, storedBytes } from "./memory-file.ts";
+import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
+import type { MemoryState, SandboxRecord } from "./sandbox-record.ts";
+
+/** Beyond a second for each 16 MiB something is wrong. */
+export const MEMORY_DEADLINE_MS = 30_000;
+const MS_PER_MIB = 1000 / 16;
+
+export function memoryDeadlineMs({ size }: Pick<SandboxRecord, "size">): number {
+  return MEMORY_DEADLINE_MS + size.memoryMiB * MS_PER_MIB;
+}
+
+/** Names the machine whose memory it is, in a few characters. */
+export function machineOf(deps: Pick<SandboxDeps, "accelerator">, { size }: Pick<SandboxRecord, "size">): string {
+  const { vcpus, memoryMiB } = size;
+  const identity = machineIdentity({ accelerator: deps.accelerator, vcpus, memoryMiB });
+  return createHash("sha256").update(identity).digest("hex").slice(0, 32);
+}
+
+/**
+ * Writes the memory of a paused guest; on stable storage when it resolves, in the sandbox's place. When it rejects there is
+ * no file, and the guest can be resumed.
+ */
+export async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake): Promise<MemoryState> {
+  const { machine, paths, uid } = awake.microVm;
+  const place = deps.store.placeOf(record.id);
+  const written = join(paths.jail, "memory");
+  try {
+    await makeFileFor(uid, written);
+    await machine.saveMemory(`${JAIL.vm}/memory`, { deadlineMs: memoryDeadlineMs(record) });
+    await chown(written, 0, 0);
+    await chmod(written, 0o600);
+    await rename(written, place.memory);
+    await syncPath(place.memory);
+    await syncPath(place.disk);
+    await syncPath(place.directory);
+    return {
+      bytes: await storedBytes(place.memory),
+      checksum: await checksumOf(place.memory),
+      runtimeDigest: deps.runtimeDigest,
+      machine: machineOf(deps, record),
+      disk: await diskIdentity(place.disk),
+    };
+  } catch (error) {
+    for (const path of [written, place.memory]) await rm(path, { force: true });
+    throw error;
+  }
+}

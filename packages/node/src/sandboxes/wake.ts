@@ -1,0 +1,143 @@
+/** Makes the microVM of a sandbox that wakes: warm, with its memory, or cold, a fresh guest on its disk. */
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError } from "@mags/core";
+import type { AgentConnection } from "../agent/index.ts";
+import { syncPath } from "../host/files.ts";
+import { connectGuest, giveIdentity, tellTime } from "../microvm/guest.ts";
+import { microVmFileBytes } from "../microvm/limits.ts";
+import type { MicroVm } from "../microvm/microvm-host.ts";
+import { DISK, restoreClone } from "../pool/clone.ts";
+import { JAIL, wakeArguments } from "../qemu/command-line.ts";
+import { checksumOf, diskIdentity } from "./memory-file.ts";
+import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+import { machineOf, memoryDeadlineMs } from "./save.ts";
+
+const MEMORY = "memory";
+const GIB = 1024 ** 3;
+
+/** Writes down that the sandbox is awake in that microVM. From then on its memory file is used up. */
+export type Commit = (microVm: MicroVm) => Promise<void>;
+
+/** Why the memory that was kept cannot be used, for people; nothing when it can, as far as can be seen without reading it. */
+export async function misfitOf(deps: SandboxDeps, record: SandboxRecord): Promise<string | undefined> {
+  const memory = record.asleep?.memory;
+  const place = deps.store.placeOf(record.id);
+  if (!memory) return record.asleep?.reason ?? "its memory was not kept";
+  if (memory.runtimeDigest !== deps.runtimeDigest) return "its memory is of another version of QEMU";
+  if (memory.machine !== machineOf(deps, record)) return "its memory is of another virtual machine";
+  if (!existsSync(place.memory)) return "its memory file is missing";
+  const disk = await diskIdentity(place.disk);
+  if (disk.bytes !== memory.disk.bytes || disk.modifiedNs !== memory.disk.modifiedNs)
+    return "its disk was changed while it slept";
+  return undefined;
+}
+
+async function prepare(deps: SandboxDeps, record: SandboxRecord, microVm: MicroVm): Promise<void> {
+  const { size, lastJobId, id } = record;
+  await Promise.all([
+    deps.egress.apply(microVm.index, size.egress),
+    deps.host.bind(microVm, {
+      ...{ jobId: lastJobId, sandboxId: id, size, timeoutMs: null },
+      ...{ boundAtMs: deps.clock.now().getTime(), boundAtBootMs: deps.clock.bootMs() },
+    }),
+  ]);
+}
+
+/** @throws AppError; before `commit` was called nothing has happened to the memory that was kept. */
+export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit: Commit): Promise<Awake> {
+  const { host, store, maxDiskGiB } = deps;
+  const { size, image } = record;
+  const place = store.placeOf(record.id);
+  const giveUp = new AbortController();
+  // Read beside QEMU, which reads the same.
+  const checksum = checksumOf(place.memory, { signal: giveUp.signal });
+  checksum.catch(() => {});
+  let microVm: MicroVm | undefined;
+  try {
+    microVm = await host.launch({
+      templateKey: null,
+      args: wakeArguments(
+        { accelerator: deps.accelerator, vcpus: size.vcpus, memoryMiB: size.memoryMiB },
+        `${JAIL.vm}/${DISK}`,
+      ),
+      accelerator: deps.accelerator,
+      template: null,
+      imageDirectory: image.directory,
+      files: [
+        { source: place.disk, name: DISK },
+        { source: place.memory, name: MEMORY },
+      ],
+      size,
+      maxFileBytes: microVmFileBytes(size, size.diskGiB),
+      mostFileBytes: microVmFileBytes(size, maxDiskGiB),
+      idlePriority: false,
+    });
+    const { machine, paths } = microVm;
+    await Promise.all([
+      machine.loadMemory(`${JAIL.vm}/${MEMORY}`, { deadlineMs: memoryDeadlineMs(record) }),
+      machine.capDiskIo(deps.diskIo),
+      prepare(deps, record, microVm),
+    ]);
+    if ((await checksum) !== record.asleep?.memory?.checksum)
+      throw new AppError("internal", "its memory file is damaged: the checksum is wrong");
+    await commit(microVm);
+    await rm(place.memory);
+    await syncPath(place.directory);
+    await rm(join(paths.jail, MEMORY));
+    const [agent] = await Promise.all([
+      connectGuest(microVm, deps, { first: (connection) => tellTime(connection, deps) }),
+      machine.resume(),
+    ]);
+    return { microVm, agent };
+  } catch (error) {
+    giveUp.abort();
+    if (microVm) await host.release(microVm);
+    throw error;
+  }
+}
+
+/** The disk needs nothing of how the guest left it: its file system recovers from its journal. */
+export async function wakeCold(deps: SandboxDeps, record: SandboxRecord, commit: Commit): Promise<Awake> {
+  const { host, store, templates } = deps;
+  const { size, image } = record;
+  const place = store.placeOf(record.id);
+  const template = await templates.get(image, size);
+  const files = [{ source: place.disk, name: DISK }];
+  const microVm = await restoreClone(deps, template, { idlePriority: false, diskGiB: size.diskGiB, files });
+  try {
+    const sizeBytes = size.diskGiB * GIB;
+    await prepare(deps, record, microVm);
+    await microVm.machine.insertDisk({ path: `${JAIL.vm}/${DISK}`, sizeBytes, neverRan: true });
+    await commit(microVm);
+    await rm(place.memory, { force: true });
+    await microVm.machine.resume();
+    const agent = await connectGuest(microVm, deps);
+    await Promise.all([agent.attachDisk({ upper: "ext4", sizeBytes }), giveIdentity(agent, deps)]);
+    return { microVm, agent };
+  } catch (error) {
+    await host.release(microVm);
+    throw error;
+  }
+}
+
+/**
+ * Starts the command that a sandbox begins with when its processes are lost: in a session of its own, as programs that stay
+ * are started, with its output in a file of the guest.
+ */
+export async function runStartupCommand(
+  agent: AgentConnection,
+  command: string,
+  environment: Readonly<Record<string, string>>,
+): Promise<void> {
+  const name = `/run/mags/startup-${randomBytes(4).toString("hex")}`;
+  const file = agent.open({ kind: "fileWrite", path: name, mode: 0o700 });
+  await file.write(Buffer.from(command));
+  await file.endInput();
+  await file.ended;
+  const start = `mkdir -p /var/log; setsid sh -c 'exec "$0"' ${name} </dev/null >>/var/log/mags-startup.log 2>&1 &`;
+  await agent.run({ argv: ["/bin/sh", "-c", start], environment, killGroup: false });
+}
