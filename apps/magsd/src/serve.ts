@@ -18,7 +18,7 @@ import {
 } from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
-import type { Node } from "@mags/node";
+import { imagesHeldBySandboxes, type Node } from "@mags/node";
 import { queueLimitsOf, type ServerConfig } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
@@ -124,7 +124,8 @@ export async function serve(
     scope.use(await serveControlSocket(places.controlSocket, handlers));
     running = await startUp(deps, config, { scope, stopping, stopped });
     if (running) {
-      if (isInstalled(config)) scope.use(startCollector(INSTALLED.program, { log }));
+      if (isInstalled(config))
+        scope.use(startCollector(INSTALLED.program, { log, held: () => imagesHeldBySandboxes(config.data_dir) }));
       log.info("server.ready", { version: VERSION, apiUrl: running.apiUrl });
       if (!stopped.aborted) await once(stopped, "abort");
     }

@@ -10,3 +10,4 @@ export { observeNode } from "./leaks/observe-node.ts";
 export { type Expected, judge, mergeFootprints, type NodeFootprint, type Owner, type Trace } from "./leaks/trace.ts";
 export { type Node, type NodeOptions, openNode } from "./open-node.ts";
 export { removeNode } from "./remove-node.ts";
+export { imagesHeldBySandboxes } from "./sandboxes/held-images.ts";

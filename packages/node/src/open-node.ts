@@ -286,6 +286,7 @@ export async function openNode(
       preparedIndexes: namespaces.prepared,
       work: work.list(),
       outcomes: runner.observe().flatMap(({ jobId, state }) => (state === "ended" ? [jobId] : [])),
+      sandboxes: sandboxes.all().map(({ id }) => id),
     }),
     checkReady() {
       if (pool.failure !== undefined && pool.idle === 0)

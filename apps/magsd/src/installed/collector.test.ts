@@ -17,8 +17,8 @@ async function install({ path }: TempDir): Promise<() => Promise<string[]>> {
 }
 
 /** Its first look is over when it has been disposed of. */
-async function lookOnce({ path }: TempDir): Promise<void> {
-  await startCollector(path, { log: silentLogger })[Symbol.asyncDispose]();
+async function lookOnce({ path }: TempDir, held: readonly string[] = []): Promise<void> {
+  await startCollector(path, { log: silentLogger, held: async () => held })[Symbol.asyncDispose]();
 }
 
 describe("startCollector", () => {
@@ -27,6 +27,13 @@ describe("startCollector", () => {
     const objects = await install(temp);
     await lookOnce(temp);
     assert.deepEqual(await objects(), ["named"]);
+  });
+
+  it("leaves what is held alone", async () => {
+    await using temp = await makeTempDir();
+    const objects = await install(temp);
+    await lookOnce(temp, ["/opt/mags/objects/unnamed/image"]);
+    assert.deepEqual(await objects(), ["named", "unnamed"]);
   });
 
   it("touches nothing while somebody installs", async () => {

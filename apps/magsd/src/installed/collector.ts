@@ -7,7 +7,13 @@ import { isInstallation, readInstalledParts, unneededParts } from "./unneeded-pa
 
 const LOOK_EVERY_MS = 60_000;
 
-export function startCollector(program: string, deps: { readonly log: Logger }): AsyncDisposable {
+export interface CollectorDeps {
+  readonly log: Logger;
+  /** Directories that are in use though no process shows it. */
+  readonly held: () => Promise<readonly string[]>;
+}
+
+export function startCollector(program: string, deps: CollectorDeps): AsyncDisposable {
   let working: Promise<void> | undefined;
   const look = () => {
     working ??= collect(program, deps)
@@ -26,10 +32,10 @@ export function startCollector(program: string, deps: { readonly log: Logger }):
   };
 }
 
-async function collect(program: string, { log }: { readonly log: Logger }): Promise<void> {
+async function collect(program: string, { log, held }: CollectorDeps): Promise<void> {
   if (!isInstallation(program)) return;
   await whileUnchanged(program, async () => {
-    const parts = await readInstalledParts(program);
+    const parts = await readInstalledParts(program, await held());
     for (const part of parts ? unneededParts(parts) : []) {
       log.info("installation.part_removed", { part });
       // Aside in one step: what is left of it when this is cut off is not taken for whole.

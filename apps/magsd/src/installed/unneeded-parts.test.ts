@@ -75,7 +75,7 @@ describe("readInstalledParts", () => {
     for (const name of ["runtime-a", "runtime-b", ".new.7"])
       await mkdir(join(temp.path, "objects", name), { recursive: true });
     await symlink("releases/b", join(temp.path, "current"));
-    const read = await readInstalledParts(temp.path);
+    const read = await readInstalledParts(temp.path, []);
     assert.deepEqual(
       read?.releases.map(({ name, objects }) => [name, objects]),
       [
@@ -99,7 +99,7 @@ describe("readInstalledParts", () => {
     const program = spawn(join(bin, "sleep"), ["60"], { stdio: "ignore" });
     await once(program, "spawn");
     try {
-      const read = await readInstalledParts(join(temp.path, "opt"));
+      const read = await readInstalledParts(join(temp.path, "opt"), []);
       assert.deepEqual(read?.releasesInUse, new Set(["a"]));
     } finally {
       program.kill("SIGKILL");
@@ -111,11 +111,11 @@ describe("readInstalledParts", () => {
     await using temp = await makeTempDir();
     await mkdir(join(temp.path, "releases/a"), { recursive: true });
     await symlink("releases/a", join(temp.path, "current"));
-    await assert.rejects(readInstalledParts(temp.path), /artifacts\.json/);
+    await assert.rejects(readInstalledParts(temp.path, []), /artifacts\.json/);
   });
 
   it("says nothing of a folder without an installation", async () => {
     await using temp = await makeTempDir();
-    assert.equal(await readInstalledParts(temp.path), undefined);
+    assert.equal(await readInstalledParts(temp.path, []), undefined);
   });
 });

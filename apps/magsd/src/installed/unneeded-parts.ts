@@ -35,8 +35,14 @@ export function isInstallation(program: string): boolean {
   return existsSync(join(program, "current"));
 }
 
-/** Looks at an installation; nothing where there is none. Rejects when it cannot see all that may be in use. */
-export async function readInstalledParts(program: string): Promise<InstalledParts | undefined> {
+/**
+ * Looks at an installation; nothing where there is none. Rejects when it cannot see all that may be in use.
+ * @param held  Directories that are in use though no process shows it.
+ */
+export async function readInstalledParts(
+  program: string,
+  held: readonly string[],
+): Promise<InstalledParts | undefined> {
   const current = await readlink(join(program, "current")).catch(() => undefined);
   if (current === undefined) return undefined;
   const visible = (name: string) => !name.startsWith(".");
@@ -54,12 +60,15 @@ export async function readInstalledParts(program: string): Promise<InstalledPart
   );
   const hidden = (folder: string, names: readonly string[] = []) =>
     names.filter((name) => !visible(name)).map((name) => `${folder}/${name}`);
+  const inUse = await partsInUse(await realpath(program));
+  for (const object of held.flatMap((path) => /\/objects\/([^/]+)/.exec(path)?.[1] ?? []))
+    inUse.objectsInUse.add(object);
   return {
     releases: releases.toSorted((a, b) => b.madeAt - a.madeAt),
     current: basename(current),
     objects: (objectNames ?? []).filter(visible),
     unfinished: [...hidden("releases", releaseNames), ...hidden("objects", objectNames)],
-    ...(await partsInUse(await realpath(program))),
+    ...inUse,
   };
 }
 
@@ -67,7 +76,7 @@ export async function readInstalledParts(program: string): Promise<InstalledPart
  * By the programs of all processes, and by what they have mounted.
  * @param program Without symbolic links, as the kernel names the programs of processes.
  */
-async function partsInUse(program: string): Promise<Pick<InstalledParts, "releasesInUse" | "objectsInUse">> {
+async function partsInUse(program: string): Promise<{ releasesInUse: Set<string>; objectsInUse: Set<string> }> {
   const releasesInUse = new Set<string>();
   const objectsInUse = new Set<string>();
   for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {

@@ -13,7 +13,8 @@ describe("installedTraces", () => {
       await mkdir(join(temp.path, folder), { recursive: true });
     await writeFile(join(temp.path, "releases/a/artifacts.json"), "{}");
     await symlink("releases/a", join(temp.path, "current"));
-    const names = async () => (await installedTraces(temp.path)).map(({ name }) => name.slice(temp.path.length + 1));
+    const names = async () =>
+      (await installedTraces(temp.path, [])).map(({ name }) => name.slice(temp.path.length + 1));
     assert.deepEqual(await names(), ["objects/.new.1", "objects/unnamed"]);
     const lock = await lockFile(join(temp.path, ".lock"));
     assert.deepEqual(await names(), []);

@@ -2,7 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "@mags/control-plane";
-import { type Owner, observeNode, type Trace } from "@mags/node";
+import { imagesHeldBySandboxes, type Owner, observeNode, type Trace } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "../config.ts";
 import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
 import { whileUnchanged } from "../installed/installation-lock.ts";
@@ -57,13 +57,14 @@ async function uploads(config: ServerConfig): Promise<Trace[]> {
 }
 
 async function installation(config: ServerConfig): Promise<Trace[]> {
-  return isInstalled(config) ? installedTraces(INSTALLED.program) : [];
+  if (!isInstalled(config)) return [];
+  return installedTraces(INSTALLED.program, await imagesHeldBySandboxes(config.data_dir));
 }
 
 /** Nothing while somebody installs: what is new has no owner yet then, and soon has one. */
-export async function installedTraces(program: string): Promise<Trace[]> {
+export async function installedTraces(program: string, held: readonly string[]): Promise<Trace[]> {
   if (!isInstallation(program)) return [];
-  const parts = await whileUnchanged(program, () => readInstalledParts(program));
+  const parts = await whileUnchanged(program, () => readInstalledParts(program, held));
   return (parts ? unneededParts(parts) : []).map((part) => {
     return { what: "part of an older release", name: join(program, part), owner: UNFINISHED };
   });

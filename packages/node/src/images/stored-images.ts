@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AppError, lockFile, silentLogger, systemClock } from "@mags/core";
 import { readRecords } from "../microvm/record.ts";
 import type { NodeOptions } from "../open-node.ts";
+import { readSandboxRecords, sandboxesDirectory } from "../sandboxes/sandbox-record.ts";
 import { imagesOfTemplates, removeTemplatesOf } from "../templates/template-files.ts";
 import { loadArtifacts } from "./artifacts.ts";
 import { createImages, type Images } from "./image-administration.ts";
@@ -23,11 +24,18 @@ export async function openStoredImages({
   // They may run on, and the next node takes them over.
   const { found } = await readRecords(vms);
   const keys = new Set(found.flatMap(({ record }) => record.templateKey ?? []));
+  const { found: sandboxes } = await readSandboxRecords(sandboxesDirectory(dataDirectory));
   const images = createImages({
     store,
     installed,
-    usersOf: (name) => found.flatMap(({ binding }) => (binding?.size.image === name ? [`job ${binding.jobId}`] : [])),
-    digestsInUse: () => imagesOfTemplates(templates, keys),
+    usersOf: (name) => [
+      ...found.flatMap(({ binding }) => (binding?.size.image === name ? [`job ${binding.jobId}`] : [])),
+      ...sandboxes.flatMap(({ id, image }) => (image.name === name ? [`sandbox ${id}`] : [])),
+    ],
+    digestsInUse: async () => {
+      const ofTemplates = await imagesOfTemplates(templates, keys);
+      return ofTemplates && new Set([...ofTemplates, ...sandboxes.map(({ image }) => image.digest)]);
+    },
     removeTemplates: (digest) => removeTemplatesOf(templates, digest, keys),
     check: () => Promise.reject(new AppError("unavailable", "the node does not run")),
     now: systemClock.now,

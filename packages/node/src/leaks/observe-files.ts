@@ -16,6 +16,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   work: null,
   outcomes: null,
   logs: null,
+  sandboxes: null,
   images: null,
   "node.lock": INSTALLATION,
   "marks.json": INSTALLATION,
@@ -43,6 +44,10 @@ export async function observeFiles(
   }
   for (const name of await namesIn("vms")) add("VM directory", path("vms", name), { kind: "microvm", id: name });
   for (const name of await namesIn("work")) add("half-made", path("work", name), { kind: "work", name });
+  for (const name of await namesIn("sandboxes")) {
+    const isWhole = (await namesIn("sandboxes", name)).includes("sandbox.json");
+    add("sandbox", path("sandboxes", name), isWhole ? { kind: "sandbox", id: name } : UNFINISHED);
+  }
   for (const name of await namesIn("templates")) {
     const isWhole = (await namesIn("templates", name)).includes("template.json");
     add("template", path("templates", name), isWhole ? INSTALLATION : UNFINISHED);

@@ -12,6 +12,7 @@ const running: Expected = {
   preparedIndexes: [4],
   work: ["disk-1"],
   outcomes: ["ended"],
+  sandboxes: ["kept"],
   unknownUploads: new Set<string>(),
   unknownJobs: new Set(["stranger"]),
 };
@@ -22,6 +23,7 @@ const stopped: Expected = {
   preparedIndexes: [],
   work: [],
   outcomes: [],
+  sandboxes: [],
   unknownJobs: new Set(),
 };
 
@@ -45,6 +47,8 @@ const CASES: readonly [string, Owner, Verdict["kind"] | Verdict, Verdict["kind"]
   ["output of a job that the database does not have", { kind: "log", jobId: "stranger" }, "leak", "expected"],
   ["an end that is kept", { kind: "outcome", jobId: "ended" }, "expected", "next-start"],
   ["an end that was stored already", { kind: "outcome", jobId: "job" }, "leak", "next-start"],
+  ["a sandbox", { kind: "sandbox", id: "kept" }, "expected", "expected"],
+  ["a sandbox that the node does not have", { kind: "sandbox", id: "lost" }, "leak", "expected"],
   ["what is being made", { kind: "work", name: "disk-1" }, "expected", "next-start"],
   ["what somebody stopped making", { kind: "work", name: "disk-2" }, "leak", "next-start"],
   ["a write that was cut off", { kind: "nobody", swept: true }, "leak", "next-start"],
@@ -68,7 +72,7 @@ describe("judge", () => {
 
 describe("mergeFootprints", () => {
   it("allows what was there before or after the look", () => {
-    const none = { microVms: [], preparedIndexes: [], work: [], outcomes: [] };
+    const none = { microVms: [], preparedIndexes: [], work: [], outcomes: [], sandboxes: [] };
     const merged = { ...running, ...mergeFootprints(none, running) };
     for (const [what, owner, whileRunning] of CASES)
       assert.deepEqual(judge({ what, name: "x", owner }, merged), whole(whileRunning), what);

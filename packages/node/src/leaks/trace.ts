@@ -22,6 +22,8 @@ export type Owner =
   | { readonly kind: "upload"; readonly id: string }
   /** The end of a job, kept until the control plane has stored it. */
   | { readonly kind: "outcome"; readonly jobId: string }
+  /** Disk and memory of a sandbox; it needs no server. */
+  | { readonly kind: "sandbox"; readonly id: string }
   /** Something half-made. */
   | { readonly kind: "work"; readonly name: string }
   /** Can be nobody's. `swept`: the next start removes it. */
@@ -42,6 +44,8 @@ export interface NodeFootprint {
   readonly work: readonly string[];
   /** Jobs whose ends are kept. */
   readonly outcomes: readonly string[];
+  /** Awake and asleep. */
+  readonly sandboxes: readonly string[];
 }
 
 export interface Expected extends NodeFootprint {
@@ -87,6 +91,8 @@ export function judge({ owner }: Trace, expected: Expected): Verdict {
       return expected.unknownUploads.has(owner.id) ? LEAK : EXPECTED;
     case "outcome":
       return when(expected.outcomes.includes(owner.jobId));
+    case "sandbox":
+      return !expected.serverRuns || expected.sandboxes.includes(owner.id) ? EXPECTED : LEAK;
     case "work":
       return when(expected.work.includes(owner.name));
     case "nobody":
@@ -108,5 +114,6 @@ export function mergeFootprints(a: NodeFootprint, b: NodeFootprint): NodeFootpri
     preparedIndexes: [...a.preparedIndexes, ...b.preparedIndexes],
     work: [...a.work, ...b.work],
     outcomes: [...a.outcomes, ...b.outcomes],
+    sandboxes: [...a.sandboxes, ...b.sandboxes],
   };
 }
