@@ -3,39 +3,75 @@ import { type FileHandle, open, stat } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import type { DiskIdentity } from "./sandbox-record.ts";
 
+/** What is in such a file: which of its blocks are not zero, a bit each from the lowest on, and the checksum of these. */
+export interface Seal {
+  readonly bytes: number;
+  readonly blocks: string;
+  readonly crc32: number;
+}
+
 /** Small enough that a checksum holds nothing else up: 50 µs each. */
 const BLOCK_BYTES = 256 * 1024;
 const READS_AHEAD = 4;
 
-/**
- * A checksum of what is stored in the file: of every block that is not zero, and of where it stands. Rejects with the
- * signal's reason.
- */
-export async function checksumOf(path: string, { signal }: { readonly signal?: AbortSignal } = {}): Promise<string> {
+/** Reads all of the file. */
+export async function sealOf(path: string): Promise<Seal> {
   await using file = await open(path, "r");
   const { size } = await file.stat();
+  const count = Math.ceil(size / BLOCK_BYTES);
+  const blocks = Buffer.alloc(Math.ceil(count / 8));
   const zeros = Buffer.alloc(BLOCK_BYTES);
-  const place = Buffer.alloc(12);
   let sum = 0;
-  let blocks = 0;
-  const reads: Promise<Buffer>[] = [];
-  for (let next = 0, at = 0; at < size; at += BLOCK_BYTES) {
-    for (; next < size && reads.length < READS_AHEAD; next += BLOCK_BYTES) reads.push(readBlock(file, next));
-    signal?.throwIfAborted();
-    const block = await (reads.shift() as Promise<Buffer>);
+  const all = Array.from({ length: count }, (_, index) => index);
+  for await (const { index, block } of blocksOf(file, all)) {
     if (block.equals(zeros.subarray(0, block.length))) continue;
-    place.writeUIntLE(at, 0, 6);
-    place.writeUInt32LE(crc32(block), 8);
-    sum = crc32(place, sum);
-    blocks++;
+    blocks.writeUInt8(blocks.readUInt8(index >> 3) | (1 << (index & 7)), index >> 3);
+    sum = crc32(block, sum);
   }
-  await Promise.all(reads);
-  return `crc32:${blocks}:${sum.toString(16)}`;
+  return { bytes: size, blocks: blocks.toString("base64"), crc32: sum };
 }
 
-async function readBlock(file: FileHandle, position: number): Promise<Buffer> {
+/**
+ * True when the file is as it was sealed. Reads only what is stored in it; a hole holds nothing that could change. Rejects
+ * with the signal's reason.
+ */
+export async function isIntact(
+  path: string,
+  seal: Seal,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  await using file = await open(path, "r");
+  if ((await file.stat()).size !== seal.bytes) return false;
+  const bits = Buffer.from(seal.blocks, "base64");
+  const stored = Array.from({ length: bits.length * 8 }, (_, index) => index).filter(
+    (index) => bits.readUInt8(index >> 3) & (1 << (index & 7)),
+  );
+  let sum = 0;
+  for await (const { block } of blocksOf(file, stored)) {
+    signal.throwIfAborted();
+    sum = crc32(block, sum);
+  }
+  return sum === seal.crc32;
+}
+
+async function* blocksOf(file: FileHandle, indexes: readonly number[]) {
+  const reads: Promise<Buffer>[] = [];
+  let next = 0;
+  try {
+    for (const index of indexes) {
+      for (; next < indexes.length && reads.length < READS_AHEAD; next++)
+        reads.push(readBlock(file, indexes[next] ?? 0));
+      const block = await reads.shift();
+      if (block) yield { index, block };
+    }
+  } finally {
+    await Promise.allSettled(reads); // the file is closed after them
+  }
+}
+
+async function readBlock(file: FileHandle, index: number): Promise<Buffer> {
   const buffer = Buffer.allocUnsafe(BLOCK_BYTES);
-  const { bytesRead } = await file.read(buffer, 0, BLOCK_BYTES, position);
+  const { bytesRead } = await file.read(buffer, 0, BLOCK_BYTES, index * BLOCK_BYTES);
   return buffer.subarray(0, bytesRead);
 }
 

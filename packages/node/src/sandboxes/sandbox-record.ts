@@ -10,6 +10,7 @@ import type { JobId, MicroVmId, MicroVmSize, SandboxId, SandboxPolicy } from "@m
 import { syncPath, writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Image } from "../images/image.ts";
+import type { Seal } from "./memory-file.ts";
 
 const VERSION = 1;
 
@@ -22,9 +23,7 @@ export interface ScriptRecord {
 
 /** A memory in a file, and what it fits. */
 export interface MemoryState {
-  readonly bytes: number;
-  /** Of what is stored in it. */
-  readonly checksum: string;
+  readonly seal: Seal;
   /** The build of QEMU, and its command line: memory of another machine would not be understood. */
   readonly runtimeDigest: string;
   readonly machine: string;

@@ -13,6 +13,7 @@ import { untilEnded } from "../host/processes.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { createIdleness } from "./idleness.ts";
 import { asleepWithout, makeAwake } from "./make-awake.ts";
+import { storedBytes } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
 import { saveMemory } from "./save.ts";
@@ -182,7 +183,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     await untilEnded(microVm.process, QUIT_MS);
     await releaseMicroVm(current);
     const durationMs = Math.round(clock.monotonicMs() - begunMs);
-    tell("slept", { reason, durationMs, memoryBytes: record.asleep?.memory?.bytes ?? 0 });
+    tell("slept", { reason, durationMs, memoryBytes: await storedBytes(store.placeOf(id).memory) });
   }
 
   async function wakeUp(reason: WakeReason): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { syncPath } from "../host/files.ts";
 import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
-import { checksumOf, diskIdentity, storedBytes } from "./memory-file.ts";
+import { diskIdentity, sealOf } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { MemoryState, SandboxRecord } from "./sandbox-record.ts";
 
@@ -42,8 +42,7 @@ export async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake
     await syncPath(place.disk);
     await syncPath(place.directory);
     return {
-      bytes: await storedBytes(place.memory),
-      checksum: await checksumOf(place.memory),
+      seal: await sealOf(place.memory),
       runtimeDigest: deps.runtimeDigest,
       machine: machineOf(deps, record),
       disk: await diskIdentity(place.disk),

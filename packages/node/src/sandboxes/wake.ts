@@ -11,7 +11,7 @@ import { microVmFileBytes } from "../microvm/limits.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { DISK, restoreClone } from "../pool/clone.ts";
 import { JAIL, wakeArguments } from "../qemu/command-line.ts";
-import { checksumOf, diskIdentity } from "./memory-file.ts";
+import { diskIdentity, isIntact } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
 import { machineOf, memoryDeadlineMs } from "./save.ts";
@@ -52,10 +52,12 @@ export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit:
   const { host, store, maxDiskGiB } = deps;
   const { size, image } = record;
   const place = store.placeOf(record.id);
+  const memory = record.asleep?.memory;
+  if (!memory) throw new Error("it has no memory");
   const giveUp = new AbortController();
   // Read beside QEMU, which reads the same.
-  const checksum = checksumOf(place.memory, { signal: giveUp.signal });
-  checksum.catch(() => {});
+  const intact = isIntact(place.memory, memory.seal, { signal: giveUp.signal });
+  intact.catch(() => {});
   let microVm: MicroVm | undefined;
   try {
     microVm = await host.launch({
@@ -82,8 +84,7 @@ export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit:
       machine.capDiskIo(deps.diskIo),
       prepare(deps, record, microVm),
     ]);
-    if ((await checksum) !== record.asleep?.memory?.checksum)
-      throw new AppError("internal", "its memory file is damaged: the checksum is wrong");
+    if (!(await intact)) throw new AppError("internal", "its memory file is damaged: the checksum is wrong");
     await commit(microVm);
     await rm(place.memory);
     await syncPath(place.directory);

@@ -230,7 +230,11 @@ describe("a sandbox", () => {
       "damaged memory",
       async (id: SandboxId) => {
         await using file = await open(join(temp.path, "sandboxes", id, "memory"), "r+");
-        await file.write(Buffer.from("damage"), 0, 6, 30 * 1024 * 1024);
+        const piece = Buffer.alloc(64 * 1024);
+        let at = 30 * 1024 * 1024;
+        while (piece.every((byte) => byte === 0)) await file.read(piece, 0, piece.length, (at += piece.length));
+        const first = piece.findIndex((byte) => byte !== 0);
+        await file.write(Buffer.from([(piece[first] ?? 0) ^ 1]), 0, 1, at + first);
       },
       /checksum/,
     ],
