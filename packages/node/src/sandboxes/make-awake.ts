@@ -1,5 +1,5 @@
 /** Wakes a sandbox's guest as well as it can be: with its memory, else from its disk; again when it fails. */
-import { AppError, messageOf, sleep } from "@mags/core";
+import { AppError, isAppError, messageOf, sleep } from "@mags/core";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
@@ -39,6 +39,7 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
     } catch (error) {
       const failure = messageOf(error);
       waking.onFailure(failure);
+      used ||= isAppError(error) && error.details.damaged === true;
       if (used) await write({ asleep: asleepWithout(deps, `its last wake failed: ${failure}`) });
       return { failure, used };
     }

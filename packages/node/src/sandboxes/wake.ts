@@ -84,7 +84,10 @@ export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit:
       machine.capDiskIo(deps.diskIo),
       prepare(deps, record, microVm),
     ]);
-    if (!(await intact)) throw new AppError("internal", "its memory file is damaged: the checksum is wrong");
+    if (!(await intact))
+      throw new AppError("internal", "its memory file is damaged: the checksum is wrong", {
+        details: { damaged: true },
+      });
     await commit(microVm);
     await rm(place.memory);
     await syncPath(place.directory);

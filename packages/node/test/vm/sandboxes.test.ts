@@ -232,7 +232,10 @@ describe("a sandbox", () => {
         await using file = await open(join(temp.path, "sandboxes", id, "memory"), "r+");
         const piece = Buffer.alloc(64 * 1024);
         let at = 30 * 1024 * 1024;
-        while (piece.every((byte) => byte === 0)) await file.read(piece, 0, piece.length, (at += piece.length));
+        while (piece.every((byte) => byte === 0)) {
+          at += piece.length;
+          await file.read(piece, 0, piece.length, at);
+        }
         const first = piece.findIndex((byte) => byte !== 0);
         await file.write(Buffer.from([(piece[first] ?? 0) ^ 1]), 0, 1, at + first);
       },
