@@ -45,7 +45,7 @@ describe("serve", () => {
       async releaseSandbox() {},
       images: {} as Images, // nobody asks for them
       checkReady() {},
-      footprint: () => ({ microVms: [], preparedIndexes: [], work: [], outcomes: [], sandboxes: [] }),
+      footprint: () => ({ microVms: [], preparedIndexes: [], work: [], execs: [], outcomes: [], sandboxes: [] }),
       async claim() {},
       async close() {
         closed.push("node");

@@ -17,6 +17,16 @@ export {
 } from "./admission.ts";
 export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export {
+  type ExecAttachment,
+  type ExecEnd,
+  type ExecId,
+  type ExecOutput,
+  type ExecRuntime,
+  type ExecStart,
+  INPUT_WINDOW_BYTES,
+  type TerminalSize,
+} from "./exec-sessions.ts";
+export {
   type FromGuest,
   type GuestEntry,
   type GuestFileInfo,

@@ -4,6 +4,7 @@
  * repeated, and what a node has to report stays on its disk until it is acknowledged.
  */
 import type { EgressPolicy } from "./egress.ts";
+import type { ExecRuntime } from "./exec-sessions.ts";
 import type { GuestFiles } from "./guest-files.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
 import type { GuestId, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
@@ -163,7 +164,7 @@ export interface NodeDescription {
   readonly maxDiskGiB: number;
 }
 
-export interface NodeRuntime {
+export interface NodeRuntime extends ExecRuntime {
   describe(): NodeDescription;
   poolStatus(): PoolStatus;
   /**

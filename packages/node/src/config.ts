@@ -124,6 +124,30 @@ export const NodeConfig = z.strictObject({
     .max(4_000_000_000)
     .default(1_910_000_100)
     .describe("VM number n runs as this uid plus n."),
+  execs: z
+    .strictObject({
+      per_vm: z.int().min(1).max(200).default(128).describe("Streamed commands that run in one VM at a time."),
+      max_unread_bytes: z
+        .int()
+        .min(1024 * 1024)
+        .max(1024 ** 3)
+        .default(64 * 1024 * 1024)
+        .describe("Output kept of a command that its client has not read; then the command waits in its write."),
+      detach_seconds: z
+        .int()
+        .min(1)
+        .max(86_400)
+        .default(600)
+        .describe("A command whose client went away goes on for so long, then gets SIGHUP, and SIGKILL after 10 s."),
+      kept_seconds: z
+        .int()
+        .min(1)
+        .max(86_400)
+        .default(600)
+        .describe("Output and exit code of an ended command are kept for so long when its client does not fetch them."),
+    })
+    .prefault({})
+    .describe("Streamed commands: `mags exec`, `mags ssh`."),
   network: z
     .strictObject({
       prefix: z

@@ -6,6 +6,7 @@ import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, unt
 import type { JobUpdate, NodeDescription, NodeRuntime, NodeUpdate, SandboxRuntime, UploadSource } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
+import { openExecSessions } from "./execs/exec-sessions.ts";
 import { execIn } from "./guests/exec.ts";
 import { createGuestFiles } from "./guests/files.ts";
 import { createGuests } from "./guests/guests.ts";
@@ -189,6 +190,15 @@ export async function openNode(
     guests,
     report,
   });
+  const execs = scope.use(
+    await openExecSessions({ guests, log }, directory("execs"), {
+      perGuest: config.execs.per_vm,
+      spoolBytes: config.execs.max_unread_bytes,
+      detachMs: config.execs.detach_seconds * 1000,
+      keptMs: config.execs.kept_seconds * 1000,
+    }),
+  );
+  guests.addOwner(execs.owner);
   const runner = createJobRunner({
     ...cloneDeps,
     guests,
@@ -225,6 +235,7 @@ export async function openNode(
   scope.use(sandboxes);
   scope.use(pool);
   await untilAborted(runner.resume(found), signal);
+  execs.settle();
   scope.use(
     startRetention(
       directory("logs"),
@@ -273,6 +284,8 @@ export async function openNode(
     acknowledge: runner.acknowledge,
     exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
     files: createGuestFiles(guests),
+    startExec: execs.startExec,
+    attachExec: execs.attachExec,
     openLog: logs.openTail,
     observeSandboxes: () => sandboxes.all().map((sandbox) => sandbox.observe()),
     sleepSandbox: sandboxes.sleepSandbox,
@@ -285,6 +298,7 @@ export async function openNode(
       microVms: host.list().map((microVm) => ({ ...microVm, jobId: null })),
       preparedIndexes: namespaces.prepared,
       work: work.list(),
+      execs: execs.ids(),
       outcomes: runner.observe().flatMap(({ jobId, state }) => (state === "ended" ? [jobId] : [])),
       sandboxes: sandboxes.all().map(({ id }) => id),
     }),

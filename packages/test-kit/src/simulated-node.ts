@@ -12,6 +12,7 @@ import {
   newMicroVmId,
   type ObservedJob,
 } from "@mags/domain";
+import { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 import { createSimulatedFiles } from "./simulated-files.ts";
 import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
@@ -33,6 +34,7 @@ export interface SimulatedNode extends NodeRuntime {
   /** Every job id given to `start`, repeats included. */
   readonly startCalls: readonly JobId[];
   readonly acknowledged: readonly JobId[];
+  readonly execs: SimulatedExecs;
   /** Has no memory left until `release`: jobs stay queued. */
   hold(): void;
   release(): void;
@@ -79,6 +81,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
   const memoryMiB = options.memoryMiB ?? 1_000_000;
   let holding = false;
   let takenMiB = 0;
+  const execs = createSimulatedExecs({ isAwake: (guest) => jobs.get(guest as JobId)?.state === "running" });
 
   const report = (update: JobUpdate) => {
     for (const listener of listeners) listener(update);
@@ -113,6 +116,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     held.state = "ended";
     logs.get(held.job.jobId)?.end();
     held.gone.resolve();
+    execs.endAll(held.job.jobId);
     report({ type: "ended", jobId: held.job.jobId, end });
     giveBack(held);
   }
@@ -209,6 +213,9 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
       if (jobs.get(guest as JobId)?.state !== "running")
         throw new AppError("job_not_running", `${guest} is not running`);
     }),
+    execs,
+    startExec: execs.startExec,
+    attachExec: execs.attachExec,
 
     async openLog(jobId, onChange) {
       const log = logs.get(jobId);
@@ -241,6 +248,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     },
     disconnect() {
       listeners = [];
+      execs.endAll();
     },
   };
 }

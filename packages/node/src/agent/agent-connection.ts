@@ -1,7 +1,6 @@
 /** What the rest of the node can ask of the agent in a guest. */
 import type { AgentHello, KeptStream } from "./hello.ts";
-import type { GuestText, OpenOptions } from "./open-options.ts";
-import type { StreamRecord } from "./receiver.ts";
+import type { GuestText, OpenOptions, StreamListeners } from "./open-options.ts";
 import type { AttachOptions, FileStat, GuestStats, Identity, StepReport } from "./requests.ts";
 import type { CommandOptions, CommandResult } from "./run-command.ts";
 import type { AgentStream } from "./stream.ts";
@@ -12,10 +11,9 @@ export interface CallOptions {
   readonly deadlineMs?: number;
 }
 
-export interface ResumeOptions {
+export interface ResumeOptions extends StreamListeners {
   /** Number of the first record that is wanted: one after the last that was stored. Those before it are acknowledged. */
   readonly fromSeq: number;
-  readonly onRecord?: (record: StreamRecord) => void;
 }
 
 /**

@@ -7,7 +7,17 @@ import { KIND, TAG, WRITE_FLAG } from "./wire.ts";
 /** A path or argument; a string is sent as UTF-8. */
 export type GuestText = string | Uint8Array;
 
-export interface CommonOptions {
+export interface StreamListeners {
+  /**
+   * Takes the records in order, as they come. Must not throw. Unless `keep` or `paced` is set a record counts as taken
+   * when this returns.
+   */
+  readonly onRecord?: (record: StreamRecord) => void;
+  /** The process, file or socket has taken the input up to this offset; not told for each piece. Must not throw. */
+  readonly onInputTaken?: (offset: number) => void;
+}
+
+export interface CommonOptions extends StreamListeners {
   /** Most bytes that the guest may have sent and not had acknowledged: 64 KiB to 8 MiB. Default 1 MiB. */
   readonly window?: number;
   /** At most 64 bytes; names the stream to a later host. */
@@ -18,11 +28,6 @@ export interface CommonOptions {
   readonly paced?: boolean;
   /** Refuse if this guest ever opened a stream with this key and `once`. */
   readonly once?: boolean;
-  /**
-   * Takes the records in order, as they come. Must not throw. Unless `keep` or `paced` is set a record counts as taken
-   * when this returns.
-   */
-  readonly onRecord?: (record: StreamRecord) => void;
 }
 
 /** Either `argv` or `script` (run by its `#!` line, else by /bin/sh). */

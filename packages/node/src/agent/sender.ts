@@ -21,6 +21,7 @@ export interface Sender {
   end(): Promise<void>;
   /** Known once OPEN was answered; nothing is sent before. */
   setWindow(bytes: number): void;
+  readonly position: SenderPosition;
   /** @throws ProtocolViolation */
   acknowledged(seq: number, offset: number): void;
   /** The next record, if there is one and the window has room for it. */
@@ -59,6 +60,9 @@ export function createSender(from: SenderPosition = START): Sender {
     end: () => (ended && !failure ? Promise.resolve() : enqueue(new Uint8Array(0), true)),
     setWindow(bytes) {
       windowBytes = bytes;
+    },
+    get position() {
+      return { nextSeq, nextOffset, takenSeq, takenOffset };
     },
     acknowledged(seq, offset) {
       if (seq < takenSeq || seq > nextSeq || offset < takenOffset || offset > nextOffset)

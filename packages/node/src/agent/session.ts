@@ -13,9 +13,9 @@ import type { Frame } from "./frame.ts";
 import { guestError, readFailure } from "./guest-error.ts";
 import { type AgentHello, decodeHello, type KeptStream } from "./hello.ts";
 import { createMessageAssembler, encodeMessage, type Message } from "./message.ts";
-import { DEFAULT_WINDOW_BYTES, encodeOpen, OUTPUT_CHANNELS, takesInput } from "./open-options.ts";
+import { DEFAULT_WINDOW_BYTES, encodeOpen, OUTPUT_CHANNELS, type StreamListeners, takesInput } from "./open-options.ts";
 import { createPort } from "./port.ts";
-import { createReceiver, type Receiver, type StreamRecord } from "./receiver.ts";
+import { createReceiver, type Receiver } from "./receiver.ts";
 import { createRequestTable } from "./request-table.ts";
 import { createSender, type Sender } from "./sender.ts";
 import { createStream, type StreamPeer } from "./stream.ts";
@@ -197,7 +197,7 @@ export function openSession(transport: AgentTransport): Session {
       const offset = fields.u64(TAG.offset);
       if (seq === undefined || offset === undefined) throw new ProtocolViolation("an ACK without SEQ or OFFSET");
       if (!peer) return;
-      peer.sender.acknowledged(seq, offset);
+      peer.inputTaken(seq, offset);
       pump.nudge(id, peer.sender);
     } else {
       throw new ProtocolViolation(`a message of unknown type ${type}`);
@@ -223,12 +223,13 @@ export function openSession(transport: AgentTransport): Session {
       readonly keep: boolean;
       readonly paced: boolean;
     },
-    onRecord: ((record: StreamRecord) => void) | undefined,
+    { onRecord, onInputTaken }: StreamListeners,
   ): StreamPeer {
     const peer = createStream({
       id,
       ...parts,
       onRecord: onRecord ?? (() => {}),
+      onInputTaken: onInputTaken ?? (() => {}),
       sendAck: (seq, offset) =>
         send(TYPE.ack, id, createFieldWriter().u64(TAG.seq, seq).u64(TAG.offset, offset).finish()),
       sendSignal: (signo) => send(TYPE.signal, id, createFieldWriter().u32(TAG.signo, signo).finish()),
@@ -271,7 +272,7 @@ export function openSession(transport: AgentTransport): Session {
       const receiver = createReceiver({ channels: OUTPUT_CHANNELS[options.kind], windowBytes });
       const keep = options.keep === true;
       const paced = keep || options.paced === true;
-      const peer = addStream(id, { receiver, sender, windowBytes, keep, paced }, options.onRecord);
+      const peer = addStream(id, { receiver, sender, windowBytes, keep, paced }, options);
       if (failure) {
         peer.fail(failure);
         return peer.stream;
@@ -285,7 +286,7 @@ export function openSession(transport: AgentTransport): Session {
       return peer.stream;
     },
 
-    resume(stream, { fromSeq, onRecord }) {
+    resume(stream, { fromSeq, ...listeners }) {
       const waiting = unclaimed.get(stream.id);
       if (failure) throw failure;
       if (!waiting) throw new Error(`stream ${stream.id} was not kept, or was taken up already`);
@@ -302,7 +303,7 @@ export function openSession(transport: AgentTransport): Session {
         fromSeq,
       });
       const parts = { receiver, sender, windowBytes: MAX_WINDOW_BYTES, keep: true, paced: true };
-      const peer = addStream(stream.id, parts, onRecord);
+      const peer = addStream(stream.id, parts, listeners);
       peer.resumed({ windowBytes: input.windowBytes, pid: stream.pid });
       try {
         if (waiting.end) peer.end(waiting.end);

@@ -32,6 +32,8 @@ export interface AgentStream {
    * afterwards. Rejects when the stream ends before.
    */
   write(bytes: Uint8Array): Promise<void>;
+  /** What was sent of the input, and what of it the guest has confirmed as taken. */
+  readonly input: InputPosition;
   /** Nothing more will be written: end of file for a process, a finished file, a half-closed socket. */
   endInput(): Promise<void>;
   /** Sends a signal to the process group. */
@@ -41,9 +43,18 @@ export interface AgentStream {
   close(): void;
 }
 
+export interface InputPosition {
+  /** Number of the next record, and the bytes before it. */
+  readonly nextSeq: number;
+  readonly nextOffset: number;
+  readonly takenOffset: number;
+}
+
 export interface StreamPeer {
   readonly stream: AgentStream;
   readonly sender: Sender;
+  /** The guest has taken that much of the input. @throws ProtocolViolation */
+  inputTaken(seq: number, offset: number): void;
   openReply(fields: FieldReader): void;
   /** Instead of an OPEN reply, for a stream of an earlier host. */
   resumed(stream: { readonly windowBytes: number; readonly pid: number | null }): void;
@@ -62,6 +73,7 @@ export interface StreamDeps {
   /** Whoever opened it acknowledges. */
   readonly paced: boolean;
   readonly onRecord: (record: StreamRecord) => void;
+  readonly onInputTaken: (offset: number) => void;
   /** Tells the guest. */
   readonly sendAck: (seq: number, offset: number) => void;
   readonly sendSignal: (signo: number) => void;
@@ -141,6 +153,9 @@ export function createStream(deps: StreamDeps): StreamPeer {
         deps.pump();
         return done;
       },
+      get input() {
+        return sender.position;
+      },
       endInput() {
         const done = sender.end();
         deps.pump();
@@ -153,6 +168,10 @@ export function createStream(deps: StreamDeps): StreamPeer {
         if (!over) deps.sendResize(size);
       },
       close,
+    },
+    inputTaken(seq, offset) {
+      sender.acknowledged(seq, offset);
+      deps.onInputTaken(offset);
     },
     openReply(fields) {
       const windowBytes = required(fields.u32(TAG.window), "WINDOW");

@@ -14,5 +14,5 @@ export async function footprintAtRest(dataDirectory: string): Promise<NodeFootpr
       return { id, index, pid: process?.pid ?? null, jobId: lives ? (binding?.jobId ?? null) : null };
     }),
   );
-  return { microVms, preparedIndexes: [], work: [], outcomes: [], sandboxes: [] };
+  return { microVms, preparedIndexes: [], work: [], execs: [], outcomes: [], sandboxes: [] };
 }

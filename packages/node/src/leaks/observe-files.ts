@@ -14,6 +14,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   templates: null,
   disks: null,
   work: null,
+  execs: null,
   outcomes: null,
   logs: null,
   sandboxes: null,
@@ -48,6 +49,8 @@ export async function observeFiles(
     const isWhole = (await namesIn("sandboxes", name)).includes("sandbox.json");
     add("sandbox", path("sandboxes", name), isWhole ? { kind: "sandbox", id: name } : UNFINISHED);
   }
+  for (const name of await namesIn("execs"))
+    add("streamed command", path("execs", name), { kind: "exec", execId: name });
   for (const name of await namesIn("templates")) {
     const isWhole = (await namesIn("templates", name)).includes("template.json");
     add("template", path("templates", name), isWhole ? INSTALLATION : UNFINISHED);

@@ -11,6 +11,7 @@ const running: Expected = {
   ],
   preparedIndexes: [4],
   work: ["disk-1"],
+  execs: ["command"],
   outcomes: ["ended"],
   sandboxes: ["kept"],
   unknownUploads: new Set<string>(),
@@ -22,6 +23,7 @@ const stopped: Expected = {
   serverRuns: false,
   preparedIndexes: [],
   work: [],
+  execs: [],
   outcomes: [],
   sandboxes: [],
   unknownJobs: new Set(),
@@ -49,6 +51,8 @@ const CASES: readonly [string, Owner, Verdict["kind"] | Verdict, Verdict["kind"]
   ["an end that was stored already", { kind: "outcome", jobId: "job" }, "leak", "next-start"],
   ["a sandbox", { kind: "sandbox", id: "kept" }, "expected", "expected"],
   ["a sandbox that the node does not have", { kind: "sandbox", id: "lost" }, "leak", "expected"],
+  ["a streamed command", { kind: "exec", execId: "command" }, "expected", "next-start"],
+  ["a streamed command that nobody knows", { kind: "exec", execId: "other" }, "leak", "next-start"],
   ["what is being made", { kind: "work", name: "disk-1" }, "expected", "next-start"],
   ["what somebody stopped making", { kind: "work", name: "disk-2" }, "leak", "next-start"],
   ["a write that was cut off", { kind: "nobody", swept: true }, "leak", "next-start"],
@@ -72,7 +76,7 @@ describe("judge", () => {
 
 describe("mergeFootprints", () => {
   it("allows what was there before or after the look", () => {
-    const none = { microVms: [], preparedIndexes: [], work: [], outcomes: [], sandboxes: [] };
+    const none = { microVms: [], preparedIndexes: [], work: [], execs: [], outcomes: [], sandboxes: [] };
     const merged = { ...running, ...mergeFootprints(none, running) };
     for (const [what, owner, whileRunning] of CASES)
       assert.deepEqual(judge({ what, name: "x", owner }, merged), whole(whileRunning), what);

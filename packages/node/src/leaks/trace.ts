@@ -24,6 +24,8 @@ export type Owner =
   | { readonly kind: "outcome"; readonly jobId: string }
   /** Disk and memory of a sandbox; it needs no server. */
   | { readonly kind: "sandbox"; readonly id: string }
+  /** A streamed command, until its client has its end. */
+  | { readonly kind: "exec"; readonly execId: string }
   /** Something half-made. */
   | { readonly kind: "work"; readonly name: string }
   /** Can be nobody's. `swept`: the next start removes it. */
@@ -42,6 +44,8 @@ export interface NodeFootprint {
   readonly preparedIndexes: readonly number[];
   /** Names of what is half-made now. */
   readonly work: readonly string[];
+  /** Streamed commands that run or are kept. */
+  readonly execs: readonly string[];
   /** Jobs whose ends are kept. */
   readonly outcomes: readonly string[];
   /** Awake and asleep. */
@@ -93,6 +97,8 @@ export function judge({ owner }: Trace, expected: Expected): Verdict {
       return when(expected.outcomes.includes(owner.jobId));
     case "sandbox":
       return !expected.serverRuns || expected.sandboxes.includes(owner.id) ? EXPECTED : LEAK;
+    case "exec":
+      return when(expected.execs.includes(owner.execId));
     case "work":
       return when(expected.work.includes(owner.name));
     case "nobody":
@@ -113,6 +119,7 @@ export function mergeFootprints(a: NodeFootprint, b: NodeFootprint): NodeFootpri
     microVms: [...a.microVms, ...b.microVms],
     preparedIndexes: [...a.preparedIndexes, ...b.preparedIndexes],
     work: [...a.work, ...b.work],
+    execs: [...a.execs, ...b.execs],
     outcomes: [...a.outcomes, ...b.outcomes],
     sandboxes: [...a.sandboxes, ...b.sandboxes],
   };

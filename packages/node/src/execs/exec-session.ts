@@ -1,0 +1,333 @@
+/**
+ * One command with its output and input. States: starting → live ⇄ away (its guest sleeps, or the connection to it is
+ * gone) → over. Output is on file before the guest may forget it, and the end is on file before the guest is told to forget
+ * the stream, so that both are found again after a restart of this process. Owns its folder's files and its stream.
+ */
+import { mkdir } from "node:fs/promises";
+import { type Logger, messageOf } from "@mags/core";
+import type { ExecAttachment, ExecEnd, ExecStart, TerminalSize } from "@mags/domain";
+import type { AgentStream, KeptStream, OpenOptions, StreamEnd } from "../agent/index.ts";
+import type { AwakeGuest, Guests } from "../guests/guests.ts";
+import { createAttachment, type HeldAttachment } from "./exec-attachment.ts";
+import { createExecInput } from "./exec-input.ts";
+import { type ExecRecord, writeExecRecord } from "./exec-record.ts";
+import { createSpool, type RecoveredSpool } from "./spool.ts";
+import type { SpoolPosition } from "./spool-record.ts";
+
+export interface ExecLimits {
+  /** Output kept that the client does not have; then the command waits in its write. */
+  readonly spoolBytes: number;
+  /** For a client that went away to come back. */
+  readonly detachMs: number;
+  /** For the client of a command that has ended. */
+  readonly keptMs: number;
+}
+
+export interface ExecSessionDeps {
+  readonly guests: Guests;
+  readonly log: Logger;
+  readonly limits: ExecLimits;
+  /** Nobody wants it any more: to be disposed of and removed. */
+  readonly onDone: () => void;
+}
+
+export interface ExecSession extends AsyncDisposable {
+  readonly record: ExecRecord;
+  readonly attached: boolean;
+  /** @throws AppError when it cannot be started. */
+  start(start: ExecStart): Promise<void>;
+  /** Settles when `start` does; at once for what an earlier process started. */
+  readonly started: Promise<void>;
+  attach(offset: number): ExecAttachment;
+  /** Its guest is connected. `kept`: its stream, if that is still there. */
+  resume(guest: AwakeGuest, kept: KeptStream | undefined): void;
+  /** The connection to its guest is given up. */
+  suspend(): void;
+  /** What it ran in is gone. @param reason  For the user. */
+  lose(reason: string): void;
+  /** Its guest is not idle. */
+  touch(): void;
+}
+
+export const KEY_PREFIX = "exec:";
+export const LOST_EXIT_CODE = 137;
+const TIMEOUT_EXIT_CODE = 124;
+const SIGHUP = 1;
+const SIGKILL = 9;
+const HANG_UP_GRACE_MS = 10_000;
+const TOUCH_EVERY_MS = 1_000;
+const WINDOW_BYTES = 1024 * 1024;
+const LARGEST_SEGMENT_BYTES = 4 * 1024 * 1024;
+const SEGMENTS = 16;
+
+export function createExecSession(
+  deps: ExecSessionDeps,
+  directory: string,
+  from: { readonly record: ExecRecord; readonly found?: RecoveredSpool },
+): ExecSession {
+  const { guests, log, limits } = deps;
+  let record = from.record;
+  const { execId, guest: guestId } = record;
+  let stream: AgentStream | null = null;
+  let starting = false;
+  let finishing = record.end !== null;
+  let hungUp = false;
+  let waking = false;
+  let size: TerminalSize | null = null;
+  let attachment: HeldAttachment | null = null;
+  let unacknowledged: SpoolPosition | null = null;
+  let pendingSignals: number[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let touchedAtMs = Number.NEGATIVE_INFINITY;
+  const started = Promise.withResolvers<void>();
+  started.promise.catch(() => {}); // nobody has to wait
+  let disposed = false;
+
+  const spool = createSpool(
+    directory,
+    {
+      segmentBytes: Math.min(LARGEST_SEGMENT_BYTES, Math.ceil(limits.spoolBytes / SEGMENTS)),
+      onWritten(position) {
+        unacknowledged = position;
+        acknowledgeGuest();
+        attachment?.wake();
+      },
+      onFailed(error) {
+        log.error("exec.spool_failed", { execId, error: messageOf(error) });
+        stream?.close();
+        lose(`its output could not be stored: ${messageOf(error)}`);
+      },
+    },
+    from.found,
+  );
+  const input = createExecInput({
+    accepts: record.stdin,
+    endSeq: record.inputEndSeq,
+    keepEndSeq: (inputEndSeq) => keep({ inputEndSeq }),
+    onTaken: (offset) => attachment?.tellTaken(offset),
+  });
+  const listeners = {
+    onRecord(output: { seq: number; offset: number; channel: number; bytes: Buffer }) {
+      spool.append(output);
+      touch();
+    },
+    onInputTaken: input.noteTaken,
+  };
+
+  async function keep(change: Partial<Pick<ExecRecord, "inputEndSeq" | "end">>): Promise<void> {
+    record = { ...record, ...change };
+    await writeExecRecord(directory, record).catch((error: unknown) =>
+      log.error("exec.record_failed", { execId, error: messageOf(error) }),
+    );
+  }
+
+  /** Lets the guest forget what is on file, unless the client has too much to catch up with. */
+  function acknowledgeGuest(): void {
+    if (!unacknowledged || !stream || spool.heldBytes >= limits.spoolBytes) return;
+    stream.ack(unacknowledged.seq, unacknowledged.offset);
+    unacknowledged = null;
+  }
+
+  function touch(): void {
+    const now = performance.now();
+    if (now - touchedAtMs < TOUCH_EVERY_MS) return;
+    touchedAtMs = now;
+    try {
+      guests.get(guestId).touch();
+    } catch {
+      // It is ending.
+    }
+  }
+
+  function follow(next: AgentStream): void {
+    stream = next;
+    input.attach(next);
+    next.ended.then(
+      (end) => void (stream === next && finish(end, next)),
+      () => void (stream === next && suspend()), // what follows is told by `resume` or `lose`
+    );
+  }
+
+  function suspend(): void {
+    stream = null;
+    input.release();
+  }
+
+  async function finish(end: StreamEnd, ended: AgentStream): Promise<void> {
+    if (finishing) return;
+    finishing = true;
+    const { timedOut, failure } = end;
+    const lost = failure && `the guest gave the command up: ${failure.message}`;
+    await over({
+      exitCode: timedOut ? TIMEOUT_EXIT_CODE : lost ? LOST_EXIT_CODE : end.exitCode,
+      signal: end.exitSignal,
+      timedOut,
+      lost,
+    });
+    ended.close();
+    suspend();
+  }
+
+  function lose(reason: string): void {
+    if (finishing) return;
+    finishing = true;
+    suspend();
+    void over({ exitCode: LOST_EXIT_CODE, signal: null, timedOut: false, lost: reason });
+  }
+
+  async function over(end: ExecEnd): Promise<void> {
+    const unstored = await spool.flushed().then(
+      () => null,
+      (error: unknown) => `its output could not be stored: ${messageOf(error)}`,
+    );
+    await keep({ end: { ...end, lost: end.lost ?? unstored } });
+    attachment?.wake();
+    if (!attachment) wait();
+  }
+
+  /** The client is away: it has some time to come back. */
+  function wait(): void {
+    clearTimeout(timer);
+    if (disposed) return;
+    timer = record.end ? setTimeout(deps.onDone, limits.keptMs) : setTimeout(hangUp, limits.detachMs);
+  }
+
+  function hangUp(): void {
+    clearTimeout(timer);
+    if (finishing) {
+      if (!attachment) wait();
+      return;
+    }
+    hungUp = true;
+    if (!stream) return; // when its guest is awake again
+    stream.signal(SIGHUP);
+    timer = setTimeout(() => stream?.signal(SIGKILL), HANG_UP_GRACE_MS);
+  }
+
+  /** For what cannot wait until somebody else wakes the guest. */
+  function wakeGuest(): void {
+    if (stream || starting || finishing || waking) return;
+    waking = true;
+    const wake = async () => guests.get(guestId).use("exec", async () => {}, { signal: AbortSignal.timeout(60_000) });
+    wake()
+      .catch((error: unknown) => log.info("exec.wake_failed", { execId, error: messageOf(error) }))
+      .finally(() => {
+        waking = false;
+      });
+  }
+
+  if (from.found) {
+    started.resolve();
+    wait();
+  }
+
+  return {
+    get record() {
+      return record;
+    },
+    get attached() {
+      return attachment !== null;
+    },
+    started: started.promise,
+    touch,
+    suspend,
+    lose,
+
+    async start(start) {
+      starting = true;
+      size = start.terminal;
+      try {
+        const prepared = mkdir(directory, { mode: 0o700 }).then(() => writeExecRecord(directory, record));
+        prepared.catch(() => {}); // awaited below, once the guest is awake
+        const open = async ({ agent }: AwakeGuest) => {
+          // First of all, so that it is never started a second time.
+          await prepared;
+          const next = agent.open({ ...openOptions(start), ...listeners });
+          follow(next);
+          await next.opened;
+        };
+        await guests.get(guestId).use("exec", open, { signal: AbortSignal.timeout(300_000) });
+        starting = false;
+        started.resolve();
+      } catch (error) {
+        finishing = true;
+        stream?.close();
+        started.reject(error);
+        throw error;
+      }
+    },
+
+    attach(offset) {
+      attachment?.takeOver();
+      clearTimeout(timer);
+      const mine = createAttachment(
+        { spool, input, record: () => record, touch },
+        {
+          execId,
+          offset,
+          onAcknowledged: acknowledgeGuest,
+          onInput: wakeGuest,
+          onResize(next) {
+            size = next;
+            stream?.resize(next);
+          },
+          onSignal(signo) {
+            if (stream) return stream.signal(signo);
+            pendingSignals.push(signo);
+            wakeGuest();
+          },
+          onHangUp: hangUp,
+          onForget: () => void (record.end && deps.onDone()),
+          onDetach() {
+            if (attachment !== mine) return;
+            attachment = null;
+            if (!hungUp || finishing) wait();
+          },
+        },
+      );
+      attachment = mine;
+      return mine;
+    },
+
+    resume({ agent }, kept) {
+      if (starting || finishing) return;
+      if (!kept) return lose("the VM in which it ran is gone, or the server was restarted before it had begun");
+      try {
+        follow(agent.resume(kept, { fromSeq: spool.nextSeq, ...listeners }));
+      } catch (error) {
+        return lose(messageOf(error));
+      }
+      acknowledgeGuest();
+      if (size && record.terminal) stream?.resize(size);
+      for (const signo of pendingSignals) stream?.signal(signo);
+      pendingSignals = [];
+      if (hungUp) hangUp();
+      else if (!attachment) wait();
+    },
+
+    async [Symbol.asyncDispose]() {
+      finishing = true;
+      disposed = true;
+      clearTimeout(timer);
+      attachment?.close();
+      await attachment?.closed;
+      suspend();
+      await spool[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function openOptions(start: ExecStart): OpenOptions {
+  const { execId, command, terminal, stdin, environment, cwd, timeoutMs } = start;
+  const common = {
+    key: Buffer.from(KEY_PREFIX + execId),
+    keep: true,
+    window: WINDOW_BYTES,
+    argv: ["/bin/sh", "-c", command ?? "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"],
+    ...(cwd !== null && { cwd }),
+    ...(timeoutMs !== null && { timeoutMs }),
+  };
+  if (!terminal) return { kind: "exec", ...common, environment, stdin };
+  const { rows, cols, term } = terminal;
+  return { kind: "pty", ...common, environment: { TERM: term, ...environment }, rows, cols };
+}

@@ -1,0 +1,185 @@
+/** Streamed commands that run as processes of this machine. All their output is kept in memory, for ever. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { constants } from "node:os";
+import { AppError } from "@mags/core";
+import {
+  type ExecAttachment,
+  type ExecEnd,
+  type ExecId,
+  type ExecOutput,
+  type ExecRuntime,
+  type ExecStart,
+  type GuestId,
+  INPUT_WINDOW_BYTES,
+  type TerminalSize,
+} from "@mags/domain";
+
+export interface SimulatedExecs extends ExecRuntime {
+  /** What was started, in order. */
+  readonly started: readonly ExecStart[];
+  readonly resizes: readonly TerminalSize[];
+  /** Those that were not forgotten. */
+  readonly count: number;
+  /** Ends the commands of one guest, or all. */
+  endAll(guest?: GuestId): void;
+}
+
+interface Held {
+  readonly start: ExecStart;
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly outputs: ExecOutput[];
+  size: number;
+  received: number;
+  taken: number;
+  end: ExecEnd | null;
+  holder: { wake(): void; takeOver(): void; taken(offset: number): void } | null;
+}
+
+/** @param guests  `isAwake`: commands can be run in it. */
+export function createSimulatedExecs(guests: { readonly isAwake: (guest: GuestId) => boolean }): SimulatedExecs {
+  const held = new Map<ExecId, Held>();
+  const started: ExecStart[] = [];
+  const resizes: TerminalSize[] = [];
+
+  function launch(start: ExecStart): Held {
+    const command = start.command ?? "exec /bin/sh";
+    const options = { env: { ...process.env, ...start.environment }, detached: true };
+    const child = start.terminal
+      ? spawn("script", ["-qefc", command, "/dev/null"], options)
+      : spawn("/bin/sh", ["-c", command], options);
+    const one: Held = { start, child, outputs: [], size: 0, received: 0, taken: 0, end: null, holder: null };
+    const take = (source: ExecOutput["source"]) => (bytes: Buffer) => {
+      one.outputs.push({ source, offset: one.size, bytes });
+      one.size += bytes.length;
+      one.holder?.wake();
+    };
+    child.stdout.on("data", take("stdout"));
+    child.stderr.on("data", take("stderr"));
+    child.stdin.on("error", () => {});
+    if (!start.stdin && !start.terminal) child.stdin.end();
+    const timer =
+      start.timeoutMs === null ? undefined : setTimeout(() => kill(one, constants.signals.SIGTERM), start.timeoutMs);
+    let timedOut = false;
+    timer?.unref();
+    child.on("close", (code, name) => {
+      const signal = name === null ? null : constants.signals[name];
+      timedOut = timer !== undefined && signal === constants.signals.SIGTERM;
+      clearTimeout(timer);
+      one.end = { exitCode: timedOut ? 124 : (code ?? 128 + (signal ?? 0)), signal, timedOut, lost: null };
+      one.holder?.wake();
+    });
+    held.set(start.execId, one);
+    return one;
+  }
+
+  function kill({ child, end }: Held, signo: number): void {
+    if (end || child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, signo);
+    } catch {
+      // It has just ended.
+    }
+  }
+
+  function attach(one: Held, from: number): ExecAttachment {
+    one.holder?.takeOver();
+    let offset = from;
+    let changed = Promise.withResolvers<void>();
+    let failure: AppError | undefined;
+    let tellTaken = (_offset: number): void => {};
+    const wake = () => {
+      changed.resolve();
+      changed = Promise.withResolvers();
+    };
+    const lose = (message: string) => {
+      failure ??= new AppError("exec_taken_over", message);
+      wake();
+    };
+    const mine: NonNullable<Held["holder"]> = {
+      wake,
+      takeOver: () => lose("another client took the command over"),
+      taken: (taken) => tellTaken(taken),
+    };
+    one.holder = mine;
+    return {
+      execId: one.start.execId,
+      get inputOffset() {
+        return one.received;
+      },
+      get inputTaken() {
+        return one.taken;
+      },
+      get end() {
+        return one.end;
+      },
+      async read() {
+        for (;;) {
+          if (failure) throw failure;
+          const { promise } = changed;
+          const outputs = one.outputs
+            .filter((output) => output.offset + output.bytes.length > offset)
+            .slice(0, 16)
+            .map((output) => {
+              const skip = Math.max(0, offset - output.offset);
+              return { ...output, offset: output.offset + skip, bytes: output.bytes.subarray(skip) };
+            });
+          const last = outputs.at(-1);
+          if (last) offset = last.offset + last.bytes.length;
+          if (outputs.length > 0 || one.end) return outputs;
+          await promise;
+        }
+      },
+      acknowledge() {},
+      write({ offset: at, bytes }) {
+        if (!one.start.stdin && !one.start.terminal)
+          throw new AppError("validation_failed", "the command was started without stdin");
+        if (at > one.received) throw new AppError("validation_failed", `input from byte ${one.received} on is missing`);
+        const fresh = bytes.subarray(one.received - at);
+        if (one.received + fresh.length - one.taken > INPUT_WINDOW_BYTES)
+          throw new AppError("validation_failed", "more input than the window allows");
+        one.received += fresh.length;
+        const upTo = one.received;
+        one.child.stdin.write(fresh, () => {
+          one.taken = upTo;
+          one.holder?.taken(upTo);
+        });
+      },
+      endInput: () => void one.child.stdin.end(),
+      onInputTaken(listener) {
+        tellTaken = listener;
+      },
+      resize: (size) => void resizes.push(size),
+      signal: (signo) => kill(one, signo),
+      hangUp: () => kill(one, constants.signals.SIGHUP),
+      forget: () => void (one.end && held.delete(one.start.execId)),
+      detach() {
+        if (one.holder === mine) one.holder = null;
+        lose("the client has left");
+      },
+    };
+  }
+
+  return {
+    started,
+    resizes,
+    get count() {
+      return held.size;
+    },
+    async startExec(start) {
+      if (held.has(start.execId)) throw new AppError("validation_failed", `there is an exec ${start.execId} already`);
+      if (!guests.isAwake(start.guest)) throw new AppError("job_not_running", `${start.guest} is not running`);
+      started.push(start);
+      return attach(launch(start), 0);
+    },
+    async attachExec(execId, { accountId, offset }) {
+      const one = held.get(execId);
+      if (one?.start.accountId !== accountId) throw new AppError("exec_not_found", `there is no exec ${execId}`);
+      if (offset > one.size) throw new AppError("validation_failed", `the output from byte ${offset} on is not there`);
+      return attach(one, offset);
+    },
+    endAll(guest) {
+      for (const one of held.values())
+        if (guest === undefined || one.start.guest === guest) kill(one, constants.signals.SIGKILL);
+    },
+  };
+}
