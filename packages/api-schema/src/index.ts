@@ -1,4 +1,5 @@
 export { ErrorBody } from "./errors.ts";
+export * as execs from "./exec-stream.ts";
 export * as files from "./files.ts";
 export * as jobs from "./jobs.ts";
 export * as logs from "./logs.ts";

@@ -130,15 +130,17 @@ export const JobQuery = z.object({
 /** Linux takes at most 128 KiB in one argument, its terminating zero included. */
 const MAX_COMMAND_BYTES = 128 * 1024 - 1;
 
+export const ExecCommand = text()
+  .min(1, "is empty: give a command")
+  .refine(
+    (command) => Buffer.byteLength(command) <= MAX_COMMAND_BYTES,
+    `must be at most ${MAX_COMMAND_BYTES} bytes: submit longer scripts as jobs`,
+  )
+  .describe("Run by /bin/sh -c, bytes untouched.");
+
 export const ExecBody = z
   .object({
-    command: text()
-      .min(1, "is empty: give a command")
-      .refine(
-        (command) => Buffer.byteLength(command) <= MAX_COMMAND_BYTES,
-        `must be at most ${MAX_COMMAND_BYTES} bytes: submit longer scripts as jobs`,
-      )
-      .describe("Run by /bin/sh -c, bytes untouched."),
+    command: ExecCommand,
     timeout: z.number().positive().max(3600).default(30).describe("Seconds."),
     encoding: z.enum(["utf8", "base64"]).default("utf8").describe("Of stdout and stderr in the reply."),
   })

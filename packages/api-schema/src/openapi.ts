@@ -8,6 +8,7 @@ type Json = Record<string, unknown>;
 const ERROR_TEXT: Readonly<Record<number, string>> = {
   400: "The request is not valid; `error` names the field and the rule.",
   401: "No token, or one that is not valid.",
+  403: "This account, or pages of this origin, may not do that.",
   404: "There is no such thing in this account.",
   409: "The state of the job does not allow it.",
   413: "The request is too large.",
@@ -76,6 +77,7 @@ export function buildOpenApiDocument(): Json {
   function successes(route: RouteDefinition): Json {
     const entries = Object.entries(route.responses).map(([status, schema]) => {
       const json = schema && { "application/json": { schema: schemaOf(schema, "output") } };
+      if (route.webSocket) return [status, { description: `A WebSocket (${route.webSocket}).` }];
       const bytes = route.download && { [route.download]: {} };
       const stream = route.eventStream && { "text/event-stream": { schema: { type: "string" } } };
       return [status, { description: route.summary, content: { ...json, ...bytes, ...stream } }];

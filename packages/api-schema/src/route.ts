@@ -15,10 +15,12 @@ export interface RouteDefinition {
   readonly upload?: "multipart/form-data" | "application/octet-stream" | "application/x-tar";
   /** Content type of a reply that is no JSON, with status code and headers that the route picks. */
   readonly download?: "application/octet-stream" | "application/x-tar";
-  /** Status code to schema of the JSON body; `null`: the body is not JSON. */
+  /** Status code to schema of the JSON body; `null`: the body is not JSON, or there is none. */
   readonly responses: Readonly<Record<number, z.ZodType | null>>;
   /** The reply may be server-sent events instead, when the query asks for them. */
   readonly eventStream?: boolean;
+  /** The connection becomes a WebSocket of this subprotocol. */
+  readonly webSocket?: string;
   /** Statuses of error replies beyond those of `COMMON_ERRORS`. */
   readonly errors: readonly number[];
 }

@@ -1,3 +1,4 @@
+import { execAttach, execStream } from "./exec-stream.ts";
 import {
   getArchive,
   getFile,
@@ -27,6 +28,8 @@ export const ROUTES = {
   getLogs,
   stopJob,
   execInJob,
+  execStream,
+  execAttach,
   listEvents,
   uploadFiles,
   getFile,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
-import { buildOpenApiDocument, jobs, ROUTES, type RouteName } from "@mags/api-schema";
+import { buildOpenApiDocument, execs, jobs, ROUTES, type RouteName } from "@mags/api-schema";
 import { type ApiClient, createApiClient, waitFor } from "@mags/test-kit";
 import fc from "fast-check";
 import { startTestServer, type TestServer } from "./support/database.ts";
@@ -458,8 +459,10 @@ describe("tokens", () => {
 });
 
 describe("authorization", () => {
+  const { EXEC_PROTOCOL } = execs;
   interface Foreign {
     readonly jobId: string;
+    readonly execId: string;
     readonly tokenId: string;
   }
   const hidden =
@@ -494,6 +497,12 @@ describe("authorization", () => {
     getLogs: hidden(({ jobId }) => `${JOBS}/${jobId}/logs?follow=1`),
     stopJob: hidden(({ jobId }) => `${JOBS}/${jobId}/stop`, {}),
     execInJob: hidden(({ jobId }) => `${JOBS}/${jobId}/exec`, { command: "true" }),
+    async execStream(client, { jobId }) {
+      assert.equal((await client.connect(`${JOBS}/${jobId}/exec`, { protocol: EXEC_PROTOCOL })).status, 404);
+    },
+    async execAttach(client, { execId }) {
+      assert.equal((await client.connect(`${V1}/mags-execs/${execId}`, { protocol: EXEC_PROTOCOL })).status, 404);
+    },
     listEvents: hidden(({ jobId }) => `${JOBS}/${jobId}/events`),
     async uploadFiles(client, foreign) {
       const form = new FormData();
@@ -541,11 +550,16 @@ describe("authorization", () => {
     ({ client: stranger } = await plane.addUser());
     const jobId = await submit({ script: "hang", name: "private" });
     const token = await call("POST", `${V1}/access-tokens`, { name: "private" });
-    foreign = { jobId, tokenId: token.body.id };
+    const execId = randomUUID();
+    await waitFor(async () => (await call("GET", `${JOBS}/${jobId}`)).body.status === "running", { what: "the job" });
+    const { socket } = await plane.admin.connect(`${JOBS}/${jobId}/exec`, { protocol: EXEC_PROTOCOL });
+    socket.send(JSON.stringify({ type: "start", exec_id: execId, command: "sleep 100" }));
+    await waitFor(() => plane.node.execs.count === 1, { what: "the command" });
+    foreign = { jobId, execId, tokenId: token.body.id };
   });
 
   for (const [name, route] of Object.entries(ROUTES)) {
-    const path = V1 + route.path.replace("{id}", "private");
+    const path = V1 + route.path.replace("{id}", "private").replace("{exec_id}", randomUUID());
 
     it(`answers 401 to ${name} without a token, or with a wrong one`, async () => {
       const wrong = `mags_${"A".repeat(43)}`;

@@ -43,7 +43,8 @@ export function createSimulatedExecs(guests: { readonly isAwake: (guest: GuestId
 
   function launch(start: ExecStart): Held {
     const command = start.command ?? "exec /bin/sh";
-    const options = { env: { ...process.env, ...start.environment }, detached: true };
+    const term = start.terminal && { TERM: start.terminal.term };
+    const options = { env: { ...process.env, ...term, ...start.environment }, detached: true };
     const child = start.terminal
       ? spawn("script", ["-qefc", command, "/dev/null"], options)
       : spawn("/bin/sh", ["-c", command], options);

@@ -10,6 +10,7 @@ import type { BoundRoute, RouteInput } from "./route.ts";
 import { Streamed, sendStream } from "./streamed.ts";
 import { acceptUploads, discardRest, uploadOf } from "./upload.ts";
 import { parsePart } from "./validation.ts";
+import { Conversation, type WebSockets } from "./web-socket.ts";
 
 /** The second is an alias that later clients use. */
 const PREFIXES = ["/api/v1", "/api/v2"];
@@ -33,6 +34,7 @@ export interface RegisterDeps {
   readonly closing: AbortSignal;
   /** Refuse to send what the schemas do not say. For tests. */
   readonly checkResponses: boolean;
+  readonly webSockets: WebSockets;
 }
 
 export function registerRoutes(app: FastifyInstance, routes: readonly BoundRoute[], deps: RegisterDeps): void {
@@ -64,11 +66,13 @@ function registerRoute(
     async onRequest(request) {
       if (definition.auth === "account")
         request.account = await authenticate(deps.accounts, request.headers.authorization);
+      if (definition.webSocket) deps.webSockets.check(request.raw, definition.webSocket);
     },
     async handler(request, reply) {
       const body = await handler(inputOf(definition, request, reply, deps)).finally(() => {
         if (definition.upload) discardRest(request.raw);
       });
+      if (body instanceof Conversation) return deps.webSockets.begin(request, reply, body);
       if (body instanceof Streamed) return streamReply(request, reply, body, deps);
       if (deps.checkResponses) checkResponse(definition, status ?? 200, body);
       return reply

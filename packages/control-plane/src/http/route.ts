@@ -4,6 +4,7 @@ import type { z } from "zod";
 import type { Account } from "../app/account-store.ts";
 import type { Streamed } from "./streamed.ts";
 import type { Upload } from "./upload.ts";
+import type { Conversation } from "./web-socket.ts";
 
 type Parsed<S> = S extends z.ZodType ? z.infer<S> : undefined;
 type Sent<S> = S extends z.ZodType ? z.input<S> : never;
@@ -25,8 +26,11 @@ export interface RouteInput<R extends RouteDefinition> {
   readonly receivedMs: number;
 }
 
-/** The body of the one success status of the route, or a stream that stands for it. */
-export type RouteReply<R extends RouteDefinition> = Sent<R["responses"][keyof R["responses"]]> | Streamed;
+/** The body of the one success status of the route, or a stream or conversation that stands for it. */
+export type RouteReply<R extends RouteDefinition> =
+  | Sent<R["responses"][keyof R["responses"]]>
+  | Streamed
+  | Conversation;
 
 /** A route and what answers it. */
 export interface BoundRoute {

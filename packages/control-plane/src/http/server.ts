@@ -8,6 +8,7 @@ import { errorFields, errorReply } from "./errors.ts";
 import { parseBodiesAsJson } from "./json-body.ts";
 import { type RegisterDeps, registerRoutes } from "./register-routes.ts";
 import type { BoundRoute } from "./route.ts";
+import { acceptWebSockets, isWebSocketUpgrade } from "./web-socket.ts";
 
 /** A script of 1 MiB may take six times as much when JSON escapes every character. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -24,7 +25,7 @@ const HEADERS = {
   "x-content-type-options": "nosniff",
 };
 
-export interface ServerDeps extends RegisterDeps {
+export interface ServerDeps extends Omit<RegisterDeps, "webSockets"> {
   readonly metrics: Metrics;
 }
 
@@ -41,7 +42,7 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: 0,
-    http: { headersTimeout: HEAD_TIMEOUT_MS },
+    http: { headersTimeout: HEAD_TIMEOUT_MS, shouldUpgradeCallback: isWebSocketUpgrade },
     exposeHeadRoutes: false,
     // What comes while the server closes is answered as ever: the connection ends after it.
     return503OnClosing: false,
@@ -67,7 +68,8 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
   limitBodyTime(app);
   allowOrigins(app, options.corsOrigins);
   app.addHook("onResponse", async (request, reply) => observe(deps, request, reply));
-  registerRoutes(app, options.routes, deps);
+  const webSockets = acceptWebSockets(app, deps, { origins: options.corsOrigins });
+  registerRoutes(app, options.routes, { ...deps, webSockets });
   options.extend(app);
   return app;
 }

@@ -4,7 +4,9 @@ import { makeFolderRoute, removeFileRoute, renameFileRoute } from "./change-file
 import { createTokenRoute } from "./create-token.ts";
 import { deleteTokenRoute } from "./delete-token.ts";
 import type { RouteDeps } from "./deps.ts";
+import { execAttachRoute } from "./exec-attach.ts";
 import { execInJobRoute } from "./exec-in-job.ts";
+import { execStreamRoute } from "./exec-stream.ts";
 import { getArchiveRoute, putArchiveRoute } from "./file-archive.ts";
 import { getJobRoute } from "./get-job.ts";
 import { getLogsRoute } from "./get-logs.ts";
@@ -33,6 +35,8 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   getLogs: getLogsRoute,
   stopJob: stopJobRoute,
   execInJob: execInJobRoute,
+  execStream: execStreamRoute,
+  execAttach: execAttachRoute,
   listEvents: listEventsRoute,
   uploadFiles: uploadFilesRoute,
   getFile: getFileRoute,
