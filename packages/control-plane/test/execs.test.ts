@@ -59,7 +59,7 @@ describe("a streamed exec", () => {
   });
 
   it("passes on the terminal, its size, signals and all that was asked for", async () => {
-    const client = await start('echo "$TERM $GREETING"; sleep 100', {
+    const client = await start('echo "$TERM $GREETING"; exec sleep 100', {
       tty: { rows: 10, cols: 20, term: "vt100" },
       environment: { GREETING: "hi" },
     });
@@ -70,13 +70,13 @@ describe("a streamed exec", () => {
     assert.deepEqual(plane.node.execs.resizes.at(-1), { rows: 33, cols: 44 });
     const { terminal, command } = plane.node.execs.started.at(-1) ?? {};
     assert.deepEqual(terminal, { rows: 10, cols: 20, term: "vt100" });
-    assert.equal(command, 'echo "$TERM $GREETING"; sleep 100');
+    assert.equal(command, 'echo "$TERM $GREETING"; exec sleep 100');
   });
 
   it("names the signal that ended it, and says when its time was over", async () => {
     const killed = await (await start("kill -9 $$")).message("end");
     assert.deepEqual([killed.exit_code, killed.signal], [137, "SIGKILL"]);
-    const slow = await (await start("sleep 100", { timeout: 0.1 })).message("end");
+    const slow = await (await start("exec sleep 100", { timeout: 0.1 })).message("end");
     assert.deepEqual([slow.exit_code, slow.timed_out], [124, true]);
   });
 
@@ -117,7 +117,7 @@ describe("a streamed exec", () => {
   });
 
   it("keeps its connection alive with pings, and gives up one that does not answer", async () => {
-    const client = await start("sleep 100");
+    const client = await start("exec sleep 100");
     await client.message("started");
     await once(client.socket, "ping");
     client.socket.pause(); // answers no more
@@ -200,7 +200,7 @@ describe("an exec that is refused", () => {
   });
 
   it("does not start what another exec is called", async () => {
-    const client = await start("sleep 100");
+    const client = await start("exec sleep 100");
     const twice = await openExecClient(plane.admin, `${JOBS}/box/exec`, { command: "true", exec_id: client.execId });
     assert.match((await twice.message("error")).error, /there is an exec .* already/);
   });

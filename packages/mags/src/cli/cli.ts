@@ -13,6 +13,8 @@ export interface Cli {
   readonly stderr: Output;
   /** For what goes to standard output and to standard error. */
   readonly styles: { readonly stdout: Styles; readonly stderr: Styles };
+  /** What standard output is shown on, if it is a terminal. */
+  readonly terminal: Terminal;
   /** Where signals are heard. */
   readonly signals: SignalSource;
   /** Wall clock, ms. */
@@ -23,9 +25,15 @@ export interface Cli {
 
 export type Input = Readable & { readonly isTTY?: boolean; setRawMode?(raw: boolean): unknown };
 
+export interface Terminal {
+  size(): { readonly rows: number; readonly cols: number };
+  /** @returns what ends it. */
+  onResize(listener: () => void): () => void;
+}
+
 export interface SignalSource {
-  on(signal: "SIGINT" | "SIGTERM", listener: () => void): unknown;
-  off(signal: "SIGINT" | "SIGTERM", listener: () => void): unknown;
+  on(signal: "SIGINT" | "SIGTERM" | "SIGHUP", listener: () => void): unknown;
+  off(signal: "SIGINT" | "SIGTERM" | "SIGHUP", listener: () => void): unknown;
 }
 
 export function createCli(parts: Omit<Cli, "styles">): Cli {

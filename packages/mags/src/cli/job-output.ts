@@ -7,8 +7,12 @@ export interface EntrySink {
   write(entry: LogEntry): Promise<void>;
 }
 
+export interface Printer extends EntrySink {
+  piece(source: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;
+}
+
 /** Output goes where the script wrote it, byte for byte; remarks of the platform go to standard error. */
-export function createPrinter(cli: Cli): EntrySink {
+export function createPrinter(cli: Cli): Printer {
   let last: Output | undefined;
 
   async function send(output: Output, data: string | Uint8Array): Promise<void> {
@@ -19,6 +23,7 @@ export function createPrinter(cli: Cli): EntrySink {
   }
 
   return {
+    piece: (source, bytes) => send(cli[source], bytes),
     async write({ source, message, level }) {
       const bytes = Buffer.from(message, "base64");
       if (source === "stdout") return await send(cli.stdout, bytes);

@@ -7,7 +7,6 @@ import { Failure } from "./failure.ts";
  */
 const COMMANDS = [
   "new",
-  "ssh",
   "sync",
   "resize",
   "sleep",

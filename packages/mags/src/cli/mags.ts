@@ -10,6 +10,13 @@ const cli = createCli({
   stdin: () => process.stdin,
   stdout: createOutput(process.stdout),
   stderr: createOutput(process.stderr),
+  terminal: {
+    size: () => ({ rows: process.stdout.rows ?? 24, cols: process.stdout.columns ?? 80 }),
+    onResize(listener) {
+      process.stdout.on("resize", listener);
+      return () => void process.stdout.off("resize", listener);
+    },
+  },
   signals: process,
   now: Date.now,
   exit: (code) => process.exit(code),

@@ -5,6 +5,7 @@ import type { ExecFlags } from "./commands/exec.ts";
 import type { ListFlags } from "./commands/list.ts";
 import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
+import type { SshFlags } from "./commands/ssh.ts";
 import type { UsageFlags } from "./commands/usage.ts";
 import { collect, egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
@@ -57,10 +58,14 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
 
   program
     .command("exec")
-    .description("run a command beside the script of a running job; its output comes at its end, it has no input")
+    .description("run a command beside the script of a running job, with input and output here")
     .addArgument(job())
     .argument("<command...>", "the command, for /bin/sh; several words are joined by blanks")
-    .option("--timeout <seconds>", "end the command after this time, with exit code 124 (default: 30)", seconds)
+    .option("-t, --tty", "run it in a terminal (default: when input and output are terminals)")
+    .option("-T, --no-tty", "run it without a terminal")
+    .option("-i, --interactive", "pass on input also from a terminal (default: what is piped in)")
+    .option("--env <KEY=VALUE>", "set a variable; KEY alone passes on yours; repeatable", environmentEntry(cli.env))
+    .option("--timeout <seconds>", "end the command after this time, with exit code 124", seconds)
     .addOption(json())
     .passThroughOptions()
     .action(async (name: string, words: string[], flags: ExecFlags) => {
@@ -74,6 +79,17 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .argument("<to>", "the other of the two")
     .action(async (from: string, to: string) => {
       onExit(await (await import("./commands/cp.ts")).cp(cli, from, to));
+    });
+
+  program
+    .command("ssh")
+    .description("open a terminal in the sandbox of that name; makes one where there is none")
+    .addArgument(job())
+    .argument("[command...]", "run this instead of a login shell; several words are joined by blanks")
+    .option("-v, --verbose", "say how the connection is made")
+    .passThroughOptions()
+    .action(async (name: string, words: string[], flags: SshFlags) => {
+      onExit(await (await import("./commands/ssh.ts")).ssh(cli, name, words, flags));
     });
 
   program

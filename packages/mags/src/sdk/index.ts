@@ -1,6 +1,7 @@
 export { DEFAULT_API_URL } from "./api-url.ts";
 export { type ClientErrorCode, MagsError, type MagsErrorDetails } from "./errors.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
+export type { ExecExit, ExecPiece, ExecStream, ExecStreamOptions, ExecTerminal } from "./exec-stream.ts";
 export type { FollowOptions } from "./follow-logs.ts";
 export type { FileCallOptions, FileContent, FilePath, JobFiles, WriteFileOptions } from "./job-files.ts";
 export {

@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { clientError, MagsError } from "./errors.ts";
 import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
+import { type ExecStream, type ExecStreamOptions, execStream } from "./exec-stream.ts";
 import { type FollowOptions, followLogs } from "./follow-logs.ts";
 import { createJobFiles, type JobFiles } from "./job-files.ts";
 import { jobPath, resolveRequestId } from "./job-path.ts";
@@ -254,6 +255,16 @@ export class Mags {
     const ids: string[] = [];
     for (const path of paths) ids.push(await this.uploadFile(path, options));
     return ids;
+  }
+
+  /**
+   * Runs one command beside the script of a job, with streamed input and output, signals, and a terminal if wanted. It
+   * begins when its output is iterated over. Lost connections are made again; no byte is lost or doubled. For a job that
+   * waits for its VM it waits up to 30 s.
+   * @param command  Undefined: a login shell.
+   */
+  execStream(nameOrId: string, command?: string, options: ExecStreamOptions = {}): ExecStream {
+    return execStream(this.#transport, nameOrId, command, options);
   }
 
   /** Ends a job and releases its VM. Stopping an ended job is no error. */

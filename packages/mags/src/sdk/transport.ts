@@ -22,6 +22,9 @@ export interface ApiRequest {
 
 export interface Transport {
   readonly apiUrl: string;
+  /** Of every request; the token is among them. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeoutMs: number;
   /**
    * Sends a request and reads its JSON reply; an empty one counts as `{}`.
    * @throws MagsError; the signal's reason when aborted.
@@ -122,6 +125,8 @@ export function createTransport({ apiUrl, apiToken, timeoutMs }: TransportOption
 
   return {
     apiUrl,
+    headers,
+    timeoutMs,
     async json<Reply>(request: ApiRequest) {
       const text = await readText(await open(request), request);
       try {

@@ -96,6 +96,7 @@ export function createSpool(directory: string, options: SpoolOptions, found?: Re
       })
       .finally(() => {
         writing = undefined;
+        if (queue.length > 0) void write(); // came while this one was ending
       });
     return writing;
   }

@@ -86,12 +86,12 @@ describe("a streamed command", () => {
 
   it("gets signals, ends with 128 and the number, and with 124 when its time is over", async () => {
     await using bench = await startExecBench();
-    const attachment = await bench.start("echo ready; sleep 100");
+    const attachment = await bench.start("echo ready; exec sleep 100");
     await readOutput(attachment, "ready");
     attachment.signal(2);
     await readAll(attachment);
     assert.deepEqual(attachment.end, { exitCode: 130, signal: 2, timedOut: false, lost: null });
-    const slow = await bench.start("sleep 100", { timeoutMs: 50 });
+    const slow = await bench.start("exec sleep 100", { timeoutMs: 50 });
     await readAll(slow);
     assert.equal(slow.end?.exitCode, 124);
     assert.equal(slow.end?.timedOut, true);
@@ -152,7 +152,7 @@ describe("a client that goes and comes back", () => {
 
   it("takes the command over from a connection that was not noticed to be dead", async () => {
     await using bench = await startExecBench();
-    const first = await bench.start("echo a; sleep 100");
+    const first = await bench.start("echo a; exec sleep 100");
     await readOutput(first, "a");
     const reading = first.read();
     const second = await bench.attach(first.execId, 0);
@@ -226,7 +226,7 @@ describe("a guest that sleeps", () => {
 
   it("takes a signal as a reason to wake, and a start", async () => {
     await using bench = await startExecBench();
-    const attachment = await bench.start("sleep 100");
+    const attachment = await bench.start("exec sleep 100");
     await bench.sleep();
     attachment.signal(15);
     await readAll(attachment);
@@ -237,7 +237,7 @@ describe("a guest that sleeps", () => {
 
   it("whose VM is lost ends its commands, with a reason", async () => {
     await using bench = await startExecBench();
-    const attachment = await bench.start("echo before; sleep 100");
+    const attachment = await bench.start("echo before; exec sleep 100");
     await readOutput(attachment, "before");
     bench.execs.owner.ended(GUEST, "QEMU was killed");
     await readAll(attachment);
@@ -275,7 +275,7 @@ describe("a restart of the server", () => {
 
   it("ends commands whose guest is gone, and sweeps what belongs to none", async () => {
     await using bench = await startExecBench();
-    const { execId } = await bench.start("sleep 100");
+    const { execId } = await bench.start("exec sleep 100");
     bench.agent.control.destroy(); // the VM ends while the server is away
     bench.agent.bulk.destroy();
     await bench.execs[Symbol.asyncDispose]();
