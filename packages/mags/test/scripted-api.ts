@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { SubmitJob } from "../src/sdk/wire.generated.ts";
+import { createScriptedExecs, type ScriptedExecs } from "./scripted-exec.ts";
 import { type Encoding, runHere, ScriptedJob } from "./scripted-job.ts";
 import { streamLogs } from "./scripted-stream.ts";
 
@@ -23,6 +24,7 @@ export interface ScriptedApi extends AsyncDisposable {
   readonly url: string;
   readonly requests: SeenRequest[];
   readonly jobs: ScriptedJob[];
+  readonly execs: ScriptedExecs;
   /** What happens to a submitted job. Default: its script runs on this machine. */
   play: (job: ScriptedJob) => void;
   intercept: Interceptor;
@@ -40,6 +42,17 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
   const server = createServer((request, reply) => {
     answer(request, reply).catch(() => request.socket.destroy());
   });
+  const execs = createScriptedExecs();
+  server.on("upgrade", (request, socket, head) => {
+    const reply = new ServerResponse(request);
+    reply.assignSocket(socket as Socket); // of an http.Server
+    reply.on("finish", () => socket.end());
+    socket.on("error", () => socket.destroy());
+    answer(request, reply, (execId) => {
+      reply.detachSocket(socket as Socket);
+      execs.serve(request, socket, head, execId);
+    }).catch(() => socket.destroy());
+  });
   server.on("connection", (socket) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
@@ -56,7 +69,11 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     await closed;
   }
 
-  async function answer(request: IncomingMessage, reply: ServerResponse): Promise<void> {
+  async function answer(
+    request: IncomingMessage,
+    reply: ServerResponse,
+    upgrade?: (execId: string | null) => void,
+  ): Promise<void> {
     const url = new URL(request.url ?? "/", "http://api");
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -73,6 +90,8 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     if (request.headers.authorization !== `Bearer ${TOKEN}`)
       return send(reply, 401, { error: "the access token is not valid", code: "unauthenticated" });
     const [noun, id, verb] = url.pathname.replace("/api/v1/", "").split("/").map(decodeURIComponent);
+    if (noun === "mags-execs" && upgrade) return upgrade(id ?? null);
+    if (verb === "exec" && upgrade && running(id)) return upgrade(null);
     if (noun === "mags-jobs" && id !== undefined && FIXED[id] === undefined) return answerForJob(reply, seen, id, verb);
     if (noun === "mags-jobs" && seen.method === "POST") return submit(reply, seen.body as SubmitJob);
     if (noun === "mags-jobs" && id === undefined) return send(reply, 200, page(seen.query));
@@ -80,6 +99,9 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     if (fixed === undefined) return send(reply, 404, { error: "no such path", code: "route_not_found" });
     send(reply, seen.method === "POST" ? 201 : 200, fixed);
   }
+
+  const running = (id: string | undefined) =>
+    api.jobs.some(({ status, ended }) => !ended && (status.request_id === id || status.name === id));
 
   function submit(reply: ServerResponse, body: SubmitJob): void {
     const job = new ScriptedJob(randomUUID(), body);
@@ -144,12 +166,14 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     url: `http://127.0.0.1:${port}`,
     requests: [],
     jobs: [],
+    execs,
     play: runHere,
     intercept: () => false,
     cutAfter: () => undefined,
     goAway,
     comeBack: listen,
     async [Symbol.asyncDispose]() {
+      execs.close();
       for (const job of api.jobs) {
         job.stopped = true;
         if (!job.ended) job.emit("stop");

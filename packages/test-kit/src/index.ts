@@ -3,7 +3,7 @@ export { type Artifacts, findArtifacts } from "./artifacts.ts";
 export { collectAll } from "./collect-all.ts";
 export { parseEventStream, type StreamEvent } from "./event-stream.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
-export type { SimulatedExecs } from "./simulated-execs.ts";
+export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 export { createSimulatedNode, type SimulatedNode, type SimulatedNodeOptions } from "./simulated-node.ts";
 export { runDirectives, type SimulatedProgram, type SimulatedRun } from "./simulated-program.ts";
