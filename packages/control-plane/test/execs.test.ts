@@ -4,9 +4,8 @@ import { once } from "node:events";
 import http from "node:http";
 import { after, before, describe, it } from "node:test";
 import { execs } from "@mags/api-schema";
-import { waitFor } from "@mags/test-kit";
+import { type ExecTestClient, openExecClient, waitFor } from "@mags/test-kit";
 import { startTestServer, type TestServer } from "./support/database.ts";
-import { type ExecTestClient, openExecClient } from "./support/exec-client.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
 
 const JOBS = "/api/v1/mags-jobs";

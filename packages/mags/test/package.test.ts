@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
+import { isBuiltin } from "node:module";
 import type { AddressInfo } from "node:net";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -11,6 +12,8 @@ import { buildPackage } from "../tools/build-package.ts";
 import { type ScriptedApi, startScriptedApi, TOKEN } from "./scripted-api.ts";
 
 const run = promisify(execFile);
+/** Native helpers that the WebSocket library uses where somebody has installed them. */
+const OPTIONAL = ["bufferutil", "utf-8-validate"];
 const PACKAGE = fileURLToPath(new URL("..", import.meta.url));
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 
@@ -160,6 +163,6 @@ describe("the published package", async () => {
     ]);
     for (const file of ["dist/index.cjs", "dist/cli/mags.js"])
       for (const [, name = ""] of (await readFile(join(installed, file), "utf8")).matchAll(/require\("([^"]+)"\)/g))
-        assert.match(name, /^node:/);
+        assert.ok(isBuiltin(name) || OPTIONAL.includes(name), name);
   });
 });

@@ -2,6 +2,7 @@ export { type ApiClient, type ApiReply, type CallOptions, createApiClient } from
 export { type Artifacts, findArtifacts } from "./artifacts.ts";
 export { collectAll } from "./collect-all.ts";
 export { parseEventStream, type StreamEvent } from "./event-stream.ts";
+export { type ExecTestClient, openExecClient } from "./exec-client.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
 export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";

@@ -1,8 +1,9 @@
 /** A client of the streamed exec that repairs nothing. */
 import { randomUUID } from "node:crypto";
 import type { execs } from "@mags/api-schema";
-import { type ApiClient, waitFor } from "@mags/test-kit";
 import type { WebSocket } from "ws";
+import type { ApiClient } from "./api-client.ts";
+import { waitFor } from "./wait-for.ts";
 
 type ServerMessage = execs.ExecServerMessage;
 
@@ -11,12 +12,16 @@ export interface ExecTestClient {
   readonly socket: WebSocket;
   /** Acknowledge all output at once. */
   acknowledges: boolean;
+  /** Count output only. */
+  discards: boolean;
   readonly bytes: number;
+  output(source: "stdout" | "stderr"): Buffer;
   text(source: "stdout" | "stderr"): string;
   send(message: Readonly<Record<string, unknown>>): void;
   input(offset: number, text: string): void;
   /** The first message of that type, when it has come. */
-  message<T extends ServerMessage["type"]>(type: T): Promise<Extract<ServerMessage, { type: T }>>;
+  message<T extends ServerMessage["type"]>(type: T, deadlineMs?: number): Promise<Extract<ServerMessage, { type: T }>>;
+  ended(): boolean;
   /** Code and reason. */
   readonly closed: Promise<[number, string]>;
 }
@@ -40,7 +45,7 @@ export async function openExecClient(
       opening.on("message", (data: Buffer, isBinary) => {
         if (!isBinary) return void messages.push(JSON.parse(data.toString()));
         const piece = data.subarray(9);
-        output[data[0] === 2 ? "stderr" : "stdout"].push(piece);
+        if (!client?.discards) output[data[0] === 2 ? "stderr" : "stdout"].push(piece);
         bytes += piece.length;
         if (client?.acknowledges) client.send({ type: "ack", offset: Number(data.readBigUInt64LE(1)) + piece.length });
       });
@@ -51,9 +56,12 @@ export async function openExecClient(
     execId,
     socket,
     acknowledges: false,
+    discards: false,
     get bytes() {
       return bytes;
     },
+    output: (source) => Buffer.concat(output[source]),
+    ended: () => messages.some(({ type }) => type === "end"),
     text: (source) => Buffer.concat(output[source]).toString(),
     send: (message) => socket.send(JSON.stringify(message)),
     input(offset, text) {
@@ -61,10 +69,11 @@ export async function openExecClient(
       header.writeBigUInt64LE(BigInt(offset), 1);
       socket.send(Buffer.concat([header, Buffer.from(text)]));
     },
-    message: (type) =>
-      waitFor(() => messages.find((message) => message.type === type), { what: `the message ${type}` }) as ReturnType<
-        typeof opened.message<typeof type>
-      >,
+    message: (type, deadlineMs = 10_000) =>
+      waitFor(() => messages.find((message) => message.type === type), {
+        what: `the message ${type}`,
+        deadlineMs,
+      }) as ReturnType<typeof opened.message<typeof type>>,
     closed: closed.promise,
   };
   client = opened;
