@@ -37,8 +37,8 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ENOSYS: { code: "not_supported", text: "this VM was started by an older version that could not do this" },
 };
 
-/** Written by tar in the guest, in the language C. */
-const TAR_DISK_FULL = "No space left on device";
+/** Written by tar in the guest, in the language C; that of GNU does not say why a write was short. */
+const TAR_DISK_FULL = /No space left on device|Wrote only \d+ of \d+ bytes/;
 
 /** A stream that was opened and failed; not yet told what it was about. */
 export function streamFailure(failure: GuestFailure): AppError {
@@ -58,7 +58,7 @@ export function explainFileError(error: unknown, what: string, path: Buffer): un
 }
 
 function meaningOfTar({ message }: GuestFailure): Meaning {
-  if (message.includes(TAR_DISK_FULL)) return { code: "disk_full", text: "the guest's disk is full" };
+  if (TAR_DISK_FULL.test(message)) return { code: "disk_full", text: "the guest's disk is full" };
   return { code: "file_conflict", text: foreignText(message.trim(), MAX_TAR_TEXT) || "tar failed in the guest" };
 }
 
