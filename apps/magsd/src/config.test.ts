@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { parseConfig, queueLimitsOf } from "./config.ts";
+import { parseConfig, queueLimitsOf, sandboxDefaultsOf } from "./config.ts";
 
 describe("parseConfig", () => {
   it("has a default for everything", () => {
@@ -33,6 +33,12 @@ describe("parseConfig", () => {
     });
   });
 
+  it("lets VMs that stay sleep after ten minutes, and keeps workspaces warm for five", () => {
+    assert.deepEqual(sandboxDefaultsOf(parseConfig("{}", "magsd.json")), { idleMinutes: 10, warmMs: 300_000 });
+    const text = '{"sandboxes": {"idle_minutes": 1}, "workspaces": {"warm_seconds": 2}}';
+    assert.deepEqual(sandboxDefaultsOf(parseConfig(text, "magsd.json")), { idleMinutes: 1, warmMs: 2_000 });
+  });
+
   it("names the file, the key and what is wrong", () => {
     const cases: readonly [string, RegExp][] = [
       ["{", /magsd\.json is not JSON/],
@@ -49,6 +55,8 @@ describe("parseConfig", () => {
       ['{"node": {"uid_base": 1909999000}}', /node\.uid_base: must leave out 1910000000/],
       ['{"limits": {"account": {"vms": -1}}}', /limits\.account\.vms: .*>=0/],
       ['{"limits": {"queue_seconds": 0}}', /limits\.queue_seconds: .*>=1/],
+      ['{"sandboxes": {"idle_minutes": 0}}', /sandboxes\.idle_minutes: .*>=1/],
+      ['{"workspaces": {"warm_seconds": 0.5}}', /workspaces\.warm_seconds: /],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);

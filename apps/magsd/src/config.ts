@@ -1,6 +1,6 @@
 /** Configuration of the server: one JSON file, every default here, unknown keys refused. */
 import { readFile } from "node:fs/promises";
-import type { QueueLimits } from "@mags/control-plane";
+import type { QueueLimits, SandboxDefaults } from "@mags/control-plane";
 import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
@@ -78,6 +78,28 @@ const ServerKeys = z.strictObject({
         .describe("A job that got no VM for so long ends in error."),
     })
     .prefault({}),
+  sandboxes: z
+    .strictObject({
+      idle_minutes: z
+        .int()
+        .min(1)
+        .max(525_600)
+        .default(10)
+        .describe(
+          "The VM of a persistent job sleeps when nothing was done in it for so long, unless the job says else.",
+        ),
+    })
+    .prefault({}),
+  workspaces: z
+    .strictObject({
+      warm_seconds: z
+        .int()
+        .min(1)
+        .max(31_536_000)
+        .default(300)
+        .describe("How long the VM of a workspace without a persistent job stays after its last job, with its files."),
+    })
+    .prefault({}),
   node: NodeConfig.prefault({}),
 });
 
@@ -109,6 +131,10 @@ export function queueLimitsOf({ limits: { account, queued_jobs, queue_seconds } 
     queued: queued_jobs,
     queueMs: queue_seconds * 1000,
   };
+}
+
+export function sandboxDefaultsOf({ sandboxes, workspaces }: ServerConfig): SandboxDefaults {
+  return { idleMinutes: sandboxes.idle_minutes, warmMs: workspaces.warm_seconds * 1000 };
 }
 
 export const DEFAULT_CONFIG_FILE = "/etc/mags/magsd.json";

@@ -37,12 +37,6 @@ describe("serve", () => {
   function nodeOf(own: Partial<Node> = {}): Node {
     return {
       ...createSimulatedNode(),
-      observeSandboxes: () => [],
-      async sleepSandbox() {},
-      async wakeSandbox() {},
-      async setSandboxPolicy() {},
-      async growSandbox() {},
-      async releaseSandbox() {},
       images: {} as Images, // nobody asks for them
       checkReady() {},
       footprint: () => ({ microVms: [], preparedIndexes: [], work: [], execs: [], outcomes: [], sandboxes: [] }),

@@ -19,7 +19,7 @@ import {
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
 import { imagesHeldBySandboxes, type Node } from "@mags/node";
-import { queueLimitsOf, type ServerConfig } from "./config.ts";
+import { queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
@@ -63,9 +63,8 @@ export async function serve(
   let endJobs = false;
   let running: Running | undefined;
 
-  /** Those that have a VM. */
-  const runningJobs = () =>
-    running?.node.observe().filter(({ state, microVmId }) => state !== "ended" && microVmId !== null).length ?? 0;
+  /** Of jobs, and of sandboxes. */
+  const runningVms = () => running?.node.poolStatus().busy ?? 0;
   const needRunning = (): Running => {
     if (running && !stopped.aborted) return running;
     throw new AppError("unavailable", `magsd is ${stopped.aborted ? "stopping" : "starting"}: try again in a moment`);
@@ -92,7 +91,7 @@ export async function serve(
     "POST /stop": async (query) => {
       endJobs ||= query.get("all") === "true";
       stopping.abort();
-      return { pid: process.pid, jobs: runningJobs() };
+      return { pid: process.pid, jobs: runningVms() };
     },
     "POST /token": async (query) => {
       const { plane, apiUrl } = needRunning();
@@ -129,7 +128,7 @@ export async function serve(
       log.info("server.ready", { version: VERSION, apiUrl: running.apiUrl });
       if (!stopped.aborted) await once(stopped, "abort");
     }
-    log.info("server.stopping", { all: endJobs, jobs: runningJobs() });
+    log.info("server.stopping", { all: endJobs, jobs: runningVms() });
     if (endJobs) await running?.plane.endAllJobs();
   }
   log.info("server.stopped");
@@ -172,7 +171,7 @@ async function startUp(
   const plane = scope.use(
     await startControlPlane(
       { database, node, uploads, clock, log, readiness },
-      { corsOrigins: config.cors_origins, limits: queueLimitsOf(config) },
+      { corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
     ),
   );
   await plane.accounts.ensureBootstrap();

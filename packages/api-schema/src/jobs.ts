@@ -12,6 +12,9 @@ export const Name = z
   .regex(NAME_PATTERN, NAME_RULE)
   .refine((name) => !isReservedName(name), "is reserved: it could be mistaken for an id or a path of the API");
 
+/** Linux takes at most 128 KiB in one argument, its terminating zero included. */
+const MAX_COMMAND_BYTES = 128 * 1024 - 1;
+
 const MAX_ENVIRONMENT_BYTES = 64 * 1024;
 
 export const Environment = z
@@ -39,6 +42,13 @@ const MAX_FILES = 100;
 /** Fields of the API that this build knows and refuses, so that nobody believes they took effect. */
 const notYet = (what: string) => z.unknown().optional().describe(`Not supported by this build: ${what}.`);
 
+export const StartupCommand = text().refine(
+  (command) => Buffer.byteLength(command) <= MAX_COMMAND_BYTES,
+  `must be at most ${MAX_COMMAND_BYTES} bytes`,
+);
+
+export const IdleMinutes = z.int().min(1).max(525_600);
+
 export const SubmitJob = z
   .object({
     script: Script.describe("Shell script, or with type `url` the http(s) address of one. At most 1 MiB."),
@@ -46,7 +56,10 @@ export const SubmitJob = z
       error: (issue) => (issue.input === undefined ? `is required: it ${TYPE_RULE}` : TYPE_RULE),
     }),
     name: Name.optional().describe("Default: generated."),
-    persistent: z.boolean().default(false),
+    persistent: z
+      .boolean()
+      .default(false)
+      .describe("The VM stays when the script has ended, until the job is stopped."),
     environment: Environment.default({}),
     disk_gb: z.int().nonnegative().optional().describe("Size of the root disk. Default and least: 2."),
     vcpus: z.int().positive().optional(),
@@ -60,18 +73,24 @@ export const SubmitJob = z
     rootfs_type: z.string().optional().describe("Name of a guest image. Default: standard."),
     egress: Egress.nullish().describe("Network access of the guest. Default: filtered."),
     labels: Labels.default({}),
-    no_sync: z.boolean().default(false),
-    no_sleep: z.boolean().default(false),
-    workspace_id: notYet("workspaces"),
-    base_workspace_id: notYet("workspaces"),
+    no_sync: z
+      .boolean()
+      .default(false)
+      .describe("The workspace stays on the disk of its VM. Needed for a persistent job with a workspace."),
+    no_sleep: z.boolean().default(false).describe("The VM does not sleep when it is idle. Needs `persistent`."),
+    workspace_id: Name.nullish().describe("Jobs of one workspace share a VM and its files, one script at a time."),
+    base_workspace_id: notYet("synced workspaces"),
     file_ids: z
       .array(z.string())
       .max(MAX_FILES)
       .nullish()
       .describe("Uploads, put into /uploads and /root of the VM; the script starts in /uploads then."),
-    startup_command: notYet("persistent jobs"),
-    idle_minutes: notYet("persistent jobs"),
-    replace: notYet("workspaces"),
+    startup_command: StartupCommand.nullish().describe("Run when the VM of a persistent job wakes without its memory."),
+    idle_minutes: IdleMinutes.nullish().describe("The VM of a persistent job sleeps when it was idle for so long."),
+    replace: z
+      .boolean()
+      .nullish()
+      .describe("Ends scripts that run in the workspace and stand in the way; else the reply is 409."),
   })
   .superRefine(scriptAddressRule)
   .meta({ id: "SubmitJob" });
@@ -86,7 +105,9 @@ export const Status = z
     request_id: z.uuid(),
     name: z.string(),
     status: z.enum(JOB_STATUSES),
+    workspace_id: z.string().optional(),
     vm_id: z.string().optional().describe("While a VM is attached."),
+    subdomain: z.string().optional().describe("Of persistent jobs: 12 hex digits."),
     exit_code: z.int().optional().describe("Once the script ended."),
     error_message: z.string().optional().describe("With status `error`."),
     script_duration_ms: z.int().optional().describe("Once the script ended."),
@@ -96,6 +117,12 @@ export const Status = z
     persistent: z.boolean(),
     no_sleep: z.boolean(),
     no_sync: z.boolean(),
+    startup_command: z.string().optional(),
+    idle_minutes: z.int().optional().describe("Of persistent jobs."),
+    last_transition: z
+      .object({ name: z.string(), reason: z.string().optional(), at: z.iso.datetime() })
+      .optional()
+      .describe("When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`)."),
     disk_gb: z.int(),
     vcpus: z.int(),
     memory_mb: z.int(),
@@ -109,7 +136,7 @@ export type StatusWire = z.infer<typeof Status>;
 export const Job = Status.extend({ id: z.uuid().describe("Same as request_id.") }).meta({ id: "Job" });
 export type JobWire = z.infer<typeof Job>;
 
-export const JobParams = z.object({ id: z.string().min(1).describe("request_id or job name.") });
+export const JobParams = z.object({ id: z.string().min(1).describe("request_id, job name or workspace name.") });
 
 export const JobPage = z
   .object({ jobs: z.array(Job), total: z.int(), page: z.int(), page_size: z.int() })
@@ -126,9 +153,6 @@ export const JobQuery = z.object({
     .optional()
     .describe("Jobs that carry this label: key=value."),
 });
-
-/** Linux takes at most 128 KiB in one argument, its terminating zero included. */
-const MAX_COMMAND_BYTES = 128 * 1024 - 1;
 
 export const ExecCommand = text()
   .min(1, "is empty: give a command")
@@ -176,7 +200,7 @@ export const submitJob = route({
   auth: "account",
   body: SubmitJob,
   responses: { 202: SubmitReply },
-  errors: [413, 429],
+  errors: [409, 413, 429],
 });
 
 export const listJobs = route({
@@ -209,21 +233,10 @@ export const getStatus = route({
   errors: [404],
 });
 
-export const stopJob = route({
-  method: "POST",
-  path: "/mags-jobs/{id}/stop",
-  summary: "Stop a job and release its VM",
-  description: "Answers when the VM is released, within 10 s. Stopping an ended job is no error.",
-  auth: "account",
-  params: JobParams,
-  responses: { 200: Done },
-  errors: [404],
-});
-
 export const execInJob = route({
   method: "POST",
   path: "/mags-jobs/{id}/exec",
-  summary: "Run one command beside the script of a running job",
+  summary: "Run one command in the VM of a job, which is woken if it sleeps",
   auth: "account",
   params: JobParams,
   body: ExecBody,

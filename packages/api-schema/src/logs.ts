@@ -1,11 +1,7 @@
 import { z } from "zod";
+import { flag } from "./flag.ts";
 import { JobParams } from "./jobs.ts";
 import { route } from "./route.ts";
-
-const flag = z
-  .enum(["0", "1", "true", "false"])
-  .default("0")
-  .transform((value) => value === "1" || value === "true");
 
 export const LogEntry = z
   .object({

@@ -12,8 +12,9 @@ import {
   statFile,
   uploadFiles,
 } from "./files.ts";
-import { execInJob, getJob, getStatus, listEvents, listJobs, stopJob, submitJob } from "./jobs.ts";
+import { execInJob, getJob, getStatus, listEvents, listJobs, submitJob } from "./jobs.ts";
 import { getLogs } from "./logs.ts";
+import { sleepJob, stopJob, syncJob, updateJob, wakeJob } from "./sandboxes.ts";
 import { me, poolStatus, usage } from "./service.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 
@@ -26,6 +27,10 @@ export const ROUTES = {
   getJob,
   getStatus,
   getLogs,
+  updateJob,
+  sleepJob,
+  wakeJob,
+  syncJob,
   stopJob,
   execInJob,
   execStream,

@@ -1,6 +1,7 @@
 export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
 export type { QueueLimits } from "./app/job-queue.ts";
+export type { SandboxDefaults } from "./app/sandbox-policy.ts";
 export type { Uploads } from "./app/uploads.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";
 export type { PostgresPlace } from "./postgres/place.ts";

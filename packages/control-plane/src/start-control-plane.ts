@@ -6,11 +6,17 @@ import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import { isUuid, type JobId, NO_USAGE, type NodeRuntime } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { endOnNode } from "./app/end-on-node.ts";
 import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
 import { createJobQueue, type QueueLimits } from "./app/job-queue.ts";
 import { createJobWriter } from "./app/job-writer.ts";
+import { createPolicies } from "./app/policies.ts";
+import { createSandboxReconciler } from "./app/reconcile-sandboxes.ts";
 import { createReconciler } from "./app/reconciler.ts";
+import { createSandboxFollower } from "./app/sandbox-follower.ts";
+import type { SandboxDefaults } from "./app/sandbox-policy.ts";
+import { createSandboxReports } from "./app/sandbox-reports.ts";
 import { startUploads, type Uploads } from "./app/uploads.ts";
 import { openUploadDirectory } from "./disk/upload-directory.ts";
 import { createHttpServer } from "./http/server.ts";
@@ -20,6 +26,7 @@ import { type Readiness, type ReadinessCheck, readinessOf, registerService } fro
 import { createAccountStore } from "./sql/account-store.ts";
 import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
+import { createSandboxStore } from "./sql/sandbox-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 
@@ -30,6 +37,8 @@ const DRAIN_MS = 5_000;
 const DEFAULT_LIMITS: QueueLimits = {
   ...{ account: NO_USAGE, queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
 };
+
+const DEFAULT_SANDBOXES: SandboxDefaults = { idleMinutes: 10, warmMs: 300_000 };
 
 export interface ControlPlaneDeps {
   /** Stays the caller's: dispose of it after the control plane. */
@@ -46,6 +55,8 @@ export interface ControlPlaneDeps {
 export interface ControlPlaneConfig {
   /** What jobs may take, and how many may wait how long. Default: accounts take what there is. */
   readonly limits?: QueueLimits;
+  /** When VMs that stay sleep or are released. Default: after 10 min, or 5 min without a persistent job. */
+  readonly sandboxes?: SandboxDefaults;
   /** Origins whose web pages may use the API. Default none. */
   readonly corsOrigins?: readonly string[];
   /** How often jobs are compared with the node. Default 15 s. */
@@ -71,8 +82,9 @@ export interface ControlPlane extends AsyncDisposable {
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
-   * Takes no more jobs and ends all there are; resolves when their microVMs are released. Those who follow them
-   * see their ends. What is left to do then is to dispose of the control plane.
+   * Takes no more jobs, ends those that have microVMs of their own and puts sandboxes to sleep, with what runs in them;
+   * resolves when no microVM runs. Those who follow jobs see their ends. What is left to do then is to dispose of the
+   * control plane.
    */
   endAllJobs(): Promise<void>;
 }
@@ -102,27 +114,21 @@ export async function startControlPlane(
   });
   const { timings } = metrics;
   const intake = createIntake();
-  const writer = createJobWriter({ store, node, changes, timings, log });
+  const sandboxes = createSandboxStore(database);
+  const defaults = config.sandboxes ?? DEFAULT_SANDBOXES;
+  const basis = { store, sandboxes, node, changes, timings, clock, log, defaults };
+  const policies = createPolicies(basis);
+  const reports = createSandboxReports({ ...basis, queue: () => queue });
+  const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });
   const queue = createJobQueue(
-    { store, node, writer, changes, clock, log, onRefused: metrics.refused, onOverdue: metrics.overdue },
+    { ...basis, writer, onRefused: metrics.refused, onOverdue: metrics.overdue },
     config.limits ?? DEFAULT_LIMITS,
   );
-  const reconciler = createReconciler({ store, node, writer, queue, clock, log, onRun: metrics.reconciled });
+  const sandboxReconciler = createSandboxReconciler({ ...basis, reports, policies });
+  const reconciler = createReconciler({ ...basis, writer, queue, sandboxReconciler, onRun: metrics.reconciled });
   const routes = allRoutes({
-    ...{
-      store,
-      accounts,
-      usage: createUsageStore(database),
-      uploads: deps.uploads,
-      node,
-      intake,
-      writer,
-      queue,
-      changes,
-      timings,
-      clock,
-      log,
-    },
+    ...basis,
+    ...{ accounts, usage: createUsageStore(database), uploads: deps.uploads, reports, policies, intake, writer, queue },
     heartbeatMs: config.heartbeatMs ?? 15_000,
   });
   const readiness = () => readinessOf([databaseCheck(database), ...(deps.readiness ?? [])]);
@@ -137,7 +143,9 @@ export async function startControlPlane(
   );
 
   node.onUpdate((update) => {
-    if (!closing.signal.aborted) writer.handle(queue.reported(update));
+    if (closing.signal.aborted) return;
+    if (update.type === "sandbox") reports.handle(update);
+    else writer.handle(queue.reported(update));
   });
   await reconciler.run();
   database.onReconnect(reconciler.nudge);
@@ -166,7 +174,7 @@ export async function startControlPlane(
       await intake.close();
       // It finds jobs to start, too.
       await reconciler[Symbol.asyncDispose]();
-      await Promise.all([queue.endAll(), ...node.observe().map(({ jobId }) => node.stop(jobId))]);
+      await Promise.all([queue.endAll(), endOnNode({ ...basis, reports })]);
     },
     async [Symbol.asyncDispose]() {
       closing.abort();
@@ -175,7 +183,7 @@ export async function startControlPlane(
       clearTimeout(grace);
       await reconciler[Symbol.asyncDispose]();
       await queue[Symbol.asyncDispose]();
-      await writer.close({ deadlineMs: DRAIN_MS });
+      await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);
     },
   };
 }

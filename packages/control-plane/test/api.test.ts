@@ -149,14 +149,18 @@ describe("bad input", () => {
     ["a negative timeout", { ...good, timeout: -1 }, /^timeout: /],
     ["a timeout of nothing", { ...good, timeout: 0 }, /^timeout: /],
     ["a timeout above 365 days", { ...good, timeout: 31_536_001 }, /^timeout: .*31536000/],
-    ["persistent", { ...good, persistent: true }, /^persistent: not supported/],
-    ["no_sleep", { ...good, no_sleep: true }, /^no_sleep: not supported/],
-    ["a workspace", { ...good, workspace_id: "w" }, /^workspace_id: not supported/],
+    ["no_sleep of a VM that does not stay", { ...good, no_sleep: true }, /^no_sleep: needs persistent/],
+    [
+      "a synced workspace",
+      { ...good, workspace_id: "w", persistent: true },
+      /^workspace_id: .* not supported .*no_sync/,
+    ],
+    ["a bad workspace", { ...good, workspace_id: "a/b" }, /^workspace_id: must be/],
     ["a base", { ...good, base_workspace_id: "w" }, /^base_workspace_id: not supported/],
     ["files", { ...good, file_ids: ["x"] }, /^file_ids: there is no upload "x"/],
-    ["a startup command", { ...good, startup_command: "x" }, /^startup_command: not supported/],
-    ["idle minutes", { ...good, idle_minutes: 5 }, /^idle_minutes: not supported/],
-    ["replace", { ...good, replace: true }, /^replace: not supported/],
+    ["a startup command with a NUL", { ...good, startup_command: "x\0" }, /^startup_command: /],
+    ["no idle minutes", { ...good, idle_minutes: 0 }, /^idle_minutes: /],
+    ["idle minutes in fractions", { ...good, idle_minutes: 1.5 }, /^idle_minutes: /],
     ["another egress", { ...good, egress: "open" }, /^egress: .*"filtered".*"none".*allow/],
     ["an egress list of nothing", { ...good, egress: { allow: [] } }, /^egress.*none/],
     ["an address on an egress list", { ...good, egress: { allow: ["a.b", "10.0.0.1"] } }, /^egress.*host name/],
@@ -166,7 +170,7 @@ describe("bad input", () => {
       const reply = await call("POST", JOBS, body);
       assert.equal(reply.status, 400);
       assert.match(reply.body.error, message);
-      const code = / not supported/.test(reply.body.error) ? "not_supported" : "validation_failed";
+      const code = / not supported /.test(reply.body.error) ? "not_supported" : "validation_failed";
       assert.equal(reply.body.code, code);
     });
 
@@ -204,7 +208,7 @@ describe("bad input", () => {
       ["GET", "/nope"],
       ["GET", `${V1}/nope`],
       ["DELETE", JOBS],
-      ["PATCH", `${JOBS}/x`],
+      ["PUT", `${JOBS}/x`],
     ] as const) {
       const reply = await call(method, path);
       assert.deepEqual([reply.status, reply.body.code], [404, "route_not_found"], path);
@@ -496,6 +500,10 @@ describe("authorization", () => {
     getStatus: hidden(({ jobId }) => `${JOBS}/${jobId}/status`),
     getLogs: hidden(({ jobId }) => `${JOBS}/${jobId}/logs?follow=1`),
     stopJob: hidden(({ jobId }) => `${JOBS}/${jobId}/stop`, {}),
+    updateJob: hidden(({ jobId }) => `${JOBS}/${jobId}`, { labels: {} }, "PATCH"),
+    sleepJob: hidden(({ jobId }) => `${JOBS}/${jobId}/sleep`, {}),
+    wakeJob: hidden(({ jobId }) => `${JOBS}/${jobId}/wake`, {}),
+    syncJob: hidden(({ jobId }) => `${JOBS}/${jobId}/sync`, {}),
     execInJob: hidden(({ jobId }) => `${JOBS}/${jobId}/exec`, { command: "true" }),
     async execStream(client, { jobId }) {
       assert.equal((await client.connect(`${JOBS}/${jobId}/exec`, { protocol: EXEC_PROTOCOL })).status, 404);

@@ -179,8 +179,16 @@ describe("a control plane that starts anew", () => {
           egress: null,
         },
         ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
+        ...{
+          workspaceId: null,
+          persistent: false,
+          noSleep: false,
+          startupCommand: null,
+          idleMinutes: null,
+          replace: false,
+        },
       },
-      { id: newJobId(), accountId: "x" as never, now: new Date(), node: node.describe() },
+      { id: newJobId(), accountId: "x" as never, now: new Date(), node: node.describe(), idleMinutes: 10 },
     ).job;
     node.start({ ...orphan, jobId: orphan.id, sandbox: null, keepsAwake: false, fileIds: [] });
     node.release();

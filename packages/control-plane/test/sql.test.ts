@@ -39,7 +39,8 @@ function newJob(accountId: AccountId, fields: Partial<NewJob> = {}): NewJob {
     labels: { team: "a" },
     noSync: false,
     fileIds: [],
-    createdAt: at(0),
+    ...{ workspaceId: null, persistent: false, noSleep: false, startupCommand: null, idleMinutes: null },
+    ...{ endless: false, sandbox: null, createdAt: at(0) },
     ...fields,
   };
 }
@@ -208,11 +209,13 @@ describe("createJobStore", () => {
     assert.deepEqual(found, {
       ...{ id, accountId, name, size, labels, noSync, createdAt },
       ...{ status: "pending", microVmId: null, exitCode: null, errorMessage: null, scriptDurationMs: null },
-      ...{ startedAt: null, completedAt: null },
+      ...{ startedAt: null, completedAt: null, workspaceId: null, persistent: false, noSleep: false },
+      ...{ startupCommand: null, idleMinutes: null, sandbox: null, scriptEndedAt: null },
     });
     const { command, environment, timeoutMs } = job;
-    const stays = { sandbox: null, keepsAwake: false, fileIds: [] };
-    assert.deepEqual(await store.loadStart(id), { jobId: id, size, command, environment, timeoutMs, ...stays });
+    assert.deepEqual(await store.loadStart(id), {
+      ...{ id, size, command, environment, timeoutMs, fileIds: [], sandbox: null, policyFacts: null },
+    });
     const events = await store.events(id, 0);
     assert.deepEqual(
       events.map(({ id: _, ...rest }) => rest),
@@ -233,14 +236,15 @@ describe("createJobStore", () => {
       scriptDurationMs: 7,
       completedAt: at(12),
     } as const;
-    assert.equal(await store.markStarted(job.id, started, event("started", 5)), true);
-    assert.equal(await store.markStarted(job.id, started, event("started", 5)), false);
+    const changed = { sandboxId: null };
+    assert.deepEqual(await store.markStarted(job.id, started, event("started", 5)), changed);
+    assert.equal(await store.markStarted(job.id, started, event("started", 5)), null);
     assert.equal(await store.loadStart(job.id), null);
-    assert.equal(await store.requestStop(job.id, event("stop_requested", 6)), true);
-    assert.equal(await store.requestStop(job.id, event("stop_requested", 7)), false);
-    assert.equal(await store.markEnded(job.id, outcome, event("completed", 12)), true);
-    assert.equal(await store.markEnded(job.id, outcome, event("completed", 12)), false);
-    assert.equal(await store.requestStop(job.id, event("stop_requested", 13)), false);
+    assert.deepEqual(await store.requestStop(job.id, event("stop_requested", 6)), changed);
+    assert.equal(await store.requestStop(job.id, event("stop_requested", 7)), null);
+    assert.deepEqual(await store.markEnded(job.id, outcome, event("completed", 12)), changed);
+    assert.equal(await store.markEnded(job.id, outcome, event("completed", 12)), null);
+    assert.equal(await store.requestStop(job.id, event("stop_requested", 13)), null);
     const found = await store.get(job.id);
     assert.deepEqual(
       { status: found?.status, exitCode: found?.exitCode, vm: found?.microVmId, took: found?.scriptDurationMs },
@@ -335,7 +339,7 @@ describe("createJobStore", () => {
     );
     const own = (await store.live()).filter((job) => [first.id, second.id, third.id].includes(job.id));
     const size = { vcpus: 2, memoryMiB: 1024, diskGiB: 2 };
-    const fields = { accountId: mine, image: "standard", size, status: "pending" };
+    const fields = { accountId: mine, image: "standard", size, status: "pending", sandbox: null, scriptOver: false };
     assert.deepEqual(own, [
       { ...fields, id: second.id, stopRequested: true },
       { ...fields, id: third.id, stopRequested: false },

@@ -29,10 +29,18 @@ async function addJob(fileIds: readonly string[]): Promise<JobId> {
   const request = {
     ...{ name: null, command: { kind: "inline", script: "x" } as const, environment: {}, image: null, egress: null },
     ...{ vcpus: null, memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds },
+    ...{
+      workspaceId: null,
+      persistent: false,
+      noSleep: false,
+      startupCommand: null,
+      idleMinutes: null,
+      replace: false,
+    },
   };
   const node = createSimulatedNode().describe();
-  const { job } = planJob(request, { id: newJobId(), accountId, now: new Date(), node });
-  assert.deepEqual(startOf(job).fileIds, fileIds);
+  const { job } = planJob(request, { id: newJobId(), accountId, now: new Date(), node, idleMinutes: 10 });
+  assert.deepEqual(startOf(job, { idleMinutes: 10, warmMs: 0 }).fileIds, fileIds);
   await createJobStore(plane.database).insert(job, [{ at: new Date(), name: "submitted", data: {} }]);
   return job.id;
 }

@@ -11,6 +11,7 @@ import {
   type NodeRoom,
 } from "./admission.ts";
 import type { AccountId, JobId } from "./ids.ts";
+import type { SandboxId } from "./sandbox.ts";
 
 const ROOMY: NodeRoom = { freeMemoryMiB: 1_000_000, awaitingMemory: 0 };
 const FULL: NodeRoom = { freeMemoryMiB: 0, awaitingMemory: 2 };
@@ -62,6 +63,23 @@ describe("createAdmission", () => {
     });
     admission.release(id("a1"));
     assert.deepEqual(drain(admission, ROOMY), ["a2"]);
+  });
+
+  it("counts a sandbox until it is vacated, once however often it is told of, with its present size", () => {
+    const admission = admissionOf(account({ vms: 1, diskGiB: 3 }));
+    const { accountId, size } = job("x");
+    const sandbox = { id: "s" as SandboxId, accountId, size };
+    for (let n = 0; n < 2; n++) admission.occupy(sandbox);
+    assert.deepEqual(admission.enter(job("a1"), ROOMY), { kind: "waiting" });
+    assert.equal(admission.exceededBy(sandbox.id, { ...size, diskGiB: 3 }), null);
+    assert.deepEqual(admission.exceededBy(sandbox.id, { ...size, diskGiB: 4 }), {
+      ...{ limit: "diskGiB", taken: 0, asked: 4, most: 3 },
+    });
+    assert.equal(admission.exceededBy("other" as SandboxId, { ...size, diskGiB: 4 }), null);
+    assert.deepEqual(admission.sandboxes(), ["s"]);
+    admission.vacate(sandbox.id);
+    admission.vacate(sandbox.id);
+    assert.deepEqual(drain(admission, ROOMY), ["a1"]);
   });
 
   it("keeps the order of an account also when a later job would fit", () => {

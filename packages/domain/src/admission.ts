@@ -6,6 +6,8 @@
  * - Together such jobs never take more than the account may have, but for those that ran before the limits were set.
  * - Jobs of one account are admitted in the order in which they entered.
  * - Accounts take turns, one job a turn. One that must wait for its own limits keeps its turn and holds nobody up.
+ * - A sandbox counts from the start of the job that it was made for, in place of that job, until it is released; jobs that
+ *   run in one that exists are not in these books.
  * - To the node go those that it has memory for, and a few more, so that it never waits for us: what it queues is served
  *   in order of arrival, whoever's it is, so only little may stand there.
  */
@@ -19,6 +21,7 @@ import {
   type Usage,
 } from "./account-limits.ts";
 import type { AccountId, JobId } from "./ids.ts";
+import type { SandboxId } from "./sandbox.ts";
 
 export interface AdmissionLimits {
   readonly account: AccountLimits;
@@ -36,6 +39,13 @@ export interface NodeRoom {
 
 export interface AdmissionJob {
   readonly id: JobId;
+  readonly accountId: AccountId;
+  readonly size: JobDemand;
+}
+
+/** A sandbox takes its account's share whether it runs or sleeps. */
+export interface BookedSandbox {
+  readonly id: SandboxId;
   readonly accountId: AccountId;
   readonly size: JobDemand;
 }
@@ -71,6 +81,13 @@ export interface Admission {
   phaseOf(jobId: JobId): AdmissionPhase | undefined;
   waitReason(jobId: JobId): WaitReason;
   ids(): readonly JobId[];
+  /** Counts a sandbox, or a known one with its present size, whatever the limits say. */
+  occupy(sandbox: BookedSandbox): void;
+  /** It takes nothing any more. */
+  vacate(sandboxId: SandboxId): void;
+  /** The limit that a known sandbox would break with another size; null when there is none. */
+  exceededBy(sandboxId: SandboxId, size: JobDemand): ExceededLimit | null;
+  sandboxes(): readonly SandboxId[];
   /** Jobs in the phase `waiting`. */
   readonly waiting: number;
 }
@@ -88,6 +105,7 @@ interface Account {
 /** @param nodeQueue How many jobs may wait in the node's own queue; at least 1. */
 export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readonly nodeQueue: number }): Admission {
   const jobs = new Map<JobId, Booked>();
+  const sandboxes = new Map<SandboxId, BookedSandbox>();
   const accounts = new Map<AccountId, Account>();
   /** Accounts with waiting jobs, in the order of their turns. */
   const turns: AccountId[] = [];
@@ -95,7 +113,7 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
   /** Admitted, and not yet with the node. */
   const onTheWay = new Set<Booked>();
 
-  function accountOf({ accountId }: AdmissionJob): Account {
+  function accountOf({ accountId }: Pick<AdmissionJob, "accountId">): Account {
     const account = accounts.get(accountId) ?? { usage: NO_USAGE, queue: [] };
     accounts.set(accountId, account);
     return account;
@@ -121,7 +139,21 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
       waiting++;
     }
     booked.phase = phase;
-    if (account.usage.vms === 0 && account.queue.length === 0) accounts.delete(job.accountId);
+    dropIfIdle(job.accountId);
+  }
+
+  function dropIfIdle(accountId: AccountId): void {
+    const account = accounts.get(accountId);
+    if (account?.usage.vms === 0 && account.queue.length === 0) accounts.delete(accountId);
+  }
+
+  function vacate(sandboxId: SandboxId): void {
+    const sandbox = sandboxes.get(sandboxId);
+    if (!sandbox) return;
+    sandboxes.delete(sandboxId);
+    const account = accountOf(sandbox);
+    account.usage = addUsage(account.usage, sandbox.size, -1);
+    dropIfIdle(sandbox.accountId);
   }
 
   function book(job: AdmissionJob, phase: AdmissionPhase): void {
@@ -213,6 +245,21 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
     },
 
     ids: () => [...jobs.keys()],
+
+    occupy(sandbox) {
+      vacate(sandbox.id);
+      sandboxes.set(sandbox.id, sandbox);
+      const account = accountOf(sandbox);
+      account.usage = addUsage(account.usage, sandbox.size, 1);
+    },
+    vacate,
+    exceededBy(sandboxId, size) {
+      const sandbox = sandboxes.get(sandboxId);
+      const usage = sandbox && accounts.get(sandbox.accountId)?.usage;
+      return sandbox && usage ? exceededLimit(limits.account, addUsage(usage, sandbox.size, -1), size) : null;
+    },
+    sandboxes: () => [...sandboxes.keys()],
+
     get waiting() {
       return waiting;
     },

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import type { SandboxId } from "./sandbox.ts";
 
 declare const brand: unique symbol;
 /** A string that names one kind of thing; the brand exists only in the type system. */
@@ -23,4 +24,13 @@ export function newJobId(): JobId {
 /** `vm-` and 12 hex digits: short, because it names directories whose socket paths must stay under 108 bytes. */
 export function newMicroVmId(): MicroVmId {
   return `vm-${randomBytes(6).toString("hex")}` as MicroVmId;
+}
+
+export function newSandboxId(): SandboxId {
+  return randomUUID() as SandboxId;
+}
+
+/** 12 hex digits: the name of a sandbox in addresses. */
+export function newSubdomain(): string {
+  return randomBytes(6).toString("hex");
 }

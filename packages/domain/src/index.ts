@@ -11,11 +11,13 @@ export {
   type AdmissionJob,
   type AdmissionLimits,
   type AdmissionPhase,
+  type BookedSandbox,
   createAdmission,
   type NodeRoom,
   type WaitReason,
 } from "./admission.ts";
 export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
+export { isEndlessSleep } from "./endless-sleep.ts";
 export {
   type ExecAttachment,
   type ExecEnd,
@@ -45,6 +47,8 @@ export {
   type MicroVmId,
   newJobId,
   newMicroVmId,
+  newSandboxId,
+  newSubdomain,
   type TokenId,
 } from "./ids.ts";
 export { isTerminal, JOB_STATUSES, type JobStatus } from "./job-status.ts";

@@ -7,7 +7,7 @@ import type { EgressPolicy } from "./egress.ts";
 import type { ExecRuntime } from "./exec-sessions.ts";
 import type { GuestFiles } from "./guest-files.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
-import type { GuestId, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
+import type { GuestId, SandboxRuntime, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
 
 /** Less memory does not boot a guest. */
 export const MIN_MEMORY_MIB = 256;
@@ -164,7 +164,7 @@ export interface NodeDescription {
   readonly maxDiskGiB: number;
 }
 
-export interface NodeRuntime extends ExecRuntime {
+export interface NodeRuntime extends ExecRuntime, SandboxRuntime {
   describe(): NodeDescription;
   poolStatus(): PoolStatus;
   /**
@@ -191,5 +191,5 @@ export interface NodeRuntime extends ExecRuntime {
   readonly files: GuestFiles;
   /** Output of a job, from disk and live, from record 1 on. Rejects with `job_not_found` when there is none. */
   openLog(jobId: JobId, onChange: LogSink): Promise<LogTail>;
-  onUpdate(listener: (update: JobUpdate) => void): void;
+  onUpdate(listener: (update: NodeUpdate) => void): void;
 }

@@ -102,7 +102,10 @@ describe("commands about jobs", () => {
   it("status shows what is known of a job", async () => {
     const job = await submit("box");
     const running = (await cli.run(["status", "box"])).stdout.toString();
-    assert.match(running, new RegExp(`^ID: +${job.status.request_id}\nName: +box\nStatus: +running\nVM: +vm-\\w+\n`));
+    assert.match(
+      running,
+      new RegExp(`^ID: +${job.status.request_id}\nName: +box\nWorkspace: box\nStatus: +running\nVM: +vm-\\w+\n`),
+    );
     job.end({ status: "error", error_message: "its VM was lost" });
     assert.match((await cli.run(["status", "box"])).stdout.toString(), /Status: +error\nError: +its VM was lost\n/);
     assert.deepEqual(await json(["status", "box"]), job.status);
@@ -161,9 +164,12 @@ describe("commands about jobs", () => {
     const second = await submit("second");
     const { stdout } = await cli.run(["list"]);
     const [title, ...rows] = stdout.toString().trimEnd().split("\n");
-    assert.match(title ?? "", /^ID {36}NAME {4}STATUS {5}EXIT {2}AGE +DURATION$/);
-    assert.match(rows[0] ?? "", new RegExp(`^${second.status.request_id}  second  running    -     \\d+d  +-$`));
-    assert.match(rows[1] ?? "", /first {3}completed {2}2 {5}\d+d +12ms$/);
+    assert.match(title ?? "", /^ID {36}NAME {4}WORKSPACE {2}STATUS {5}EXIT {2}AGE +DURATION$/);
+    assert.match(
+      rows[0] ?? "",
+      new RegExp(`^${second.status.request_id}  second  second     running    -     \\d+d  +-$`),
+    );
+    assert.match(rows[1] ?? "", /first {3}first {6}completed {2}2 {5}\d+d +12ms$/);
     const paged = await cli.run(["ls", "--page", "1", "--page-size", "1"]);
     assert.equal(paged.stdout.toString().trimEnd().split("\n").length, 2);
     assert.match(paged.stderr, /1 of 2 jobs; more with --page 2/);

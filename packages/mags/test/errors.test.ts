@@ -108,9 +108,22 @@ describe("what the command line says when something is wrong", () => {
   });
 
   it("says of known commands and options that this version lacks them", async () => {
-    assert.match(await fails(["new", "box"]), /^error: mags new is not supported by this version of mags yet\n/);
-    for (const args of [["-w", "a"], ["-p"], ["--base", "a"], ["--no-sleep"], ["--url"], ["--replace"]])
+    assert.match(await fails(["url", "box"]), /^error: mags url is not supported by this version of mags yet\n/);
+    for (const args of [["--url"], ["--port", "80"]])
       assert.match(await fails(["run", ...args, "echo"]), /^error: mags run --\S+ is not supported by this version/);
+    assert.equal(api.requests.length, 0);
+  });
+
+  it("refuses options that contradict each other, before anything is sent", async () => {
+    for (const args of [["-w", "a"], ["-n", "a"], ["-p"], ["--base", "a"]])
+      assert.match(await fails(["run", "-e", ...args, "echo"]), /^error: --ephemeral cannot be combined with/);
+    assert.match(await fails(["run", "--no-sleep", "-w", "a", "echo"]), /^error: --no-sleep needs --persistent/);
+    assert.match(await fails(["set", "box"]), /^error: nothing to change\n.*--no-sleep \| --sleep/);
+    assert.match(await fails(["resize", "box"]), /--disk <GB>' not specified/);
+    const unnamed = await fails(["new"]);
+    assert.match(unnamed, /^error: a name is required\n/);
+    for (const words of ["<name> [-p] [--base <workspace>] [--disk <GB>]", "-p, --persistent"])
+      assert.ok(unnamed.includes(words), words);
     assert.equal(api.requests.length, 0);
   });
 

@@ -88,12 +88,13 @@ describe("mags run", () => {
   });
 
   it("joins the words of the script and takes options before and after them", async () => {
-    await cli.run(["run", "--name", "words", "echo", "a  b", "c", "--timeout", "1.5", "-e"]);
+    await cli.run(["run", "--name", "words", "echo", "a  b", "c", "--timeout", "1.5", "--detach"]);
     assert.deepEqual(body(), {
       script: "echo a  b c",
       type: "inline",
       persistent: false,
       name: "words",
+      workspace_id: "words",
       timeout: 1.5,
     });
   });

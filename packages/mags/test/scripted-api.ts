@@ -120,7 +120,15 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     const encoding = (seen.query.get("encoding") ?? "utf8") as Encoding;
     switch (verb) {
       case "":
-        return send(reply, 200, { ...job.status, id: job.status.request_id });
+        if (seen.method === "PATCH") Object.assign(job.status, seen.body);
+        return send(reply, 200, {
+          ...job.status,
+          ...(seen.method === "PATCH" ? { success: true, message: "Mags job updated" } : { id: job.status.request_id }),
+        });
+      case "sleep":
+      case "wake":
+        job.status.status = verb === "sleep" ? "sleeping" : "running";
+        return send(reply, 200, job.status);
       case "status":
         return send(reply, 200, job.status);
       case "logs":
@@ -132,7 +140,8 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
       case "stop":
         job.stopped = true;
         job.emit("stop");
-        return whenEnded(job, () => send(reply, 200, { success: true, message: `Job ${job.status.name} stopped` }));
+        if (job.over && !seen.query.has("script_only")) job.end({});
+        return whenOver(job, () => send(reply, 200, { success: true, message: `Job ${job.status.name} stopped` }));
       case "events":
         return send(reply, 200, { events: EVENTS });
       case "exec":
@@ -146,7 +155,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     if (job.ended) return send(reply, 409, { error: "the job is not running", code: "job_not_running" });
     const inner = new ScriptedJob(randomUUID(), { script: body.command, type: "inline" });
     runHere(inner);
-    whenEnded(inner, () => {
+    whenOver(inner, () => {
       const text = (source: string) =>
         Buffer.concat(inner.pieces.filter((piece) => piece.source === source).map(({ bytes }) => bytes)).toString(
           body.encoding ?? "utf8",
@@ -188,10 +197,10 @@ export function send(reply: ServerResponse, status: number, body: unknown): void
   reply.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
 }
 
-function whenEnded(job: ScriptedJob, then: () => void) {
-  if (job.ended) return then();
+function whenOver(job: ScriptedJob, then: () => void) {
+  if (job.over) return then();
   const listener = () => {
-    if (!job.ended) return;
+    if (!job.over) return;
     job.off("change", listener);
     then();
   };

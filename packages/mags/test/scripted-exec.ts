@@ -24,7 +24,7 @@ export interface ScriptedExecs {
 }
 
 export function createScriptedExecs(): ScriptedExecs {
-  const execs = createSimulatedExecs({ isAwake: () => true });
+  const execs = createSimulatedExecs({ awaken: () => {} });
   const server = new WebSocketServer({ noServer: true });
   let connections = 0;
 

@@ -32,9 +32,12 @@ export class ScriptedJob extends EventEmitter {
       vm_id: "vm-0123456789ab",
       created_at: TIME,
       started_at: TIME,
-      persistent: false,
-      no_sleep: false,
-      no_sync: false,
+      ...(body.workspace_id && { workspace_id: body.workspace_id }),
+      persistent: body.persistent ?? false,
+      no_sleep: body.no_sleep ?? false,
+      no_sync: body.no_sync ?? false,
+      ...(body.persistent && { idle_minutes: body.idle_minutes ?? 10 }),
+      ...(body.startup_command && { startup_command: body.startup_command }),
       disk_gb: body.disk_gb ?? 2,
       vcpus: body.vcpus ?? 2,
       memory_mb: body.memory_mb ?? 1024,
@@ -46,6 +49,11 @@ export class ScriptedJob extends EventEmitter {
 
   get ended(): boolean {
     return this.status.status === "completed" || this.status.status === "error";
+  }
+
+  /** No more output comes. */
+  get over(): boolean {
+    return this.ended || this.status.exit_code !== undefined;
   }
 
   write(source: Piece["source"], data: string | Buffer): this {
@@ -61,17 +69,22 @@ export class ScriptedJob extends EventEmitter {
     this.emit("change");
   }
 
+  /** The VM of a persistent job stays. */
   exit(exitCode: number): void {
-    this.end({ exit_code: exitCode, script_duration_ms: 12 });
+    const over = { exit_code: exitCode, script_duration_ms: 12 };
+    if (!this.body.persistent) this.end(over);
+    if (this.over) return;
+    Object.assign(this.status, over);
+    this.emit("change");
   }
 
-  /** Entries so far; lines that are not finished only once the job has ended. */
+  /** Entries so far; lines that are not finished only once its script is over. */
   entries(encoding: Encoding, from = 0, to?: number): LogEntry[] {
     if (encoding === "base64")
       return this.pieces.slice(from, to).map(({ source, bytes }) => entry(source, bytes.toString("base64")));
     const splitter = createLineSplitter();
     const lines = this.pieces.flatMap((piece, n) => splitter.push({ ...piece, index: n + 1, atMs: 0 }));
-    if (this.ended) lines.push(...splitter.end());
+    if (this.over) lines.push(...splitter.end());
     return lines.slice(from, to).map(({ source, bytes }) => entry(source, bytes.toString("utf8")));
   }
 }
@@ -90,7 +103,7 @@ export function runHere(job: ScriptedJob): void {
   child.stdout.on("data", (bytes: Buffer) => job.write("stdout", bytes));
   child.stderr.on("data", (bytes: Buffer) => job.write("stderr", bytes));
   child.on("close", (code, signal) =>
-    job.stopped ? job.end({}) : job.exit(code ?? (signal === "SIGKILL" ? 137 : 143)),
+    job.stopped && !job.body.persistent ? job.end({}) : job.exit(code ?? (signal === "SIGKILL" ? 137 : 143)),
   );
   job.on("stop", () => {
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null)

@@ -24,7 +24,7 @@ export function streamLogs(
       const [entry] = job.entries(encoding, job.sent, job.sent + 1);
       if (entry !== undefined) {
         write(`id: ${++job.sent}\nevent: log\ndata: ${JSON.stringify(entry)}\n\n`);
-      } else if (job.ended) {
+      } else if (job.over) {
         finished = true;
         write(`event: end\ndata: ${JSON.stringify(job.status)}\n\n`);
         if (room > 0) reply.end();

@@ -7,7 +7,7 @@ import { z } from "zod";
 
 interface JsonSchema {
   readonly $ref?: string;
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly enum?: readonly unknown[];
   readonly const?: unknown;
   readonly anyOf?: readonly JsonSchema[];
@@ -57,11 +57,13 @@ function typeOf(schema: JsonSchema, indent: string): string {
   if (schema.const !== undefined) return JSON.stringify(schema.const);
   if (schema.enum) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
   if (schema.anyOf) return schema.anyOf.map((option) => typeOf(option, indent)).join(" | ");
-  switch (schema.type) {
+  const { type } = schema;
+  if (typeof type === "object") return type.map((one) => typeOf({ ...schema, type: one }, indent)).join(" | ");
+  switch (type) {
     case "string":
     case "boolean":
     case "null":
-      return schema.type;
+      return type;
     case "integer":
     case "number":
       return "number";
@@ -72,7 +74,7 @@ function typeOf(schema: JsonSchema, indent: string): string {
     case undefined:
       return "unknown";
     default:
-      throw new Error(`no TypeScript is known for JSON Schema type ${schema.type}: teach tools/wire-types.ts`);
+      throw new Error(`no TypeScript is known for JSON Schema type ${type}: teach tools/wire-types.ts`);
   }
 }
 

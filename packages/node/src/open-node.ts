@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
-import type { JobUpdate, NodeDescription, NodeRuntime, NodeUpdate, SandboxRuntime, UploadSource } from "@mags/domain";
+import type { NodeDescription, NodeRuntime, NodeUpdate, UploadSource } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { openExecSessions } from "./execs/exec-sessions.ts";
@@ -50,9 +50,7 @@ export interface NodeOptions {
   readonly config: NodeConfig;
 }
 
-export interface Node extends NodeRuntime, SandboxRuntime {
-  onUpdate(listener: (update: JobUpdate) => void): void;
-  onUpdate(listener: (update: NodeUpdate) => void): void;
+export interface Node extends NodeRuntime {
   readonly images: Images;
   /**
    * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next

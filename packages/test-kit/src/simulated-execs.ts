@@ -35,8 +35,8 @@ interface Held {
   holder: { wake(): void; takeOver(): void; taken(offset: number): void } | null;
 }
 
-/** @param guests  `isAwake`: commands can be run in it. */
-export function createSimulatedExecs(guests: { readonly isAwake: (guest: GuestId) => boolean }): SimulatedExecs {
+/** @param guests  `awaken` throws when commands cannot be run in it. */
+export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId) => void }): SimulatedExecs {
   const held = new Map<ExecId, Held>();
   const started: ExecStart[] = [];
   const resizes: TerminalSize[] = [];
@@ -168,7 +168,7 @@ export function createSimulatedExecs(guests: { readonly isAwake: (guest: GuestId
     },
     async startExec(start) {
       if (held.has(start.execId)) throw new AppError("validation_failed", `there is an exec ${start.execId} already`);
-      if (!guests.isAwake(start.guest)) throw new AppError("job_not_running", `${start.guest} is not running`);
+      guests.awaken(start.guest);
       started.push(start);
       return attach(launch(start), 0);
     },

@@ -1,21 +1,24 @@
 import { AppError, messageOf } from "@mags/core";
-import {
-  type ExecRequest,
-  type ExecResult,
-  type JobEnd,
-  type JobId,
-  type JobStart,
-  type JobUpdate,
-  type MicroVmId,
-  type NodeDescription,
-  type NodeRuntime,
-  newMicroVmId,
-  type ObservedJob,
+import type {
+  ExecRequest,
+  ExecResult,
+  GuestId,
+  JobEnd,
+  JobId,
+  JobStart,
+  MicroVmId,
+  NodeDescription,
+  NodeRuntime,
+  NodeUpdate,
+  ObservedJob,
+  SandboxId,
+  WakeReason,
 } from "@mags/domain";
 import { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 import { createSimulatedFiles } from "./simulated-files.ts";
 import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
+import { createSimulatedSandboxes, type SimulatedSandboxes } from "./simulated-sandboxes.ts";
 
 export interface SimulatedNodeOptions {
   readonly program?: SimulatedProgram;
@@ -30,7 +33,9 @@ export interface SimulatedNodeOptions {
 }
 
 /** A node without microVMs: it keeps the promises of `NodeRuntime`, and breaks them on request. */
-export interface SimulatedNode extends NodeRuntime {
+export interface SimulatedNode extends NodeRuntime, SimulatedSandboxes {
+  /** What was last given to `start` for a job that it still has. */
+  startOf(jobId: JobId): JobStart | undefined;
   /** Every job id given to `start`, repeats included. */
   readonly startCalls: readonly JobId[];
   readonly acknowledged: readonly JobId[];
@@ -77,15 +82,44 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
   const startCalls: JobId[] = [];
   const acknowledged: JobId[] = [];
   const waiting: Held[] = [];
-  let listeners: ((update: JobUpdate) => void)[] = [];
+  let listeners: ((update: NodeUpdate) => void)[] = [];
   const memoryMiB = options.memoryMiB ?? 1_000_000;
   let holding = false;
   let takenMiB = 0;
-  const execs = createSimulatedExecs({ isAwake: (guest) => jobs.get(guest as JobId)?.state === "running" });
+  const execs = createSimulatedExecs({ awaken: (guest) => awaken(guest, "exec") });
 
-  const report = (update: JobUpdate) => {
+  const report = (update: NodeUpdate) => {
     for (const listener of listeners) listener(update);
   };
+
+  const sandboxes = createSimulatedSandboxes({
+    nowMs,
+    report,
+    loseScripts(sandboxId, message) {
+      for (const held of scriptsIn(sandboxId)) finish(held, { kind: "lost", message, endedAtMs: nowMs() });
+    },
+    async stopScripts(sandboxId) {
+      await Promise.all(scriptsIn(sandboxId).map(stop));
+    },
+  });
+
+  const scriptsIn = (sandboxId: SandboxId) =>
+    [...jobs.values()].filter(({ job, end }) => job.sandbox?.id === sandboxId && end === null);
+
+  async function stop(held: Held): Promise<void> {
+    held.stopping.abort();
+    if (held.state === "queued")
+      finish(held, { kind: "stopped", exitCode: null, durationMs: null, endedAtMs: nowMs() });
+    await held.gone.promise;
+  }
+
+  /** The guest runs, or has been woken. */
+  function awaken(guest: GuestId, reason: WakeReason): void {
+    const held = jobs.get(guest as JobId);
+    if (sandboxes.has(guest)) sandboxes.wakeFor(guest as SandboxId, reason);
+    else if (held?.state !== "running" || held.job.sandbox)
+      throw new AppError("job_not_running", `${guest} is not running`);
+  }
 
   function begin(held: Held): void {
     held.hasMemory = true;
@@ -126,8 +160,12 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     if (held.end !== null || jobs.get(job.jobId) !== held) return;
     const startedAtMs = nowMs();
     const log = createSimulatedLog(nowMs);
+    try {
+      held.microVmId = sandboxes.enter(job);
+    } catch (error) {
+      return finish(held, { kind: "failed", message: messageOf(error), endedAtMs: nowMs() });
+    }
     logs.set(job.jobId, log);
-    held.microVmId = newMicroVmId();
     held.startedAtMs = startedAtMs;
     held.state = "running";
     const { microVmId } = held;
@@ -152,6 +190,8 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
   }
 
   return {
+    ...sandboxes,
+    startOf: (jobId) => jobs.get(jobId)?.job,
     startCalls,
     acknowledged,
     describe: () => ({ ...DESCRIPTION, ...options.description }),
@@ -174,6 +214,8 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
         hasMemory: false,
       };
       jobs.set(job.jobId, held);
+      // What runs in a sandbox that exists takes no more memory.
+      if (job.sandbox?.exists) return void setImmediate(run, held);
       waiting.push(held);
       admitWaiting();
     },
@@ -189,11 +231,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
 
     async stop(jobId) {
       const held = jobs.get(jobId);
-      if (!held || held.end !== null) return;
-      held.stopping.abort();
-      if (held.state === "queued")
-        finish(held, { kind: "stopped", exitCode: null, durationMs: null, endedAtMs: nowMs() });
-      await held.gone.promise;
+      if (held && held.end === null) await stop(held);
     },
 
     async acknowledge(jobId) {
@@ -202,17 +240,13 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     },
 
     async exec(guest, request, { signal }) {
-      const jobId = guest as JobId;
-      if (jobs.get(jobId)?.state !== "running") throw new AppError("job_not_running", `job ${jobId} is not running`);
+      awaken(guest, "exec");
       if (options.exec) return options.exec(request, signal);
       const stdout = Buffer.from(`${request.command}\n`);
       return { exitCode: 0, stdout, stderr: Buffer.alloc(0), timedOut: false, truncated: false };
     },
 
-    files: createSimulatedFiles(options.filesRoot ?? "/nonexistent", (guest) => {
-      if (jobs.get(guest as JobId)?.state !== "running")
-        throw new AppError("job_not_running", `${guest} is not running`);
-    }),
+    files: createSimulatedFiles(options.filesRoot ?? "/nonexistent", (guest) => awaken(guest, "files")),
     execs,
     startExec: execs.startExec,
     attachExec: execs.attachExec,

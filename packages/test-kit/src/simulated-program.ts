@@ -17,8 +17,8 @@ export interface SimulatedRun {
 export type SimulatedProgram = (run: SimulatedRun) => Promise<number>;
 
 /**
- * Reads scripts of one directive a line: `echo TEXT`, `warn TEXT`, `exit CODE`, `fail MESSAGE`, and `hang`, which ends
- * only by a stop. Other lines do nothing.
+ * Reads scripts of one directive a line: `echo TEXT`, `warn TEXT`, `exit CODE`, `fail MESSAGE`, and `hang` or
+ * `sleep infinity`, which end only by a stop. Other lines do nothing.
  */
 export const runDirectives: SimulatedProgram = async (run) => {
   const script = run.job.command.kind === "inline" ? run.job.command.script : "";
@@ -28,7 +28,7 @@ export const runDirectives: SimulatedProgram = async (run) => {
     if (verb === "warn") run.stderr(`${rest}\n`);
     if (verb === "exit") return Number(rest);
     if (verb === "fail") throw new Error(rest);
-    if (verb === "hang" && !run.signal.aborted) await once(run.signal, "abort");
+    if ((verb === "hang" || line === "sleep infinity") && !run.signal.aborted) await once(run.signal, "abort");
     if (run.signal.aborted) return 143;
   }
   return 0;

@@ -12,7 +12,7 @@ const CALL_MS = 10_000;
 /** Longer than all patience that the server has with requests, reports and its database together. */
 const STOP_DEADLINE_MS = 90_000;
 
-/** Stops server and database. VMs of jobs go on and are taken over at the next start; with `all` they end too. */
+/** Stops server and database. VMs of jobs go on and are taken over at the next start; with `all` they end too, or sleep. */
 export async function stop(context: CommandContext, options: { readonly all: boolean }): Promise<void> {
   const { config, print } = context;
   const stopped = await endServer(context, options);
@@ -24,7 +24,11 @@ export async function stop(context: CommandContext, options: { readonly all: boo
     );
   if (!stopped) return print("magsd is not running");
   const { pid, jobs } = stopped;
-  const fate = options.all ? `, ${jobs} running jobs ended` : jobs > 0 ? `, VMs of ${jobs} jobs go on` : "";
+  const fate = options.all
+    ? `, ${jobs} running jobs ended or put to sleep`
+    : jobs > 0
+      ? `, VMs of ${jobs} jobs go on`
+      : "";
   print(`magsd (pid ${pid}) stopped${fate}`);
 }
 

@@ -12,7 +12,41 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   stop_requested: () => "stop requested",
   stopped: (data) => (data.exitCode === null ? "stopped" : `stopped; exit code of the script ${data.exitCode}`),
   completed: (data) => `script ended with exit code ${data.exitCode} after ${data.scriptDurationMs} ms`,
+  script_ended: (data) =>
+    data.scriptDurationMs === null
+      ? `script was ended with exit code ${data.exitCode}; its VM stays`
+      : `script ended with exit code ${data.exitCode} after ${data.scriptDurationMs} ms; its VM stays`,
+  script_lost: (data) => `script was lost: ${data.message}`,
+  script_stop_requested: () => "end of the script requested; its VM stays",
+  taken_over: (data) => `job ${data.by} took over the workspace with its VM`,
+  replaced: (data) => `script is ended: job ${data.by} takes its place`,
+  slept: (data) => `VM went to sleep: ${SLEEP_REASONS[String(data.reason)] ?? data.reason}`,
+  woke: (data) => `VM woke${WAKE_KINDS[String(data.kind)] ?? ""}: ${WAKE_REASONS[String(data.reason)] ?? data.reason}`,
+  vm_lost: (data) => `VM was lost: ${data.reason ?? data.message}; its disk is kept, and the next use starts it again`,
+  released: (data) => `VM and disk were removed: ${RELEASE_REASONS[String(data.reason)] ?? data.reason}`,
+  resized: (data) => `disk has ${data.diskGiB} GiB now`,
   timed_out: (data) => `script was ended because its timeout passed (${data.scriptDurationMs} ms)`,
+};
+
+const SLEEP_REASONS: Readonly<Record<string, string>> = {
+  idle: "nothing was done in it for a while",
+  requested: "as requested",
+  found: "while the server was away",
+};
+
+const WAKE_KINDS: Readonly<Record<string, string>> = {
+  ...{ warm: " with its memory", cold: " from its disk, without its memory" },
+};
+
+const WAKE_REASONS: Readonly<Record<string, string>> = {
+  ...{ exec: "a command was to run", files: "files were asked for", access: "somebody connects" },
+  ...{ script: "a script was to run", requested: "as requested", no_sleep: "it is never to sleep" },
+  ...{ resize: "its disk was to grow", found: "while the server was away" },
+};
+
+const RELEASE_REASONS: Readonly<Record<string, string>> = {
+  idle: "nobody used the workspace for a while",
+  stopped: "as requested",
 };
 
 /** One line for people. Events of the node bring their text along as `message`, or are named well enough. */

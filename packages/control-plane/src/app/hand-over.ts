@@ -1,14 +1,17 @@
 import { type Logger, messageOf } from "@mags/core";
 import type { Admission, JobId, JobStart, NodeRuntime } from "@mags/domain";
+import { jobStart } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { JobStore } from "./job-store.ts";
 import { persistently } from "./persistently.ts";
+import type { SandboxDefaults } from "./sandbox-policy.ts";
 
 export interface HandOverDeps {
   readonly store: JobStore;
   readonly node: NodeRuntime;
   readonly changes: JobChanges;
   readonly log: Logger;
+  readonly defaults: SandboxDefaults;
 }
 
 /** Gives admitted jobs to the node, in the order in which it is told of them. */
@@ -40,7 +43,7 @@ export function createHandOver(deps: HandOverDeps, admission: Admission, onDone:
 
   async function load(jobId: JobId): Promise<void> {
     const start = await persistently(() => store.loadStart(jobId), { signal: closing.signal });
-    if (start) return give(start);
+    if (start) return give(jobStart(start, deps.defaults));
     admission.release(jobId); // ended, as another process or a report of the node had it
     onDone();
   }

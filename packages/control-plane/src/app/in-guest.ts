@@ -2,11 +2,7 @@
 import { AppError, isAppError } from "@mags/core";
 import { type GuestId, isTerminal } from "@mags/domain";
 import type { Job } from "./job.ts";
-
-/** Where the commands of a job run and its files lie. */
-function guestOf(job: Job): GuestId {
-  return job.id;
-}
+import { guestOf } from "./sandbox.ts";
 
 /**
  * @param work  Asked even if the job is still recorded as pending: the node knows first when it runs.

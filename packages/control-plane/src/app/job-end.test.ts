@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { eventText } from "./event-text.ts";
-import { isEndEvent, lostOutcome, neverStartedOutcome, outcomeOf, withdrawnOutcome } from "./job-end.ts";
+import {
+  isEndEvent,
+  lostOutcome,
+  neverRan,
+  neverStarted,
+  outcomeOf,
+  scriptEndOf,
+  withdrawnOutcome,
+} from "./job-end.ts";
 
 const textOf = ({ event }: { readonly event: ReturnType<typeof outcomeOf>["event"] }) => eventText({ id: 1, ...event });
 
@@ -32,8 +40,36 @@ describe("outcomeOf", () => {
 
   it("names every end so that it is known as one", () => {
     const now = new Date(0);
-    for (const { event } of [lostOutcome(now), neverStartedOutcome(now), withdrawnOutcome(now)])
+    for (const { event } of [lostOutcome(now), outcomeOf(neverStarted(now)), withdrawnOutcome(now)])
       assert.ok(isEndEvent(event.name), event.name);
+  });
+});
+
+describe("scriptEndOf", () => {
+  const of = (end: Parameters<typeof scriptEndOf>[0]) => {
+    const ended = scriptEndOf(end);
+    assert.ok(isEndEvent(ended.event.name));
+    return { name: ended.event.name, exitCode: ended.end.exitCode, text: eventText({ id: 1, ...ended.event }) };
+  };
+
+  it("tells how the script of a job ended whose VM stays, always with an exit code", () => {
+    assert.deepEqual(of({ kind: "exited", exitCode: 3, timedOut: false, durationMs: 5, endedAtMs: 0 }), {
+      ...{ name: "script_ended", exitCode: 3, text: "script ended with exit code 3 after 5 ms; its VM stays" },
+    });
+    assert.equal(of({ kind: "exited", exitCode: 124, timedOut: true, durationMs: 5, endedAtMs: 0 }).name, "timed_out");
+    assert.equal(of({ kind: "stopped", exitCode: null, durationMs: null, endedAtMs: 0 }).exitCode, 137);
+    const lost = of({ kind: "lost", message: "QEMU was killed", endedAtMs: 0 });
+    assert.deepEqual([lost.name, lost.exitCode], ["script_lost", 137]);
+    assert.match(lost.text, /QEMU was killed/);
+    assert.equal(of({ kind: "failed", message: "the disk is full", endedAtMs: 0 }).name, "script_lost");
+  });
+});
+
+describe("neverRan", () => {
+  it("knows the ends of jobs that may have had no VM", () => {
+    assert.equal(neverRan(neverStarted(new Date(0))), true);
+    assert.equal(neverRan({ kind: "failed", message: "x", endedAtMs: 0 }), true);
+    assert.equal(neverRan({ kind: "stopped", exitCode: 143, durationMs: 4, endedAtMs: 0 }), false);
   });
 });
 

@@ -24,7 +24,8 @@ function createWorld() {
   let job: Job = {
     ...{ id: newJobId(), accountId: "a" as AccountId, name: "j", status: "running", size, labels: {}, noSync: false },
     ...{ microVmId: null, exitCode: null, errorMessage: null, scriptDurationMs: null },
-    ...{ createdAt: new Date(0), startedAt: null, completedAt: null },
+    ...{ createdAt: new Date(0), startedAt: null, completedAt: null, workspaceId: null, persistent: false },
+    ...{ noSleep: false, startupCommand: null, idleMinutes: null, sandbox: null, scriptEndedAt: null },
   };
   const store = {
     get: async () => job,

@@ -6,14 +6,13 @@
 import { AppError, isAppError } from "@mags/core";
 import {
   createLineSplitter,
-  isTerminal,
   type LineSplitter,
   type LogRecord,
   type LogSource,
   type LogTail,
   type NodeRuntime,
 } from "@mags/domain";
-import type { Job, JobEvent } from "./job.ts";
+import { isScriptOver, type Job, type JobEvent } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { isEndEvent } from "./job-end.ts";
 import type { JobStore } from "./job-store.ts";
@@ -40,7 +39,7 @@ export interface LogRequest {
   readonly form: "lines" | "pieces";
   readonly platformEvents: boolean;
   readonly after: LogPosition;
-  /** Go on until the job has ended; else what there is. */
+  /** Go on until its script is over; else what there is. */
   readonly follow: boolean;
 }
 
@@ -52,7 +51,7 @@ export interface JobLogDeps {
 
 /**
  * Reads the log of a job, oldest first, in batches of about 1 MiB at most; nothing is read ahead of the consumer.
- * @returns With `follow`, the job as it was stored at its end; else null.
+ * @returns With `follow`, the job as it was stored when its script was over; else null.
  */
 export async function* readJobLog(
   { store, node, changes }: JobLogDeps,
@@ -99,8 +98,8 @@ export async function* readJobLog(
         await lookUp();
         continue;
       }
-      // An ended job gets no more output, whatever its node says.
-      const ended = isTerminal(latest.status);
+      // It gets no more output, whatever its node says.
+      const ended = isScriptOver(latest);
       const rest = merge.caughtUp({ final: outputEnded || ended });
       if (rest.length > 0) yield rest;
       if (!request.follow) return null;

@@ -8,6 +8,7 @@
  */
 import { AppError, type Clock, messageOf, withDeadline } from "@mags/core";
 import {
+  type Admission,
   type AdmissionLimits,
   createAdmission,
   exceededLimit,
@@ -16,12 +17,13 @@ import {
   type JobStart,
   type JobUpdate,
   NO_USAGE,
+  type SandboxId,
 } from "@mags/domain";
 import { createHandOver, type HandOverDeps } from "./hand-over.ts";
 import type { NewJob } from "./job.ts";
-import { neverStartedOutcome, outcomeOf, withdrawnOutcome } from "./job-end.ts";
+import { neverStarted, withdrawnOutcome } from "./job-end.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { type Adoption, createAdoption, type FoundJobs } from "./queue-adoption.ts";
+import { type Adoption, createAdoption, type FoundJobs, type JobToHold } from "./queue-adoption.ts";
 import { LIMIT_NAMES, neverFitsText, overdueText, refusal, waitText } from "./queue-text.ts";
 import { type HeldJob, type LateJob, watchQueue } from "./queue-watch.ts";
 
@@ -54,6 +56,11 @@ export interface JobQueue extends AsyncDisposable {
   withdraw(jobId: JobId): void;
   /** It is over, whatever the node says: its place is free. */
   leave(jobId: JobId): void;
+  /** A sandbox takes its account's share from now on, or another share than before. */
+  readonly occupy: Admission["occupy"];
+  /** It is no more. */
+  vacate(sandboxId: SandboxId): void;
+  readonly exceededBy: Admission["exceededBy"];
   readonly known: Adoption["known"];
   /** Puts the books right. */
   adopt(found: FoundJobs): void;
@@ -80,7 +87,7 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
   const adoption = createAdoption({ admission, held, hold, forget, end: endHere, endAgain }, limits.account);
   let closed = false;
 
-  function hold(jobId: JobId, job: { readonly image: string; readonly stored: boolean }): void {
+  function hold(jobId: JobId, job: JobToHold): void {
     held.set(jobId, { ...job, sinceMs: clock.monotonicMs(), told: false, overdue: null });
   }
 
@@ -146,10 +153,11 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
 
   function endAgain(jobId: JobId): void {
     const end = ends.get(jobId);
-    const { outcome, event } = end ? outcomeOf(end) : withdrawnOutcome(clock.now());
-    writer
-      .change(jobId, () => store.markEnded(jobId, outcome, event))
-      .catch((error: unknown) => log.error("queue.end_not_stored", { jobId, error: messageOf(error) }));
+    const { outcome, event } = withdrawnOutcome(clock.now());
+    const stored = end
+      ? writer.storeEnd(jobId, end)
+      : writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+    stored.catch((error: unknown) => log.error("queue.end_not_stored", { jobId, error: messageOf(error) }));
   }
 
   const failed = (message: string): JobEnd => ({ kind: "failed", message, endedAtMs: clock.now().getTime() });
@@ -158,7 +166,7 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
 
   return {
     enter(job) {
-      const { id, accountId, size } = job;
+      const { id, accountId, size, sandbox } = job;
       const exceeded = exceededLimit(limits.account, NO_USAGE, size);
       if (exceeded) throw new AppError("validation_failed", neverFitsText(exceeded));
       const entry = admission.enter({ id, accountId, size }, node.poolStatus());
@@ -166,7 +174,7 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
         deps.onRefused(entry.by);
         throw refusal(entry.by, entry.by === "account" ? limits.queuedPerAccount : limits.queued);
       }
-      hold(id, { image: size.image, stored: false });
+      hold(id, { image: size.image, sandbox: sandbox && { id: sandbox.id, accountId, size }, stored: false });
     },
 
     stored(start) {
@@ -184,9 +192,10 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
     reported(update) {
       if (update.type === "note") return update;
       const { jobId } = update;
-      const overdue = held.get(jobId)?.overdue;
+      const { overdue = null, sandbox = null } = held.get(jobId) ?? {};
       held.delete(jobId);
-      if (update.type === "started") admission.started(jobId);
+      if (update.type === "started" && sandbox) admission.occupy(sandbox);
+      if (update.type === "started" && !sandbox) admission.started(jobId);
       else admission.release(jobId);
       pump();
       // Given back by the node as asked, and not ended otherwise in that instant.
@@ -206,6 +215,13 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
       pump();
     },
 
+    occupy: admission.occupy,
+    vacate(sandboxId) {
+      admission.vacate(sandboxId);
+      pump();
+    },
+    exceededBy: admission.exceededBy,
+
     known: adoption.known,
 
     adopt(found) {
@@ -218,8 +234,7 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
       handOver.close();
       const ids = [...held.keys()].filter((jobId) => admission.phaseOf(jobId) !== "handed");
       for (const jobId of ids) release(jobId);
-      const { outcome, event } = neverStartedOutcome(clock.now());
-      const ends = ids.map((jobId) => writer.change(jobId, () => store.markEnded(jobId, outcome, event)));
+      const ends = ids.map((jobId) => writer.storeEnd(jobId, neverStarted(clock.now())));
       await withDeadline(
         Promise.all(ends),
         END_ALL_MS,

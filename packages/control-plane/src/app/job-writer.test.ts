@@ -7,6 +7,7 @@ import { createJobChanges } from "./job-changes.ts";
 import type { JobStore } from "./job-store.ts";
 import { createJobWriter } from "./job-writer.ts";
 
+const sandboxes = { async begun() {}, async failed() {} };
 const timings = { submitted() {}, started() {}, firstOutput() {}, ended() {} };
 
 /** A store that takes down what it is asked to change, and is away as long as `away` says. */
@@ -15,7 +16,7 @@ function recordingStore(away: (jobId: JobId) => boolean) {
   const write = async (jobId: JobId, what: string) => {
     if (away(jobId)) throw new AppError("unavailable", "away");
     written.push(`${jobId} ${what}`);
-    return true;
+    return { sandboxId: null };
   };
   const store = {
     markStarted: (jobId) => write(jobId, "started"),
@@ -32,7 +33,7 @@ function setUp(away: (jobId: JobId) => boolean = () => false) {
   const { store, written } = recordingStore(away);
   const node = createSimulatedNode();
   const changes = createJobChanges();
-  const writer = createJobWriter({ store, node, changes, timings, log: silentLogger });
+  const writer = createJobWriter({ store, sandboxes, node, changes, timings, log: silentLogger });
   return { written, node, changes, writer };
 }
 
@@ -86,16 +87,19 @@ describe("createJobWriter", () => {
   it("stops what was started although its job has ended", async () => {
     const node = createSimulatedNode();
     const store = {
-      markStarted: async () => false,
-      markEnded: async () => false,
+      markStarted: async () => null,
+      markEnded: async () => null,
+      markScriptEnded: async () => null,
       get: async () => ({ status: "completed" }),
     };
     const writer = createJobWriter({
       // The writer uses no other calls, and of the job only its status.
       store: store as unknown as JobStore,
-      ...{ node, changes: createJobChanges(), timings, log: silentLogger },
+      ...{ sandboxes, node, changes: createJobChanges(), timings, log: silentLogger },
     });
-    node.onUpdate(writer.handle);
+    node.onUpdate((update) => {
+      if (update.type !== "sandbox") writer.handle(update);
+    });
     const size = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
     const command = { kind: "inline", script: "hang" } as const;
     node.start({

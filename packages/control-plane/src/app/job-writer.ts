@@ -4,13 +4,29 @@
  * things once only, so nothing is given up while this process lives.
  */
 import { randomUUID } from "node:crypto";
-import { type Logger, messageOf, withDeadline } from "@mags/core";
-import { isTerminal, type JobId, type JobUpdate, type NodeRuntime } from "@mags/domain";
+import { type Logger, messageOf } from "@mags/core";
+import {
+  isTerminal,
+  type JobEnd,
+  type JobId,
+  type JobUpdate,
+  type MicroVmId,
+  type NodeRuntime,
+  type SandboxId,
+} from "@mags/domain";
 import type { JobChanges } from "./job-changes.ts";
-import { outcomeOf } from "./job-end.ts";
+import { neverRan, outcomeOf, scriptEndOf } from "./job-end.ts";
 import type { JobStore } from "./job-store.ts";
 import type { JobTimings } from "./job-timings.ts";
-import { persistently } from "./persistently.ts";
+import { createTurns } from "./turns.ts";
+
+/** What becomes of sandboxes when things happen to the jobs in them. */
+export interface SandboxFollower {
+  /** The job that makes it has started. */
+  begun(sandboxId: SandboxId, microVmId: MicroVmId, at: Date): Promise<void>;
+  /** A job in it ended in error, or without having run: what it was to make is not made, what it owned has no owner. */
+  failed(sandboxId: SandboxId, message: string, at: Date): Promise<void>;
+}
 
 export interface JobWriterDeps {
   readonly store: JobStore;
@@ -18,6 +34,14 @@ export interface JobWriterDeps {
   readonly changes: JobChanges;
   readonly timings: JobTimings;
   readonly log: Logger;
+  readonly sandboxes: SandboxFollower;
+}
+
+export interface StartOfJob {
+  readonly microVmId: MicroVmId;
+  readonly startedAt: Date;
+  /** What the event tells. */
+  readonly data: Readonly<Record<string, unknown>>;
 }
 
 export interface JobWriter {
@@ -25,32 +49,49 @@ export interface JobWriter {
   handle(update: JobUpdate): void;
   /** Runs `work` in the job's turn, again while the database is away; then tells those who wait for the job. */
   change<T>(jobId: JobId, work: () => Promise<T>): Promise<T>;
+  /** Stores a start that the node has told of, in the job's turn. */
+  storeStart(jobId: JobId, start: StartOfJob): Promise<void>;
+  /** Stores an end that the node has told of, in the job's turn. */
+  storeEnd(jobId: JobId, end: JobEnd): Promise<void>;
   /** Waits for the changes that are under way, at most `deadlineMs`, then gives up the rest. */
   close(options: { readonly deadlineMs: number }): Promise<void>;
 }
 
 export function createJobWriter(deps: JobWriterDeps): JobWriter {
-  const { store, node, changes, timings, log } = deps;
-  const closing = new AbortController();
-  const turns = new Map<JobId, Promise<unknown>>();
+  const { store, node, changes, timings, log, sandboxes } = deps;
+  const turns = createTurns<JobId>();
 
   function change<T>(jobId: JobId, work: () => Promise<T>): Promise<T> {
-    const turn = (turns.get(jobId) ?? Promise.resolve()).then(() => persistently(work, { signal: closing.signal }));
-    const settled = turn
-      .catch(() => {})
-      .then(() => {
-        if (turns.get(jobId) === settled) turns.delete(jobId);
-        changes.notify(jobId, "stored");
-      });
-    turns.set(jobId, settled);
+    const turn = turns.run(jobId, work);
+    const notify = () => changes.notify(jobId, "stored");
+    turn.then(notify, notify);
     return turn;
   }
 
-  /** A job may have been stopped in the instant in which it was handed to the node. */
-  async function stopIfEnded(jobId: JobId): Promise<void> {
+  async function storeStart(jobId: JobId, { microVmId, startedAt, data }: StartOfJob): Promise<void> {
+    const event = { at: startedAt, name: "started", data };
+    const changed = await store.markStarted(jobId, { microVmId, startedAt }, event);
+    if (changed?.sandboxId) return sandboxes.begun(changed.sandboxId, microVmId, startedAt);
+    if (changed) return;
+    // It may have been stopped in the instant in which it was handed to the node, or this is tried again.
     const job = await store.get(jobId);
+    if (job?.sandbox?.state === "starting") return sandboxes.begun(job.sandbox.id, microVmId, startedAt);
     if (!job || !isTerminal(job.status)) return;
     node.stop(jobId).catch((error: unknown) => log.warn("job.stop_failed", { jobId, error: messageOf(error) }));
+  }
+
+  async function storeEnd(jobId: JobId, end: JobEnd): Promise<void> {
+    const { outcome, event } = outcomeOf(end);
+    const owners = neverRan(end) ? "unstarted" : "stopping";
+    const ended = await store.markEnded(jobId, outcome, event, { owners });
+    if (ended) timings.ended(jobId, outcome.status);
+    if (ended?.sandboxId && (neverRan(end) || outcome.status === "error")) {
+      const message = outcome.errorMessage ?? "the job that was to start its VM was stopped";
+      await sandboxes.failed(ended.sandboxId, message, outcome.completedAt);
+    }
+    if (ended) return;
+    const scriptEnd = scriptEndOf(end);
+    await store.markScriptEnded(jobId, scriptEnd.end, scriptEnd.event);
   }
 
   async function persist(update: JobUpdate, reportId: string): Promise<void> {
@@ -58,23 +99,19 @@ export function createJobWriter(deps: JobWriterDeps): JobWriter {
     switch (update.type) {
       case "started": {
         const { microVmId, origin, stagesMs } = update;
-        const startedAt = new Date(update.startedAtMs);
-        const event = { at: startedAt, name: "started", data: { microVmId, origin, stagesMs } };
-        if (!(await store.markStarted(jobId, { microVmId, startedAt }, event))) await stopIfEnded(jobId);
-        return;
+        return storeStart(jobId, {
+          ...{ microVmId, startedAt: new Date(update.startedAtMs), data: { microVmId, origin, stagesMs } },
+        });
       }
       case "note":
-        await store.addEvent(jobId, { at: new Date(update.atMs), name: update.name, data: update.data }, reportId);
-        return;
-      case "ended": {
-        const { outcome, event } = outcomeOf(update.end);
-        await store.markEnded(jobId, outcome, event);
+        return store.addEvent(jobId, { at: new Date(update.atMs), name: update.name, data: update.data }, reportId);
+      case "ended":
+        await storeEnd(jobId, update.end);
         // A lost acknowledgement is repeated by the reconciler.
         node.acknowledge(jobId).catch((error: unknown) => {
           log.warn("job.acknowledge_failed", { jobId, error: messageOf(error) });
         });
         return;
-      }
       default:
         update satisfies never;
     }
@@ -84,23 +121,22 @@ export function createJobWriter(deps: JobWriterDeps): JobWriter {
     handle(update) {
       const { jobId } = update;
       if (update.type === "started") timings.started(jobId);
-      if (update.type === "ended") timings.ended(jobId, outcomeOf(update.end).outcome.status);
       changes.notify(jobId, "reported");
       const reportId = randomUUID();
       change(jobId, () => persist(update, reportId)).catch((error: unknown) => {
-        if (!closing.signal.aborted)
-          log.error("job.report_not_stored", { jobId, type: update.type, error: messageOf(error) });
+        if (!turns.closed) log.error("job.report_not_stored", { jobId, type: update.type, error: messageOf(error) });
       });
     },
 
     change,
 
-    async close({ deadlineMs }) {
-      const all = Promise.all([...turns.values()]).then(() => {});
-      await withDeadline(all, deadlineMs, () => new Error("reports of the node are still not stored")).catch(
-        (error: unknown) => log.warn("job.reports_given_up", { jobs: turns.size, error: messageOf(error) }),
-      );
-      closing.abort();
+    storeStart: (jobId, start) => change(jobId, () => storeStart(jobId, start)),
+    storeEnd: (jobId, end) => change(jobId, () => storeEnd(jobId, end)),
+
+    async close(options) {
+      await turns.close(options).catch((error: unknown) => {
+        log.warn("job.reports_given_up", { jobs: turns.size, error: messageOf(error) });
+      });
     },
   };
 }

@@ -1,4 +1,16 @@
-import type { AccountId, JobCommand, JobId, JobStart, JobStatus, MicroVmId, MicroVmSize } from "@mags/domain";
+import {
+  type AccountId,
+  isTerminal,
+  type JobCommand,
+  type JobId,
+  type JobStart,
+  type JobStatus,
+  type MicroVmId,
+  type MicroVmSize,
+  type SandboxId,
+} from "@mags/domain";
+import type { JobSandbox } from "./sandbox.ts";
+import { type PolicyFacts, policyOf, type SandboxDefaults } from "./sandbox-policy.ts";
 
 /** A job as the control plane knows it, without the script. */
 export interface Job {
@@ -9,6 +21,16 @@ export interface Job {
   readonly size: MicroVmSize;
   readonly labels: Readonly<Record<string, string>>;
   readonly noSync: boolean;
+  readonly workspaceId: string | null;
+  readonly persistent: boolean;
+  readonly noSleep: boolean;
+  readonly startupCommand: string | null;
+  /** Of a persistent job. */
+  readonly idleMinutes: number | null;
+  /** Null: it has a microVM of its own, that ends with its script. */
+  readonly sandbox: JobSandbox | null;
+  /** Of the owner of a sandbox, which lives on. */
+  readonly scriptEndedAt: Date | null;
   /** The microVM that ran it, also after it is gone. */
   readonly microVmId: MicroVmId | null;
   readonly exitCode: number | null;
@@ -30,12 +52,47 @@ export interface NewJob {
   readonly labels: Readonly<Record<string, string>>;
   readonly noSync: boolean;
   readonly fileIds: readonly string[];
+  readonly workspaceId: string | null;
+  readonly persistent: boolean;
+  readonly noSleep: boolean;
+  readonly startupCommand: string | null;
+  readonly idleMinutes: number | null;
+  /** Its script only keeps the microVM alive. */
+  readonly endless: boolean;
+  readonly sandbox: { readonly id: SandboxId; readonly makes: boolean; readonly owns: boolean } | null;
   readonly createdAt: Date;
 }
 
-export function startOf(job: NewJob): JobStart {
-  const { id: jobId, size, command, environment, timeoutMs, fileIds } = job;
-  return { jobId, size, command, environment, timeoutMs, sandbox: null, keepsAwake: false, fileIds };
+/** What the node needs to run a job, as far as it is stored. */
+export interface StoredStart
+  extends Pick<NewJob, "id" | "size" | "command" | "environment" | "timeoutMs" | "fileIds" | "sandbox"> {
+  /** Of its sandbox; null when it has none. */
+  readonly policyFacts: PolicyFacts | null;
+}
+
+/** A job that has just been made, with a microVM of its own or with a sandbox that it makes. */
+export function startOf(job: NewJob, defaults: SandboxDefaults): JobStart {
+  const { sandbox, noSleep, startupCommand } = job;
+  const owner = sandbox?.owns
+    ? { noSleep, startupCommand, idleMinutes: job.idleMinutes ?? defaults.idleMinutes }
+    : null;
+  return jobStart({ ...job, policyFacts: sandbox && { kept: sandbox.owns, owner } }, defaults);
+}
+
+export function jobStart(stored: StoredStart, defaults: SandboxDefaults): JobStart {
+  const { id: jobId, size, command, environment, timeoutMs, fileIds, sandbox, policyFacts } = stored;
+  return {
+    ...{ jobId, size, command, environment, timeoutMs },
+    sandbox: sandbox && policyFacts && { ...policyOf(policyFacts, defaults), id: sandbox.id, exists: !sandbox.makes },
+    // Who only borrows a sandbox cannot be woken by anybody.
+    keepsAwake: sandbox !== null && !sandbox.owns,
+    fileIds,
+  };
+}
+
+/** No more output comes: it has ended, or only its sandbox lives on. */
+export function isScriptOver(job: Pick<Job, "status" | "scriptEndedAt">): boolean {
+  return isTerminal(job.status) || job.scriptEndedAt !== null;
 }
 
 /** Something that happened to a job. `data` holds what its text for people is made of. */

@@ -7,7 +7,7 @@ const node: NodeDescription = {
   ...{ accelerator: "tcg", acceleratorReason: "", images: ["standard", "alpine"] },
   ...{ defaultVcpus: 2, maxVcpus: 4, defaultMemoryMiB: 1024, maxMemoryMiB: 4096, maxDiskGiB: 20 },
 };
-const context = { id: newJobId(), accountId: "a" as AccountId, now: new Date(0), node };
+const context = { id: newJobId(), accountId: "a" as AccountId, now: new Date(0), node, idleMinutes: 10 };
 const request: JobRequest = {
   ...{
     name: null,
@@ -18,6 +18,7 @@ const request: JobRequest = {
     egress: null,
   },
   ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
+  ...{ workspaceId: null, persistent: false, noSleep: false, startupCommand: null, idleMinutes: null, replace: false },
 };
 const plan = (fields: Partial<JobRequest>) => planJob({ ...request, ...fields }, context);
 
@@ -51,6 +52,21 @@ describe("planJob", () => {
       events.map((event) => event.name),
       ["submitted", "script_converted"],
     );
+  });
+
+  it("gives persistent jobs the installation's idle time, and others none", () => {
+    assert.equal(plan({ persistent: true }).job.idleMinutes, 10);
+    assert.equal(plan({ persistent: true, idleMinutes: 3 }).job.idleMinutes, 3);
+    assert.equal(plan({ idleMinutes: 3 }).job.idleMinutes, null);
+  });
+
+  it("knows a script that only keeps its VM alive", () => {
+    assert.equal(plan({ command: { kind: "inline", script: "sleep infinity\r\n" } }).job.endless, true);
+    assert.equal(plan({ command: { kind: "url", url: "http://a/sleep infinity" } }).job.endless, false);
+  });
+
+  it("refuses a VM that never sleeps for a job that keeps none", () => {
+    assert.throws(() => plan({ noSleep: true }), /no_sleep: needs persistent/);
   });
 
   it("names the field, the limit and the wish when the node cannot give what is asked for", () => {

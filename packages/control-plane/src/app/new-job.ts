@@ -2,6 +2,7 @@ import { AppError } from "@mags/core";
 import {
   type AccountId,
   type EgressPolicy,
+  isEndlessSleep,
   type JobCommand,
   type JobId,
   MIN_MEMORY_MIB,
@@ -27,6 +28,13 @@ export interface JobRequest {
   readonly noSync: boolean;
   /** Uploads of the account. */
   readonly fileIds: readonly string[];
+  readonly workspaceId: string | null;
+  readonly persistent: boolean;
+  readonly noSleep: boolean;
+  readonly startupCommand: string | null;
+  readonly idleMinutes: number | null;
+  /** Ends scripts that run in the workspace and stand in the way. */
+  readonly replace: boolean;
 }
 
 const DEFAULT_IMAGE = "standard";
@@ -43,8 +51,11 @@ export function planJob(
     readonly accountId: AccountId;
     readonly now: Date;
     readonly node: NodeDescription;
+    readonly idleMinutes: number;
   },
 ): { readonly job: NewJob; readonly events: readonly NewJobEvent[] } {
+  if (request.noSleep && !request.persistent)
+    throw refused("no_sleep: needs persistent: a VM that ends with its script does not sleep");
   const { command, converted } = normalized(request.command);
   const job: NewJob = {
     id: context.id,
@@ -57,6 +68,13 @@ export function planJob(
     labels: request.labels,
     noSync: request.noSync,
     fileIds: request.fileIds,
+    workspaceId: request.workspaceId,
+    persistent: request.persistent,
+    noSleep: request.noSleep,
+    startupCommand: request.startupCommand,
+    idleMinutes: request.persistent ? (request.idleMinutes ?? context.idleMinutes) : null,
+    endless: command.kind === "inline" && isEndlessSleep(command.script),
+    sandbox: null,
     createdAt: context.now,
   };
   const events: NewJobEvent[] = [{ at: context.now, name: "submitted", data: { ...job.size } }];
@@ -85,7 +103,7 @@ function sizeOf(request: JobRequest, node: NodeDescription): MicroVmSize {
   };
 }
 
-function normalizedEgress(egress: EgressPolicy): EgressPolicy {
+export function normalizedEgress(egress: EgressPolicy): EgressPolicy {
   if (typeof egress === "string") return egress;
   return { allow: [...new Set(egress.allow.map((host) => normalizeAllowedHost(host) ?? refuseHost(host)))] };
 }

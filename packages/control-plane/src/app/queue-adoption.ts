@@ -5,26 +5,39 @@
 import {
   type AccountLimits,
   type Admission,
+  type BookedSandbox,
   exceededLimit,
   type JobId,
   NO_USAGE,
   type ObservedJob,
+  type SandboxId,
 } from "@mags/domain";
 import type { LiveJob } from "./job-store.ts";
 import { neverFitsText } from "./queue-text.ts";
 import type { HeldJob } from "./queue-watch.ts";
+import type { LiveSandbox } from "./sandbox-store.ts";
 
-/** What there is. `known` was asked before `live` was read, and `observed` after it. */
+/** Jobs and sandboxes whose absence from what is read from now on means that they are no more. */
+export interface Known {
+  readonly jobs: ReadonlySet<JobId>;
+  readonly sandboxes: ReadonlySet<SandboxId>;
+}
+
+/** What there is. `known` was asked before `live` and `sandboxes` were read, and `observed` after them. */
 export interface FoundJobs {
   readonly live: readonly LiveJob[];
+  readonly sandboxes: readonly LiveSandbox[];
   readonly observed: readonly ObservedJob[];
-  readonly known: ReadonlySet<JobId>;
+  readonly known: Known;
 }
+
+/** What the queue has to know of a job that it holds. */
+export type JobToHold = Pick<HeldJob, "image" | "sandbox" | "stored">;
 
 export interface AdoptionDeps {
   readonly admission: Admission;
   readonly held: ReadonlyMap<JobId, HeldJob>;
-  readonly hold: (jobId: JobId, job: { readonly image: string; readonly stored: boolean }) => void;
+  readonly hold: (jobId: JobId, job: JobToHold) => void;
   readonly forget: (jobId: JobId) => void;
   /** Ends a job that the node does not have. */
   readonly end: (jobId: JobId, message: string) => void;
@@ -33,8 +46,7 @@ export interface AdoptionDeps {
 }
 
 export interface Adoption {
-  /** Jobs whose absence from what `store.live()` gives from now on means that they ended. */
-  known(): ReadonlySet<JobId>;
+  known(): Known;
   adopt(found: FoundJobs): void;
 }
 
@@ -46,23 +58,30 @@ export function createAdoption(deps: AdoptionDeps, limits: AccountLimits): Adopt
   /** A live job that is not in the books, or that the node has lost before it began. */
   function adoptJob(job: LiveJob, seen: ObservedJob | undefined): void {
     if (seen?.end) return; // it is over, and its report on the way
-    const { image } = job;
     const phase = admission.phaseOf(job.id);
+    if (job.sandbox && !(job.sandbox.makes && job.sandbox.state === "starting")) {
+      // It runs in what is there, or in what it made: that is counted, not the job.
+      if (phase !== undefined) admission.release(job.id);
+      return;
+    }
+    const sandbox = job.sandbox && { id: job.sandbox.id, accountId: job.accountId, size: job.size };
+    const found: JobToHold = { image: job.image, sandbox, stored: true };
     if (seen) {
       if (phase !== undefined) return;
       const started = seen.startedAtMs !== null;
-      admission.adopt(job, started ? "started" : "handed");
-      if (!started) hold(job.id, { image, stored: true });
+      if (started && sandbox) admission.occupy(sandbox);
+      else admission.adopt(job, started ? "started" : "handed");
+      if (!started) hold(job.id, found);
       return;
     }
     if (!isPending(job)) return;
     if (phase === "handed" || phase === "started") {
       admission.requeue(job.id);
-      hold(job.id, { image, stored: true });
+      hold(job.id, found);
     }
     if (phase !== undefined) return;
     admission.adopt(job, "waiting");
-    hold(job.id, { image, stored: true });
+    hold(job.id, found);
     const exceeded = exceededLimit(limits, NO_USAGE, job.size);
     if (exceeded) deps.end(job.id, neverFitsText(exceeded));
   }
@@ -77,15 +96,27 @@ export function createAdoption(deps: AdoptionDeps, limits: AccountLimits): Adopt
     overButPending = new Set(ids);
   }
 
-  return {
-    known: () => new Set(admission.ids().filter((jobId) => held.get(jobId)?.stored ?? true)),
+  function adoptSandboxes(found: readonly LiveSandbox[], known: Known): void {
+    const alive = new Set(found.map(({ id }) => id));
+    for (const id of known.sandboxes) if (!alive.has(id)) admission.vacate(id);
+    for (const sandbox of found) if (sandbox.state !== "starting") admission.occupy(booked(sandbox));
+  }
 
-    adopt({ live, observed, known }) {
+  return {
+    known: () => ({
+      jobs: new Set(admission.ids().filter((jobId) => held.get(jobId)?.stored ?? true)),
+      sandboxes: new Set(admission.sandboxes()),
+    }),
+
+    adopt({ live, sandboxes, observed, known }) {
       const seen = new Map(observed.map((job) => [job.jobId, job]));
       const alive = new Set(live.map((job) => job.id));
-      for (const jobId of known) if (!alive.has(jobId)) deps.forget(jobId);
+      for (const jobId of known.jobs) if (!alive.has(jobId)) deps.forget(jobId);
+      adoptSandboxes(sandboxes, known);
       endLeftOver(live, seen);
       for (const job of live) adoptJob(job, seen.get(job.id));
     },
   };
 }
+
+const booked = ({ id, accountId, size }: LiveSandbox): BookedSandbox => ({ id, accountId, size });

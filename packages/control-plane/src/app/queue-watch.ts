@@ -1,9 +1,11 @@
 import type { Clock } from "@mags/core";
-import type { JobId, NodeRuntime } from "@mags/domain";
+import type { BookedSandbox, JobId, NodeRuntime } from "@mags/domain";
 
 /** A job without a microVM. */
 export interface HeldJob {
   readonly image: string;
+  /** What its start makes. */
+  readonly sandbox: BookedSandbox | null;
   readonly sinceMs: number;
   /** Else it is just being stored. */
   stored: boolean;

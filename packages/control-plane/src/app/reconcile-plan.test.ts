@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { AccountId, JobEnd, JobId, JobStatus, MicroVmId, ObservedJob } from "@mags/domain";
+import type { AccountId, JobEnd, JobId, JobStatus, MicroVmId, ObservedJob, SandboxId } from "@mags/domain";
 import fc from "fast-check";
 import type { LiveJob } from "./job-store.ts";
 import { planReconcile } from "./reconcile-plan.ts";
+import type { SandboxState } from "./sandbox.ts";
 
 const id = (name: string) => name as JobId;
 const live = (name: string, status: JobStatus, stopRequested = false): LiveJob => ({
@@ -13,6 +14,8 @@ const live = (name: string, status: JobStatus, stopRequested = false): LiveJob =
   status,
   stopRequested,
   image: "standard",
+  sandbox: null,
+  scriptOver: false,
 });
 const end: JobEnd = { kind: "exited", exitCode: 0, timedOut: false, durationMs: 1, endedAtMs: 9 };
 const seen = (name: string, fields: Partial<ObservedJob> = {}): ObservedJob => ({
@@ -49,6 +52,34 @@ describe("planReconcile", () => {
       { kind: "mark_started", jobId: "a", ...onVm },
       { kind: "mark_ended", jobId: "a", end },
     ]);
+  });
+
+  it("hands jobs over again that wait for a sandbox which exists", () => {
+    const inside = (state: SandboxState, fields: Partial<LiveJob> = {}): LiveJob => ({
+      ...live("a", "pending"),
+      sandbox: { id: "s" as SandboxId, makes: false, owns: false, state },
+      ...fields,
+    });
+    assert.deepEqual(plan([inside("running")], []), [{ kind: "hand_over", jobId: "a" }]);
+    assert.deepEqual(plan([inside("sleeping")], []), [{ kind: "hand_over", jobId: "a" }]);
+    assert.deepEqual(plan([inside("starting")], []), []);
+    assert.deepEqual(plan([inside("gone")], []), [{ kind: "mark_lost", jobId: "a" }]);
+    assert.deepEqual(plan([inside("running", { stopRequested: true })], []), [
+      { kind: "mark_never_started", jobId: "a" },
+    ]);
+  });
+
+  it("lets the owner of a sandbox live without its script, which may be lost", () => {
+    const owner = (scriptOver: boolean, state: SandboxState): LiveJob => ({
+      ...live("a", "running"),
+      sandbox: { id: "s" as SandboxId, makes: true, owns: true, state },
+      scriptOver,
+    });
+    assert.deepEqual(plan([owner(true, "running")], []), []);
+    assert.deepEqual(plan([owner(false, "sleeping")], []), [{ kind: "mark_script_lost", jobId: "a" }]);
+    assert.deepEqual(plan([owner(true, "gone")], []), [{ kind: "mark_lost", jobId: "a" }]);
+    const stopped = { ...owner(false, "running"), stopRequested: true };
+    assert.deepEqual(plan([stopped], [seen("a", { state: "running", ...onVm })]), []);
   });
 
   it("repeats a stop that was requested", () => {

@@ -12,6 +12,10 @@ export type ReconcileAction =
   | { readonly kind: "mark_ended"; readonly jobId: JobId; readonly end: JobEnd }
   /** It was running and the node knows nothing of it. */
   | { readonly kind: "mark_lost"; readonly jobId: JobId }
+  /** The node knows nothing of the script of an owner, whose sandbox lives on. */
+  | { readonly kind: "mark_script_lost"; readonly jobId: JobId }
+  /** It waits for a sandbox that exists, and the node does not have it. */
+  | { readonly kind: "hand_over"; readonly jobId: JobId }
   /** Stopped before the node ever had it. */
   | { readonly kind: "mark_never_started"; readonly jobId: JobId }
   /** It should not run: a stop was requested, it has ended, or nobody owns it. */
@@ -42,16 +46,25 @@ export function planReconcile({ live, observed, others }: ReconcileInput): reado
 
 function planLive(job: LiveJob, seen: ObservedJob | undefined): ReconcileAction[] {
   const jobId = job.id;
-  if (!seen) {
-    if (job.status !== "pending") return [{ kind: "mark_lost", jobId }];
-    return job.stopRequested ? [{ kind: "mark_never_started", jobId }] : [];
-  }
+  if (!seen) return planUnseen(job);
   const actions: ReconcileAction[] = [];
   if (job.status === "pending" && seen.microVmId !== null && seen.startedAtMs !== null)
     actions.push({ kind: "mark_started", jobId, microVmId: seen.microVmId, startedAtMs: seen.startedAtMs });
   if (seen.end !== null) actions.push({ kind: "mark_ended", jobId, end: seen.end });
-  else if (job.stopRequested) actions.push({ kind: "stop", jobId, reason: "requested" });
+  // With its owner goes the sandbox, and with that the script.
+  else if (job.stopRequested && !job.sandbox?.owns) actions.push({ kind: "stop", jobId, reason: "requested" });
   return actions;
+}
+
+function planUnseen(job: LiveJob): ReconcileAction[] {
+  const { id: jobId, status, stopRequested, sandbox, scriptOver } = job;
+  if (status === "pending") {
+    if (stopRequested) return [{ kind: "mark_never_started", jobId }];
+    if (!sandbox || sandbox.state === "starting") return [];
+    return [{ kind: sandbox.state === "gone" ? "mark_lost" : "hand_over", jobId }];
+  }
+  if (!sandbox?.owns || sandbox.state === "gone") return [{ kind: "mark_lost", jobId }];
+  return scriptOver ? [] : [{ kind: "mark_script_lost", jobId }];
 }
 
 function planOther(seen: ObservedJob, status: JobStatus | undefined): ReconcileAction[] {

@@ -1,14 +1,13 @@
 import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
-import type { NodeRuntime } from "@mags/domain";
-import { lostOutcome, neverStartedOutcome, outcomeOf } from "./job-end.ts";
+import { type HandToSandboxDeps, handToSandbox } from "./hand-to-sandbox.ts";
+import { lostOutcome, neverStarted, SCRIPT_LOST } from "./job-end.ts";
 import type { JobQueue } from "./job-queue.ts";
-import type { JobStore } from "./job-store.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { planReconcile, type ReconcileAction } from "./reconcile-plan.ts";
+import type { SandboxReconciler } from "./reconcile-sandboxes.ts";
 
-export interface ReconcilerDeps {
-  readonly store: JobStore;
-  readonly node: NodeRuntime;
+export interface ReconcilerDeps extends HandToSandboxDeps {
+  readonly sandboxReconciler: SandboxReconciler;
   readonly writer: JobWriter;
   readonly queue: JobQueue;
   readonly clock: Clock;
@@ -28,7 +27,7 @@ export interface Reconciler extends AsyncDisposable {
 }
 
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
-  const { store, node, writer, queue, clock, log } = deps;
+  const { store, sandboxes, node, writer, queue, clock, log } = deps;
   const closing = new AbortController();
   let pause = new AbortController();
   let loop: Promise<void> = Promise.resolve();
@@ -39,15 +38,15 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       case "mark_started": {
         const { microVmId, startedAtMs } = action;
         const startedAt = new Date(startedAtMs);
-        const event = { at: startedAt, name: "started", data: { microVmId } };
-        await writer.change(jobId, () => store.markStarted(jobId, { microVmId, startedAt }, event));
-        return;
+        return writer.storeStart(jobId, { microVmId, startedAt, data: { microVmId } });
       }
-      case "mark_ended": {
-        const { outcome, event } = outcomeOf(action.end);
-        await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+      case "mark_ended":
+        await writer.storeEnd(jobId, action.end);
         return inBackground(action, node.acknowledge(jobId));
-      }
+      case "mark_script_lost":
+        return writer.storeEnd(jobId, { kind: "lost", message: SCRIPT_LOST, endedAtMs: clock.now().getTime() });
+      case "hand_over":
+        return handToSandbox(deps, jobId);
       case "mark_lost": {
         const { outcome, event } = lostOutcome(clock.now());
         await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
@@ -56,8 +55,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       }
       case "mark_never_started": {
         queue.withdraw(jobId);
-        const { outcome, event } = neverStartedOutcome(clock.now());
-        await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
+        await writer.storeEnd(jobId, neverStarted(clock.now()));
         return;
       }
       case "stop":
@@ -76,9 +74,9 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   async function runOnce(): Promise<number> {
     const expected = queue.known();
-    const live = await store.live();
+    const [live, liveSandboxes] = await Promise.all([store.live(), sandboxes.live()]);
     const observed = node.observe();
-    queue.adopt({ live, observed, known: expected });
+    queue.adopt({ live, sandboxes: liveSandboxes, observed, known: expected });
     const known = new Set(live.map((job) => job.id));
     const others = observed.map((job) => job.jobId).filter((jobId) => !known.has(jobId));
     const plan = planReconcile({
@@ -92,7 +90,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
         log.warn("reconcile.action_failed", { ...action, error: messageOf(error) });
       });
     }
-    return plan.length;
+    return plan.length + (await deps.sandboxReconciler.run(liveSandboxes));
   }
 
   async function run(): Promise<void> {

@@ -7,6 +7,8 @@ import type { Job } from "./job.ts";
 import { createJobChanges } from "./job-changes.ts";
 import type { JobStore } from "./job-store.ts";
 import { createJobWriter } from "./job-writer.ts";
+import type { SandboxReports } from "./sandbox-reports.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
 import { stopJob } from "./stop-job.ts";
 
 const timings = { submitted() {}, started() {}, firstOutput() {}, ended() {} };
@@ -18,20 +20,25 @@ describe("stopJob", () => {
     const write = async (what: string) => {
       if (away) throw new AppError("unavailable", "away");
       done.push(what);
-      return true;
+      return { sandboxId: null };
     };
     const store = {
+      get: async () => job,
       requestStop: () => write("stop_requested"),
       markEnded: () => write("ended"),
       // Stopping uses no other calls.
     } satisfies Partial<JobStore> as unknown as JobStore;
+    // Of the job it uses no more.
+    const job = { id: newJobId(), status: "running", sandbox: null } as Job;
     const node = createSimulatedNode();
     const changes = createJobChanges();
-    const writer = createJobWriter({ store, node, changes, timings, log: silentLogger });
-    // Of the job it uses no more.
-    const job = { id: newJobId(), status: "running" } as Job;
+    const writer = createJobWriter({
+      ...{ store, node, changes, timings, log: silentLogger, sandboxes: { async begun() {}, async failed() {} } },
+    });
     const queue = { withdraw() {}, leave() {} };
-    const deps = { store, node, writer, queue, changes, clock: systemClock, log: silentLogger };
+    const base = { store, node, writer, queue, changes, clock: systemClock, log: silentLogger };
+    // Without a sandbox these are not asked.
+    const deps = { ...base, sandboxes: {} as SandboxStore, reports: {} as SandboxReports };
     await assert.rejects(stopJob(deps, job, { patienceMs: 10 }), (error) => isAppError(error, "unavailable"));
     away = false;
     await waitFor(() => done.length === 2, { what: "the stop to be done" });

@@ -1,14 +1,21 @@
+import { randomUUID } from "node:crypto";
 import { AppError, type Clock, type Logger, messageOf, untilAborted } from "@mags/core";
-import { isTerminal, type JobId, type NodeRuntime } from "@mags/domain";
-import type { Job } from "./job.ts";
+import { isTerminal, type NodeRuntime } from "@mags/domain";
+import { isScriptOver, type Job } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
-import { neverStartedOutcome } from "./job-end.ts";
+import { neverStarted } from "./job-end.ts";
 import type { JobQueue } from "./job-queue.ts";
 import type { JobStore } from "./job-store.ts";
 import type { JobWriter } from "./job-writer.ts";
+import { releaseSandbox } from "./release-sandbox.ts";
+import type { SandboxReports } from "./sandbox-reports.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
+import { untilJob } from "./until-job.ts";
 
 export interface StopDeps {
   readonly store: JobStore;
+  readonly sandboxes: SandboxStore;
+  readonly reports: SandboxReports;
   readonly node: NodeRuntime;
   readonly writer: JobWriter;
   readonly queue: Pick<JobQueue, "withdraw" | "leave">;
@@ -17,36 +24,74 @@ export interface StopDeps {
   readonly log: Logger;
 }
 
+/** Ended before or within the patience of whoever waited, or still on the way: the wish is stored. */
+export type Stopped = "ended" | "ending";
+
 /**
  * Ends a job: writes the wish down, so that a restart does not forget it, has the node release the microVM, and waits
- * until the end is stored. What is not done within `patienceMs` goes on without the caller.
- * @returns `ended` before or within `patienceMs`, else `ending`: the wish is stored.
+ * until the end is stored. Of a job that only borrows a sandbox the script ends. What is not done within `patienceMs`
+ * goes on without the caller.
  * @throws AppError `unavailable` when the wish is not stored within `patienceMs`.
  */
-export async function stopJob(
-  deps: StopDeps,
-  job: Job,
-  options: { readonly patienceMs: number },
-): Promise<"ended" | "ending"> {
+export async function stopJob(deps: StopDeps, job: Job, options: { readonly patienceMs: number }): Promise<Stopped> {
   if (isTerminal(job.status)) return "ended";
-  const { store, node, writer, queue, clock, log } = deps;
-  const patience = AbortSignal.timeout(options.patienceMs);
+  const { store, node, writer, queue, clock } = deps;
 
-  async function release(): Promise<void> {
+  async function end(): Promise<void> {
     queue.withdraw(job.id);
-    await node.stop(job.id);
-    if (!node.observe().some((seen) => seen.jobId === job.id)) {
-      // The node never had it, or has told of its end already: then this changes nothing.
-      queue.leave(job.id);
-      const { outcome, event: end } = neverStartedOutcome(clock.now());
-      await writer.change(job.id, () => store.markEnded(job.id, outcome, end));
-    }
+    const latest = await store.get(job.id);
+    // Another may have taken over from it: then the sandbox is that one's.
+    if (!latest || isTerminal(latest.status)) return;
+    // With its owner goes the sandbox, and with it whatever else runs in it.
+    if (job.sandbox?.owns) await releaseSandbox(deps, job.sandbox.id, { reason: "stopped" });
+    else await node.stop(job.id);
+    if (node.observe().some((seen) => seen.jobId === job.id)) return;
+    // The node never had it, or has told of its end already: then this changes nothing.
+    queue.leave(job.id);
+    await writer.storeEnd(job.id, neverStarted(clock.now()));
   }
 
   const event = { at: clock.now(), name: "stop_requested", data: {} };
-  const wished = writer.change(job.id, () => store.requestStop(job.id, event));
-  const released = wished.then(release);
-  released.catch((error: unknown) => log.warn("job.stop_failed", { jobId: job.id, error: messageOf(error) }));
+  const wish = async () => void (await store.requestStop(job.id, event));
+  return carryOut(deps, job, { wish, end, patienceMs: options.patienceMs, isDone: ({ status }) => isTerminal(status) });
+}
+
+/**
+ * Ends the script of a job and leaves its sandbox: the job of an owner goes on, if its script had begun. For others this
+ * is `stopJob`.
+ */
+export async function stopScript(deps: StopDeps, job: Job, options: { readonly patienceMs: number }): Promise<Stopped> {
+  if (isScriptOver(job)) return "ended";
+  if (!job.sandbox?.owns) return stopJob(deps, job, options);
+  const { store, node, writer, queue, clock } = deps;
+  const event = { at: clock.now(), name: "script_stop_requested", data: {} };
+  const reportId = randomUUID();
+  return carryOut(deps, job, {
+    wish: () => store.addEvent(job.id, event, reportId),
+    async end() {
+      queue.withdraw(job.id);
+      await node.stop(job.id);
+      if (node.observe().some((seen) => seen.jobId === job.id)) return;
+      queue.leave(job.id);
+      await writer.storeEnd(job.id, neverStarted(clock.now()));
+    },
+    patienceMs: options.patienceMs,
+    isDone: isScriptOver,
+  });
+}
+
+interface Ending {
+  readonly wish: () => Promise<void>;
+  readonly end: () => Promise<void>;
+  readonly isDone: (job: Job) => boolean;
+  readonly patienceMs: number;
+}
+
+async function carryOut(deps: StopDeps, job: Job, ending: Ending): Promise<Stopped> {
+  const patience = AbortSignal.timeout(ending.patienceMs);
+  const wished = deps.writer.change(job.id, ending.wish);
+  const done = wished.then(ending.end);
+  done.catch((error: unknown) => deps.log.warn("job.stop_failed", { jobId: job.id, error: messageOf(error) }));
   await untilAborted(wished, patience).catch((cause: unknown) => {
     if (!patience.aborted) throw cause;
     throw new AppError("unavailable", "the database does not answer now, so the job may run on: stop it again", {
@@ -54,32 +99,10 @@ export async function stopJob(
     });
   });
   try {
-    await untilAborted(released, patience);
-    await untilEnded(deps, job.id, { signal: patience });
+    await untilAborted(done, patience);
+    await untilJob(deps, job.id, ending.isDone, { signal: patience });
     return "ended";
   } catch {
     return "ending";
-  }
-}
-
-/** Resolves when the end of a job is stored: the node reports every end, so it comes. */
-async function untilEnded(
-  { store, changes }: StopDeps,
-  jobId: JobId,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const look = () =>
-    store.get(jobId).then((job) => {
-      if (!job || isTerminal(job.status)) resolve();
-    }, reject);
-  const unsubscribe = changes.subscribe(jobId, (change) => {
-    if (change === "stored") look();
-  });
-  try {
-    look();
-    await untilAborted(promise, signal);
-  } finally {
-    unsubscribe();
   }
 }

@@ -81,7 +81,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
       this.reset();
       const live = await store.live().catch(() => null);
       if (!live) return;
-      for (const status of ["pending", "running"])
+      for (const status of ["pending", "running", "sleeping"])
         this.set({ status }, live.filter((job) => job.status === status).length);
     },
   });

@@ -18,10 +18,14 @@ import { listTokensRoute } from "./list-tokens.ts";
 import { meRoute } from "./me.ts";
 import { poolStatusRoute } from "./pool-status.ts";
 import { getFileRoute, headFileRoute } from "./read-file.ts";
+import { sleepJobRoute } from "./sleep-job.ts";
 import { stopJobRoute } from "./stop-job.ts";
 import { submitJobRoute } from "./submit-job.ts";
+import { syncJobRoute } from "./sync-job.ts";
+import { updateJobRoute } from "./update-job.ts";
 import { uploadFilesRoute } from "./upload-files.ts";
 import { usageRoute } from "./usage.ts";
+import { wakeJobRoute } from "./wake-job.ts";
 import { putFileRoute } from "./write-file.ts";
 
 /** Every route of the schema has its answer here: the type sees to it. */
@@ -33,6 +37,10 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   getJob: getJobRoute,
   getStatus: getStatusRoute,
   getLogs: getLogsRoute,
+  updateJob: updateJobRoute,
+  sleepJob: sleepJobRoute,
+  wakeJob: wakeJobRoute,
+  syncJob: syncJobRoute,
   stopJob: stopJobRoute,
   execInJob: execInJobRoute,
   execStream: execStreamRoute,

@@ -7,6 +7,10 @@ import type { JobQueue } from "../app/job-queue.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { JobWriter } from "../app/job-writer.ts";
+import type { Policies } from "../app/policies.ts";
+import type { SandboxDefaults } from "../app/sandbox-policy.ts";
+import type { SandboxReports } from "../app/sandbox-reports.ts";
+import type { SandboxStore } from "../app/sandbox-store.ts";
 import type { Uploads } from "../app/uploads.ts";
 import type { UsageStore } from "../app/usage.ts";
 
@@ -16,6 +20,10 @@ export interface RouteDeps {
   readonly accounts: Accounts;
   readonly usage: UsageStore;
   readonly uploads: Uploads;
+  readonly sandboxes: SandboxStore;
+  readonly reports: SandboxReports;
+  readonly policies: Policies;
+  readonly defaults: SandboxDefaults;
   readonly node: NodeRuntime;
   readonly intake: Intake;
   readonly writer: JobWriter;

@@ -7,21 +7,23 @@ import { jobToWire } from "./job-wire.ts";
 export function listJobsRoute({ store }: RouteDeps): BoundRoute {
   return bind(ROUTES.listJobs, async ({ query, account }) => {
     const { page, page_size } = query;
-    // No job of this build has a workspace.
-    const found =
-      query.workspace_id === undefined
-        ? await store.list(account.id, filterOf(query), { limit: page_size, offset: (page - 1) * page_size })
-        : { jobs: [], total: 0 };
+    const found = await store.list(account.id, filterOf(query), {
+      limit: page_size,
+      offset: (page - 1) * page_size,
+    });
     return { jobs: found.jobs.map(jobToWire), total: found.total, page, page_size };
   });
 }
 
-function filterOf(query: { readonly [K in "status" | "name" | "label"]?: string | undefined }): JobFilter {
-  const { status, name, label } = query;
+function filterOf(
+  query: { readonly [K in "status" | "name" | "workspace_id" | "label"]?: string | undefined },
+): JobFilter {
+  const { status, name, workspace_id: workspaceId, label } = query;
   const equals = label?.indexOf("=") ?? -1;
   return {
     ...(status !== undefined && { status: status as JobFilter["status"] & string }),
     ...(name !== undefined && { name }),
+    ...(workspaceId !== undefined && { workspaceId }),
     ...(label !== undefined && { label: { key: label.slice(0, equals), value: label.slice(equals + 1) } }),
   };
 }

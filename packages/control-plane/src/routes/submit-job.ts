@@ -16,18 +16,15 @@ export function submitJobRoute(deps: RouteDeps): BoundRoute {
 }
 
 /** Fields of the API that this build does not have yet: better refused than silently without effect. */
-const UNSUPPORTED = [
-  "persistent",
-  "no_sleep",
-  "workspace_id",
-  "base_workspace_id",
-  "startup_command",
-  "idle_minutes",
-  "replace",
-] as const satisfies readonly (keyof jobs.SubmitJobWire)[];
+const UNSUPPORTED = ["base_workspace_id"] as const satisfies readonly (keyof jobs.SubmitJobWire)[];
 
 function refuseUnsupported(body: jobs.SubmitJobWire): void {
   for (const field of UNSUPPORTED) if (isSet(body[field])) throw notSupported(field);
+  if (body.persistent && isSet(body.workspace_id) && !body.no_sync)
+    throw new AppError(
+      "not_supported",
+      "workspace_id: a persistent job with a workspace is synced, which is not supported by this version of the server: set no_sync to keep it on the disk of its VM (mags new NAME, or mags run --no-sync), leave out workspace_id, or leave out persistent",
+    );
 }
 
 /** Clients of other languages send some fields as `null`, `false` or empty when they mean that they are not set. */
@@ -54,5 +51,11 @@ function fromWire(body: jobs.SubmitJobWire): JobRequest {
     labels: body.labels,
     noSync: body.no_sync,
     fileIds: body.file_ids ?? [],
+    workspaceId: body.workspace_id ?? null,
+    persistent: body.persistent,
+    noSleep: body.no_sleep,
+    startupCommand: body.startup_command || null,
+    idleMinutes: body.idle_minutes ?? null,
+    replace: body.replace ?? false,
   };
 }

@@ -1,65 +1,89 @@
-import type { AccountId, JobCommand, JobId, JobStart, MicroVmId } from "@mags/domain";
-import type { Selectable } from "kysely";
-import type { Job, JobEvent } from "../app/job.ts";
+import type { AccountId, JobCommand, JobId, MicroVmId, MicroVmSize, SandboxId } from "@mags/domain";
+import type { Kysely, Selectable } from "kysely";
+import type { Job, JobEvent, NewJob, StoredStart } from "../app/job.ts";
 import type { LiveJob } from "../app/job-store.ts";
+import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
 import type { Tables } from "./tables.ts";
 
-/** What every query for jobs selects: all but the script and its environment. */
-export const JOB_COLUMNS = [
-  "id",
-  "account_id",
-  "name",
-  "status",
-  "image",
-  "vcpus",
-  "memory_mib",
-  "disk_gib",
-  "egress",
-  "labels",
-  "no_sync",
-  "micro_vm_id",
-  "exit_code",
-  "error_message",
-  "script_duration_ms",
-  "created_at",
-  "started_at",
-  "completed_at",
-] as const satisfies readonly (keyof Tables["jobs"])[];
+type Row = Selectable<Tables["jobs"]>;
 
-type JobRow = Pick<Selectable<Tables["jobs"]>, (typeof JOB_COLUMNS)[number]>;
+/** What every query for jobs selects: all but the script and its environment. */
+const JOB_COLUMNS = [
+  ...(["id", "account_id", "name", "status", "image", "vcpus", "memory_mib", "disk_gib", "egress"] as const),
+  ...(["labels", "no_sync", "workspace_id", "persistent", "no_sleep", "startup_command", "idle_minutes"] as const),
+  ...(["sandbox_id", "makes_sandbox", "owns_sandbox", "script_ended_at", "micro_vm_id", "exit_code"] as const),
+  ...(["error_message", "script_duration_ms", "created_at", "started_at", "completed_at"] as const),
+] satisfies readonly (keyof Row)[];
+
+const START_COLUMNS = [
+  ...(["id", "command_kind", "script", "environment", "image", "vcpus", "memory_mib", "disk_gib"] as const),
+  ...(["egress", "timeout_ms", "file_ids", "sandbox_id", "makes_sandbox", "owns_sandbox"] as const),
+] satisfies readonly (keyof Row)[];
+
+const LIVE_COLUMNS = [
+  ...(["id", "account_id", "status", "stop_requested_at", "image", "vcpus", "memory_mib", "disk_gib"] as const),
+  ...(["sandbox_id", "makes_sandbox", "owns_sandbox", "script_ended_at"] as const),
+] satisfies readonly (keyof Row)[];
+
+type SizeRow = Pick<Row, "image" | "vcpus" | "memory_mib" | "disk_gib" | "egress">;
+type RoleRow = Pick<Row, "sandbox_id" | "makes_sandbox" | "owns_sandbox">;
+
+interface JobRow extends Pick<Row, (typeof JOB_COLUMNS)[number]> {
+  readonly subdomain: string | null;
+  readonly sandbox_state: SandboxState | null;
+  readonly owner_job_id: string | null;
+  readonly last_transition: SandboxTransition | null;
+}
+
+interface LiveRow extends Pick<Row, (typeof LIVE_COLUMNS)[number]> {
+  readonly sandbox_state: SandboxState | null;
+}
+
+interface StartRow extends Pick<Row, (typeof START_COLUMNS)[number]> {
+  readonly kept: boolean | null;
+  readonly owner_id: string | null;
+  readonly owner_no_sleep: boolean | null;
+  readonly owner_idle_minutes: number | null;
+  readonly owner_startup_command: string | null;
+}
+
+const ofJobs = <C extends string>(columns: readonly C[]) => columns.map((column) => `jobs.${column}` as const);
+
+/** Jobs as the app knows them. */
+export function selectJobs(db: Kysely<Tables>) {
+  return db
+    .selectFrom("jobs")
+    .leftJoin("sandboxes", "sandboxes.id", "jobs.sandbox_id")
+    .select(ofJobs(JOB_COLUMNS))
+    .select(["sandboxes.subdomain", "sandboxes.state as sandbox_state", "sandboxes.owner_job_id"])
+    .select("sandboxes.last_transition");
+}
 
 /** What a start of a job needs. */
-export const START_COLUMNS = [
-  "id",
-  "command_kind",
-  "script",
-  "environment",
-  "image",
-  "vcpus",
-  "memory_mib",
-  "disk_gib",
-  "egress",
-  "timeout_ms",
-  "file_ids",
-] as const satisfies readonly (keyof Tables["jobs"])[];
+export function selectStarts(db: Kysely<Tables>) {
+  return db
+    .selectFrom("jobs")
+    .leftJoin("sandboxes", "sandboxes.id", "jobs.sandbox_id")
+    .leftJoin("jobs as owner", (on) =>
+      // An owner that ended in error owns it no more.
+      on.onRef("owner.id", "=", "sandboxes.owner_job_id").on("owner.completed_at", "is", null),
+    )
+    .select(ofJobs(START_COLUMNS))
+    .select(["sandboxes.kept", "owner.id as owner_id", "owner.no_sleep as owner_no_sleep"])
+    .select(["owner.idle_minutes as owner_idle_minutes", "owner.startup_command as owner_startup_command"]);
+}
 
 /** What the queue and the reconciler know jobs by. */
-export const LIVE_COLUMNS = [
-  "id",
-  "account_id",
-  "status",
-  "stop_requested_at",
-  "image",
-  "vcpus",
-  "memory_mib",
-  "disk_gib",
-] as const satisfies readonly (keyof Tables["jobs"])[];
-
-type LiveRow = Pick<Selectable<Tables["jobs"]>, (typeof LIVE_COLUMNS)[number]>;
-type StartRow = Pick<Selectable<Tables["jobs"]>, (typeof START_COLUMNS)[number]>;
-type SizeRow = Pick<StartRow, "image" | "vcpus" | "memory_mib" | "disk_gib" | "egress">;
+export function selectLive(db: Kysely<Tables>) {
+  return db
+    .selectFrom("jobs")
+    .leftJoin("sandboxes", "sandboxes.id", "jobs.sandbox_id")
+    .select(ofJobs(LIVE_COLUMNS))
+    .select("sandboxes.state as sandbox_state");
+}
 
 export function jobFromRow(row: JobRow): Job {
+  const role = roleFromRow(row);
   return {
     id: row.id as JobId,
     accountId: row.account_id as AccountId,
@@ -68,6 +92,19 @@ export function jobFromRow(row: JobRow): Job {
     size: sizeFromRow(row),
     labels: row.labels,
     noSync: row.no_sync,
+    workspaceId: row.workspace_id,
+    persistent: row.persistent,
+    noSleep: row.no_sleep,
+    startupCommand: row.startup_command,
+    idleMinutes: row.idle_minutes,
+    sandbox: role && {
+      ...role,
+      subdomain: row.subdomain ?? "",
+      state: row.sandbox_state ?? "gone",
+      ownerJobId: row.owner_job_id as JobId | null,
+      lastTransition: row.last_transition,
+    },
+    scriptEndedAt: row.script_ended_at,
     microVmId: row.micro_vm_id as MicroVmId | null,
     exitCode: row.exit_code,
     errorMessage: row.error_message,
@@ -79,6 +116,7 @@ export function jobFromRow(row: JobRow): Job {
 }
 
 export function liveJobFromRow(row: LiveRow): LiveJob {
+  const role = roleFromRow(row);
   return {
     id: row.id as JobId,
     accountId: row.account_id as AccountId,
@@ -86,25 +124,38 @@ export function liveJobFromRow(row: LiveRow): LiveJob {
     stopRequested: row.stop_requested_at !== null,
     image: row.image,
     size: { vcpus: row.vcpus, memoryMiB: row.memory_mib, diskGiB: row.disk_gib },
+    sandbox: role && { ...role, state: row.sandbox_state ?? "gone" },
+    scriptOver: row.script_ended_at !== null,
   };
 }
 
-export function startFromRow(row: StartRow): JobStart {
+export function startFromRow(row: StartRow): StoredStart {
   const command: JobCommand =
     row.command_kind === "url" ? { kind: "url", url: row.script } : { kind: "inline", script: row.script };
+  const owner = row.owner_id !== null && {
+    noSleep: row.owner_no_sleep ?? false,
+    // Every owner has one.
+    idleMinutes: row.owner_idle_minutes ?? 0,
+    startupCommand: row.owner_startup_command,
+  };
   return {
-    jobId: row.id as JobId,
+    id: row.id as JobId,
     size: sizeFromRow(row),
     command,
     environment: row.environment,
     timeoutMs: row.timeout_ms,
-    sandbox: null,
-    keepsAwake: false,
     fileIds: row.file_ids,
+    sandbox: roleFromRow(row),
+    policyFacts: row.kept === null ? null : { kept: row.kept, owner: owner || null },
   };
 }
 
-function sizeFromRow(row: SizeRow): JobStart["size"] {
+function roleFromRow(row: RoleRow): NewJob["sandbox"] {
+  const { sandbox_id: id, makes_sandbox: makes, owns_sandbox: owns } = row;
+  return id === null ? null : { id: id as SandboxId, makes, owns };
+}
+
+export function sizeFromRow(row: SizeRow): MicroVmSize {
   return {
     image: row.image,
     vcpus: row.vcpus,

@@ -1,43 +1,40 @@
-import { isUuid, type JobId, type JobStatus } from "@mags/domain";
-import { type Kysely, type RawBuilder, sql } from "kysely";
-import type { NewJob, NewJobEvent } from "../app/job.ts";
-import type { JobFilter, JobStore } from "../app/job-store.ts";
+import { isUuid, type JobId } from "@mags/domain";
+import { type Kysely, sql } from "kysely";
+import type { Changed, JobFilter, JobStore } from "../app/job-store.ts";
 import type { Database } from "./database.ts";
 import {
   eventFromRow,
-  JOB_COLUMNS,
   jobFromRow,
-  LIVE_COLUMNS,
   liveJobFromRow,
-  START_COLUMNS,
+  selectJobs,
+  selectLive,
+  selectStarts,
   startFromRow,
 } from "./job-rows.ts";
+import { type ChangedJob, changeJob, insertJob, LIVE } from "./job-statements.ts";
 import { storableJson, storableText } from "./storable.ts";
 import type { Tables } from "./tables.ts";
-
-const LIVE: readonly JobStatus[] = ["pending", "running", "sleeping"];
 
 export function createJobStore(database: Database): JobStore {
   return {
     async insert(job, events) {
-      await database.run((db) => insertStatement(job, events).execute(db));
+      await database.run((db) => insertJob(job, events).execute(db));
     },
 
     async get(jobId) {
-      const row = await database.run((db) =>
-        db.selectFrom("jobs").select(JOB_COLUMNS).where("id", "=", jobId).executeTakeFirst(),
-      );
+      const row = await database.run((db) => selectJobs(db).where("jobs.id", "=", jobId).executeTakeFirst());
       return row ? jobFromRow(row) : null;
     },
 
-    async find(accountId, idOrName) {
+    async find(accountId, key) {
       const row = await database.run((db) => {
-        const own = db.selectFrom("jobs").select(JOB_COLUMNS).where("account_id", "=", accountId);
-        if (isUuid(idOrName)) return own.where("id", "=", idOrName).executeTakeFirst();
+        const own = selectJobs(db).where("jobs.account_id", "=", accountId);
+        if (isUuid(key)) return own.where("jobs.id", "=", key).executeTakeFirst();
         return own
-          .where("name", "=", idOrName)
-          .orderBy((on) => on("completed_at", "is", null), "desc")
-          .orderBy("seq", "desc")
+          .where((on) => on.or([on("jobs.name", "=", key), on("jobs.workspace_id", "=", key)]))
+          .orderBy((on) => on("jobs.completed_at", "is", null), "desc")
+          .orderBy((on) => on("jobs.name", "=", key), "desc")
+          .orderBy("jobs.seq", "desc")
           .limit(1)
           .executeTakeFirst();
       });
@@ -46,10 +43,11 @@ export function createJobStore(database: Database): JobStore {
 
     async list(accountId, filter, page) {
       return database.run(async (db) => {
-        const matching = filtered(db, accountId, filter);
+        const ids = filtered(db, accountId, filter);
+        const shown = ids.select("jobs.id").orderBy("seq", "desc").limit(page.limit).offset(page.offset);
         const [rows, count] = await Promise.all([
-          matching.select(JOB_COLUMNS).orderBy("seq", "desc").limit(page.limit).offset(page.offset).execute(),
-          matching.select((on) => on.fn.countAll<number>().as("total")).executeTakeFirstOrThrow(),
+          selectJobs(db).where("jobs.id", "in", shown).orderBy("jobs.seq", "desc").execute(),
+          ids.select((on) => on.fn.countAll<number>().as("total")).executeTakeFirstOrThrow(),
         ]);
         return { jobs: rows.map(jobFromRow), total: count.total };
       });
@@ -57,41 +55,77 @@ export function createJobStore(database: Database): JobStore {
 
     async loadStart(jobId) {
       const row = await database.run((db) =>
-        db
-          .selectFrom("jobs")
-          .select(START_COLUMNS)
-          .where("id", "=", jobId)
-          .where("status", "=", "pending")
-          .executeTakeFirst(),
+        selectStarts(db).where("jobs.id", "=", jobId).where("jobs.status", "=", "pending").executeTakeFirst(),
       );
       return row ? startFromRow(row) : null;
     },
 
-    markStarted: (jobId, start, event) =>
+    markStarted: async (jobId, start, event) =>
       changed(
-        database,
-        sql`update jobs set status = 'running', micro_vm_id = ${start.microVmId}, started_at = ${start.startedAt}
-          where id = ${jobId} and status = 'pending' returning id`,
-        event,
+        await changeJob(
+          database,
+          sql`update jobs set status = 'running', micro_vm_id = ${start.microVmId}, started_at = ${start.startedAt}
+            where id = ${jobId} and status = 'pending' returning id, sandbox_id`,
+          event,
+        ),
       ),
 
-    markEnded: (jobId, outcome, event) =>
+    markEnded: async (jobId, outcome, event, { owners } = { owners: "all" }) =>
       changed(
-        database,
-        sql`update jobs set status = ${outcome.status}, exit_code = ${outcome.exitCode},
-          error_message = ${outcome.errorMessage === null ? null : storableText(outcome.errorMessage)}, script_duration_ms = ${outcome.scriptDurationMs},
-          completed_at = ${outcome.completedAt}
-          where id = ${jobId} and status = any(${LIVE}) returning id`,
-        event,
+        await changeJob(
+          database,
+          sql`update jobs set status = ${outcome.status}, exit_code = coalesce(${outcome.exitCode}, exit_code),
+            error_message = ${outcome.errorMessage === null ? null : storableText(outcome.errorMessage)},
+            script_duration_ms = coalesce(${outcome.scriptDurationMs}, script_duration_ms),
+            completed_at = ${outcome.completedAt}
+            where id = ${jobId} and ${LIVE} and (${owners === "all"} or not owns_sandbox
+              or stop_requested_at is not null or (${owners === "unstarted"} and status = 'pending'))
+            returning id, sandbox_id`,
+          event,
+        ),
       ),
 
-    requestStop: (jobId, event) =>
+    markScriptEnded: async (jobId, end, event) =>
       changed(
-        database,
-        sql`update jobs set stop_requested_at = ${event.at}
-          where id = ${jobId} and status = any(${LIVE}) and stop_requested_at is null returning id`,
-        event,
+        await changeJob(
+          database,
+          sql`update jobs set exit_code = ${end.exitCode}, script_duration_ms = ${end.scriptDurationMs},
+            script_ended_at = ${end.endedAt}
+            where id = ${jobId} and ${LIVE} and owns_sandbox and script_ended_at is null returning id, sandbox_id`,
+          event,
+        ),
       ),
+
+    requestStop: async (jobId, event) =>
+      changed(
+        await changeJob(
+          database,
+          // The sandbox first, as everybody locks them.
+          sql`update jobs set stop_requested_at = ${event.at}
+            from (select count(*) from sandbox) as released
+            where id = ${jobId} and ${LIVE} and stop_requested_at is null returning id, sandbox_id`,
+          event,
+          sql`sandbox as (
+            update sandboxes set release_requested_at = ${event.at}
+            where owner_job_id = ${jobId} and ended_at is null and release_requested_at is null returning id
+          ),`,
+        ),
+      ),
+
+    async update(jobId, { labels, noSleep, idleMinutes, startupCommand }) {
+      await database.run((db) =>
+        db
+          .updateTable("jobs")
+          .where("id", "=", jobId)
+          .set({
+            ...(labels !== null && { labels: JSON.stringify(labels) }),
+            ...(noSleep !== null && { no_sleep: noSleep }),
+            ...(idleMinutes !== null && { idle_minutes: idleMinutes }),
+            ...(startupCommand !== null && { startup_command: startupCommand === "" ? null : startupCommand }),
+          })
+          .execute(),
+      );
+    },
 
     async addEvent(jobId, event, reportId) {
       await database.run((db) =>
@@ -123,15 +157,7 @@ export function createJobStore(database: Database): JobStore {
     },
 
     async live() {
-      const rows = await database.run((db) =>
-        db
-          .selectFrom("jobs")
-          .select(LIVE_COLUMNS)
-          // Spelled out, so that the partial index on live jobs serves it.
-          .where(sql<boolean>`status in ('pending', 'running', 'sleeping')`)
-          .orderBy("seq")
-          .execute(),
-      );
+      const rows = await database.run((db) => selectLive(db).where(LIVE).orderBy("jobs.seq").execute());
       return rows.map(liveJobFromRow);
     },
 
@@ -144,38 +170,13 @@ export function createJobStore(database: Database): JobStore {
   };
 }
 
-/** The job and its first events in one statement: one round trip and one commit stand before the answer. */
-function insertStatement(job: NewJob, events: readonly NewJobEvent[]): RawBuilder<unknown> {
-  const script = job.command.kind === "url" ? job.command.url : job.command.script;
-  return sql`with job as (
-      insert into jobs (id, account_id, name, status, command_kind, script, environment, image, vcpus, memory_mib,
-        disk_gib, egress, timeout_ms, labels, no_sync, file_ids, created_at)
-      values (${job.id}, ${job.accountId}, ${job.name}, 'pending', ${job.command.kind}, ${script},
-        ${JSON.stringify(job.environment)}, ${job.size.image}, ${job.size.vcpus}, ${job.size.memoryMiB},
-        ${job.size.diskGiB}, ${JSON.stringify(job.size.egress)}, ${job.timeoutMs}, ${JSON.stringify(job.labels)}, ${job.noSync},
-        ${job.fileIds}::uuid[], ${job.createdAt})
-      on conflict (id) do nothing
-      returning id
-    )
-    insert into job_events (job_id, at, name, data)
-    select job.id, event.at, event.name, event.data
-    from job, jsonb_to_recordset(${JSON.stringify(events)}::jsonb) as event(at timestamptz, name text, data jsonb)`;
-}
-
-/** Runs an update that returns the id of the job it changed, and adds the event if it changed one. */
-async function changed(database: Database, update: RawBuilder<unknown>, event: NewJobEvent): Promise<boolean> {
-  const statement = sql<{ id: number }>`with changed as (${update})
-    insert into job_events (job_id, at, name, data)
-    select id, ${event.at}, ${event.name}, ${storableJson(event.data)} from changed
-    returning id`;
-  const { rows } = await database.run((db) => statement.execute(db));
-  return rows.length > 0;
-}
+const changed = (row: ChangedJob | null): Changed => row && { sandboxId: row.sandbox_id };
 
 function filtered(db: Kysely<Tables>, accountId: string, filter: JobFilter) {
   let query = db.selectFrom("jobs").where("account_id", "=", accountId);
   if (filter.status) query = query.where("status", "=", filter.status);
   if (filter.name !== undefined) query = query.where("name", "=", filter.name);
+  if (filter.workspaceId !== undefined) query = query.where("workspace_id", "=", filter.workspaceId);
   if (filter.label) {
     const label = JSON.stringify({ [filter.label.key]: filter.label.value });
     query = query.where(sql<boolean>`labels @> ${label}::jsonb`);

@@ -3,6 +3,7 @@ import { type Kysely, sql } from "kysely";
 import { type Migration, Migrator } from "kysely/migration";
 import { begin } from "./migrations/0001-begin.ts";
 import { egressPolicies } from "./migrations/0002-egress-policies.ts";
+import { sandboxes } from "./migrations/0003-sandboxes.ts";
 import { uploads } from "./migrations/0004-uploads.ts";
 import type { Tables } from "./tables.ts";
 
@@ -10,6 +11,7 @@ import type { Tables } from "./tables.ts";
 const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0001_begin": begin,
   "0002_egress_policies": egressPolicies,
+  "0003_sandboxes": sandboxes,
   "0004_uploads": uploads,
 };
 

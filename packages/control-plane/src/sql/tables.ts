@@ -1,5 +1,6 @@
 import type { EgressPolicy, JobStatus } from "@mags/domain";
 import type { ColumnType, GeneratedAlways } from "kysely";
+import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
 
 /** jsonb: read as a value, written as JSON text. */
 type Json<T> = ColumnType<T, string, string>;
@@ -53,6 +54,49 @@ export interface Tables {
     readonly started_at: Date | null;
     readonly completed_at: Date | null;
     readonly stop_requested_at: Date | null;
+    readonly workspace_id: string | null;
+    readonly persistent: boolean;
+    readonly no_sleep: boolean;
+    readonly startup_command: string | null;
+    readonly idle_minutes: number | null;
+    /** Its script only keeps the microVM alive. */
+    readonly endless: boolean;
+    /** Null: it has a microVM of its own. */
+    readonly sandbox_id: string | null;
+    /** Its start makes the sandbox. */
+    readonly makes_sandbox: boolean;
+    /** The sandbox lives as long as it does; it is or was `sandboxes.owner_job_id`. */
+    readonly owns_sandbox: boolean;
+    /** Of an owner: it lives on without its script. */
+    readonly script_ended_at: Date | null;
+  };
+  /** At most one of a workspace is neither ended nor about to be. */
+  readonly sandboxes: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly workspace_id: string | null;
+    readonly subdomain: string;
+    /** It sleeps when it is idle, also without an owner; else it is released. */
+    readonly kept: boolean;
+    readonly owner_job_id: string | null;
+    readonly state: SandboxState;
+    readonly micro_vm_id: string | null;
+    readonly image: string;
+    readonly vcpus: number;
+    readonly memory_mib: number;
+    readonly disk_gib: number;
+    readonly egress: Json<EgressPolicy>;
+    readonly last_transition: ColumnType<SandboxTransition | null, string | null, string | null>;
+    readonly created_at: Date;
+    readonly release_requested_at: Date | null;
+    readonly ended_at: Date | null;
+  };
+  /** When sandboxes had a microVM. */
+  readonly awake_periods: {
+    readonly sandbox_id: string;
+    readonly account_id: string;
+    readonly began_at: Date;
+    readonly ended_at: Date | null;
   };
   readonly uploads: {
     readonly id: string;

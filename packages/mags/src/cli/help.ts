@@ -9,6 +9,9 @@ const EXAMPLES = [
   ["mags exec nightly 'ps aux'", "look into its VM"],
   ["mags cp nightly:results .", "take files out of it"],
   ["mags stop nightly", "end it"],
+  ["mags new dev", "a VM that stays"],
+  ["mags run -w dev 'make test'", "a script in it"],
+  ["mags sleep dev", "its memory to disk, until it is used again"],
 ] as const;
 
 /** What follows the lists of options and commands in `mags --help`. */

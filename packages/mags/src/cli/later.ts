@@ -5,31 +5,9 @@ import { Failure } from "./failure.ts";
  * Commands and options that Mags is known for and this version does not have. They are refused by name before anything
  * is sent, so that nobody takes them for typing errors or believes that they took effect.
  */
-const COMMANDS = [
-  "new",
-  "sync",
-  "resize",
-  "sleep",
-  "wake",
-  "url",
-  "set",
-  "workspace",
-  "cron",
-  "browser",
-  "setup-claude",
-];
+const COMMANDS = ["url", "workspace", "cron", "browser", "setup-claude"];
 
-const RUN_OPTIONS = [
-  "-w, --workspace <name>",
-  "-p, --persistent",
-  "--base <workspace>",
-  "--no-sleep",
-  "--url",
-  "--port <port>",
-  "--startup-command <command>",
-  "--replace",
-  "--idle <minutes>",
-];
+const RUN_OPTIONS = ["--url", "--port <port>"];
 
 export function isLaterCommand(name: string): boolean {
   return COMMANDS.includes(name);

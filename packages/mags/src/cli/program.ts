@@ -7,10 +7,11 @@ import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import type { SshFlags } from "./commands/ssh.ts";
 import type { UsageFlags } from "./commands/usage.ts";
-import { collect, egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
+import { environmentEntry, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
-import type { RunFlags } from "./run-flags.ts";
+import { addRun } from "./program-run.ts";
+import { addSandboxCommands } from "./program-sandboxes.ts";
 
 interface JsonFlag {
   readonly json?: boolean;
@@ -30,31 +31,11 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .enablePositionalOptions()
     .exitOverride();
 
-  const job = () => new Argument("<name|id>", "name or id of a job");
+  const job = () => new Argument("<name|id>", "name or id of a job, or a workspace");
   const json = () => new Option("--json", "print JSON");
 
-  program
-    .command("run")
-    .description("run a script in a new microVM and print its output")
-    .argument("[script...]", "the script; several words are joined by blanks")
-    .option("-n, --name <name>", "name of the job")
-    .option("-e, --ephemeral", "without a workspace: nothing is kept")
-    .option("--script-file <file>", "read the script from a file; -: from standard input")
-    .option("-f, --file <path>", "put a file into /uploads and /root of the VM; repeatable", collect)
-    .option("--env <KEY=VALUE>", "set a variable; KEY alone passes on yours; repeatable", environmentEntry(cli.env))
-    .option("--timeout <seconds>", "end the script after this time, with exit code 124", seconds)
-    .option("--detach", "print the id of the job and return at once")
-    .option("--disk <GB>", "size of the disk", wholeNumber)
-    .option("--vcpus <n>", "number of virtual CPUs", wholeNumber)
-    .option("--memory <MB>", "size of the memory", wholeNumber)
-    .option("--image <name>", "guest image")
-    .option("--egress <policy>", "network access: filtered (default), none, or host,*.host,...", egressPolicy)
-    .option("--label <KEY=VALUE>", "mark the job, for `mags list --label`; repeatable", label)
-    .addOption(new Option("--type <type>", "url: the script is the address of one").choices(["inline", "url"]))
-    .option("--json", "print one JSON object at the end, the output in it")
-    .action(async (words: string[], flags: RunFlags) => {
-      onExit(await (await import("./commands/run.ts")).run(cli, words, flags));
-    });
+  addRun(program, cli, onExit);
+  addSandboxCommands(program, cli, onExit);
 
   program
     .command("exec")
@@ -107,6 +88,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
         "error",
       ]),
     )
+    .option("-w, --workspace <name>", "only jobs of this workspace")
     .option("--label <KEY=VALUE>", "only jobs with this label")
     .addOption(json())
     .action(async (flags: ListFlags) => {

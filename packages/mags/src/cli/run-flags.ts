@@ -1,9 +1,22 @@
 import type { RunOptions } from "../sdk/run-options.ts";
+import { Failure } from "./failure.ts";
 import type { Assignments } from "./flag-values.ts";
 
 /** Options of `mags run` as they are parsed. */
 export interface RunFlags {
+  readonly workspace?: string;
+  /** Another word for `workspace`. */
   readonly name?: string;
+  readonly persistent?: boolean;
+  readonly base?: string;
+  /** `false`: `--no-sleep`. */
+  readonly sleep: boolean;
+  /** `false`: `--no-sync`. */
+  readonly sync: boolean;
+  /** Minutes. */
+  readonly idle?: number;
+  readonly startupCommand?: string;
+  readonly replace?: boolean;
   readonly ephemeral?: boolean;
   /** Paths of files to upload. */
   readonly file?: readonly string[];
@@ -22,9 +35,22 @@ export interface RunFlags {
   readonly json?: boolean;
 }
 
+/** @throws Failure where they contradict each other. */
 export function runOptions(flags: RunFlags): RunOptions {
+  const workspace = flags.workspace ?? flags.name;
+  if (flags.ephemeral && (workspace !== undefined || flags.persistent || flags.base !== undefined))
+    throw new Failure("--ephemeral cannot be combined with --workspace, --name, --persistent or --base");
+  if (!flags.sleep && !flags.persistent) throw new Failure("--no-sleep needs --persistent (-p)");
   return {
-    name: flags.name,
+    name: workspace,
+    workspaceId: workspace,
+    persistent: flags.persistent,
+    baseWorkspaceId: flags.base,
+    noSleep: !flags.sleep,
+    noSync: !flags.sync,
+    idleMinutes: flags.idle,
+    startupCommand: flags.startupCommand,
+    replace: flags.replace,
     ephemeral: flags.ephemeral,
     environment: flags.env,
     scriptTimeout: flags.timeout,

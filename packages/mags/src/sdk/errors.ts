@@ -31,7 +31,8 @@ export interface MagsErrorDetails {
 
 /**
  * Codes of errors that do not come from the server: a bad argument or setting, no token, no connection, no answer in
- * time, an answer that is none of a Mags server, a followed job whose connection did not come back.
+ * time, an answer that is none of a Mags server, a followed job whose connection did not come back, a sandbox that did
+ * not come to run.
  */
 export type ClientErrorCode =
   | "invalid_argument"
@@ -39,7 +40,8 @@ export type ClientErrorCode =
   | "unreachable"
   | "timeout"
   | "unexpected_reply"
-  | "connection_lost";
+  | "connection_lost"
+  | "job_failed";
 
 export function clientError(code: ClientErrorCode, message: string, cause?: unknown): MagsError {
   return new MagsError(message, { code, cause });

@@ -17,6 +17,7 @@ export {
 } from "./mags.ts";
 export type { FileDownload, ReadFileOptions } from "./read-file.ts";
 export type { RunOptions } from "./run-options.ts";
+export type { JobUpdate, NewOptions, RunningSandbox } from "./sandboxes.ts";
 export type {
   AccessToken,
   AccessTokens,
@@ -36,5 +37,6 @@ export type {
   NewAccessToken,
   PoolStatus,
   SubmitReply,
+  UpdatedJob,
   Usage,
 } from "./wire.generated.ts";

@@ -8,6 +8,14 @@ import { createJobFiles, type JobFiles } from "./job-files.ts";
 import { jobPath, resolveRequestId } from "./job-path.ts";
 import { multipartOf } from "./multipart.ts";
 import { type RunOptions, submission } from "./run-options.ts";
+import {
+  type JobUpdate,
+  type NewOptions,
+  newSandbox,
+  type RunningSandbox,
+  resizeSandbox,
+  updateBody,
+} from "./sandboxes.ts";
 import { clientSettings } from "./settings.ts";
 import { createTransport, type Transport } from "./transport.ts";
 import { waitForEnd } from "./wait-for-end.ts";
@@ -25,6 +33,7 @@ import type {
   NewAccessToken,
   PoolStatus,
   SubmitReply,
+  UpdatedJob,
   Uploaded,
   Usage,
 } from "./wire.generated.ts";
@@ -79,6 +88,7 @@ export interface ListOptions {
   readonly pageSize?: number | undefined;
   readonly status?: JobStatus["status"] | undefined;
   readonly name?: string | undefined;
+  readonly workspaceId?: string | undefined;
   /** `key=value`: jobs that carry this label. */
   readonly label?: string | undefined;
 }
@@ -99,13 +109,15 @@ const DEFAULT_EXEC_TIMEOUT_MS = 30_000;
 /** Beyond the time the command itself may take: for the way there and back. */
 const EXEC_SLACK_MS = 10_000;
 const UPLOAD_TIMEOUT_MS = 300_000;
+/** Memory of a VM goes to disk, or comes from there. */
+const CHANGE_MS = 120_000;
 const NO_VM_PAUSE_MS = 200;
 const LEAST_REFUSED_PAUSE_MS = 100;
 
 /**
  * A client of a Mags server. Every method rejects with a {@link MagsError}, or with the signal's reason when it was
- * given one that aborted. A `nameOrId` is a request id or the name of a job; the newest job of that name is meant, a
- * living one first.
+ * given one that aborted. A `nameOrId` is a request id, the name of a job or that of a workspace; a living job is meant
+ * first, then a name before a workspace, then the newest.
  */
 export class Mags {
   readonly #transport: Transport;
@@ -147,7 +159,7 @@ export class Mags {
   }
 
   /**
-   * Submits a script and waits for its end.
+   * Submits a script and waits for its end; the VM of a persistent job stays.
    * @throws MagsError `timeout` when it takes longer than `timeout`; the job goes on.
    */
   async runAndWait(script: string, options: RunAndWaitOptions = {}): Promise<FinishedJob> {
@@ -193,8 +205,8 @@ export class Mags {
 
   /** One page of the jobs, newest first. */
   async list(options: ListOptions = {}): Promise<JobPage> {
-    const { page = 1, pageSize = 20, status, name, label } = options;
-    const query = { page, page_size: pageSize, status, name, label };
+    const { page = 1, pageSize = 20, status, name, workspaceId, label } = options;
+    const query = { page, page_size: pageSize, status, name, workspace_id: workspaceId, label };
     return await this.#transport.json({ method: "GET", path: "/mags-jobs", query });
   }
 
@@ -267,9 +279,52 @@ export class Mags {
     return execStream(this.#transport, nameOrId, command, options);
   }
 
-  /** Ends a job and releases its VM. Stopping an ended job is no error. */
-  async stop(nameOrId: string): Promise<Done> {
-    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/stop") });
+  /** Makes a VM that stays, with a workspace of the same name, and returns when it runs. */
+  async new(name: string, options: NewOptions = {}): Promise<RunningSandbox> {
+    return await newSandbox(this, name, options);
+  }
+
+  /** Changes a job that lives. */
+  async updateJob(nameOrId: string, update: JobUpdate): Promise<UpdatedJob> {
+    return await this.#transport.json({
+      method: "PATCH",
+      path: jobPath(nameOrId),
+      body: updateBody(update),
+      timeoutMs: CHANGE_MS,
+    });
+  }
+
+  /** Makes the disk of a sandbox larger while it runs; where none lives, makes one with that disk. */
+  async resize(
+    name: string,
+    diskGb: number,
+    options: Pick<NewOptions, "timeout" | "pollInterval" | "signal"> = {},
+  ): Promise<RunningSandbox> {
+    return await resizeSandbox(this, name, diskGb, options);
+  }
+
+  /** Puts the VM of a persistent job to sleep; returns when it sleeps. */
+  async sleep(nameOrId: string): Promise<JobStatus> {
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/sleep"), timeoutMs: CHANGE_MS });
+  }
+
+  /** Wakes the VM of a persistent job; returns when it runs. */
+  async wake(nameOrId: string): Promise<JobStatus> {
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/wake"), timeoutMs: CHANGE_MS });
+  }
+
+  /** Syncs the workspace of a job now. */
+  async sync(nameOrId: string): Promise<Done> {
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/sync") });
+  }
+
+  /**
+   * Ends a job and releases its VM; with `scriptOnly` only its script, where the VM stays. Stopping an ended job is no
+   * error.
+   */
+  async stop(nameOrId: string, { scriptOnly }: { readonly scriptOnly?: boolean | undefined } = {}): Promise<Done> {
+    const query = { script_only: scriptOnly ? 1 : undefined };
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/stop"), query });
   }
 
   /** What happened to a job, with times and reasons, oldest first. */

@@ -23,13 +23,21 @@ export interface RunOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Leaves `workspaceId` out; not together with `persistent` or `baseWorkspaceId`. */
   readonly ephemeral?: boolean | undefined;
+  /** Jobs of one workspace run in one VM and see its files. */
   readonly workspaceId?: string | undefined;
   readonly baseWorkspaceId?: string | undefined;
+  /** The VM stays when the script has ended, until the job is stopped. */
   readonly persistent?: boolean | undefined;
-  /** Needs `persistent`. */
+  /** The VM does not sleep when it is idle. Needs `persistent`. */
   readonly noSleep?: boolean | undefined;
+  /** The workspace stays on the disk of its VM. */
   readonly noSync?: boolean | undefined;
+  /** Run when the VM wakes without its memory. */
   readonly startupCommand?: string | undefined;
+  /** The VM sleeps when it was idle for so long. */
+  readonly idleMinutes?: number | undefined;
+  /** Ends a script that runs in the workspace. */
+  readonly replace?: boolean | undefined;
   /** Of `uploadFile`: put into /uploads and /root of the VM; the script starts in /uploads then. */
   readonly fileIds?: readonly string[] | undefined;
 }
@@ -56,6 +64,8 @@ export function submission(script: string, options: RunOptions): SubmitJob {
       no_sleep: options.noSleep || undefined,
       no_sync: options.noSync || undefined,
       startup_command: options.startupCommand,
+      idle_minutes: options.idleMinutes,
+      replace: options.replace || undefined,
       file_ids: options.fileIds && [...options.fileIds],
     }),
   };

@@ -6,7 +6,7 @@ import { replyError } from "./reply-error.ts";
 import { sendBody, type UploadBody, uploadHeaders } from "./upload-body.ts";
 
 export interface ApiRequest {
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Below `/api/v1`, its parts percent-encoded. */
   readonly path: string;
   /** Entries that are undefined are left out. */

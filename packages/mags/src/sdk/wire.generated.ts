@@ -9,6 +9,7 @@ export interface SubmitJob {
   type: "inline" | "url";
   /** Default: generated. */
   name?: string;
+  /** The VM stays when the script has ended, until the job is stopped. */
   persistent?: boolean;
   environment?: Record<string, string>;
   /** Size of the root disk. Default and least: 2. */
@@ -24,20 +25,22 @@ export interface SubmitJob {
     allow: string[];
   } | null;
   labels?: Record<string, string>;
+  /** The workspace stays on the disk of its VM. Needed for a persistent job with a workspace. */
   no_sync?: boolean;
+  /** The VM does not sleep when it is idle. Needs `persistent`. */
   no_sleep?: boolean;
-  /** Not supported by this build: workspaces. */
-  workspace_id?: unknown;
-  /** Not supported by this build: workspaces. */
+  /** Jobs of one workspace share a VM and its files, one script at a time. */
+  workspace_id?: string | null;
+  /** Not supported by this build: synced workspaces. */
   base_workspace_id?: unknown;
   /** Uploads, put into /uploads and /root of the VM; the script starts in /uploads then. */
   file_ids?: string[] | null;
-  /** Not supported by this build: persistent jobs. */
-  startup_command?: unknown;
-  /** Not supported by this build: persistent jobs. */
-  idle_minutes?: unknown;
-  /** Not supported by this build: workspaces. */
-  replace?: unknown;
+  /** Run when the VM of a persistent job wakes without its memory. */
+  startup_command?: string | null;
+  /** The VM of a persistent job sleeps when it was idle for so long. */
+  idle_minutes?: number | null;
+  /** Ends scripts that run in the workspace and stand in the way; else the reply is 409. */
+  replace?: boolean | null;
 }
 
 export interface SubmitReply {
@@ -50,8 +53,11 @@ export interface JobStatus {
   request_id: string;
   name: string;
   status: "pending" | "running" | "sleeping" | "completed" | "error";
+  workspace_id?: string;
   /** While a VM is attached. */
   vm_id?: string;
+  /** Of persistent jobs: 12 hex digits. */
+  subdomain?: string;
   /** Once the script ended. */
   exit_code?: number;
   /** With status `error`. */
@@ -64,6 +70,15 @@ export interface JobStatus {
   persistent: boolean;
   no_sleep: boolean;
   no_sync: boolean;
+  startup_command?: string;
+  /** Of persistent jobs. */
+  idle_minutes?: number;
+  /** When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`). */
+  last_transition?: {
+    name: string;
+    reason?: string;
+    at: string;
+  };
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -78,8 +93,11 @@ export interface Job {
   request_id: string;
   name: string;
   status: "pending" | "running" | "sleeping" | "completed" | "error";
+  workspace_id?: string;
   /** While a VM is attached. */
   vm_id?: string;
+  /** Of persistent jobs: 12 hex digits. */
+  subdomain?: string;
   /** Once the script ended. */
   exit_code?: number;
   /** With status `error`. */
@@ -92,6 +110,15 @@ export interface Job {
   persistent: boolean;
   no_sleep: boolean;
   no_sync: boolean;
+  startup_command?: string;
+  /** Of persistent jobs. */
+  idle_minutes?: number;
+  /** When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`). */
+  last_transition?: {
+    name: string;
+    reason?: string;
+    at: string;
+  };
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -210,6 +237,60 @@ export interface LogEntry {
 
 export interface Logs {
   logs: LogEntry[];
+}
+
+export interface UpdateJob {
+  /** Empty: none. */
+  startup_command?: string;
+  /** `true` also wakes a VM that sleeps. */
+  no_sleep?: boolean;
+  idle_minutes?: number;
+  /** Makes the disk larger; nothing is restarted. */
+  disk_gb?: number;
+  /** In place of those before. */
+  labels?: Record<string, string>;
+}
+
+export interface UpdatedJob {
+  success: true;
+  message: string;
+  request_id: string;
+  name: string;
+  status: "pending" | "running" | "sleeping" | "completed" | "error";
+  workspace_id?: string;
+  /** While a VM is attached. */
+  vm_id?: string;
+  /** Of persistent jobs: 12 hex digits. */
+  subdomain?: string;
+  /** Once the script ended. */
+  exit_code?: number;
+  /** With status `error`. */
+  error_message?: string;
+  /** Once the script ended. */
+  script_duration_ms?: number;
+  created_at: string;
+  started_at?: string;
+  completed_at?: string;
+  persistent: boolean;
+  no_sleep: boolean;
+  no_sync: boolean;
+  startup_command?: string;
+  /** Of persistent jobs. */
+  idle_minutes?: number;
+  /** When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`). */
+  last_transition?: {
+    name: string;
+    reason?: string;
+    at: string;
+  };
+  disk_gb: number;
+  vcpus: number;
+  memory_mb: number;
+  rootfs_type: string;
+  egress: "filtered" | "none" | {
+    allow: string[];
+  };
+  labels: Record<string, string>;
 }
 
 export interface PoolStatus {

@@ -6,14 +6,15 @@ export interface ListFlags {
   readonly page?: number;
   readonly pageSize?: number;
   readonly status?: "pending" | "running" | "sleeping" | "completed" | "error";
+  readonly workspace?: string;
   readonly label?: string;
   readonly json?: boolean;
 }
 
 export async function list(cli: Cli, flags: ListFlags): Promise<number> {
   const mags = await connect(cli);
-  const { page, pageSize, status, label } = flags;
-  const reply = await mags.list({ page, pageSize, status, label });
+  const { page, pageSize, status, workspace: workspaceId, label } = flags;
+  const reply = await mags.list({ page, pageSize, status, workspaceId, label });
   if (flags.json) {
     await printJson(cli, reply);
     return 0;
@@ -22,6 +23,7 @@ export async function list(cli: Cli, flags: ListFlags): Promise<number> {
   const rows = reply.jobs.map((job) => [
     job.request_id,
     job.name,
+    job.workspace_id ?? "-",
     paintStatus(cli.styles.stdout, job.status),
     String(job.exit_code ?? "-"),
     age(job.created_at, cli.now()),
@@ -29,7 +31,7 @@ export async function list(cli: Cli, flags: ListFlags): Promise<number> {
   ]);
   await print(
     cli,
-    writeTable([["ID", "NAME", "STATUS", "EXIT", "AGE", "DURATION"].map((title) => bold(title)), ...rows]),
+    writeTable([["ID", "NAME", "WORKSPACE", "STATUS", "EXIT", "AGE", "DURATION"].map((title) => bold(title)), ...rows]),
   );
   const shown = (reply.page - 1) * reply.page_size + reply.jobs.length;
   if (shown < reply.total) await note(cli, `${shown} of ${reply.total} jobs; more with --page ${reply.page + 1}`);

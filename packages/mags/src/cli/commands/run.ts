@@ -14,11 +14,12 @@ const LAST_OUTPUT_MS = 5_000;
 
 /** Submits a script and passes on its output and its exit code. */
 export async function run(cli: Cli, words: readonly string[], flags: RunFlags): Promise<number> {
+  const options = runOptions(flags);
   const script = await readScript(cli, words, flags.scriptFile);
   const mags = await connect(cli);
   using interrupts = watchInterrupts(cli.signals, cli.exit);
   const fileIds = flags.file && (await mags.uploadFiles(flags.file));
-  const job = await mags.run(script, { ...runOptions(flags), fileIds, onRefused: tellOnce(cli) });
+  const job = await mags.run(script, { ...options, fileIds, onRefused: tellOnce(cli) });
   const id = job.requestId;
 
   if (flags.detach && !interrupts.current) {
@@ -29,8 +30,10 @@ export async function run(cli: Cli, words: readonly string[], flags: RunFlags): 
   }
 
   const collector = flags.json ? createCollector() : undefined;
-  const { status, interrupt } = await attend(cli, mags, id, interrupts, collector ?? createPrinter(cli));
+  const end = endingOf(mags, id, flags);
+  const { status, interrupt } = await attend(cli, mags, id, { interrupts, sink: collector ?? createPrinter(cli), end });
   if (collector) await printJson(cli, { ...summary(id, status), ...collector.collected() });
+  else if (status && staysAlive(status)) await tellThatItStays(cli, status);
   return interrupt?.exitCode ?? (await exitCodeOf(cli, id, status));
 }
 
@@ -40,21 +43,27 @@ interface Outcome {
   readonly interrupt: Interrupt | undefined;
 }
 
-/** Passes on the output until the job ends; the first interrupt stops the job. */
-async function attend(cli: Cli, mags: Mags, id: string, interrupts: Interrupts, sink: EntrySink): Promise<Outcome> {
+interface Attendance {
+  readonly interrupts: Interrupts;
+  readonly sink: EntrySink;
+  readonly end: Ending;
+}
+
+/** Passes on the output until the script is over; the first interrupt ends it. */
+async function attend(cli: Cli, mags: Mags, id: string, { interrupts, sink, end }: Attendance): Promise<Outcome> {
   const enough = new AbortController();
   const following = follow(cli, mags, id, sink, enough.signal);
   try {
     const interrupt = await Promise.race([following.then(() => undefined), interrupts.first]);
     if (interrupt === undefined) return { status: await following, interrupt };
-    await stop(cli, mags, id);
+    await stop(cli, id, end);
     const timer = setTimeout(() => enough.abort(), LAST_OUTPUT_MS);
     const status = await following.catch(() => undefined).finally(() => clearTimeout(timer));
     return { status, interrupt };
   } catch (error) {
     if (error instanceof MagsError) throw new Failure(error.message, whatNow(id));
-    // Nobody takes the output any more: end the job, as a local program would end.
-    await mags.stop(id).catch(() => {});
+    // Nobody takes the output any more: end the script, as a local program would end.
+    await end.now().catch(() => {});
     throw error;
   }
 }
@@ -79,15 +88,46 @@ function tellOnce(cli: Cli): (error: MagsError) => void {
   };
 }
 
-async function stop(cli: Cli, mags: Mags, id: string): Promise<void> {
+/** How to end a script: with its job, unless that stays. */
+interface Ending {
+  readonly begins: string;
+  readonly done: string;
+  readonly failed: string;
+  now(): Promise<unknown>;
+}
+
+function endingOf(mags: Mags, id: string, { persistent }: RunFlags): Ending {
+  if (persistent)
+    return {
+      begins: `Ending the script of job ${id}`,
+      done: `Ended the script of job ${id}; its VM stays.`,
+      failed: `the script of job ${id} could not be ended`,
+      now: () => mags.stop(id, { scriptOnly: true }),
+    };
+  return {
+    begins: `Stopping job ${id}`,
+    done: `Stopped job ${id}.`,
+    failed: `job ${id} could not be stopped`,
+    now: () => mags.stop(id),
+  };
+}
+
+async function stop(cli: Cli, id: string, end: Ending): Promise<void> {
   try {
-    await note(cli, `Stopping job ${id}; press Ctrl-C again to leave at once.`);
-    await mags.stop(id);
-    await note(cli, `Stopped job ${id}.`);
+    await note(cli, `${end.begins}; press Ctrl-C again to leave at once.`);
+    await end.now();
+    await note(cli, end.done);
   } catch (error) {
     if (!(error instanceof MagsError)) throw error;
-    await report(cli, new Failure(`job ${id} could not be stopped and may go on: ${error.message}`, whatNow(id)));
+    await report(cli, new Failure(`${end.failed} and may go on: ${error.message}`, whatNow(id)));
   }
+}
+
+const staysAlive = ({ status }: JobStatus) => status === "running" || status === "sleeping";
+
+async function tellThatItStays(cli: Cli, { request_id: id, name }: JobStatus): Promise<void> {
+  await note(cli, `Its VM stays. ID: ${id}`);
+  await note(cli, `Go on in it with: mags exec ${name} <command>; end it with: mags stop ${name}`);
 }
 
 async function exitCodeOf(cli: Cli, id: string, status: JobStatus | undefined): Promise<number> {

@@ -1,7 +1,6 @@
 import type { Mags } from "../../sdk/mags.ts";
 import { type Cli, note } from "../cli.ts";
 import { connect } from "../credentials.ts";
-import { Failure } from "../failure.ts";
 import { runRemotely } from "../remote-command.ts";
 
 export interface SshFlags {
@@ -9,8 +8,6 @@ export interface SshFlags {
 }
 
 const START_MS = 60_000;
-const POLL_MS = 250;
-const ENDLESS = "sleep infinity";
 
 /** A terminal in a sandbox, which is made where there is none. */
 export async function ssh(cli: Cli, name: string, words: readonly string[], flags: SshFlags): Promise<number> {
@@ -18,7 +15,7 @@ export async function ssh(cli: Cli, name: string, words: readonly string[], flag
   const mags = await connect(cli);
   if (!(await lives(mags, name))) {
     await note(cli, `mags: there is no sandbox ${name}; making one`);
-    await make(mags, name);
+    await mags.new(name, { timeout: START_MS });
   }
   if (flags.verbose) await note(cli, "mags: this terminal is a streamed exec over the API; no ssh program is used");
   return runRemotely(cli, mags, name, {
@@ -30,19 +27,4 @@ export async function ssh(cli: Cli, name: string, words: readonly string[], flag
 async function lives(mags: Mags, name: string): Promise<boolean> {
   const job = await mags.findJob(name);
   return job !== null && job.status !== "completed" && job.status !== "error";
-}
-
-/** As `mags new` does: on the local disk, running until it is stopped. */
-async function make(mags: Mags, name: string): Promise<void> {
-  const { requestId } = await mags.run(ENDLESS, {
-    ...{ name, workspaceId: name, persistent: true, noSync: true, startupCommand: ENDLESS },
-  });
-  const deadline = performance.now() + START_MS;
-  for (;;) {
-    const { status, error_message } = await mags.status(requestId);
-    if (status === "running" || status === "sleeping") return;
-    if (status === "error") throw new Failure(error_message ?? "Unknown error");
-    if (performance.now() > deadline) throw new Failure(`sandbox ${name} did not start within ${START_MS / 1000} s`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }

@@ -1,3 +1,4 @@
+import type { JobStatus } from "../../sdk/wire.generated.ts";
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
 import { duration, paintStatus, writeFields } from "../format.ts";
@@ -13,11 +14,15 @@ export async function status(cli: Cli, name: string, flags: { readonly json?: bo
   const fields: readonly (readonly [string, string | number | undefined])[] = [
     ["ID", job.request_id],
     ["Name", job.name],
+    ["Workspace", job.workspace_id],
     ["Status", paintStatus(cli.styles.stdout, job.status)],
     ["Error", job.error_message],
     ["Exit code", job.exit_code],
     ["Ran for", job.script_duration_ms === undefined ? undefined : duration(job.script_duration_ms)],
     ["VM", job.vm_id],
+    ["Sleep", job.persistent ? sleepText(job) : undefined],
+    ["Last change", lastChange(job)],
+    ["On cold wake", job.startup_command],
     ["Size", `${job.vcpus} vCPU, ${job.memory_mb} MB memory, ${job.disk_gb} GB disk`],
     ["Image", job.rootfs_type],
     ["Labels", labels.length > 0 ? labels.join(" ") : undefined],
@@ -27,4 +32,12 @@ export async function status(cli: Cli, name: string, flags: { readonly json?: bo
   ];
   await print(cli, writeFields(fields));
   return 0;
+}
+
+function sleepText({ no_sleep, idle_minutes }: JobStatus): string {
+  return no_sleep ? "never by itself" : `when idle for ${idle_minutes ?? "?"} min`;
+}
+
+function lastChange({ last_transition: last }: JobStatus): string | undefined {
+  return last && `${last.name} ${last.at}${last.reason === undefined ? "" : `: ${last.reason}`}`;
 }

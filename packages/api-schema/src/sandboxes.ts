@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { flag } from "./flag.ts";
+import { Done, IdleMinutes, JobParams, Labels, StartupCommand, Status } from "./jobs.ts";
+import { route } from "./route.ts";
+
+export const UpdateJob = z
+  .object({
+    startup_command: StartupCommand.optional().describe("Empty: none."),
+    no_sleep: z.boolean().optional().describe("`true` also wakes a VM that sleeps."),
+    idle_minutes: IdleMinutes.optional(),
+    disk_gb: z.int().positive().optional().describe("Makes the disk larger; nothing is restarted."),
+    labels: Labels.optional().describe("In place of those before."),
+  })
+  .refine((body) => Object.values(body).some((value) => value !== undefined), {
+    message: "changes nothing: give startup_command, no_sleep, idle_minutes, disk_gb or labels",
+  })
+  .meta({ id: "UpdateJob" });
+
+export const UpdatedJob = Done.extend(Status.shape).meta({ id: "UpdatedJob" });
+
+const StopQuery = z.object({ script_only: flag.describe("`1`: end the script and leave the VM of a persistent job.") });
+
+export const updateJob = route({
+  method: "PATCH",
+  path: "/mags-jobs/{id}",
+  summary: "Change a job that lives",
+  auth: "account",
+  params: JobParams,
+  body: UpdateJob,
+  responses: { 200: UpdatedJob },
+  errors: [404, 409],
+});
+
+export const sleepJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/sleep",
+  summary: "Put the VM of a persistent job to sleep",
+  description: "Its memory goes to disk and what runs in it stands still. Answers when it sleeps; at once if it does.",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Status },
+  errors: [404, 409],
+});
+
+export const wakeJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/wake",
+  summary: "Wake the VM of a persistent job",
+  description: "Answers when it runs; at once if it does.",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Status },
+  errors: [404, 409],
+});
+
+export const syncJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/sync",
+  summary: "Sync the workspace of a job",
+  description: "Workspaces of this version are local: the reply is 400, and says so.",
+  auth: "account",
+  params: JobParams,
+  responses: { 200: Done },
+  errors: [404],
+});
+
+export const stopJob = route({
+  method: "POST",
+  path: "/mags-jobs/{id}/stop",
+  summary: "Stop a job and release its VM",
+  description:
+    "Answers when the VM is released, within 10 s. Stopping an ended job is no error. Of a job that runs in the VM of another only the script ends. The name of a workspace whose VM is only warm releases that.",
+  auth: "account",
+  params: JobParams,
+  query: StopQuery,
+  responses: { 200: Done },
+  errors: [404],
+});

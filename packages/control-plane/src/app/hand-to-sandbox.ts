@@ -1,0 +1,48 @@
+/** Gives jobs to the node that run in sandboxes which exist: they take no new microVM, so they wait for none. */
+import { type Clock, messageOf } from "@mags/core";
+import type { JobId, NodeRuntime, SandboxId } from "@mags/domain";
+import { jobStart, type StoredStart } from "./job.ts";
+import type { JobStore } from "./job-store.ts";
+import type { Sandbox } from "./sandbox.ts";
+import type { SandboxDefaults } from "./sandbox-policy.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
+
+export interface HandToSandboxDeps {
+  readonly store: JobStore;
+  readonly sandboxes: SandboxStore;
+  readonly node: NodeRuntime;
+  readonly clock: Clock;
+  readonly defaults: SandboxDefaults;
+}
+
+/** One that is still being made is waited for: `handWaiting` follows when its first job has started. */
+export async function handToSandbox(deps: HandToSandboxDeps, jobId: JobId): Promise<void> {
+  const { store, sandboxes, node, defaults } = deps;
+  const stored = await store.loadStart(jobId);
+  if (!stored?.sandbox) return; // ended meanwhile
+  const sandbox = await sandboxes.get(stored.sandbox.id);
+  if (!sandbox || sandbox.state === "starting") return;
+  if (stored.size.diskGiB > sandbox.size.diskGiB) await grow(deps, stored, sandbox);
+  node.start(jobStart(stored, defaults));
+}
+
+/** The sandbox has begun: those that came while it was being made run now. */
+export async function handWaiting(deps: HandToSandboxDeps, sandboxId: SandboxId): Promise<void> {
+  const jobs = await deps.sandboxes.liveJobs(sandboxId);
+  for (const { id, status } of jobs) if (status === "pending") await handToSandbox(deps, id);
+}
+
+/** A script that finds no room says so itself: it is not kept from running. */
+async function grow(
+  { store, sandboxes, node, clock }: HandToSandboxDeps,
+  { id, size: { diskGiB } }: StoredStart,
+  sandbox: Sandbox,
+): Promise<void> {
+  try {
+    await node.growSandbox(sandbox.id, { diskGiB });
+    await sandboxes.raiseDisk(sandbox.id, diskGiB);
+  } catch (error) {
+    const data = { reason: messageOf(error), diskGiB: sandbox.size.diskGiB };
+    await store.addEvent(id, { at: clock.now(), name: "resize_failed", data }, id);
+  }
+}

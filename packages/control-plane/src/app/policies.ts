@@ -1,0 +1,41 @@
+import { type Logger, messageOf } from "@mags/core";
+import type { NodeRuntime, SandboxId } from "@mags/domain";
+import { policyOf, type SandboxDefaults } from "./sandbox-policy.ts";
+import type { SandboxStore } from "./sandbox-store.ts";
+
+/** Tells the node how sandboxes are to be treated. */
+export interface Policies {
+  /** As the database has it now. Rejects when the node does not take it; `pushAgain` tries it again. */
+  push(sandboxId: SandboxId): Promise<void>;
+  /** What failed before, and `also`. */
+  pushAgain(also: readonly SandboxId[]): Promise<void>;
+}
+
+export interface PoliciesDeps {
+  readonly sandboxes: SandboxStore;
+  readonly node: NodeRuntime;
+  readonly defaults: SandboxDefaults;
+  readonly log: Logger;
+}
+
+export function createPolicies({ sandboxes, node, defaults, log }: PoliciesDeps): Policies {
+  const failed = new Set<SandboxId>();
+
+  async function push(sandboxId: SandboxId): Promise<void> {
+    failed.add(sandboxId);
+    const facts = await sandboxes.policyFacts(sandboxId);
+    const isThere = node.observeSandboxes().some((seen) => seen.sandboxId === sandboxId);
+    if (facts && isThere) await node.setSandboxPolicy(sandboxId, policyOf(facts, defaults));
+    failed.delete(sandboxId);
+  }
+
+  return {
+    push,
+    async pushAgain(also) {
+      for (const sandboxId of new Set([...failed, ...also]))
+        await push(sandboxId).catch((error: unknown) =>
+          log.warn("sandbox.policy_not_set", { sandboxId, error: messageOf(error) }),
+        );
+    },
+  };
+}

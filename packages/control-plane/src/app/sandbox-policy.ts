@@ -1,0 +1,32 @@
+import type { SandboxPolicy } from "@mags/domain";
+
+/** What holds where a job says nothing. */
+export interface SandboxDefaults {
+  /** Nothing done for so long: a persistent job's sandbox sleeps. */
+  readonly idleMinutes: number;
+  /** How long a workspace without a persistent job stays warm. */
+  readonly warmMs: number;
+}
+
+/** What decides how a sandbox is treated. */
+export interface PolicyFacts {
+  readonly kept: boolean;
+  readonly owner: {
+    readonly noSleep: boolean;
+    readonly idleMinutes: number;
+    readonly startupCommand: string | null;
+  } | null;
+}
+
+const MINUTE_MS = 60_000;
+
+export function policyOf({ kept, owner }: PolicyFacts, defaults: SandboxDefaults): SandboxPolicy {
+  if (!owner && !kept)
+    return { idle: { action: "release", afterMs: defaults.warmMs }, startupCommand: null, alwaysOn: false };
+  const afterMs = (owner ?? defaults).idleMinutes * MINUTE_MS;
+  return {
+    idle: { action: owner?.noSleep ? "none" : "sleep", afterMs },
+    startupCommand: owner?.startupCommand ?? null,
+    alwaysOn: owner?.noSleep ?? false,
+  };
+}

@@ -1,0 +1,24 @@
+import { ROUTES } from "@mags/api-schema";
+import { ownerOf } from "../app/find-sandbox-job.ts";
+import { updateJob } from "../app/update-job.ts";
+import { type BoundRoute, bind } from "../http/route.ts";
+import type { RouteDeps } from "./deps.ts";
+import { findJob } from "./find-job.ts";
+import { statusToWire } from "./job-wire.ts";
+
+export function updateJobRoute(deps: RouteDeps): BoundRoute {
+  return bind(ROUTES.updateJob, async ({ params, body, account, signal }) => {
+    const { store } = deps;
+    const job = await ownerOf(store, await findJob(store, account.id, params.id), params.id);
+    const asked = {
+      labels: body.labels ?? null,
+      noSleep: body.no_sleep ?? null,
+      idleMinutes: body.idle_minutes ?? null,
+      startupCommand: body.startup_command ?? null,
+      diskGiB: body.disk_gb ?? null,
+    };
+    await updateJob(deps, job, asked, { signal });
+    const updated = (await store.get(job.id)) ?? job;
+    return { success: true as const, message: "Mags job updated", ...statusToWire(updated) };
+  });
+}
