@@ -5,18 +5,18 @@
  * - A memory is used once: the record says awake before the first instruction after it.
  * - Whatever fails, the disk stays, until `release`.
  */
-import { rm } from "node:fs/promises";
 import { AppError, createGate, isAppError, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
 import type { JobId, ObservedSandbox, SandboxId, SandboxPolicy, SleepReason, WakeReason } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
 import { untilEnded } from "../host/processes.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { createIdleness } from "./idleness.ts";
+import { keepRecord } from "./kept-record.ts";
 import { asleepWithout, makeAwake } from "./make-awake.ts";
 import { storedBytes } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
-import { saveMemory } from "./save.ts";
+import { sleepOnDisk } from "./save.ts";
 import { runStartupCommand } from "./wake.ts";
 
 export interface Sandbox extends GuestHandle {
@@ -64,10 +64,11 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   const { store, host, guests, egress, egressWatch, clock, log, report } = deps;
   const { id } = state.record;
   const turn = createGate(1);
-  const writing = createGate(1);
+  const kept = keepRecord(store, state.record);
+  const write = (changes: Partial<SandboxRecord>) => kept.change(() => changes);
   const closing = new AbortController();
   const idleness = createIdleness(clock.bootMs());
-  let { record, awake, giveBack } = state;
+  let { awake, giveBack } = state;
   let gone = false;
   /** Who comes now waits until it sleeps. */
   let fallingAsleep = false;
@@ -79,7 +80,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   };
   let waking: Promise<void> | undefined;
   /** Whose events tell what the microVM was denied. */
-  let watchedJobId = record.lastJobId;
+  let watchedJobId = state.record.lastJobId;
   const nowMs = () => clock.now().getTime();
   const touch = () => idleness.touch(clock.bootMs());
 
@@ -91,19 +92,6 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       leave();
     }
   }
-
-  async function change(changes: (now: SandboxRecord) => Partial<SandboxRecord>): Promise<void> {
-    const leave = await writing.enter();
-    try {
-      if (gone) return;
-      const next = { ...record, ...changes(record) };
-      await store.write(next);
-      record = next;
-    } finally {
-      leave();
-    }
-  }
-  const write = (changes: Partial<SandboxRecord>) => change(() => changes);
 
   function tell(name: string, data: Readonly<Record<string, unknown>>): void {
     log.info(`sandbox.${name}`, { sandboxId: id, ...data });
@@ -142,14 +130,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
 
   function tellLost(reason: string): void {
     tell("vm_lost", { reason });
-    if (record.policy.alwaysOn) void revive();
+    if (kept.now.policy.alwaysOn) void revive();
   }
 
   async function revive(): Promise<void> {
     for (let pauseMs = FIRST_REVIVAL_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_REVIVAL_MS)) {
       try {
         await sleep(pauseMs, { signal: closing.signal });
-        if (gone || awake || !record.policy.alwaysOn) return;
+        if (gone || awake || !kept.now.policy.alwaysOn) return;
         return await awaken("no_sleep");
       } catch {
         if (closing.signal.aborted) return; // each failure was told of
@@ -166,16 +154,11 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     );
     if (reason === "idle" && turn.waiting > 0) return touch(); // somebody wants it
     try {
-      await microVm.machine.pause();
-      const memory = await saveMemory(deps, record, current);
-      await write({ asleep: { atMs: nowMs(), reason, memory } });
+      await sleepOnDisk(deps, kept, current, reason);
     } catch (error) {
-      await rm(store.placeOf(id).memory, { force: true });
-      await microVm.machine.resume().catch(() => {}); // then it is lost, which is seen
       touch();
-      const cause = (error as NodeJS.ErrnoException).code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
-      tell("sleep_failed", { reason: cause });
-      throw new AppError("unavailable", `the sandbox could not be put to sleep and runs on: ${cause}`);
+      tell("sleep_failed", { reason: messageOf(error) });
+      throw error;
     }
     awake = null;
     guests.suspended(id);
@@ -190,14 +173,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     if (awake) return;
     const begunMs = clock.monotonicMs();
     const patience = AbortSignal.any([AbortSignal.timeout(ROOM_MS), closing.signal]);
-    const back = await deps.capacity.reserve(record.size.memoryMiB, { signal: patience }).catch((cause: unknown) => {
-      const message = `the host has no memory for the sandbox now: ${record.size.memoryMiB} MiB; try again later`;
+    const back = await deps.capacity.reserve(kept.now.size.memoryMiB, { signal: patience }).catch((cause: unknown) => {
+      const message = `the host has no memory for the sandbox now: ${kept.now.size.memoryMiB} MiB; try again later`;
       throw new AppError("capacity_exhausted", message, { cause, retryAfterSeconds: 10 });
     });
     const leaveGate = await deps.gate.enter();
     try {
       const onFailure = (failure: string) => tell("wake_failed", { reason: failure });
-      const woken = await makeAwake(deps, { record: () => record, write, onFailure, signal: closing.signal });
+      const woken = await makeAwake(deps, { record: () => kept.now, write, onFailure, signal: closing.signal });
       const { microVm, agent, coldBecause } = woken;
       giveBack = back;
       awake = { microVm, agent };
@@ -205,15 +188,15 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       if (coldBecause !== null) guests.ended(id, coldBecause);
       guests.connected({ id, agent, gone: microVm.gone });
       watch(microVm);
-      watchedJobId = record.lastJobId;
+      watchedJobId = kept.now.lastJobId;
       egressWatch.begin(watchedJobId, microVm.index);
       const kind = coldBecause === null ? "warm" : "cold";
       const durationMs = Math.round(clock.monotonicMs() - begunMs);
       tell("woke", { reason, kind, durationMs, ...(coldBecause !== null && { coldBecause }) });
       await growNow(awake).catch((error: unknown) => tell("resize_failed", { reason: messageOf(error) }));
-      const { startupCommand } = record.policy;
+      const { startupCommand } = kept.now.policy;
       if (coldBecause === null || startupCommand === null) return;
-      await runStartupCommand(agent, startupCommand, record.environment).catch((error: unknown) =>
+      await runStartupCommand(agent, startupCommand, kept.now.environment).catch((error: unknown) =>
         tell("startup_failed", { reason: messageOf(error) }),
       );
     } catch (error) {
@@ -232,7 +215,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   }
 
   async function growNow({ microVm, agent }: Awake): Promise<void> {
-    const { size, grownGiB } = record;
+    const { size, grownGiB } = kept.now;
     if (grownGiB === size.diskGiB) return;
     await host.limitDisk(microVm, size);
     await microVm.machine.growDisk(size.diskGiB * GIB);
@@ -246,7 +229,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   const sandbox: Sandbox = {
     id,
     get record() {
-      return record;
+      return kept.now;
     },
     get awake() {
       return awake;
@@ -270,7 +253,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     observe: () => ({
       sandboxId: id,
       ...told,
-      diskGiB: record.size.diskGiB,
+      diskGiB: kept.now.size.diskGiB,
     }),
     sleep: (reason) =>
       inTurn(async () => {
@@ -287,7 +270,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     wake: (reason, options) => sandbox.use(reason, async () => {}, options),
     grow: (diskGiB) =>
       inTurn(async () => {
-        const { size } = record;
+        const { size } = kept.now;
         if (diskGiB < size.diskGiB)
           throw new AppError(
             "validation_failed",
@@ -299,6 +282,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     setPolicy: (policy) => write({ policy }),
     async release(reason) {
       gone = true;
+      kept.close();
       await inTurn(async () => {
         const current = awake;
         awake = null;
@@ -311,11 +295,12 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     beginScript: (script) => {
       const { jobId } = script;
-      return change(({ scripts }) => ({ lastJobId: jobId, scripts: [...scripts, script] }));
+      return kept.change(({ scripts }) => ({ lastJobId: jobId, scripts: [...scripts, script] }));
     },
-    endScript: (jobId) => change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
+    endScript: (jobId) =>
+      kept.change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
     tick() {
-      const { policy, scripts } = record;
+      const { policy, scripts } = kept.now;
       const working = scripts.some(({ keepsAwake }) => keepsAwake || policy.idle.action === "release");
       if (calls > 0 || working) touch();
       if (!awake || gone || turn.inside > 0 || !idleness.isDue(policy.idle, clock.bootMs())) return;
@@ -325,7 +310,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       });
     },
     async sampleCpu() {
-      if (!awake || fallingAsleep || record.policy.idle.action === "none") return;
+      if (!awake || fallingAsleep || kept.now.policy.idle.action === "none") return;
       const stats = await awake.agent.stats({ deadlineMs: STATS_MS }).catch(() => undefined);
       if (stats) idleness.cpu(stats.cpuMs.user, clock.bootMs());
     },

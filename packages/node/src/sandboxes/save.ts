@@ -2,9 +2,12 @@
 import { createHash } from "node:crypto";
 import { chmod, chown, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { AppError, messageOf } from "@mags/core";
+import type { SleepReason } from "@mags/domain";
 import { syncPath } from "../host/files.ts";
 import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
+import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { MemoryState, SandboxRecord } from "./sandbox-record.ts";
@@ -28,7 +31,7 @@ export function machineOf(deps: Pick<SandboxDeps, "accelerator">, { size }: Pick
  * Writes the memory of a paused guest; on stable storage when it resolves, in the sandbox's place. When it rejects there is
  * no file, and the guest can be resumed.
  */
-export async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake): Promise<MemoryState> {
+async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake): Promise<MemoryState> {
   const { machine, paths, uid } = awake.microVm;
   const place = deps.store.placeOf(record.id);
   const written = join(paths.jail, "memory");
@@ -50,5 +53,27 @@ export async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake
   } catch (error) {
     for (const path of [written, place.memory]) await rm(path, { force: true });
     throw error;
+  }
+}
+
+/**
+ * Pauses the guest, keeps its memory and writes down that it sleeps: from then on its QEMU can be ended at any time.
+ * @throws AppError `unavailable` when that fails: the guest runs on.
+ */
+export async function sleepOnDisk(
+  deps: SandboxDeps,
+  kept: KeptRecord,
+  awake: Awake,
+  reason: SleepReason,
+): Promise<void> {
+  try {
+    await awake.microVm.machine.pause();
+    const memory = await saveMemory(deps, kept.now, awake);
+    await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory } }));
+  } catch (error) {
+    await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
+    await awake.microVm.machine.resume().catch(() => {}); // then it is lost, which is seen
+    const cause = (error as NodeJS.ErrnoException).code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
+    throw new AppError("unavailable", `the sandbox could not be put to sleep and runs on: ${cause}`, { cause: error });
   }
 }
