@@ -12,6 +12,7 @@ import { floodingGuest } from "./flooding-guest.ts";
 import { fuzz } from "./fuzz.ts";
 import { network } from "./network.ts";
 import { parkedClones } from "./parked-clones.ts";
+import { sleepWake } from "./sleep-wake.ts";
 import { startLatency } from "./start-latency.ts";
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
@@ -19,6 +20,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "command-line": commandLine,
   burst,
   "cold-start": coldStart,
+  "sleep-wake": sleepWake,
   "parked-clones": parkedClones,
   network,
   "clean-state": cleanState,
