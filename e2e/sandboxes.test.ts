@@ -156,7 +156,7 @@ describe("a sandbox", () => {
     assert.equal((body as { success: boolean }).success, true);
     await mags("set", "lives", "--no-sleep");
     await mags("set", "lives", "--sleep");
-    await exec("lives", "pkill -f count.py");
+    await exec("lives", "pkill -f '[c]ount.py'");
     await waitFor(async () => (await statusOf("lives")).status === "sleeping", {
       what: "the sandbox to fall asleep",
       deadlineMs: 120_000,
