@@ -63,7 +63,7 @@ describe("a VM that stays", () => {
       "run",
       "-w",
       "dev",
-      "setsid sh -c 'i=0; while :; do echo $((i += 1)) > /root/n; sleep 0.2; done' > /dev/null 2>&1 &",
+      "setsid sh -c 'i=0; while :; do echo $((i += 1)) > /root/n; sleep 0.2; done' > /dev/null 2>&1 & sleep 1",
     );
     const count = async () => Number(await mags("exec", "dev", "sleep 1; cat /root/n"));
     const before = await count();

@@ -125,7 +125,14 @@ export async function startControlPlane(
     config.limits ?? DEFAULT_LIMITS,
   );
   const sandboxReconciler = createSandboxReconciler({ ...basis, reports, policies });
-  const reconciler = createReconciler({ ...basis, writer, queue, sandboxReconciler, onRun: metrics.reconciled });
+  const reconciler = createReconciler({
+    ...basis,
+    policies,
+    writer,
+    queue,
+    sandboxReconciler,
+    onRun: metrics.reconciled,
+  });
   const routes = allRoutes({
     ...basis,
     ...{ accounts, usage: createUsageStore(database), uploads: deps.uploads, reports, policies, intake, writer, queue },

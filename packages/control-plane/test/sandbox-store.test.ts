@@ -89,7 +89,7 @@ describe("a first job", () => {
     const start = await jobs.loadStart(first.job.id);
     assert.deepEqual(start?.sandbox, { id: first.id, makes: true, owns: true });
     assert.deepEqual(start?.policyFacts, {
-      ...{ kept: true, owner: { noSleep: false, idleMinutes: 7, startupCommand: "serve" } },
+      ...{ kept: true, egress: "filtered", owner: { noSleep: false, idleMinutes: 7, startupCommand: "serve" } },
     });
     assert.deepEqual(await sandboxes.policyFacts(first.id), start?.policyFacts);
   });
@@ -187,7 +187,7 @@ describe("the end of a script", () => {
     await sandboxes.join(heir, [], joins({ owns: true, takesOver: job.id }));
     assert.equal(await jobs.markEnded(heir.id, outcome, event("failed"), { owners: "stopping" }), null);
     assert.ok(await jobs.markEnded(heir.id, outcome, event("failed"), { owners: "unstarted" }));
-    assert.deepEqual(await sandboxes.policyFacts(id), { kept: true, owner: null });
+    assert.deepEqual(await sandboxes.policyFacts(id), { kept: true, egress: "filtered", owner: null });
   });
 });
 

@@ -152,11 +152,11 @@ describe("PATCH", () => {
     assert.deepEqual([success, startup_command, idle_minutes, labels, no_sleep], [true, "serve", 3, { a: "b" }, true]);
     assert.equal(request_id, id);
     assert.deepEqual(plane.node.policyOf(sandbox), {
-      ...{ idle: { action: "none", afterMs: 180_000 }, startupCommand: "serve", alwaysOn: true },
+      ...{ idle: { action: "none", afterMs: 180_000 }, startupCommand: "serve", alwaysOn: true, egress: "filtered" },
     });
     assert.equal((await patch(id, { startup_command: "", no_sleep: false })).body.startup_command, undefined);
     assert.deepEqual(plane.node.policyOf(sandbox), {
-      ...{ idle: { action: "sleep", afterMs: 180_000 }, startupCommand: null, alwaysOn: false },
+      ...{ idle: { action: "sleep", afterMs: 180_000 }, startupCommand: null, alwaysOn: false, egress: "filtered" },
     });
     await call("POST", `${JOBS}/${id}/stop`);
     assert.deepEqual((await patch(id, { labels: {} })).body.labels, {});

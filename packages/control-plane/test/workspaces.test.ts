@@ -34,7 +34,7 @@ describe("a persistent job", () => {
     assert.match(over.vm_id, /^vm-/);
     assert.equal(over.startup_command, "serve");
     assert.deepEqual(plane.node.policyOf(newestSandbox()), {
-      ...{ idle: { action: "sleep", afterMs: 420_000 }, startupCommand: "serve", alwaysOn: false },
+      ...{ idle: { action: "sleep", afterMs: 420_000 }, startupCommand: "serve", alwaysOn: false, egress: "filtered" },
     });
     const reply = await call("POST", `${JOBS}/${id}/stop`);
     assert.deepEqual([reply.status, reply.body.success], [200, true]);
@@ -266,6 +266,7 @@ describe("a job on a workspace in use", () => {
     const smaller = await submit({ workspace_id: "size", disk_gb: 2 });
     assert.equal((await untilStatus(smaller, "completed")).disk_gb, 9);
     assert.deepEqual((await statusOf(smaller)).egress, "none");
+    assert.equal(plane.node.policyOf(sandbox)?.egress, "none");
     await call("POST", `${JOBS}/${id}/stop`);
   });
 

@@ -2,6 +2,7 @@
  * What the control plane asks of a node about sandboxes: microVMs, or disks of microVMs that sleep, which outlive the
  * scripts that run in them.
  */
+import type { EgressPolicy } from "./egress.ts";
 import type { Id, JobId, MicroVmId } from "./ids.ts";
 
 export type SandboxId = Id<"sandbox">;
@@ -22,6 +23,8 @@ export interface SandboxPolicy {
   readonly startupCommand: string | null;
   /** A lost microVM is made anew at once, from its disk. */
   readonly alwaysOn: boolean;
+  /** In place of that of the job that it was made for; open connections go on. */
+  readonly egress: EgressPolicy;
 }
 
 export interface SandboxSpec extends SandboxPolicy {

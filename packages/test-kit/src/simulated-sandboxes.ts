@@ -130,9 +130,7 @@ export function createSimulatedSandboxes(deps: {
       if (!exists && !sandboxes.has(id))
         sandboxes.set(id, { policy, microVmId: newMicroVmId(), diskGiB: size.diskGiB, wakes: 0 });
       wakeFor(id, "script");
-      const held = get(id);
-      held.policy = policy;
-      return held.microVmId as MicroVmId; // just woken
+      return get(id).microVmId as MicroVmId; // just woken
     },
     has: (id) => sandboxes.has(id),
     wakeFor,

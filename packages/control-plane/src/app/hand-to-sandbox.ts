@@ -1,8 +1,9 @@
 /** Gives jobs to the node that run in sandboxes which exist: they take no new microVM, so they wait for none. */
-import { type Clock, messageOf } from "@mags/core";
+import { type Clock, type Logger, messageOf } from "@mags/core";
 import type { JobId, NodeRuntime, SandboxId } from "@mags/domain";
 import { jobStart, type StoredStart } from "./job.ts";
 import type { JobStore } from "./job-store.ts";
+import type { Policies } from "./policies.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { SandboxDefaults } from "./sandbox-policy.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
@@ -11,8 +12,10 @@ export interface HandToSandboxDeps {
   readonly store: JobStore;
   readonly sandboxes: SandboxStore;
   readonly node: NodeRuntime;
+  readonly policies: Policies;
   readonly clock: Clock;
   readonly defaults: SandboxDefaults;
+  readonly log: Logger;
 }
 
 /** One that is still being made is waited for: `handWaiting` follows when its first job has started. */
@@ -22,6 +25,12 @@ export async function handToSandbox(deps: HandToSandboxDeps, jobId: JobId): Prom
   if (!stored?.sandbox) return; // ended meanwhile
   const sandbox = await sandboxes.get(stored.sandbox.id);
   if (!sandbox || sandbox.state === "starting") return;
+  // It may have a new owner, or another network access; `pushAgain` repeats what fails here.
+  await deps.policies
+    .push(sandbox.id)
+    .catch((error: unknown) =>
+      deps.log.warn("sandbox.policy_not_set", { sandboxId: sandbox.id, error: messageOf(error) }),
+    );
   if (stored.size.diskGiB > sandbox.size.diskGiB) await grow(deps, stored, sandbox);
   node.start(jobStart(stored, defaults));
 }

@@ -76,7 +76,7 @@ export function startOf(job: NewJob, defaults: SandboxDefaults): JobStart {
   const owner = sandbox?.owns
     ? { noSleep, startupCommand, idleMinutes: job.idleMinutes ?? defaults.idleMinutes }
     : null;
-  return jobStart({ ...job, policyFacts: sandbox && { kept: sandbox.owns, owner } }, defaults);
+  return jobStart({ ...job, policyFacts: sandbox && { kept: sandbox.owns, egress: job.size.egress, owner } }, defaults);
 }
 
 export function jobStart(stored: StoredStart, defaults: SandboxDefaults): JobStart {

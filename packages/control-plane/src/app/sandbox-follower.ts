@@ -1,13 +1,10 @@
-import { type Logger, messageOf } from "@mags/core";
+import { messageOf } from "@mags/core";
 import { type HandToSandboxDeps, handWaiting } from "./hand-to-sandbox.ts";
 import type { SandboxFollower } from "./job-writer.ts";
-import type { Policies } from "./policies.ts";
 import type { SandboxReports } from "./sandbox-reports.ts";
 
 export interface SandboxFollowerDeps extends HandToSandboxDeps {
   readonly reports: SandboxReports;
-  readonly policies: Policies;
-  readonly log: Logger;
 }
 
 export function createSandboxFollower(deps: SandboxFollowerDeps): SandboxFollower {

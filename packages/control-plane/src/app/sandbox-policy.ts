@@ -1,4 +1,4 @@
-import type { SandboxPolicy } from "@mags/domain";
+import type { EgressPolicy, SandboxPolicy } from "@mags/domain";
 
 /** What holds where a job says nothing. */
 export interface SandboxDefaults {
@@ -11,6 +11,7 @@ export interface SandboxDefaults {
 /** What decides how a sandbox is treated. */
 export interface PolicyFacts {
   readonly kept: boolean;
+  readonly egress: EgressPolicy;
   readonly owner: {
     readonly noSleep: boolean;
     readonly idleMinutes: number;
@@ -20,13 +21,10 @@ export interface PolicyFacts {
 
 const MINUTE_MS = 60_000;
 
-export function policyOf({ kept, owner }: PolicyFacts, defaults: SandboxDefaults): SandboxPolicy {
-  if (!owner && !kept)
-    return { idle: { action: "release", afterMs: defaults.warmMs }, startupCommand: null, alwaysOn: false };
+export function policyOf({ kept, egress, owner }: PolicyFacts, defaults: SandboxDefaults): SandboxPolicy {
+  const startupCommand = owner?.startupCommand ?? null;
+  const common = { startupCommand, alwaysOn: owner?.noSleep ?? false, egress };
+  if (!owner && !kept) return { ...common, idle: { action: "release", afterMs: defaults.warmMs } };
   const afterMs = (owner ?? defaults).idleMinutes * MINUTE_MS;
-  return {
-    idle: { action: owner?.noSleep ? "none" : "sleep", afterMs },
-    startupCommand: owner?.startupCommand ?? null,
-    alwaysOn: owner?.noSleep ?? false,
-  };
+  return { ...common, idle: { action: owner?.noSleep ? "none" : "sleep", afterMs } };
 }

@@ -7,12 +7,14 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobTimings } from "./job-timings.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { type JobRequest, planJob } from "./new-job.ts";
+import type { Policies } from "./policies.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { SandboxDefaults } from "./sandbox-policy.ts";
 import { type StopDeps, stopScript } from "./stop-job.ts";
 import { inUseText, planWorkspaceUse, type WorkspaceUse } from "./workspace-use.ts";
 
 export interface SubmitDeps extends StopDeps {
+  readonly policies: Policies;
   readonly writer: JobWriter;
   readonly queue: JobQueue;
   readonly timings: JobTimings;

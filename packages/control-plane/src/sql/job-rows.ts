@@ -41,6 +41,7 @@ interface LiveRow extends Pick<Row, (typeof LIVE_COLUMNS)[number]> {
 
 interface StartRow extends Pick<Row, (typeof START_COLUMNS)[number]> {
   readonly kept: boolean | null;
+  readonly sandbox_egress: Row["egress"] | null;
   readonly owner_id: string | null;
   readonly owner_no_sleep: boolean | null;
   readonly owner_idle_minutes: number | null;
@@ -69,7 +70,12 @@ export function selectStarts(db: Kysely<Tables>) {
       on.onRef("owner.id", "=", "sandboxes.owner_job_id").on("owner.completed_at", "is", null),
     )
     .select(ofJobs(START_COLUMNS))
-    .select(["sandboxes.kept", "owner.id as owner_id", "owner.no_sleep as owner_no_sleep"])
+    .select([
+      "sandboxes.kept",
+      "sandboxes.egress as sandbox_egress",
+      "owner.id as owner_id",
+      "owner.no_sleep as owner_no_sleep",
+    ])
     .select(["owner.idle_minutes as owner_idle_minutes", "owner.startup_command as owner_startup_command"]);
 }
 
@@ -146,7 +152,8 @@ export function startFromRow(row: StartRow): StoredStart {
     timeoutMs: row.timeout_ms,
     fileIds: row.file_ids,
     sandbox: roleFromRow(row),
-    policyFacts: row.kept === null ? null : { kept: row.kept, owner: owner || null },
+    policyFacts:
+      row.kept === null ? null : { kept: row.kept, egress: row.sandbox_egress ?? row.egress, owner: owner || null },
   };
 }
 

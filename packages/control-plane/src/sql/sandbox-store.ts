@@ -31,14 +31,14 @@ export function createSandboxStore(database: Database): SandboxStore {
           .leftJoin("jobs", (on) =>
             on.onRef("jobs.id", "=", "sandboxes.owner_job_id").on("jobs.completed_at", "is", null),
           )
-          .select(["kept", "jobs.id", "no_sleep", "idle_minutes", "startup_command"])
+          .select(["kept", "sandboxes.egress", "jobs.id", "no_sleep", "idle_minutes", "startup_command"])
           .where("sandboxes.id", "=", sandboxId)
           .executeTakeFirst(),
       );
       if (!row) return null;
-      const { kept, id, no_sleep, idle_minutes, startup_command: startupCommand } = row;
-      if (id === null) return { kept, owner: null };
-      return { kept, owner: { noSleep: no_sleep ?? false, idleMinutes: idle_minutes ?? 0, startupCommand } };
+      const { kept, egress, id, no_sleep, idle_minutes, startup_command: startupCommand } = row;
+      if (id === null) return { kept, egress, owner: null };
+      return { kept, egress, owner: { noSleep: no_sleep ?? false, idleMinutes: idle_minutes ?? 0, startupCommand } };
     },
 
     liveJobs: (sandboxId) => database.run((db) => liveJobsIn(db, sandboxId)),

@@ -34,6 +34,8 @@ export interface ExecSessionDeps {
 export interface ExecSession extends AsyncDisposable {
   readonly record: ExecRecord;
   readonly attached: boolean;
+  /** Its guest is being woken for it: nothing of it runs yet. */
+  readonly waiting: boolean;
   /** @throws AppError when it cannot be started. */
   start(start: ExecStart): Promise<void>;
   /** Settles when `start` does; at once for what an earlier process started. */
@@ -227,6 +229,9 @@ export function createExecSession(
     },
     get attached() {
       return attachment !== null;
+    },
+    get waiting() {
+      return starting && stream === null;
     },
     started: started.promise,
     touch,

@@ -138,7 +138,7 @@ export async function openExecSessions(
         for (const session of of(id)) session.suspend();
       },
       ended(id, reason) {
-        for (const session of of(id)) session.lose(`the VM has ended: ${reason}`);
+        for (const session of of(id)) if (!session.waiting) session.lose(`the VM has ended: ${reason}`);
       },
     },
 

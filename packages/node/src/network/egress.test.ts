@@ -104,6 +104,20 @@ describe("egress", () => {
     assert.equal(egress.dnsRules(5), undefined);
   });
 
+  it("puts another policy in force for a guest that runs, and goes on counting what it was denied", async () => {
+    const { egress, applied, policies, rules } = setUp({ allow: ["a.test"] });
+    await applied;
+    assert.ok(rules().refuse(query("b.test")));
+    await egress.change(5, { allow: ["b.test"] });
+    assert.equal(rules().refuse(query("b.test")), undefined);
+    assert.ok(rules().refuse(query("a.test")));
+    const counts = (await egress.denials(5)).map(({ destination, count }) => `${destination} ${count}`);
+    assert.deepEqual(counts.slice(1, 3), ["b.test 1", "a.test 1"]);
+    await egress.change(5, "filtered");
+    assert.equal(egress.dnsRules(5), undefined);
+    assert.deepEqual(policies, [{ allow: ["a.test"] }, { allow: ["b.test"] }, "filtered"]);
+  });
+
   it("refuses every name under none, and names that are not on a list, and counts them", async () => {
     const none = setUp("none");
     const refused = none.rules().refuse(query("a.test"))?.answer;

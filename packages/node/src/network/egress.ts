@@ -14,6 +14,8 @@ import { type Denial, type NamespaceRulesEditor, OTHER_DESTINATIONS } from "./na
 export interface Egress {
   /** Puts a policy in force for a microVM that nothing ran in yet. */
   apply(index: number, policy: EgressPolicy): Promise<void>;
+  /** Puts another policy in force for a microVM that runs; its open connections go on. */
+  change(index: number, policy: EgressPolicy): Promise<void>;
   /** For a microVM of an earlier process, whose namespace has its rules already. */
   restore(index: number, policy: EgressPolicy): void;
   /** The microVM is gone, and its number will be another's. */
@@ -48,13 +50,14 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
   const guests = new Map<number, Guest>();
 
   function restore(index: number, policy: EgressPolicy): void {
+    const known = guests.get(index);
     if (policy === "filtered") guests.delete(index);
     else
       guests.set(index, {
         ...{
           policy,
-          deniedNames: new Map(),
-          deniedOthers: 0,
+          deniedNames: known?.deniedNames ?? new Map(),
+          deniedOthers: known?.deniedOthers ?? 0,
           allowedUntilMs: new Map(),
           lastChange: Promise.resolve(),
         },
@@ -99,6 +102,10 @@ export function createEgress(deps: { readonly rules: NamespaceRulesEditor; reado
     async apply(index, policy) {
       restore(index, policy);
       if (policy !== "filtered") await rules.setPolicy(index, policy);
+    },
+    async change(index, policy) {
+      await rules.setPolicy(index, policy);
+      restore(index, policy);
     },
     async denials(index) {
       const packets = await rules.denials(index);

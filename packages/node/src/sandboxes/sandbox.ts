@@ -5,6 +5,7 @@
  * - A memory is used once: the record says awake before the first instruction after it.
  * - Whatever fails, the disk stays, until `release`.
  */
+import { isDeepStrictEqual } from "node:util";
 import { AppError, createGate, isAppError, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
 import type { JobId, ObservedSandbox, SandboxId, SandboxPolicy, SleepReason, WakeReason } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
@@ -279,7 +280,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         if (diskGiB > size.diskGiB) await write({ size: { ...size, diskGiB } });
         if (awake) await growNow(awake);
       }),
-    setPolicy: (policy) => write({ policy }),
+    async setPolicy(policy) {
+      const { policy: before } = kept.now;
+      if (isDeepStrictEqual(before, policy)) return;
+      // Rules first: when this is cut off it is asked for again, and the record still differs.
+      if (!isDeepStrictEqual(before.egress, policy.egress))
+        await inTurn(async () => awake && egress.change(awake.microVm.index, policy.egress));
+      await write({ policy });
+    },
     async release(reason) {
       gone = true;
       kept.close();

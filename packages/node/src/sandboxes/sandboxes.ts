@@ -104,6 +104,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     await before(sandbox);
     const { microVm, agent } = awake;
     guests.connected({ id: record.id, agent, gone: microVm.gone });
+    deps.egress.restore(microVm.index, record.policy.egress); // it may have changed since the microVM was bound
     egressWatch.begin(record.lastJobId, microVm.index);
     log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id });
   }

@@ -37,9 +37,10 @@ export async function misfitOf(deps: SandboxDeps, record: SandboxRecord): Promis
 }
 
 async function prepare(deps: SandboxDeps, record: SandboxRecord, microVm: MicroVm): Promise<void> {
-  const { size, lastJobId, id } = record;
+  const { lastJobId, id, policy } = record;
+  const size = { ...record.size, egress: policy.egress };
   await Promise.all([
-    deps.egress.apply(microVm.index, size.egress),
+    deps.egress.apply(microVm.index, policy.egress),
     deps.host.bind(microVm, {
       ...{ jobId: lastJobId, sandboxId: id, size, timeoutMs: null },
       ...{ boundAtMs: deps.clock.now().getTime(), boundAtBootMs: deps.clock.bootMs() },

@@ -14,6 +14,7 @@ import {
   type NodeUpdate,
   newJobId,
   type SandboxId,
+  type SandboxPolicy,
   type SandboxSpec,
   type SandboxUpdate,
 } from "@mags/domain";
@@ -57,7 +58,9 @@ after(async () => {
 });
 
 const signal = AbortSignal.timeout(600_000);
-const STAYS = { idle: { action: "none", afterMs: 0 }, startupCommand: null, alwaysOn: false } as const;
+const STAYS: SandboxPolicy = {
+  ...{ idle: { action: "none", afterMs: 0 }, startupCommand: null, alwaysOn: false, egress: "filtered" },
+};
 
 function start(script: string, spec: Partial<SandboxSpec> = {}): { jobId: JobId; id: SandboxId } {
   const jobId = newJobId();
