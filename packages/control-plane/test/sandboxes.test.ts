@@ -18,7 +18,9 @@ after(async () => {
   await server[Symbol.asyncDispose]();
 });
 
-const { call, submit, statusOf, untilStatus, idle, newestSandbox, events, untilEvent } = sandboxTests(() => plane);
+const { call, submit, statusOf, untilStatus, untilScriptOver, idle, newestSandbox, events, untilEvent } = sandboxTests(
+  () => plane,
+);
 
 describe("sleep and wake", () => {
   it("are told with their reasons, and answer with the status", async () => {
@@ -120,8 +122,8 @@ describe("a VM that is lost", () => {
     const beside = await submit({ workspace_id: "fragile", script: "hang" });
     await untilStatus(beside, "running");
     plane.node.loseVm(newestSandbox(), "the guest panicked");
-    const owner = await untilStatus(made, "sleeping");
-    assert.equal(owner.exit_code, 137);
+    await untilStatus(made, "sleeping");
+    assert.equal((await untilScriptOver(made)).exit_code, 137);
     assert.match((await untilEvent(made, "script_lost")).message, /the guest panicked/);
     assert.equal((await untilStatus(beside, "error")).error_message, "the guest panicked");
     await call("POST", `${JOBS}/${made}/stop`);
@@ -317,7 +319,7 @@ describe("a restart", () => {
     assert.equal((await api.untilStatus("beside", "completed")).exit_code, 9);
     assert.equal((await api.statusOf("grown")).disk_gb, 11);
     assert.equal((await api.statusOf("scriptless")).exit_code, 137);
-    const lost = await api.statusOf("running");
+    const lost = await api.untilScriptOver("running");
     assert.deepEqual([lost.status, lost.exit_code], ["sleeping", 137]);
     assert.equal(node.policyOf(sandboxOf.get("policy") as never)?.idle.afterMs, 99 * 60_000);
     await waitFor(() => !node.observeSandboxes().some(({ sandboxId }) => sandboxId === sandboxOf.get("stopping")), {
