@@ -114,6 +114,7 @@ describe("a terminal", () => {
     const terminal = new xterm.Terminal({ ...size, allowProposedApi: true });
     const client = await start(command, { tty: { ...size, term: "xterm-256color" } });
     client.acknowledges = true;
+    await client.message("started", 60_000);
     let shown = 0;
     let typed = 0;
     const text = () => {
@@ -133,15 +134,15 @@ describe("a terminal", () => {
       client,
       type,
       async shows(pattern) {
-        await waitFor(
-          async () => {
-            const output = client.output("stdout");
-            await new Promise<void>((done) => terminal.write(output.subarray(shown), done));
-            shown = output.length;
-            return pattern.test(text());
-          },
-          { what: `${pattern} on the screen:\n${text()}`, deadlineMs: 60_000 },
-        );
+        const look = async () => {
+          const output = client.output("stdout");
+          await new Promise<void>((done) => terminal.write(output.subarray(shown), done));
+          shown = output.length;
+          return pattern.test(text());
+        };
+        await waitFor(look, { what: "the screen", deadlineMs: 60_000 }).catch(() => {
+          assert.fail(`${pattern} is not on the screen:\n${text()}`);
+        });
       },
     };
   }

@@ -72,6 +72,7 @@ static void release(struct stream *stream) {
   if (!stream->over) kill_group(process, SIGKILL);
   timer_disarm(loop, &process->timeout);
   timer_disarm(loop, &process->linger);
+  timer_disarm(loop, &process->settle);
   source_close(loop, &process->in);
   outlet_release(&process->out);
   outlet_release(&process->err);
@@ -103,7 +104,7 @@ static void finish_exec(struct process *process) {
 }
 
 void process_check_end(struct process *process) {
-  if (!process->exited || process->stream.released) return;
+  if (!process->exited || process->settling || process->stream.released || process->stream.over) return;
   if (process->out.source.fd >= 0 || process->err.source.fd >= 0) return;
   if (process->finish) {
     process->finish(process);
@@ -156,8 +157,7 @@ void process_exited(struct agent *agent, pid_t pid, int status) {
     process->exited = true;
     process->status = status;
     process->ended_ns = boot_clock_ns();
-    /* It is not reaped yet, so the number of the group is still its own. */
-    if (process->kill_group) kill_group(process, SIGKILL);
+    process->settling = process->kill_group;
     outlet_wake(&process->out);
     outlet_wake(&process->err);
     process_check_end(process);
@@ -165,11 +165,45 @@ void process_exited(struct agent *agent, pid_t pid, int status) {
   }
 }
 
+enum { SETTLE_MS = 100 };
+
+static void settled(struct process *process) {
+  timer_disarm(&process->stream.agent->loop, &process->settle);
+  process->settling = false;
+  check_linger(process, false);
+  process_check_end(process);
+}
+
+/*
+ * What a program left running in its group is killed, but not at once: a child that is about to leave the group by
+ * setsid has not come to it yet when a shell exits right after starting it.
+ */
+static void check_settled(struct process *process) {
+  if (!process->settling || process->stream.released) return;
+  if (group_is_empty(process)) {
+    settled(process);
+  } else if (!process->settle.armed) {
+    timer_arm(&process->stream.agent->loop, &process->settle, SETTLE_MS);
+  }
+}
+
+static void on_settle(struct timer *timer) {
+  struct process *process = owner_of(timer, struct process, settle);
+  kill_group(process, SIGKILL);
+  settled(process);
+}
+
 void process_reaped(struct agent *agent) {
   struct stream *next;
   for (struct stream *stream = agent->streams.first; stream; stream = next) {
     next = stream->next;
-    if (stream->ops == &process_ops) check_linger(owner_of(stream, struct process, stream), false);
+    if (stream->ops != &process_ops) continue;
+    struct process *process = owner_of(stream, struct process, stream);
+    if (process->settling) {
+      check_settled(process);
+    } else {
+      check_linger(process, false);
+    }
   }
 }
 
@@ -181,6 +215,7 @@ struct process *process_new(struct agent *agent, const struct stream *common) {
   outlet_init(&process->err, process, CHANNEL_ERR);
   process->timeout.fire = on_timeout;
   process->linger.fire = on_linger;
+  process->settle.fire = on_settle;
   stream_add(agent, &process->stream, &process_ops);
   return process;
 }

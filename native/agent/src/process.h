@@ -42,6 +42,7 @@ struct process {
   void (*finish)(struct process *process);
   bool kill_group;
   bool exited, group_gone;     /* the program; its group */
+  bool settling;               /* exited, and what is left of its group may still leave it */
   bool terminated, timed_out;  /* SIGTERM was sent by the time-out; and the program had not exited by then */
   int status;
   uint64_t started_ns, ended_ns;
@@ -49,7 +50,7 @@ struct process {
   struct outlet out, err;
   struct tail *stderr_tail; /* stderr goes here instead of channel 2 */
   struct source in;
-  struct timer timeout, linger;
+  struct timer timeout, linger, settle;
   char *script;
 };
 

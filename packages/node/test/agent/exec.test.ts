@@ -232,6 +232,14 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
       process.kill(pid, SIGKILL);
     });
 
+    it("leaves a process alone that is about to leave the group when the command ends, and kills the others", async () => {
+      const script = `for n in 1 2 3 4 5 6 7 8; do setsid sleep 1007 & done; sleep 1008 &`;
+      const { durationNs } = await connection.run({ script: `{ ${script} } >/dev/null 2>&1` });
+      assert.ok(durationNs < 1e9);
+      const left = await text("pgrep -xc -f 'sleep 1007'; pgrep -xc -f 'sleep 1008'; pkill -x -f 'sleep 1007'");
+      assert.equal(left, "8\n0\n");
+    });
+
     it("waits for the output of the rest of the group when it is not to be killed", async () => {
       const stream = connection.open({
         kind: "exec",
