@@ -17,22 +17,34 @@ export interface BenchClient {
   started(
     id: string,
   ): Promise<{ readonly origin: string; readonly stages_ms: Readonly<Record<string, number>> } | undefined>;
+  /** What a command printed that ran in the VM of a job. */
+  exec(id: string, command: string): Promise<string>;
+  /** Sends bytes and throws unless they are taken. */
+  send(method: string, path: string, body: { readonly type: string; readonly bytes: Buffer }): Promise<void>;
+  /** Fetches bytes and counts them. */
+  receive(path: string): Promise<number>;
   close(): void;
 }
 
 export function createBenchClient(url: string, token: string): BenchClient {
   const agent = new Agent({ keepAlive: true, maxSockets: 256 });
   const { hostname, port } = new URL(url);
-  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
 
-  function call(method: string, path: string, body?: unknown): Promise<IncomingMessage> {
+  function callWith(
+    method: string,
+    path: string,
+    { type, bytes }: { readonly type: string; readonly bytes: Buffer | string | undefined },
+  ): Promise<IncomingMessage> {
+    const headers = { authorization: `Bearer ${token}`, "content-type": type };
     return new Promise((resolve, reject) => {
       const outgoing = request({ agent, hostname, port, method, path: `/api/v1${path}`, headers }, resolve);
       outgoing.setNoDelay(true);
       outgoing.on("error", reject);
-      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+      outgoing.end(bytes);
     });
   }
+  const call = (method: string, path: string, body?: unknown) =>
+    callWith(method, path, { type: "application/json", bytes: body === undefined ? undefined : JSON.stringify(body) });
 
   async function json<T>(reply: IncomingMessage): Promise<T> {
     let text = "";
@@ -67,6 +79,22 @@ export function createBenchClient(url: string, token: string): BenchClient {
       }
       const { events } = await json<{ events: Event[] }>(await call("GET", `/mags-jobs/${id}/events`));
       return events.find(({ name }) => name === "started")?.data;
+    },
+    async exec(id, command) {
+      const { stdout } = await json<{ stdout: string }>(await call("POST", `/mags-jobs/${id}/exec`, { command }));
+      return stdout;
+    },
+    async send(method, path, body) {
+      const reply = await callWith(method, path, body);
+      const text = JSON.stringify(await json<unknown>(reply));
+      if (reply.statusCode === undefined || reply.statusCode >= 300) throw new Error(`${method} ${path}: ${text}`);
+    },
+    async receive(path) {
+      const reply = await call("GET", path);
+      if (reply.statusCode !== 200) throw new Error(`GET ${path}: ${JSON.stringify(await json<unknown>(reply))}`);
+      let bytes = 0;
+      for await (const piece of reply as AsyncIterable<Buffer>) bytes += piece.length;
+      return bytes;
     },
     close: () => agent.destroy(),
   };

@@ -1,14 +1,13 @@
 /** What other jobs' starts notice of one guest that floods the server, against a guest that only burns its processor. */
-import { readFile } from "node:fs/promises";
 import { startServer } from "@mags/e2e/harness";
 import { type BenchClient, createBenchClient } from "./api.ts";
 import type { Benchmark } from "./context.ts";
+import { usageOf } from "./processes.ts";
 import { round, showSummary, summarize } from "./statistics.ts";
 
 /** So many are parked beforehand, as a busy host parks no more at the lowest priority. */
 const RUNS = Number(process.env.BENCH_RUNS ?? 20);
 const PAUSE_MS = 300;
-const TICKS_PER_SECOND = 100;
 const WARM_UP_MS = 3_000;
 
 const GUESTS: Readonly<Record<string, string | null>> = {
@@ -18,21 +17,6 @@ const GUESTS: Readonly<Record<string, string | null>> = {
   "a guest that prints byte by byte, to stdout and stderr in turn":
     'exec python3 -c \'import os\nwhile True: os.write(1, b"a"); os.write(2, b"b")\'',
 };
-
-interface Usage {
-  readonly processorMs: number;
-  readonly residentMib: number;
-}
-
-async function usageOf(pid: number): Promise<Usage> {
-  const stat = await readFile(`/proc/${pid}/stat`, "latin1");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const resident = /^VmRSS:\s+(\d+)/m.exec(await readFile(`/proc/${pid}/status`, "latin1"))?.[1];
-  return {
-    processorMs: ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND,
-    residentMib: Math.round(Number(resident) / 1024),
-  };
-}
 
 export const floodingGuest: Benchmark = async ({ say, note }) => {
   await using server = await startServer({ node: { pool: { min_idle: RUNS + 1, slot_share: 0 } } });

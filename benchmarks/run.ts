@@ -8,12 +8,15 @@ import { cleanState } from "./clean-state.ts";
 import { coldStart } from "./cold-start.ts";
 import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
+import { exec } from "./exec.ts";
+import { files } from "./files.ts";
 import { floodingGuest } from "./flooding-guest.ts";
 import { fuzz } from "./fuzz.ts";
 import { network } from "./network.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { sleepWake } from "./sleep-wake.ts";
 import { startLatency } from "./start-latency.ts";
+import { streams } from "./streams.ts";
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "start-latency": startLatency,
@@ -26,6 +29,9 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "clean-state": cleanState,
   "flooding-guest": floodingGuest,
   fuzz,
+  exec,
+  files,
+  streams,
 };
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
