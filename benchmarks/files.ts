@@ -50,8 +50,9 @@ export const files: Benchmark = async ({ say, note }) => {
     [...samples].map(([name, ms]) => [name, round((TRANSFER_BYTES / MIB / percentile(ms, 0.5)) * 1_000)]),
   );
   for (const [name, speed] of Object.entries(figures)) {
-    const reference = figures[`bare agent: ${/written|read/.exec(name)}`];
-    say(`  ${name.padEnd(44)} ${speed}${reference ? `, ${round(speed / reference, 2)} of the bare agent` : ""}`);
+    const reference = figures[`bare agent: ${/written$|read$/.exec(name)}`];
+    const share = reference === undefined || reference === speed ? "" : `, ${round(speed / reference, 2)} of it`;
+    say(`  ${name.padEnd(48)} ${speed}${share}`);
   }
   note("files_mib_s", figures);
 };
