@@ -202,8 +202,8 @@ describe("bad input", () => {
     ["a bad name", { script: "true", name: "-x" }, 400, /name/],
     ["a reserved name", { script: "true", name: "usage" }, 400, /name.*reserved/],
     ["an unknown image", { script: "true", rootfs_type: "nope" }, 400, /standard/],
-    ["a workspace", { script: "true", workspace_id: "w" }, 400, /workspace_id/],
-    ["a persistent job", { script: "true", persistent: true }, 400, /persistent/],
+    ["a base", { script: "true", base_workspace_id: "w" }, 400, /base_workspace_id/],
+    ["a synced workspace", { script: "true", workspace_id: "w", persistent: true }, 400, /workspace_id.*no_sync/],
     ["too many processors", { script: "true", vcpus: 10_000 }, 400, /vcpus/],
     ["a bad variable", { script: "true", environment: { "A-B": "c" } }, 400, /environment/],
   ];
