@@ -8,10 +8,10 @@ export interface SandboxFollowerDeps extends HandToSandboxDeps {
 }
 
 export function createSandboxFollower(deps: SandboxFollowerDeps): SandboxFollower {
-  const { sandboxes, reports, policies, log } = deps;
+  const { reports, policies, log } = deps;
   return {
     async begun(sandboxId, microVmId, at) {
-      await sandboxes.markBegun(sandboxId, microVmId, at);
+      await reports.begin(sandboxId, microVmId, at);
       await handWaiting(deps, sandboxId);
     },
     async failed(sandboxId, message, at) {

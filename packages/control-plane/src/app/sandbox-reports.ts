@@ -1,7 +1,7 @@
 /** Brings what happens to sandboxes into the database, in the order of each, and from there to those who wait for a job. */
 import { randomUUID } from "node:crypto";
 import { type Logger, messageOf } from "@mags/core";
-import { isTerminal, type SandboxId, type SandboxUpdate } from "@mags/domain";
+import { isTerminal, type MicroVmId, type SandboxId, type SandboxUpdate } from "@mags/domain";
 import type { NewJobEvent } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { JobQueue } from "./job-queue.ts";
@@ -23,6 +23,8 @@ export interface SandboxReports {
   handle(update: SandboxUpdate): void;
   /** Resolves when what was reported of a sandbox before is stored. */
   settled(sandboxId: SandboxId): Promise<void>;
+  /** As `SandboxStore.markBegun`, in the sandbox's turn. */
+  begin(sandboxId: SandboxId, microVmId: MicroVmId, at: Date): Promise<void>;
   /** As `SandboxStore.markState`, in the sandbox's turn. */
   mark(sandboxId: SandboxId, change: NewSandboxState, event: NewJobEvent): Promise<void>;
   /** As `SandboxStore.end`, in the sandbox's turn. */
@@ -70,6 +72,7 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
       });
     },
     settled: turns.settled,
+    begin: (sandboxId, microVmId, at) => turns.run(sandboxId, () => sandboxes.markBegun(sandboxId, microVmId, at)),
     mark: (sandboxId, change, event) => mark(sandboxId, change, event, randomUUID()),
     end,
     async close(options) {

@@ -45,7 +45,10 @@ export type JoinResult =
   /** The workspace has no sandbox any more. */
   | { readonly kind: "gone" };
 
-/** The stored sandboxes and the jobs in them. All calls may be repeated, as those of `JobStore`. */
+/**
+ * The stored sandboxes and the jobs in them. All calls may be repeated, as those of `JobStore`. Changes of one sandbox's
+ * state are to be made one after another: see `SandboxReports`.
+ */
 export interface SandboxStore {
   /** The sandbox of a workspace; one that is being released does not count. */
   ofWorkspace(accountId: AccountId, workspaceId: string): Promise<Sandbox | null>;
