@@ -6,9 +6,10 @@
 import { mkdir } from "node:fs/promises";
 import { type Logger, messageOf } from "@mags/core";
 import type { ExecAttachment, ExecEnd, ExecStart, TerminalSize } from "@mags/domain";
-import type { AgentStream, KeptStream, OpenOptions, StreamEnd } from "../agent/index.ts";
+import type { AgentStream, KeptStream, StreamEnd } from "../agent/index.ts";
 import type { AwakeGuest, Guests } from "../guests/guests.ts";
 import { createAttachment, type HeldAttachment } from "./exec-attachment.ts";
+import { openOptions } from "./exec-command.ts";
 import { createExecInput } from "./exec-input.ts";
 import { type ExecRecord, writeExecRecord } from "./exec-record.ts";
 import { createSpool, type RecoveredSpool } from "./spool.ts";
@@ -51,14 +52,12 @@ export interface ExecSession extends AsyncDisposable {
   touch(): void;
 }
 
-export const KEY_PREFIX = "exec:";
-export const LOST_EXIT_CODE = 137;
+const LOST_EXIT_CODE = 137;
 const TIMEOUT_EXIT_CODE = 124;
 const SIGHUP = 1;
 const SIGKILL = 9;
 const HANG_UP_GRACE_MS = 10_000;
 const TOUCH_EVERY_MS = 1_000;
-const WINDOW_BYTES = 1024 * 1024;
 const LARGEST_SEGMENT_BYTES = 4 * 1024 * 1024;
 const SEGMENTS = 16;
 
@@ -320,19 +319,4 @@ export function createExecSession(
       await spool[Symbol.asyncDispose]();
     },
   };
-}
-
-function openOptions(start: ExecStart): OpenOptions {
-  const { execId, command, terminal, stdin, environment, cwd, timeoutMs } = start;
-  const common = {
-    key: Buffer.from(KEY_PREFIX + execId),
-    keep: true,
-    window: WINDOW_BYTES,
-    argv: ["/bin/sh", "-c", command ?? "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"],
-    ...(cwd !== null && { cwd }),
-    ...(timeoutMs !== null && { timeoutMs }),
-  };
-  if (!terminal) return { kind: "exec", ...common, environment, stdin };
-  const { rows, cols, term } = terminal;
-  return { kind: "pty", ...common, environment: { TERM: term, ...environment }, rows, cols };
 }

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { type ExecId, type ExecRuntime, type GuestId, isUuid } from "@mags/domain";
 import type { Guests, StreamOwner } from "../guests/guests.ts";
+import { KEY_PREFIX } from "./exec-command.ts";
 import { type ExecRecord, readExecRecord } from "./exec-record.ts";
-import { createExecSession, type ExecLimits, type ExecSession, KEY_PREFIX } from "./exec-session.ts";
+import { createExecSession, type ExecLimits, type ExecSession } from "./exec-session.ts";
 import { type RecoveredSpool, recoverSpool } from "./spool.ts";
 
 export interface ExecSessions extends ExecRuntime, AsyncDisposable {
