@@ -23,7 +23,7 @@ describe("binding", () => {
   it("tells one that a newer version wrote from none", async () => {
     const path = join(directory, "newer");
     const file = await prepareBinding(path);
-    await writeBinding(file, { ...binding, version: 2 } as Binding);
+    await writeBinding(file, { ...binding, version: 3 } as Binding);
     assert.equal(await readBinding(path), "newer");
     await file.close();
   });

@@ -7,8 +7,9 @@ import { type FileHandle, open, readFile } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import type { JobId, MicroVmSize, SandboxId } from "@mags/domain";
 
-/** Of what is stored; without one it is the first. */
-const VERSION = 1;
+/** Of what is stored; without one it is the first. That of a sandbox must not be taken for a job's. */
+const VERSION = 2;
+const JOB_VERSION = 1;
 
 export interface Binding {
   readonly jobId: JobId;
@@ -39,7 +40,7 @@ export async function prepareBinding(path: string): Promise<FileHandle> {
 
 /** On stable storage when this resolves. */
 export async function writeBinding(file: FileHandle, binding: Binding): Promise<void> {
-  const text = Buffer.from(JSON.stringify({ version: VERSION, ...binding }));
+  const text = Buffer.from(JSON.stringify({ version: binding.sandboxId ? VERSION : JOB_VERSION, ...binding }));
   const content = Buffer.alloc(HEADER_BYTES + text.length);
   content.writeUInt32LE(text.length, 0);
   content.writeUInt32LE(crc32(text), 4);
@@ -61,6 +62,6 @@ export async function readBinding(path: string): Promise<Binding | null | "newer
   const length = content.readUInt32LE(0);
   const text = content.subarray(HEADER_BYTES, HEADER_BYTES + length);
   if (length === 0 || text.length !== length || crc32(text) !== content.readUInt32LE(4)) return null;
-  const { version = VERSION, ...binding } = JSON.parse(text.toString()) as Binding & { readonly version?: number };
+  const { version = JOB_VERSION, ...binding } = JSON.parse(text.toString()) as Binding & { readonly version?: number };
   return version > VERSION ? "newer" : binding;
 }
