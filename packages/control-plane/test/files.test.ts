@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, symlink, utimes, writeFile } from "node:fs/promises";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { collectAll, waitFor } from "@mags/test-kit";
+import { collectAll, createSimulatedNode, waitFor } from "@mags/test-kit";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
 
@@ -79,6 +80,28 @@ describe("reading a file", () => {
     assert.deepEqual((await part({ range: "bytes=300000-" })).status, 416);
     await utimes(join(root, "root/data"), 1_000, 1_000);
     assert.equal((await part({ range: "bytes=5-", "if-range": etag })).status, 200);
+  });
+
+  it("sends no byte past the length it announced, whatever the guest gives", async () => {
+    const node = createSimulatedNode({ filesRoot: plane.filesRoot });
+    async function* tooMuch() {
+      yield Buffer.from("12");
+      yield Buffer.from("345HTTP/1.1 200 OK\r\n\r\n");
+    }
+    const hostile = { ...node, files: { ...node.files, read: async () => tooMuch() } };
+    await using own = await startTestPlane(await server.database(), { node: hostile });
+    await own.admin.call("POST", `${V1}/mags-jobs`, { script: "hang", type: "inline", name: "box" });
+    await waitFor(() => node.observe()[0]?.state === "running", { what: "the job to run" });
+    const id = node.observe()[0]?.jobId ?? "";
+    await mkdir(join(plane.filesRoot, id, "root"), { recursive: true });
+    await writeFile(join(plane.filesRoot, id, "root/data"), "12345");
+    const socket = connect(Number(new URL(own.url).port), "127.0.0.1");
+    socket.write(
+      `GET ${V1}${files("?path=data")} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${own.adminToken}\r\n\r\n`,
+    );
+    const received = Buffer.concat(await collectAll(socket)).toString();
+    assert.match(received, /content-length: 5\r\n/);
+    assert.ok("12".startsWith(received.split("\r\n\r\n").slice(1).join()), received);
   });
 
   it("says what it cannot read", async () => {
@@ -163,6 +186,15 @@ describe("folders", () => {
     await done("DELETE", "?path=f", 409);
     await done("DELETE", "?path=f&recursive=true");
     await done("DELETE", "?path=f", 404);
+  });
+
+  it("takes a question mark in a path for a part of it", async () => {
+    for (const name of ["asked", "asked?old"]) await writeFile(join(root, "root", name), name);
+    assert.equal((await send("DELETE", files("?path=/root/asked?old"))).status, 200);
+    assert.deepEqual(
+      (await readdir(join(root, "root"))).filter((name) => name.startsWith("asked")),
+      ["asked"],
+    );
   });
 
   it("come and go as archives", async () => {

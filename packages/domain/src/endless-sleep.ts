@@ -5,8 +5,12 @@ const ENDLESS: readonly RegExp[] = [
   /^while (true|:); ?do sleep \d+[smhd]?; ?done$/,
 ];
 
+/** Longer ones do something. */
+const MOST_CHARACTERS = 200;
+
 /** Whether a script only keeps its microVM alive, as that of `mags new` does: others may run beside it. */
 export function isEndlessSleep(script: string): boolean {
+  if (script.length > MOST_CHARACTERS) return false;
   const lines = script
     .split("\n")
     .map((line) => line.trim().replaceAll(/\s+/g, " "))

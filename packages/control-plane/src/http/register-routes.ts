@@ -96,7 +96,7 @@ function inputOf(
     query: part(definition.query, request.query, "query"),
     body: part(definition.body, request.body, "body"),
     upload: definition.upload && uploadOf(request),
-    rawQuery: request.raw.url?.split("?")[1] ?? "",
+    rawQuery: rawQueryOf(request.raw.url ?? ""),
     account: request.account,
     headers: request.headers,
     receivedMs: deps.clock.monotonicMs() - reply.elapsedTime,
@@ -107,6 +107,12 @@ function inputOf(
   };
   // Parsed by the schemas of the definition, which give the type.
   return input as RouteInput<RouteDefinition>;
+}
+
+/** All after the first question mark: further ones belong to it. */
+function rawQueryOf(url: string): string {
+  const at = url.indexOf("?");
+  return at < 0 ? "" : url.slice(at + 1);
 }
 
 function goneSignal(reply: FastifyReply): AbortSignal {

@@ -88,15 +88,21 @@ function contentRange({ offset, length }: ByteRange, { sizeBytes }: GuestFileInf
   return `bytes ${offset}-${offset + length - 1}/${sizeBytes}`;
 }
 
-/** A file that became shorter while it was read must not pass for whole. */
+/**
+ * A file that changed its length while it was read must not pass for whole, and no byte past its announced length may
+ * follow: clients would take it for the next response.
+ */
 async function* whole(bytes: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
   let sent = 0;
   for await (const piece of bytes) {
+    if (sent + piece.length > length) throw changed(sent + piece.length, length);
     yield piece;
     sent += piece.length;
   }
-  if (sent !== length)
-    throw new AppError("file_conflict", "the file changed while it was read", { details: { sent, length } });
+  if (sent !== length) throw changed(sent, length);
 }
+
+const changed = (read: number, length: number) =>
+  new AppError("file_conflict", "the file changed while it was read", { details: { read, length } });
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
