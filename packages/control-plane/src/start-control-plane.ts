@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import { isUuid, type JobId, NO_USAGE, type NodeRuntime } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { createDisks } from "./app/disks.ts";
 import { endOnNode } from "./app/end-on-node.ts";
 import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
@@ -116,7 +117,8 @@ export async function startControlPlane(
   const intake = createIntake();
   const sandboxes = createSandboxStore(database);
   const defaults = config.sandboxes ?? DEFAULT_SANDBOXES;
-  const basis = { store, sandboxes, node, changes, timings, clock, log, defaults };
+  const disks = createDisks({ sandboxes, node, queue: () => queue });
+  const basis = { store, sandboxes, node, disks, changes, timings, clock, log, defaults };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({ ...basis, queue: () => queue });
   const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });

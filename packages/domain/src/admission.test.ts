@@ -76,6 +76,8 @@ describe("createAdmission", () => {
       ...{ limit: "diskGiB", taken: 0, asked: 4, most: 3 },
     });
     assert.equal(admission.exceededBy("other" as SandboxId, { ...size, diskGiB: 4 }), null);
+    assert.equal(admission.resize(sandbox.id, { ...size, diskGiB: 4 })?.limit, "diskGiB");
+    assert.equal(admission.resize(sandbox.id, { ...size, diskGiB: 3 }), null);
     assert.deepEqual(admission.sandboxes(), ["s"]);
     admission.vacate(sandbox.id);
     admission.vacate(sandbox.id);

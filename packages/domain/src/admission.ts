@@ -87,6 +87,8 @@ export interface Admission {
   vacate(sandboxId: SandboxId): void;
   /** The limit that a known sandbox would break with another size; null when there is none. */
   exceededBy(sandboxId: SandboxId, size: JobDemand): ExceededLimit | null;
+  /** Counts a known sandbox with another size, unless that breaks a limit: then it gives that. */
+  resize(sandboxId: SandboxId, size: JobDemand): ExceededLimit | null;
   sandboxes(): readonly SandboxId[];
   /** Jobs in the phase `waiting`. */
   readonly waiting: number;
@@ -189,6 +191,19 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
     if (booked && from.includes(booked.phase)) move(booked, phase);
   }
 
+  function occupy(sandbox: BookedSandbox): void {
+    vacate(sandbox.id);
+    sandboxes.set(sandbox.id, sandbox);
+    const account = accountOf(sandbox);
+    account.usage = addUsage(account.usage, sandbox.size, 1);
+  }
+
+  function exceededBy(sandboxId: SandboxId, size: JobDemand): ExceededLimit | null {
+    const sandbox = sandboxes.get(sandboxId);
+    const usage = sandbox && accounts.get(sandbox.accountId)?.usage;
+    return sandbox && usage ? exceededLimit(limits.account, addUsage(usage, sandbox.size, -1), size) : null;
+  }
+
   const release = (jobId: JobId) => change(jobId, ["waiting", "admitted", "handed", "started"], "over");
 
   return {
@@ -246,17 +261,14 @@ export function createAdmission(limits: AdmissionLimits, { nodeQueue }: { readon
 
     ids: () => [...jobs.keys()],
 
-    occupy(sandbox) {
-      vacate(sandbox.id);
-      sandboxes.set(sandbox.id, sandbox);
-      const account = accountOf(sandbox);
-      account.usage = addUsage(account.usage, sandbox.size, 1);
-    },
+    occupy,
     vacate,
-    exceededBy(sandboxId, size) {
+    exceededBy,
+    resize(sandboxId, size) {
+      const exceeded = exceededBy(sandboxId, size);
       const sandbox = sandboxes.get(sandboxId);
-      const usage = sandbox && accounts.get(sandbox.accountId)?.usage;
-      return sandbox && usage ? exceededLimit(limits.account, addUsage(usage, sandbox.size, -1), size) : null;
+      if (sandbox && !exceeded) occupy({ ...sandbox, size });
+      return exceeded;
     },
     sandboxes: () => [...sandboxes.keys()],
 

@@ -1,6 +1,7 @@
 /** Gives jobs to the node that run in sandboxes which exist: they take no new microVM, so they wait for none. */
 import { type Clock, type Logger, messageOf } from "@mags/core";
 import type { JobId, NodeRuntime, SandboxId } from "@mags/domain";
+import type { Disks } from "./disks.ts";
 import { jobStart, type StoredStart } from "./job.ts";
 import type { JobStore } from "./job-store.ts";
 import type { Policies } from "./policies.ts";
@@ -12,6 +13,7 @@ export interface HandToSandboxDeps {
   readonly store: JobStore;
   readonly sandboxes: SandboxStore;
   readonly node: NodeRuntime;
+  readonly disks: Disks;
   readonly policies: Policies;
   readonly clock: Clock;
   readonly defaults: SandboxDefaults;
@@ -43,13 +45,12 @@ export async function handWaiting(deps: HandToSandboxDeps, sandboxId: SandboxId)
 
 /** A script that finds no room says so itself: it is not kept from running. */
 async function grow(
-  { store, sandboxes, node, clock }: HandToSandboxDeps,
+  { store, disks, clock }: HandToSandboxDeps,
   { id, size: { diskGiB } }: StoredStart,
   sandbox: Sandbox,
 ): Promise<void> {
   try {
-    await node.growSandbox(sandbox.id, { diskGiB });
-    await sandboxes.raiseDisk(sandbox.id, diskGiB);
+    await disks.grow(sandbox, diskGiB);
   } catch (error) {
     const data = { reason: messageOf(error), diskGiB: sandbox.size.diskGiB };
     await store.addEvent(id, { at: clock.now(), name: "resize_failed", data }, id);

@@ -56,11 +56,10 @@ export interface JobQueue extends AsyncDisposable {
   withdraw(jobId: JobId): void;
   /** It is over, whatever the node says: its place is free. */
   leave(jobId: JobId): void;
-  /** A sandbox takes its account's share from now on, or another share than before. */
-  readonly occupy: Admission["occupy"];
   /** It is no more. */
   vacate(sandboxId: SandboxId): void;
   readonly exceededBy: Admission["exceededBy"];
+  readonly resize: Admission["resize"];
   readonly known: Adoption["known"];
   /** Puts the books right. */
   adopt(found: FoundJobs): void;
@@ -215,12 +214,16 @@ export function createJobQueue(deps: JobQueueDeps, limits: QueueLimits): JobQueu
       pump();
     },
 
-    occupy: admission.occupy,
     vacate(sandboxId) {
       admission.vacate(sandboxId);
       pump();
     },
     exceededBy: admission.exceededBy,
+    resize(sandboxId, size) {
+      const exceeded = admission.resize(sandboxId, size);
+      pump();
+      return exceeded;
+    },
 
     known: adoption.known,
 

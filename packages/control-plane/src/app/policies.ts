@@ -20,8 +20,22 @@ export interface PoliciesDeps {
 
 export function createPolicies({ sandboxes, node, defaults, log }: PoliciesDeps): Policies {
   const failed = new Set<SandboxId>();
+  const turns = new Map<SandboxId, Promise<void>>();
 
-  async function push(sandboxId: SandboxId): Promise<void> {
+  /** One after another, so that what was read last is what the node has in the end. */
+  function push(sandboxId: SandboxId): Promise<void> {
+    failed.add(sandboxId);
+    const pushed = (turns.get(sandboxId) ?? Promise.resolve()).then(() => pushNow(sandboxId));
+    const turn = pushed
+      .catch(() => {})
+      .then(() => {
+        if (turns.get(sandboxId) === turn) turns.delete(sandboxId);
+      });
+    turns.set(sandboxId, turn);
+    return pushed;
+  }
+
+  async function pushNow(sandboxId: SandboxId): Promise<void> {
     failed.add(sandboxId);
     const facts = await sandboxes.policyFacts(sandboxId);
     const isThere = node.observeSandboxes().some((seen) => seen.sandboxId === sandboxId);

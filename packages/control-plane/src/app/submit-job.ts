@@ -1,5 +1,6 @@
 import { AppError, type Clock, isAppError, type Logger, messageOf } from "@mags/core";
 import { type AccountId, type JobId, newJobId, newSandboxId, newSubdomain } from "@mags/domain";
+import type { Disks } from "./disks.ts";
 import { handToSandbox } from "./hand-to-sandbox.ts";
 import { type NewJob, type NewJobEvent, startOf } from "./job.ts";
 import { withdrawnOutcome } from "./job-end.ts";
@@ -15,6 +16,7 @@ import { inUseText, planWorkspaceUse, type WorkspaceUse } from "./workspace-use.
 
 export interface SubmitDeps extends StopDeps {
   readonly policies: Policies;
+  readonly disks: Disks;
   readonly writer: JobWriter;
   readonly queue: JobQueue;
   readonly timings: JobTimings;
@@ -108,6 +110,7 @@ async function submitToWorkspace(deps: SubmitDeps, { job, request, events, submi
       continue;
     }
     if (await isLeftOver(deps, sandbox)) continue;
+    deps.disks.check(sandbox, request.diskGiB ?? 0);
     const result = await sandboxes.join(job, events, decide).catch((error: unknown) => {
       if (isAppError(error, "unavailable")) withdraw(deps, job);
       throw error;

@@ -1,19 +1,16 @@
 import { AppError } from "@mags/core";
 import { isTerminal, type NodeRuntime } from "@mags/domain";
+import type { Disks } from "./disks.ts";
 import type { Job } from "./job.ts";
-import type { JobQueue } from "./job-queue.ts";
 import type { JobChangesAsked, JobStore } from "./job-store.ts";
 import type { Policies } from "./policies.ts";
-import { LIMIT_NAMES } from "./queue-text.ts";
 import type { SandboxReports } from "./sandbox-reports.ts";
-import type { SandboxStore } from "./sandbox-store.ts";
 
 export interface UpdateDeps {
   readonly store: JobStore;
-  readonly sandboxes: SandboxStore;
+  readonly disks: Disks;
   readonly reports: SandboxReports;
   readonly policies: Policies;
-  readonly queue: Pick<JobQueue, "exceededBy" | "occupy">;
   readonly node: NodeRuntime;
 }
 
@@ -57,9 +54,8 @@ function checkAsked(job: Job, asked: UpdateAsked): void {
     );
 }
 
-async function growDisk(deps: UpdateDeps, job: Job, diskGiB: number): Promise<void> {
-  const { sandboxes, queue, node } = deps;
-  const { sandbox, size, accountId } = job;
+async function growDisk({ disks, node }: UpdateDeps, job: Job, diskGiB: number): Promise<void> {
+  const { sandbox, size } = job;
   if (!sandbox || diskGiB === size.diskGiB) return;
   if (diskGiB < size.diskGiB)
     throw refused(`disk_gb: the disk has ${size.diskGiB} GB and cannot be made smaller, to ${diskGiB}: ask for more`);
@@ -67,14 +63,7 @@ async function growDisk(deps: UpdateDeps, job: Job, diskGiB: number): Promise<vo
   if (diskGiB > maxDiskGiB) throw refused(`disk_gb: this server gives at most ${maxDiskGiB}, not ${diskGiB}`);
   if (job.status === "pending")
     throw new AppError("no_vm", `there is no VM associated with this job yet: ${job.name} waits for one, try again`);
-  const exceeded = queue.exceededBy(sandbox.id, { ...size, diskGiB });
-  if (exceeded)
-    throw refused(
-      `disk_gb: jobs of this account have ${exceeded.taken + size.diskGiB} of at most ${exceeded.most} GB: stop others first, or have limits.account.${LIMIT_NAMES[exceeded.limit]} raised`,
-    );
-  await node.growSandbox(sandbox.id, { diskGiB });
-  await sandboxes.raiseDisk(sandbox.id, diskGiB);
-  queue.occupy({ id: sandbox.id, accountId, size: { ...size, diskGiB } });
+  await disks.grow({ id: sandbox.id, size }, diskGiB);
 }
 
 function refused(message: string): AppError {

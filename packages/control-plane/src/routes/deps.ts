@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "@mags/core";
 import type { NodeRuntime } from "@mags/domain";
 import type { Accounts } from "../app/accounts.ts";
+import type { Disks } from "../app/disks.ts";
 import type { Intake } from "../app/intake.ts";
 import type { JobChanges } from "../app/job-changes.ts";
 import type { JobQueue } from "../app/job-queue.ts";
@@ -23,6 +24,7 @@ export interface RouteDeps {
   readonly sandboxes: SandboxStore;
   readonly reports: SandboxReports;
   readonly policies: Policies;
+  readonly disks: Disks;
   readonly defaults: SandboxDefaults;
   readonly node: NodeRuntime;
   readonly intake: Intake;
