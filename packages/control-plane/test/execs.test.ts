@@ -158,6 +158,16 @@ describe("an exec that is refused", () => {
     assert.deepEqual(await from(plane.url), [404, "job_not_found"]);
   });
 
+  it("closes a connection whose place was taken, also one that waits for acknowledgements", async () => {
+    const first = await start("head -c 3000000 /dev/zero; exec sleep 100");
+    first.acknowledges = false;
+    await waitFor(() => first.bytes >= execs.OUTPUT_WINDOW_BYTES, { what: "a full window" });
+    const second = await attach(first.execId, 0);
+    assert.equal((await first.closed)[0], 4409);
+    second.send({ type: "hangup" });
+    await second.closed;
+  });
+
   it("says that a job has no VM yet", async () => {
     plane.node.hold();
     await plane.admin.call("POST", JOBS, { script: "hang", type: "inline", name: "waiting" });

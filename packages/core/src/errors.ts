@@ -14,6 +14,7 @@ export const ERROR_STATUS = {
   exec_not_found: 404,
   file_not_found: 404,
   job_not_running: 409,
+  exec_exists: 409,
   exec_taken_over: 409,
   no_vm: 409,
   workspace_in_use: 409,

@@ -2,6 +2,7 @@
  * Commands whose input and output are streamed, and which outlive the client that started them: it may come back and go
  * on where it was. Nothing but bytes, numbers and calls passes between control plane and node.
  */
+import type { AppError } from "@mags/core";
 import type { AccountId, Id } from "./ids.ts";
 import type { GuestId } from "./sandbox.ts";
 
@@ -74,6 +75,8 @@ export interface ExecAttachment {
   write(input: { readonly offset: number; readonly bytes: Uint8Array }): void;
   /** End of input after `offset` bytes. May be repeated. @throws AppError `validation_failed` when bytes are missing. */
   endInput(offset: number): void;
+  /** Called when another client takes the command over. */
+  onTakenOver(listener: (error: AppError) => void): void;
   /** Called with the bytes that the command has taken, now and then. */
   onInputTaken(listener: (offset: number) => void): void;
   resize(size: TerminalSize): void;
@@ -91,7 +94,7 @@ export interface ExecRuntime {
   /**
    * Starts a command, in a sandbox that sleeps after waking it. A client that does not come back finds it by
    * `attachExec`, also while it is being started, and also after a restart of the node; it is started at most once.
-   * @throws AppError `validation_failed` when the id is taken; `job_not_running`; `too_many_requests` when as many as may
+   * @throws AppError `exec_exists` when the id is taken; `job_not_running`; `too_many_requests` when as many as may
    * run there already; `guest_failed` when it cannot be started.
    */
   startExec(start: ExecStart): Promise<ExecAttachment>;

@@ -126,7 +126,7 @@ export const NodeConfig = z.strictObject({
     .describe("VM number n runs as this uid plus n."),
   execs: z
     .strictObject({
-      per_vm: z.int().min(1).max(200).default(128).describe("Streamed commands that run in one VM at a time."),
+      per_vm: z.int().min(1).max(240).default(240).describe("Streamed commands that run in one VM at a time."),
       max_unread_bytes: z
         .int()
         .min(1024 * 1024)

@@ -88,6 +88,7 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     let changed = Promise.withResolvers<void>();
     let failure: AppError | undefined;
     let tellTaken = (_offset: number): void => {};
+    let tellTakenOver = (_error: AppError): void => {};
     const wake = () => {
       changed.resolve();
       changed = Promise.withResolvers();
@@ -95,10 +96,11 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     const lose = (message: string) => {
       failure ??= new AppError("exec_taken_over", message);
       wake();
+      return failure;
     };
     const mine: NonNullable<Held["holder"]> = {
       wake,
-      takeOver: () => lose("another client took the command over"),
+      takeOver: () => tellTakenOver(lose("another client took the command over")),
       taken: (taken) => tellTaken(taken),
     };
     one.holder = mine;
@@ -146,6 +148,9 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
         });
       },
       endInput: () => void one.child.stdin.end(),
+      onTakenOver(listener) {
+        tellTakenOver = listener;
+      },
       onInputTaken(listener) {
         tellTaken = listener;
       },
@@ -167,7 +172,7 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
       return held.size;
     },
     async startExec(start) {
-      if (held.has(start.execId)) throw new AppError("validation_failed", `there is an exec ${start.execId} already`);
+      if (held.has(start.execId)) throw new AppError("exec_exists", `there is an exec ${start.execId} already`);
       guests.awaken(start.guest);
       started.push(start);
       return attach(launch(start), 0);

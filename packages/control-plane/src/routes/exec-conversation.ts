@@ -2,7 +2,7 @@
 import { constants } from "node:os";
 import { execs } from "@mags/api-schema";
 import { AppError, isAppError } from "@mags/core";
-import { type ExecAttachment, INPUT_WINDOW_BYTES } from "@mags/domain";
+import { type ExecAttachment, INPUT_WINDOW_BYTES, type TerminalSize } from "@mags/domain";
 import type { RawData, WebSocket } from "ws";
 import { parsePart } from "../http/validation.ts";
 import { close } from "../http/web-socket.ts";
@@ -73,6 +73,7 @@ export async function converse(socket: WebSocket, options: ConversationOptions):
   try {
     attachment = await options.open(await first.promise);
     if (over.signal.aborted) return;
+    attachment.onTakenOver(leave);
     client = createClient(socket, attachment);
     await client.sendOutput(over.signal);
     if (!over.signal.aborted) await new Promise((resolve) => over.signal.addEventListener("abort", resolve));
@@ -98,6 +99,11 @@ export function parseMessage(text: string): execs.ExecClientMessage {
   return parsePart(execs.ExecClientMessage, value, "message") as execs.ExecClientMessage; // as the schema says
 }
 
+/** A size that is not known is the usual one. */
+export function toSize({ rows, cols }: TerminalSize): TerminalSize {
+  return { rows: rows || 24, cols: cols || 80 };
+}
+
 function createClient(socket: WebSocket, attachment: ExecAttachment) {
   let sent = 0;
   let acknowledged = 0;
@@ -118,7 +124,7 @@ function createClient(socket: WebSocket, attachment: ExecAttachment) {
         attachment.endInput(message.offset);
         return;
       case "resize":
-        attachment.resize({ rows: message.rows, cols: message.cols });
+        attachment.resize(toSize(message));
         return;
       case "signal":
         attachment.signal(constants.signals[message.signal]);

@@ -5,7 +5,7 @@ import { inGuest } from "../app/in-guest.ts";
 import { type BoundRoute, bind } from "../http/route.ts";
 import { Conversation } from "../http/web-socket.ts";
 import type { RouteDeps } from "./deps.ts";
-import { converse, parseMessage } from "./exec-conversation.ts";
+import { converse, parseMessage, toSize } from "./exec-conversation.ts";
 import { findJob } from "./find-job.ts";
 
 /** The client tells right away what to start. */
@@ -37,7 +37,7 @@ function toStart(message: StartMessage, of: Pick<ExecStart, "guest" | "accountId
     ...of,
     execId: message.exec_id as ExecId, // a UUID
     command: message.command ?? null,
-    terminal: tty ?? null,
+    terminal: tty ? { ...toSize(tty), term: tty.term } : null,
     stdin: message.stdin,
     environment: message.environment,
     cwd: message.cwd ?? null,

@@ -54,6 +54,7 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
   let failure: AppError | undefined;
   let reading = false;
   let takenListener = (_offset: number): void => {};
+  let takeOverListener = (_error: AppError): void => {};
 
   function wake(): void {
     changed.resolve();
@@ -71,12 +72,21 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
     Promise.resolve(reader[Symbol.asyncDispose]()).then(closed.resolve, closed.resolve);
   }
 
+  /** Does nothing any more when the hold is lost. */
+  function held<A extends unknown[]>(act: (...args: A) => void): (...args: A) => void {
+    return (...args) => void (failure || act(...args));
+  }
+
   return {
     execId,
     wake,
     closed: closed.promise,
     tellTaken: (offset) => takenListener(offset),
-    takeOver: () => end(new AppError("exec_taken_over", "another client took the command over")),
+    takeOver() {
+      const error = new AppError("exec_taken_over", "another client took the command over");
+      end(error);
+      takeOverListener(error);
+    },
     close: () => end(new AppError("unavailable", "the server is shutting down")),
     get inputOffset() {
       return input.offset;
@@ -104,25 +114,31 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
       }
     },
     acknowledge(offset) {
+      if (failure) return;
       spool.acknowledge(Math.min(offset, reader.offset));
       options.onAcknowledged();
     },
     write(piece) {
+      if (failure) throw failure;
       input.write(piece);
       deps.touch();
       if (input.waiting) options.onInput();
     },
     endInput(offset) {
+      if (failure) throw failure;
       input.end(offset);
       if (input.waiting) options.onInput();
+    },
+    onTakenOver(listener) {
+      takeOverListener = listener;
     },
     onInputTaken(listener) {
       takenListener = listener;
     },
-    resize: options.onResize,
-    signal: options.onSignal,
-    hangUp: options.onHangUp,
-    forget: options.onForget,
+    resize: held(options.onResize),
+    signal: held(options.onSignal),
+    hangUp: held(options.onHangUp),
+    forget: held(options.onForget),
     detach() {
       end(new AppError("exec_taken_over", "the client has left the command"));
       options.onDetach();

@@ -30,7 +30,7 @@ export interface ExecInputOptions {
   /** Number of the record with which the end was sent, as far as it was sent by an earlier process. */
   readonly endSeq: number | null;
   /** Keeps that number; the end is sent only then. */
-  readonly keepEndSeq: (seq: number) => Promise<void>;
+  readonly keepEndSeq: (seq: number | null) => Promise<void>;
   readonly onTaken: (offset: number) => void;
 }
 
@@ -45,6 +45,8 @@ export function createExecInput(options: ExecInputOptions): ExecInput {
   let pieces: Piece[] = [];
   let endAt: number | null = null;
   let endSeq = options.endSeq;
+  /** The guest's, as soon as there is one; `stream`, when it may be written to. */
+  let attached: AgentStream | null = null;
   let stream: AgentStream | null = null;
   /** Settles when the guest was sent what came so far. */
   let sent: Promise<unknown> = Promise.resolve();
@@ -64,6 +66,18 @@ export function createExecInput(options: ExecInputOptions): ExecInput {
     if (stream === current) await current.endInput().catch(() => {});
   }
 
+  /** Sends what the guest does not have. */
+  function goOn(next: AgentStream): void {
+    if (attached !== next) return;
+    stream = next;
+    const { nextOffset } = next.input;
+    for (const { offset, bytes } of pieces) {
+      const skip = Math.max(0, nextOffset - offset);
+      if (skip < bytes.length) send({ offset: offset + skip, bytes: bytes.subarray(skip) });
+    }
+    if (endAt !== null) void sendEnd();
+  }
+
   function noteTaken(offset: number): void {
     if (offset <= taken) return;
     taken = offset;
@@ -79,7 +93,7 @@ export function createExecInput(options: ExecInputOptions): ExecInput {
       return taken;
     },
     get waiting() {
-      return stream === null && (pieces.length > 0 || endAt !== null);
+      return attached === null && (pieces.length > 0 || endAt !== null);
     },
     write({ offset, bytes }) {
       if (!options.accepts) throw new AppError("validation_failed", "the command was started without stdin");
@@ -103,21 +117,22 @@ export function createExecInput(options: ExecInputOptions): ExecInput {
       void sendEnd();
     },
     attach(next) {
-      stream = next;
+      attached = next;
       const { nextSeq, nextOffset, takenOffset } = next.input;
       noteTaken(takenOffset);
       received = Math.max(received, nextOffset);
       if (endSeq !== null && nextSeq > endSeq) {
+        stream = next;
         endAt = nextOffset;
         return;
       }
-      for (const { offset, bytes } of pieces) {
-        const skip = Math.max(0, nextOffset - offset);
-        if (skip < bytes.length) send({ offset: offset + skip, bytes: bytes.subarray(skip) });
-      }
-      if (endAt !== null) void sendEnd();
+      if (endSeq === null) return goOn(next);
+      // It was not sent: the record of that number will be another one.
+      endSeq = null;
+      void options.keepEndSeq(null).then(() => goOn(next));
     },
     release() {
+      attached = null;
       stream = null;
     },
     noteTaken,

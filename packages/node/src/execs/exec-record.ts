@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { AccountId, ExecEnd, ExecId, GuestId } from "@mags/domain";
 import { z } from "zod";
-import { writeFileAtomically } from "../host/files.ts";
+import { writeFileAtomically, writeFileDurably } from "../host/files.ts";
 
 const VERSION = 1;
 
@@ -37,7 +37,12 @@ export interface ExecRecord {
 
 const fileOf = (directory: string) => join(directory, "exec.json");
 
-export async function writeExecRecord(directory: string, record: ExecRecord): Promise<void> {
+/** @param options  `durable`: also over a power cut. */
+export async function writeExecRecord(
+  directory: string,
+  record: ExecRecord,
+  options: { readonly durable: boolean },
+): Promise<void> {
   const { end } = record;
   const stored: z.input<typeof Stored> = {
     version: VERSION,
@@ -49,7 +54,8 @@ export async function writeExecRecord(directory: string, record: ExecRecord): Pr
     input_end_seq: record.inputEndSeq,
     end: end && { exit_code: end.exitCode, signal: end.signal, timed_out: end.timedOut, lost: end.lost },
   };
-  await writeFileAtomically(fileOf(directory), JSON.stringify(stored));
+  const write = options.durable ? writeFileDurably : writeFileAtomically;
+  await write(fileOf(directory), JSON.stringify(stored));
 }
 
 /** Undefined when there is none, or not one that this version knows. */

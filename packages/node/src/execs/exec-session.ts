@@ -4,10 +4,12 @@
  * the stream, so that both are found again after a restart of this process. Owns its folder's files and its stream.
  */
 import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { type Logger, messageOf } from "@mags/core";
 import type { ExecAttachment, ExecEnd, ExecStart, TerminalSize } from "@mags/domain";
 import type { AgentStream, KeptStream, StreamEnd } from "../agent/index.ts";
 import type { AwakeGuest, Guests } from "../guests/guests.ts";
+import { syncPath } from "../host/files.ts";
 import { createAttachment, type HeldAttachment } from "./exec-attachment.ts";
 import { openOptions } from "./exec-command.ts";
 import { createExecInput } from "./exec-input.ts";
@@ -46,8 +48,10 @@ export interface ExecSession extends AsyncDisposable {
   resume(guest: AwakeGuest, kept: KeptStream | undefined): void;
   /** The connection to its guest is given up. */
   suspend(): void;
-  /** What it ran in is gone. @param reason  For the user. */
-  lose(reason: string): void;
+  /** What it ran in is gone, and so is soon what nobody fetches. @param reason  For the user. */
+  loseGuest(reason: string): void;
+  /** Resolves when what it took from the guest, and what is known of it, is on stable storage. */
+  settle(): Promise<void>;
   /** Its guest is not idle. */
   touch(): void;
 }
@@ -57,6 +61,8 @@ const TIMEOUT_EXIT_CODE = 124;
 const SIGHUP = 1;
 const SIGKILL = 9;
 const HANG_UP_GRACE_MS = 10_000;
+/** For a client that lost its connection to hear how it ended. */
+const GONE_KEPT_MS = 60_000;
 const TOUCH_EVERY_MS = 1_000;
 const LARGEST_SEGMENT_BYTES = 4 * 1024 * 1024;
 const SEGMENTS = 16;
@@ -71,13 +77,20 @@ export function createExecSession(
   const { execId, guest: guestId } = record;
   let stream: AgentStream | null = null;
   let starting = false;
+  let isOnFile = from.found !== undefined;
   let finishing = record.end !== null;
   let hungUp = false;
   let waking = false;
   let size: TerminalSize | null = null;
   let attachment: HeldAttachment | null = null;
   let unacknowledged: SpoolPosition | null = null;
-  let pendingSignals: number[] = [];
+  /** As in the kernel, a signal that waits is not doubled. */
+  const pendingSignals = new Set<number>();
+  /** Its guest was asleep once: what is known of it outlives a power cut from then on, as the guest does. */
+  let durable = false;
+  let kept: Promise<void> = Promise.resolve();
+  /** What it ran in has ended. */
+  let isGuestGone = false;
   let timer: NodeJS.Timeout | undefined;
   let touchedAtMs = Number.NEGATIVE_INFINITY;
   const started = Promise.withResolvers<void>();
@@ -115,11 +128,15 @@ export function createExecSession(
     onInputTaken: input.noteTaken,
   };
 
-  async function keep(change: Partial<Pick<ExecRecord, "inputEndSeq" | "end">>): Promise<void> {
+  /** One write after the other, so that the last one stays. */
+  function keep(change: Partial<Pick<ExecRecord, "inputEndSeq" | "end">>): Promise<void> {
     record = { ...record, ...change };
-    await writeExecRecord(directory, record).catch((error: unknown) =>
-      log.error("exec.record_failed", { execId, error: messageOf(error) }),
+    kept = kept.then(() =>
+      writeExecRecord(directory, record, { durable }).catch((error: unknown) =>
+        log.error("exec.record_failed", { execId, error: messageOf(error) }),
+      ),
     );
+    return kept;
   }
 
   /** Lets the guest forget what is on file, unless the client has too much to catch up with. */
@@ -170,7 +187,10 @@ export function createExecSession(
   }
 
   function lose(reason: string): void {
-    if (finishing) return;
+    if (finishing) {
+      if (record.end && !attachment) wait();
+      return;
+    }
     finishing = true;
     suspend();
     void over({ exitCode: LOST_EXIT_CODE, signal: null, timedOut: false, lost: reason });
@@ -190,7 +210,8 @@ export function createExecSession(
   function wait(): void {
     clearTimeout(timer);
     if (disposed) return;
-    timer = record.end ? setTimeout(deps.onDone, limits.keptMs) : setTimeout(hangUp, limits.detachMs);
+    const keptMs = isGuestGone ? Math.min(limits.keptMs, GONE_KEPT_MS) : limits.keptMs;
+    timer = record.end ? setTimeout(deps.onDone, keptMs) : setTimeout(hangUp, limits.detachMs);
   }
 
   function hangUp(): void {
@@ -235,17 +256,30 @@ export function createExecSession(
     started: started.promise,
     touch,
     suspend,
-    lose,
+    loseGuest(reason) {
+      if (isGuestGone) return;
+      isGuestGone = true;
+      lose(reason);
+    },
+
+    async settle() {
+      if (!isOnFile) return;
+      durable = true;
+      await spool.sync();
+      await kept;
+      await writeExecRecord(directory, record, { durable });
+      await syncPath(dirname(directory));
+    },
 
     async start(start) {
       starting = true;
       size = start.terminal;
       try {
-        const prepared = mkdir(directory, { mode: 0o700 }).then(() => writeExecRecord(directory, record));
-        prepared.catch(() => {}); // awaited below, once the guest is awake
+        await mkdir(directory, { mode: 0o700 });
         const open = async ({ agent }: AwakeGuest) => {
-          // First of all, so that it is never started a second time.
-          await prepared;
+          // Right before it is asked of the guest: what was not asked is not found after a restart, and may be started anew.
+          await writeExecRecord(directory, record, { durable });
+          isOnFile = true;
           const next = agent.open({ ...openOptions(start), ...listeners });
           follow(next);
           await next.opened;
@@ -263,7 +297,8 @@ export function createExecSession(
 
     attach(offset) {
       attachment?.takeOver();
-      clearTimeout(timer);
+      // A client that comes back does not call off a hang-up.
+      if (!hungUp || finishing) clearTimeout(timer);
       const mine = createAttachment(
         { spool, input, record: () => record, touch },
         {
@@ -277,7 +312,7 @@ export function createExecSession(
           },
           onSignal(signo) {
             if (stream) return stream.signal(signo);
-            pendingSignals.push(signo);
+            pendingSignals.add(signo);
             wakeGuest();
           },
           onHangUp: hangUp,
@@ -304,7 +339,7 @@ export function createExecSession(
       acknowledgeGuest();
       if (size && record.terminal) stream?.resize(size);
       for (const signo of pendingSignals) stream?.signal(signo);
-      pendingSignals = [];
+      pendingSignals.clear();
       if (hungUp) hangUp();
       else if (!attachment) wait();
     },
@@ -317,6 +352,7 @@ export function createExecSession(
       await attachment?.closed;
       suspend();
       await spool[Symbol.asyncDispose]();
+      await kept;
     },
   };
 }

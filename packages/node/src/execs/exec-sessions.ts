@@ -82,7 +82,7 @@ export async function openExecSessions(
     if (running >= options.perGuest)
       throw new AppError(
         "too_many_requests",
-        `${running} commands run in ${guest} already, as many as may: wait until one has ended`,
+        `${running} commands run in this job already, as many as may: wait until one has ended`,
         { retryAfterSeconds: 1 },
       );
     const unfetched = of(guest).filter(({ record, attached }) => record.end && !attached);
@@ -98,7 +98,7 @@ export async function openExecSessions(
 
     async startExec(start) {
       const { execId, guest, accountId, terminal, stdin } = start;
-      if (sessions.has(execId)) throw new AppError("validation_failed", `there is an exec ${execId} already`);
+      if (sessions.has(execId)) throw new AppError("exec_exists", `there is an exec ${execId} already`);
       guests.get(guest);
       admit(guest);
       const session = add({
@@ -138,8 +138,11 @@ export async function openExecSessions(
       suspended(id) {
         for (const session of of(id)) session.suspend();
       },
+      async settle(id) {
+        await Promise.all(of(id).map((session) => session.settle()));
+      },
       ended(id, reason) {
-        for (const session of of(id)) if (!session.waiting) session.lose(`the VM has ended: ${reason}`);
+        for (const session of of(id)) if (!session.waiting) session.loseGuest(`the VM has ended: ${reason}`);
       },
     },
 
@@ -148,7 +151,7 @@ export async function openExecSessions(
         try {
           guests.get(session.record.guest);
         } catch {
-          session.lose("the VM in which it ran has ended");
+          session.loseGuest("the VM in which it ran has ended");
         }
       }
     },

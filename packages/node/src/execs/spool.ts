@@ -1,10 +1,12 @@
 /**
  * Output of one command on its way to its client, on disk: a row of segments, of which those are deleted that the client
- * has. It bridges a restart of the process, not a power cut, which ends the guest too; so nothing is synced.
+ * has. It bridges a restart of the process, not a power cut, which ends the guest too; so it is synced only before a guest
+ * sleeps.
  */
 import { type FileHandle, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@mags/core";
+import { syncPath } from "../host/files.ts";
 import {
   decodeRecord,
   decodeSegmentHeader,
@@ -38,6 +40,8 @@ export interface Spool extends AsyncDisposable {
   append(record: SpoolRecord): void;
   /** Resolves when everything appended is on file. Rejects when the disk failed. */
   flushed(): Promise<void>;
+  /** Resolves when everything that is on file is on stable storage. */
+  sync(): Promise<void>;
   /** Output before `offset` is not wanted again. */
   acknowledge(offset: number): void;
 }
@@ -124,6 +128,14 @@ export function createSpool(directory: string, options: SpoolOptions, found?: Re
     async flushed() {
       while (writing) await writing;
       if (failure !== undefined) throw failure;
+    },
+    async sync() {
+      while (writing) await writing;
+      for (const { path } of [...segments])
+        await syncPath(path).catch((error: NodeJS.ErrnoException) => {
+          if (error.code !== "ENOENT") throw error; // the client has it by now
+        });
+      await syncPath(directory);
     },
     acknowledge(offset) {
       startOffset = Math.max(startOffset, Math.min(offset, endOffset));

@@ -41,6 +41,8 @@ export interface StreamOwner {
   connected(guest: AwakeGuest): void;
   /** The connection is given up on purpose: the guest sleeps now, with all that runs in it. */
   suspended(id: GuestId): void;
+  /** Resolves when what was taken from the guest is on stable storage: a guest that sleeps outlives a power cut. */
+  settle(id: GuestId): Promise<void>;
   /** The microVM has ended, and all that ran in it: `reason` is for people. The guest may come back from its disk. */
   ended(id: GuestId, reason: string): void;
 }
@@ -54,6 +56,7 @@ export interface Guests {
   /** Tells all owners, then closes what nobody took up. */
   connected(guest: AwakeGuest): void;
   suspended(id: GuestId): void;
+  settle(id: GuestId): Promise<void>;
   ended(id: GuestId, reason: string): void;
 }
 
@@ -83,6 +86,9 @@ export function createGuests(): Guests {
     },
     suspended(id) {
       for (const owner of owners) owner.suspended(id);
+    },
+    async settle(id) {
+      await Promise.all(owners.map((owner) => owner.settle(id)));
     },
     ended(id, reason) {
       for (const owner of owners) owner.ended(id, reason);

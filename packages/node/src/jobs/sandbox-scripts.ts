@@ -170,6 +170,7 @@ export function createSandboxScripts(deps: SandboxScriptsDeps): SandboxScripts {
       }
     },
     suspended() {},
+    async settle() {}, // output is synced before it is acknowledged
     ended(id, reason) {
       for (const { over } of of(id as SandboxId))
         over.resolve({ kind: "lost", message: `the VM was lost: ${reason}`, endedAtMs: nowMs() });

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readdir, stat } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { isAppError, silentLogger } from "@mags/core";
 import { type AccountId, type ExecAttachment, type ExecId, INPUT_WINDOW_BYTES } from "@mags/domain";
-import { createSeededRandom, seedFrom, waitFor } from "@mags/test-kit";
+import { createSeededRandom, makeTempDir, seedFrom, waitFor } from "@mags/test-kit";
 import { openExecSessions } from "../../src/execs/exec-sessions.ts";
 import { createGuests } from "../../src/guests/guests.ts";
 import { ACCOUNT, GUEST, readAll, startExecBench } from "./bench.ts";
@@ -224,6 +224,19 @@ describe("a guest that sleeps", () => {
     assert.equal(bench.wakes, 1);
   });
 
+  it("is on stable storage when it sleeps, and goes on", async () => {
+    await using bench = await startExecBench();
+    const attachment = await bench.start("echo before; cat; exit 6", { stdin: true });
+    await readOutput(attachment, "before");
+    await bench.sleep();
+    await bench.execs.owner.settle(GUEST);
+    attachment.write({ offset: 0, bytes: Buffer.from("after") });
+    attachment.endInput(5);
+    assert.equal((await readAll(attachment)).stdout.toString(), "after");
+    await bench.execs.owner.settle(GUEST);
+    assert.equal(attachment.end?.exitCode, 6);
+  });
+
   it("takes a signal as a reason to wake, and a start", async () => {
     await using bench = await startExecBench();
     const attachment = await bench.start("exec sleep 100");
@@ -273,6 +286,23 @@ describe("a restart of the server", () => {
     assert.equal(attachment.end?.exitCode, 9);
   });
 
+  it("forgets an end of input that was written down and not sent", async () => {
+    await using bench = await startExecBench();
+    const { execId } = await bench.start("cat", { stdin: true });
+    const file = join(bench.directory, execId, "exec.json");
+    const stored = JSON.parse(await readFile(file, "utf8"));
+    await writeFile(file, JSON.stringify({ ...stored, input_end_seq: 0 }));
+    await bench.restart();
+    const attachment = await bench.attach(execId, 0);
+    attachment.write({ offset: 0, bytes: Buffer.from("one ") });
+    await readOutput(attachment, "one ");
+    await bench.restart();
+    const next = await bench.attach(execId, 4);
+    next.write({ offset: 4, bytes: Buffer.from("two") });
+    next.endInput(7);
+    assert.equal((await readAll(next)).stdout.toString(), "two");
+  });
+
   it("ends commands whose guest is gone, and sweeps what belongs to none", async () => {
     await using bench = await startExecBench();
     const { execId } = await bench.start("exec sleep 100");
@@ -289,6 +319,27 @@ describe("a restart of the server", () => {
     const attachment = await execs.attachExec(execId, { accountId: ACCOUNT, offset: 0 });
     await readAll(attachment);
     assert.match(attachment.end?.lost ?? "", /VM in which it ran has ended/);
+  });
+});
+
+describe("a command that its guest was not asked for yet", () => {
+  it("is not there after a restart, so that its client starts it anew", async () => {
+    await using temp = await makeTempDir();
+    const limits = { perGuest: 1, spoolBytes: 1024 * 1024, detachMs: 1_000, keptMs: 1_000 };
+    const guests = createGuests();
+    const wake = Promise.withResolvers<never>();
+    guests.add(GUEST, { use: () => wake.promise, touch() {} });
+    await using killed = await openExecSessions({ guests, log: silentLogger }, temp.path, limits);
+    const execId = randomUUID() as ExecId;
+    const starting = killed.startExec({
+      ...{ execId, guest: GUEST, accountId: ACCOUNT, command: "true", terminal: null, stdin: false },
+      ...{ environment: {}, cwd: null, timeoutMs: null },
+    });
+    await waitFor(async () => (await readdir(temp.path)).length === 1, { what: "its folder" });
+    await using execs = await openExecSessions({ guests, log: silentLogger }, temp.path, limits);
+    await assert.rejects(execs.attachExec(execId, { accountId: ACCOUNT, offset: 0 }), code("exec_not_found"));
+    wake.reject(new Error("killed"));
+    await assert.rejects(starting, /killed/);
   });
 });
 
@@ -354,6 +405,37 @@ describe("many commands", () => {
       Array.from({ length: 100 }, (_, n) => `${n} go\n`),
     );
     await readAll(await bench.start("true"));
+  });
+
+  it("are held by one client: who lost one can do nothing to it, and is told", async () => {
+    await using bench = await startExecBench();
+    const first = await bench.start("cat; exit 5", { stdin: true });
+    let told: unknown;
+    first.onTakenOver((error) => {
+      told = error;
+    });
+    const second = await bench.attach(first.execId, 0);
+    assert.ok(code("exec_taken_over")(told));
+    assert.throws(() => first.write({ offset: 0, bytes: Buffer.from("no") }), code("exec_taken_over"));
+    first.signal(9);
+    first.hangUp();
+    second.write({ offset: 0, bytes: Buffer.from("yes") });
+    second.endInput(3);
+    assert.equal((await readAll(second)).stdout.toString(), "yes");
+    assert.equal(second.end?.exitCode, 5);
+  });
+
+  it("that were hung up are killed, also when a client came back and left meanwhile", { timeout: 30_000 }, async () => {
+    await using bench = await startExecBench({ detachMs: 1 });
+    const first = await bench.start("trap '' HUP; echo ready; while :; do sleep 0.1; done");
+    await readOutput(first, "ready");
+    first.hangUp();
+    first.detach();
+    (await bench.attach(first.execId, 0)).detach();
+    await waitFor(async () => (await bench.attach(first.execId, 0)).end?.signal === 9, {
+      what: "the end",
+      deadlineMs: 20_000,
+    });
   });
 
   it("with one id are one", async () => {
