@@ -19,7 +19,8 @@ export const EXEC_SIGNALS = [
 ] as const;
 
 const MAX_CELLS = 10_000;
-const Cells = z.int().min(1).max(MAX_CELLS);
+/** 0 is what a terminal says that does not know its size. */
+const Cells = z.int().min(0).max(MAX_CELLS);
 const Offset = z.int().nonnegative();
 
 const Environment = z

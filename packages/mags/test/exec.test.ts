@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { Mags } from "../src/sdk/mags.ts";
 import { type CliBench, createCliBench, until } from "./cli-process.ts";
@@ -25,6 +26,7 @@ after(async () => {
 beforeEach(() => {
   api.execs.cutAfter = () => undefined;
   api.execs.cutStart = () => false;
+  api.execs.lateStart = () => false;
 });
 
 async function collect(stream: ReturnType<Mags["execStream"]>): Promise<Buffer> {
@@ -67,6 +69,14 @@ describe("execStream", () => {
     assert.equal(api.execs.started.length, begun + 1);
   });
 
+  it("takes up a command whose first start came late", async () => {
+    const first = api.execs.connections;
+    const begun = api.execs.started.length;
+    api.execs.lateStart = (number) => number === first;
+    assert.equal((await collect(mags.execStream("box", "echo once"))).toString(), "once\n");
+    assert.equal(api.execs.started.length, begun + 1);
+  });
+
   it("comes back to a server that was away", async () => {
     const stream = mags.execStream("box", "echo a; sleep 0.5; echo b");
     const output = collect(stream);
@@ -101,9 +111,10 @@ describe("execStream", () => {
   });
 
   it("sends signals, sizes and hang-ups", async () => {
-    const stream = mags.execStream("box", "exec sleep 100", { tty: { rows: 5, cols: 6 } });
+    const stream = mags.execStream("box", "exec sleep 100", { tty: { rows: 0, cols: 6 } });
     const output = collect(stream);
     await stream.started;
+    assert.deepEqual(api.execs.started.at(-1)?.terminal, { rows: 24, cols: 6 });
     stream.resize({ rows: 7, cols: 8 });
     await until("the size", () => api.execs.resizes.some(({ rows, cols }) => rows === 7 && cols === 8));
     stream.kill("SIGKILL");
@@ -147,8 +158,12 @@ describe("mags exec", () => {
   });
 
   it("ends the command when nobody takes its output any more", async () => {
-    const result = await cli.shell("set -o pipefail; mags exec box 'yes' | head -1; echo $?");
-    assert.equal(result.stdout.toString(), "y\n141\n");
+    const result = await cli.shell(
+      `set -o pipefail; mags exec box 'trap "exit 3" HUP; echo $$; while :; do echo y; done' | head -1; echo $?`,
+    );
+    const [pid, code] = result.stdout.toString().split("\n");
+    assert.equal(code, "141");
+    await until("its end", () => !existsSync(`/proc/${pid}`));
   });
 
   it("on a terminal gives the command one of the same kind and size, and gives its own back", async () => {

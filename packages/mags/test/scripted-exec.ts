@@ -17,6 +17,8 @@ export interface ScriptedExecs {
   cutAfter: (connection: number) => number | undefined;
   /** Cuts the n-th connection when it has got its start message, before it hears of it. */
   cutStart: (connection: number) => boolean;
+  /** The n-th connection is cut likewise, and its start is carried out right before the next one's. */
+  lateStart: (connection: number) => boolean;
   readonly connections: number;
   /** @param execId  Null: a start is awaited. */
   serve(request: IncomingMessage, socket: Duplex, head: Buffer, execId: string | null): void;
@@ -27,6 +29,7 @@ export function createScriptedExecs(): ScriptedExecs {
   const execs = createSimulatedExecs({ awaken: () => {} });
   const server = new WebSocketServer({ noServer: true });
   let connections = 0;
+  let late: ExecStart | undefined;
 
   async function converse(socket: WebSocket, number: number, attachment: ExecAttachment): Promise<void> {
     const send = (message: object) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(message));
@@ -73,6 +76,7 @@ export function createScriptedExecs(): ScriptedExecs {
     resizes: execs.resizes,
     cutAfter: () => undefined,
     cutStart: () => false,
+    lateStart: () => false,
     get connections() {
       return connections;
     },
@@ -101,6 +105,12 @@ export function createScriptedExecs(): ScriptedExecs {
             ...{ stdin, environment: environment ?? {}, cwd: cwd ?? null },
             timeoutMs: timeout === undefined ? null : timeout * 1000,
           };
+          if (api.lateStart(number)) {
+            late = start;
+            return socket.terminate();
+          }
+          if (late) void execs.startExec(late).then((attachment) => attachment.detach());
+          late = undefined;
           execs.startExec(start).then(
             (attachment) => converse(socket, number, attachment).catch(() => {}),
             (error) => refuse(socket, error),

@@ -11,7 +11,7 @@ const cli = createCli({
   stdout: createOutput(process.stdout),
   stderr: createOutput(process.stderr),
   terminal: {
-    size: () => ({ rows: process.stdout.rows ?? 24, cols: process.stdout.columns ?? 80 }),
+    size: () => ({ rows: process.stdout.rows || 24, cols: process.stdout.columns || 80 }),
     onResize(listener) {
       process.stdout.on("resize", listener);
       return () => void process.stdout.off("resize", listener);

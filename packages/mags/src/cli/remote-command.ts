@@ -64,13 +64,14 @@ function makeRaw(input: Input): () => void {
 
 async function passOutput(cli: Cli, stream: ExecStream): Promise<ExecExit> {
   const printer = createPrinter(cli);
-  try {
-    for await (const { source, bytes } of stream) await printer.piece(source, bytes);
-  } catch (error) {
-    // Nobody takes the output any more, or nobody gives it: end the command, as a local one would end.
-    await stream.hangUp();
-    throw error;
-  }
+  for await (const { source, bytes } of stream)
+    try {
+      await printer.piece(source, bytes);
+    } catch (error) {
+      // Nobody takes the output any more: end the command, as a local one would end. Leaving the loop would only let go of it.
+      await stream.hangUp();
+      throw error;
+    }
   return stream.ended;
 }
 

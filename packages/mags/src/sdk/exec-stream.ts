@@ -11,6 +11,7 @@ import { jobPath } from "./job-path.ts";
 import { isPassing, pauseBeforeRetry } from "./reconnect.ts";
 import type { Transport } from "./transport.ts";
 
+/** 0, which terminals say that do not know their size, is 24 rows or 80 columns. */
 export interface ExecTerminal {
   readonly rows: number;
   readonly cols: number;
@@ -74,6 +75,10 @@ const NOTICE_AFTER_MS = 500;
 const NO_VM_TIMEOUT_MS = 30_000;
 const HANG_UP_MS = 1_000;
 
+function sizeOf({ rows, cols }: Pick<ExecTerminal, "rows" | "cols">) {
+  return { rows: rows || 24, cols: cols || 80 };
+}
+
 export function execStream(
   transport: Transport,
   nameOrId: string,
@@ -88,7 +93,7 @@ export function execStream(
   let socket: ExecSocket | undefined;
   /** Bytes of output that were passed on. */
   let offset = 0;
-  let size = options.tty && { rows: options.tty.rows, cols: options.tty.cols };
+  let size = options.tty && sizeOf(options.tty);
   let hungUp = false;
   /** The server has said that it runs. */
   let known = false;
@@ -167,7 +172,9 @@ export function execStream(
       await pauseBeforeRetry(failures++, signal);
       return;
     }
-    if (!isPassing(error) || error.code === "too_many_requests") throw error;
+    // An earlier start arrived late: the next try takes it up.
+    const isThere = !known && error.code === "exec_exists";
+    if ((!isPassing(error) && !isThere) || error.code === "too_many_requests") throw error;
     lostAt ??= now;
     const awayMs = now - lostAt;
     if (awayMs >= reconnectTimeout)
@@ -222,8 +229,8 @@ export function execStream(
     write: (data) => stdin.write(Buffer.from(data as Uint8Array)), // which takes a string as well
     end: stdin.end,
     resize(next) {
-      size = next;
-      socket?.send({ type: "resize", ...next });
+      size = sizeOf(next);
+      socket?.send({ type: "resize", ...size });
     },
     kill: (name) => socket?.send({ type: "signal", signal: name }),
     hangUp,
