@@ -59,7 +59,10 @@ export interface ObservedSandbox {
   readonly sandboxId: SandboxId;
   readonly state: "running" | "sleeping";
   readonly microVmId: MicroVmId | null;
+  /** As large as it is, which may be less than it was asked to be. */
   readonly diskGiB: number;
+  /** Why it sleeps without its memory, for people: its microVM was lost, say. Null while it is awake or has it. */
+  readonly lost: string | null;
 }
 
 export interface SandboxRuntime {

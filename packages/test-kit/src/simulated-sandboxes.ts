@@ -90,7 +90,7 @@ export function createSimulatedSandboxes(deps: {
         ([id, { microVmId, diskGiB }]): ObservedSandbox => ({
           sandboxId: id as SandboxId,
           state: microVmId === null ? "sleeping" : "running",
-          ...{ microVmId, diskGiB },
+          ...{ microVmId, diskGiB, lost: null },
         }),
       ),
     sleepSandbox: (id, { reason }) => sleepFor(id, reason),

@@ -12,7 +12,7 @@ const live = (name: string, fields: Partial<LiveSandbox> = {}): LiveSandbox => (
   ...fields,
 });
 const seen = (name: string, fields: Partial<ObservedSandbox> = {}): ObservedSandbox => ({
-  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2 },
+  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null },
   ...fields,
 });
 const plan = (input: Partial<SandboxPlanInput>) =>

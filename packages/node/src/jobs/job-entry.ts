@@ -1,4 +1,4 @@
-import type { JobEnd, JobId, JobStart, MicroVmSize, ObservedJob } from "@mags/domain";
+import type { JobEnd, JobId, JobStart, MicroVmSize, ObservedJob, SandboxId } from "@mags/domain";
 import type { AgentConnection, AgentStream } from "../agent/index.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
@@ -20,6 +20,7 @@ export interface JobEntry {
   readonly jobId: JobId;
   readonly size: MicroVmSize;
   state: ObservedJob["state"];
+  readonly sandboxId: SandboxId | null;
   /** Where its script runs, when that outlives the script. */
   sandbox: Sandbox | undefined;
   /** What must be released at the end; set as it comes into being. */
@@ -35,11 +36,14 @@ export interface JobEntry {
   readonly released: PromiseWithResolvers<void>;
 }
 
-export function createJobEntry(job: Pick<JobStart, "jobId" | "size">): JobEntry {
+export function createJobEntry(
+  job: Pick<JobStart, "jobId" | "size"> & { readonly sandbox?: { readonly id: SandboxId } | null },
+): JobEntry {
   return {
     jobId: job.jobId,
     size: job.size,
     state: "queued",
+    sandboxId: job.sandbox?.id ?? null,
     sandbox: undefined,
     microVm: undefined,
     output: undefined,

@@ -84,11 +84,11 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     try {
       const running = await launchJob(deps, entry, job, async ({ microVm, agent }, image) => {
         sandbox = await sandboxes.create(job, { awake: { microVm, agent }, giveBack, image });
+        entry.sandbox = sandbox;
         entry.microVm = undefined;
       });
       entry.running = undefined;
       if (!sandbox) throw new Error("no sandbox was made");
-      entry.sandbox = sandbox;
       return await scripts.attend(entry, sandbox, running.stream);
     } catch (error) {
       await sandbox?.release("its first script could not be started");
@@ -142,7 +142,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     end: JobEnd,
   ): Promise<void> {
     try {
-      if (microVmId !== null) await outcomes.put({ jobId, microVmId, startedAtMs, end });
+      if (microVmId !== null) await outcomes.put({ jobId, microVmId, startedAtMs, end }, { durably: true });
       await sandbox.endScript(jobId);
       scripts.forget(jobId);
     } catch (error) {
@@ -158,7 +158,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
         await sandbox.endScript(jobId); // how it ended is known
         continue;
       }
-      const entry = createJobEntry({ jobId, size: sandbox.record.size });
+      const entry = createJobEntry({ jobId, size: sandbox.record.size, sandbox });
       entry.sandbox = sandbox;
       entries.set(jobId, entry);
       const { over } = await scripts.restore(entry, sandbox, script);
@@ -227,15 +227,16 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     },
 
     async releaseSandbox(id, { reason }) {
-      const sandbox = sandboxes.find(id);
-      if (!sandbox) return;
-      const inside = [...entries.values()].filter((entry) => entry.sandbox === sandbox && entry.state !== "ended");
+      // Also those that are about to make it, or to come into it.
+      const inside = [...entries.values()].filter((entry) => entry.sandboxId === id && entry.state !== "ended");
       for (const { stopping } of inside) stopping.abort(new AppError("job_not_running", "the sandbox was stopped"));
       scripts.terminateAll(id);
       const allOver = Promise.all(inside.map(({ released }) => released.promise));
-      if (sandbox.awake) await Promise.race([allOver, sleep(STOP_GRACE_MS)]);
-      await sandbox.release(reason);
+      if (sandboxes.find(id)?.awake !== null) await Promise.race([allOver, sleep(STOP_GRACE_MS)]);
+      for (const { microVm } of inside) microVm?.declareLost("the sandbox was stopped");
+      await sandboxes.find(id)?.release(reason);
       await allOver;
+      await sandboxes.find(id)?.release(reason); // made in that moment
     },
 
     async acknowledge(jobId) {

@@ -70,7 +70,13 @@ export async function launchJob(
   const opening = openOutput(
     deps.logs,
     { clock },
-    { jobId, notBeforeMs: takenAtMs, onFirst: () => leaveGate(), onLimit: () => note("output_limit_reached") },
+    {
+      jobId,
+      notBeforeMs: takenAtMs,
+      onFirst: () => leaveGate(),
+      onRecord: () => entry.sandbox?.touch(),
+      onLimit: () => note("output_limit_reached"),
+    },
   );
   opening.catch(() => {}); // awaited below, unless the start fails before
   try {

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Logger, messageOf } from "@mags/core";
 import type { JobEnd, JobId, MicroVmId } from "@mags/domain";
-import { writeFileAtomically } from "../host/files.ts";
+import { writeFileAtomically, writeFileDurably } from "../host/files.ts";
 
 export interface Outcome {
   readonly jobId: JobId;
@@ -16,7 +16,8 @@ export interface Outcome {
 }
 
 export interface OutcomeStore {
-  put(outcome: Outcome): Promise<void>;
+  /** `durably`: also over a power cut, which the microVM of a sandbox outlives, asleep. */
+  put(outcome: Outcome, options?: { readonly durably: boolean }): Promise<void>;
   all(): Promise<Outcome[]>;
   remove(jobId: JobId): Promise<void>;
 }
@@ -25,7 +26,8 @@ export async function openOutcomeStore(directory: string, deps: { readonly log: 
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const pathOf = (jobId: JobId) => join(directory, `${jobId}.json`);
   return {
-    put: (outcome) => writeFileAtomically(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
+    put: (outcome, { durably } = { durably: false }) =>
+      (durably ? writeFileDurably : writeFileAtomically)(pathOf(outcome.jobId), `${JSON.stringify(outcome)}\n`),
     async all() {
       const outcomes: Outcome[] = [];
       for (const name of await readdir(directory)) {

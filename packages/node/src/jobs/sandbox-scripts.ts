@@ -141,6 +141,7 @@ export function createSandboxScripts(deps: SandboxScriptsDeps): SandboxScripts {
       const signalIt = (signo: number) =>
         script.sandbox.use("script", async () => script.stream?.signal(signo), { signal }).catch(() => {}); // gone: over
       await signalIt(SIGTERM);
+      clearTimeout(script.kill);
       script.kill = setTimeout(() => void signalIt(SIGKILL), KILL_AFTER_MS);
     },
 

@@ -52,6 +52,7 @@ export interface Machine {
 
 const POLL_MS = 2;
 const LOAD_DEADLINE_MS = 30_000;
+const CANCEL_DEADLINE_MS = 10_000;
 const SAVE_THREADS = 2;
 /** Bytes a second. */
 const UNLIMITED = 2 ** 40;
@@ -138,10 +139,10 @@ export function createMachine(qmp: Qmp): Machine {
   }
 
   async function migrated(deadlineMs = LOAD_DEADLINE_MS): Promise<void> {
-    for (let waited = 0; ; waited += POLL_MS) {
+    for (const begunMs = performance.now(); ; ) {
       const { status, "error-desc": error } = await qmp.query("query-migrate", MigrationReply);
       if (status === "completed") return;
-      if (status === "failed" || status === "cancelled" || waited > deadlineMs) {
+      if (status === "failed" || status === "cancelled" || performance.now() - begunMs > deadlineMs) {
         const reason = foreignText(error ?? status ?? "no progress", MAX_REASON);
         throw new AppError("internal", `QEMU could not move the device state: ${reason}`);
       }
@@ -176,7 +177,14 @@ export function createMachine(qmp: Qmp): Machine {
     async saveMemory(path, { deadlineMs }) {
       await mapMemory();
       await qmp.execute("migrate", { uri: `file:${path}` });
-      await migrated(deadlineMs);
+      try {
+        await migrated(deadlineMs);
+      } catch (error) {
+        // Else it would go on, and at its end stop a guest that was resumed.
+        await qmp.execute("migrate_cancel");
+        await migrated(CANCEL_DEADLINE_MS).catch(() => {}); // cancelled, or failed
+        throw error;
+      }
     },
     async loadMemory(path, { deadlineMs }) {
       await mapMemory();

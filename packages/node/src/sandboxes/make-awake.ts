@@ -11,6 +11,10 @@ export interface Waking {
   readonly write: (changes: Partial<SandboxRecord>) => Promise<void>;
   /** Told of each attempt that failed, in words for people. */
   readonly onFailure: (reason: string) => void;
+  /** Its memory is not used: what ran in it is over. Called once. */
+  readonly onCold: (reason: string) => void;
+  /** It is written down that it is awake; its guest runs from here on. */
+  readonly onCommit: () => void;
   /** Gives the wake up between two attempts. */
   readonly signal: AbortSignal;
 }
@@ -33,6 +37,7 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
     const commit = async (microVm: MicroVm) => {
       await write({ microVmId: microVm.id, asleep: null });
       used = true;
+      waking.onCommit();
     };
     try {
       return await make(deps, record(), commit);
@@ -52,6 +57,7 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
     if (result.used || tries === ATTEMPTS) coldBecause = `its memory could not be loaded: ${result.failure}`;
     else await sleep(PAUSE_MS * tries, { signal: waking.signal });
   }
+  waking.onCold(coldBecause);
   for (let tries = 1; ; tries++) {
     const result = await attempt(wakeCold);
     if (!("failure" in result)) return { ...result, coldBecause };

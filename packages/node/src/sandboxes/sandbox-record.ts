@@ -7,12 +7,28 @@ import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import type { JobId, MicroVmId, MicroVmSize, SandboxId, SandboxPolicy } from "@mags/domain";
-import { syncPath, writeFileDurably } from "../host/files.ts";
+import { z } from "zod";
+import { removeUnfinishedWrites, syncPath, writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Image } from "../images/image.ts";
 import type { Seal } from "./memory-file.ts";
 
 const VERSION = 1;
+/** Name of the file with the memory, here and in the jail. */
+export const MEMORY = "memory";
+
+/** What must be there for a record to mean anything; the rest is this node's own. */
+const Readable = z.looseObject({
+  version: z.literal(VERSION),
+  id: z.string(),
+  size: z.looseObject({ image: z.string(), vcpus: z.int(), memoryMiB: z.int(), diskGiB: z.int() }),
+  grownGiB: z.int(),
+  image: z.looseObject({ name: z.string(), directory: z.string(), digest: z.string() }),
+  policy: z.looseObject({ idle: z.looseObject({ action: z.string(), afterMs: z.number() }) }),
+  scripts: z.array(z.looseObject({ jobId: z.string() })),
+  microVmId: z.string(),
+  asleep: z.looseObject({ reason: z.string() }).nullable(),
+});
 
 /** A script that was handed to its microVM and is not known to be over. */
 export interface ScriptRecord {
@@ -69,7 +85,7 @@ export interface SandboxStore {
   write(record: SandboxRecord): Promise<void>;
   /** Removes record, disk and memory, in one step. */
   remove(id: SandboxId): Promise<void>;
-  /** Those that are there; what a crash has left half made is removed. @throws AppError `unavailable` for a newer one. */
+  /** Those that are there; what a crash has left half made is removed, what is damaged is left alone. @throws AppError `unavailable` for a newer one. */
   load(deps: { readonly log: Logger }): Promise<SandboxRecord[]>;
 }
 
@@ -79,7 +95,7 @@ export function createSandboxStore(root: string, work: WorkDirectories): Sandbox
   const recordOf = (id: string) => join(root, id, "sandbox.json");
   function placeOf(id: SandboxId): SandboxPlace {
     const directory = join(root, id);
-    return { directory, disk: join(directory, "disk.qcow2"), memory: join(directory, "memory") };
+    return { directory, disk: join(directory, "disk.qcow2"), memory: join(directory, MEMORY) };
   }
   const write = (record: SandboxRecord) => writeFileDurably(recordOf(record.id), `${JSON.stringify(record)}\n`);
 
@@ -97,7 +113,7 @@ export function createSandboxStore(root: string, work: WorkDirectories): Sandbox
     remove: (id) => work.remove(placeOf(id).directory),
     async load({ log }) {
       await mkdir(root, { recursive: true, mode: 0o700 });
-      const { found, strays, newer } = await readSandboxRecords(root);
+      const { found, strays, damaged, newer } = await readSandboxRecords(root);
       if (newer.length > 0)
         throw new AppError(
           "unavailable",
@@ -107,19 +123,29 @@ export function createSandboxStore(root: string, work: WorkDirectories): Sandbox
         log.warn("sandbox.without_record", { name, error });
         await work.remove(join(root, name));
       }
+      for (const { name, error } of damaged) log.error("sandbox.damaged", { directory: join(root, name), error });
+      for (const { id } of found) await removeUnfinishedWrites(placeOf(id).directory);
       return found;
     },
   };
 }
 
+interface Unreadable {
+  readonly name: string;
+  readonly error: string;
+}
+
 /** What lies there, read only. A directory without a record holds nothing that was promised to anybody. */
 export async function readSandboxRecords(root: string): Promise<{
   readonly found: SandboxRecord[];
-  readonly strays: readonly { readonly name: string; readonly error: string }[];
+  readonly strays: readonly Unreadable[];
+  /** Their disks are not thrown away for that. */
+  readonly damaged: readonly Unreadable[];
   readonly newer: readonly string[];
 }> {
   const found: SandboxRecord[] = [];
-  const strays: { name: string; error: string }[] = [];
+  const strays: Unreadable[] = [];
+  const damaged: Unreadable[] = [];
   const newer: string[] = [];
   for (const name of await readdir(root).catch(() => [] as string[])) {
     const text = await readFile(join(root, name, "sandbox.json"), "utf8").catch((error: NodeJS.ErrnoException) => {
@@ -133,13 +159,11 @@ export async function readSandboxRecords(root: string): Promise<{
     try {
       const record = JSON.parse(text) as SandboxRecord;
       if (Number(record.version) > VERSION) newer.push(name);
-      else found.push(record);
+      else if (Readable.parse(record).id === name) found.push(record);
+      else throw new Error("it is another's");
     } catch (error) {
-      // Written in one step: a power cut does not tear it, a disk's fault does. Its disk is not thrown away for that.
-      throw new AppError("internal", `${join(root, name, "sandbox.json")} is damaged: ${messageOf(error)}`, {
-        cause: error,
-      });
+      damaged.push({ name, error: messageOf(error) }); // it is written in one step: no crash does that
     }
   }
-  return { found, strays, newer };
+  return { found, strays, damaged, newer };
 }

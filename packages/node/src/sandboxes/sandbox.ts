@@ -35,6 +35,8 @@ export interface Sandbox extends GuestHandle {
   /** On stable storage when it resolves. */
   beginScript(script: ScriptRecord): Promise<void>;
   endScript(jobId: JobId): Promise<void>;
+  /** Goes on with a growth that an earlier process did not finish. */
+  growFully(): Promise<void>;
   /** One look whether it is idle: then it does what its policy says. */
   tick(): void;
   /** One look at what its programs compute. */
@@ -58,6 +60,7 @@ const QUIT_MS = 3_000;
 /** For memory of the host. */
 const ROOM_MS = 60_000;
 const STATS_MS = 5_000;
+const RELEASE_AGAIN_MS = 30_000;
 const FIRST_REVIVAL_MS = 1_000;
 const LONGEST_REVIVAL_MS = 60_000;
 
@@ -113,8 +116,11 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       await egressWatch.end(watched);
       egress.forget(microVm.index);
     };
-    await host.release(microVm, { lastLook });
-    giveBack();
+    try {
+      await host.release(microVm, { lastLook });
+    } finally {
+      giveBack();
+    }
   }
 
   async function lose(microVm: MicroVm, reason: string): Promise<void> {
@@ -180,13 +186,18 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     });
     const leaveGate = await deps.gate.enter();
     try {
-      const onFailure = (failure: string) => tell("wake_failed", { reason: failure });
-      const woken = await makeAwake(deps, { record: () => kept.now, write, onFailure, signal: closing.signal });
+      const woken = await makeAwake(deps, {
+        record: () => kept.now,
+        write,
+        onFailure: (failure) => tell("wake_failed", { reason: failure }),
+        onCold: (why) => guests.ended(id, why),
+        onCommit: leaveGate, // what the guest does from here on, others need not wait for
+        signal: closing.signal,
+      });
       const { microVm, agent, coldBecause } = woken;
       giveBack = back;
       awake = { microVm, agent };
       idleness.restart(clock.bootMs());
-      if (coldBecause !== null) guests.ended(id, coldBecause);
       guests.connected({ id, agent, gone: microVm.gone });
       watch(microVm);
       watchedJobId = kept.now.lastJobId;
@@ -195,17 +206,24 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       const durationMs = Math.round(clock.monotonicMs() - begunMs);
       tell("woke", { reason, kind, durationMs, ...(coldBecause !== null && { coldBecause }) });
       await growNow(awake).catch((error: unknown) => tell("resize_failed", { reason: messageOf(error) }));
-      const { startupCommand } = kept.now.policy;
-      if (coldBecause === null || startupCommand === null) return;
-      await runStartupCommand(agent, startupCommand, kept.now.environment).catch((error: unknown) =>
-        tell("startup_failed", { reason: messageOf(error) }),
-      );
+      if (coldBecause !== null) void startUp(awake);
     } catch (error) {
       if (giveBack !== back) back();
       throw error;
     } finally {
       leaveGate();
     }
+  }
+
+  /** Whoever woke it does not wait for it: a guest's programs may take as long as they like. */
+  async function startUp({ microVm, agent }: Awake): Promise<void> {
+    const { policy, environment } = kept.now;
+    if (policy.startupCommand === null) return;
+    await untilAborted(runStartupCommand(agent, policy.startupCommand, environment), microVm.gone).catch(
+      (error: unknown) => {
+        if (!gone && awake?.microVm === microVm) tell("startup_failed", { reason: messageOf(error) });
+      },
+    );
   }
 
   function awaken(reason: WakeReason): Promise<void> {
@@ -223,6 +241,17 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     await agent.grow({ sizeBytes: size.diskGiB * GIB });
     await write({ grownGiB: size.diskGiB });
     tell("resized", { diskGiB: size.diskGiB });
+  }
+
+  async function releaseUntilDone(reason: string): Promise<void> {
+    while (!closing.signal.aborted) {
+      try {
+        return await sandbox.release(reason);
+      } catch (error) {
+        log.error("sandbox.release_failed", { sandboxId: id, error: messageOf(error) });
+        await sleep(RELEASE_AGAIN_MS, { signal: closing.signal }).catch(() => {});
+      }
+    }
   }
 
   if (awake) watch(awake.microVm);
@@ -254,7 +283,8 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     observe: () => ({
       sandboxId: id,
       ...told,
-      diskGiB: kept.now.size.diskGiB,
+      diskGiB: kept.now.grownGiB,
+      lost: kept.now.asleep?.memory === null ? kept.now.asleep.reason : null,
     }),
     sleep: (reason) =>
       inTurn(async () => {
@@ -283,11 +313,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     async setPolicy(policy) {
       const { policy: before } = kept.now;
       if (isDeepStrictEqual(before, policy)) return;
-      // Rules first: when this is cut off it is asked for again, and the record still differs.
-      if (!isDeepStrictEqual(before.egress, policy.egress))
-        await inTurn(async () => awake && egress.change(awake.microVm.index, policy.egress));
-      await write({ policy });
+      await inTurn(async () => {
+        // Rules first: when this is cut off it is asked for again, and the record still differs.
+        if (awake && !isDeepStrictEqual(before.egress, policy.egress))
+          await egress.change(awake.microVm.index, policy.egress);
+        await write({ policy });
+      });
     },
+    growFully: () => inTurn(async () => (awake ? growNow(awake) : undefined)),
     async release(reason) {
       gone = true;
       kept.close();
@@ -311,9 +344,11 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       const { policy, scripts } = kept.now;
       const working = scripts.some(({ keepsAwake }) => keepsAwake || policy.idle.action === "release");
       if (calls > 0 || working) touch();
-      if (!awake || gone || turn.inside > 0 || !idleness.isDue(policy.idle, clock.bootMs())) return;
-      const done = policy.idle.action === "sleep" ? sandbox.sleep("idle") : sandbox.release("idle");
-      done.catch((error: unknown) => {
+      if (gone || turn.inside > 0 || !idleness.isDue(policy.idle, clock.bootMs())) return;
+      // Also one that sleeps already: its microVM was lost, say.
+      if (policy.idle.action === "release") return void releaseUntilDone("idle");
+      if (!awake) return;
+      sandbox.sleep("idle").catch((error: unknown) => {
         if (!isAppError(error)) log.error("sandbox.idle_failed", { sandboxId: id, error: messageOf(error) });
       });
     },
@@ -324,8 +359,8 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     tellLost,
     async leave() {
-      const leave = await turn.enter();
       closing.abort(new AppError("unavailable", "the server is stopping"));
+      const leave = await turn.enter();
       await awake?.agent[Symbol.asyncDispose]();
       await awake?.microVm.machine.qmp[Symbol.asyncDispose]();
       leave();

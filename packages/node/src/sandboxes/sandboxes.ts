@@ -1,8 +1,10 @@
 /** All sandboxes of a node: makes them, finds them, takes over those of an earlier process, and looks which are idle. */
 
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { JobStart, SandboxId, SandboxRuntime } from "@mags/domain";
+import type { AgentConnection } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
 import { connectGuest, tellTime } from "../microvm/guest.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
@@ -10,7 +12,7 @@ import { DISK } from "../pool/clone.ts";
 import { asleepWithout } from "./make-awake.ts";
 import { createSandbox, type Sandbox, type SandboxState } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
 
 export interface Sandboxes extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">, AsyncDisposable {
   find(id: SandboxId): Sandbox | undefined;
@@ -55,20 +57,33 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
   }
 
   /** @throws AppError `microvm_lost` with a reason for people. */
-  async function adopt(found: MicroVmRecord): Promise<Awake> {
+  async function adopt(found: MicroVmRecord, id: SandboxId): Promise<Awake> {
     const microVm = await host.adopt(found);
-    const { machine } = microVm;
+    const { machine, paths } = microVm;
     // The earlier process may have ended while it put it to sleep, or before it let it run.
     await machine.cancelSave();
     const state = await machine.status();
     if (state === "paused" || state === "waiting") await machine.resume();
     else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
+    for (const path of [join(paths.jail, MEMORY), store.placeOf(id).memory]) await rm(path, { force: true });
+    let agent: AgentConnection;
     try {
-      return { microVm, agent: await connectGuest(microVm, deps, { first: (agent) => tellTime(agent, deps) }) };
+      agent = await connectGuest(microVm, deps, { first: (connection) => tellTime(connection, deps) });
     } catch (cause) {
       const message = `its guest agent did not answer after a restart of the server: ${messageOf(cause)}`;
       throw new AppError("microvm_lost", message, { cause });
     }
+    const { diskState, identity } = await agent.hello;
+    if (diskState !== "none" && identity.some((byte) => byte !== 0)) return { microVm, agent };
+    await agent[Symbol.asyncDispose]();
+    throw new AppError("microvm_lost", "the earlier server ended before its guest had disk and identity");
+  }
+
+  async function discard(found: MicroVmRecord | undefined): Promise<void> {
+    if (!found) return;
+    await host
+      .discard(found)
+      .catch((error: unknown) => log.error("sandbox.microvm_not_removed", { error: messageOf(error) }));
   }
 
   async function resumeOne(
@@ -78,22 +93,29 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
   ): Promise<void> {
     if (record.asleep !== null) {
       // The earlier process ended after it had written down that it sleeps: what is left of its microVM did not run since.
-      if (found) await host.discard(found);
-      await before(add({ record, awake: null, giveBack: () => {} }));
+      await discard(found);
+      const sandbox = add({ record, awake: null, giveBack: () => {} });
+      await before(sandbox);
+      if (record.asleep.memory !== null) return;
+      guests.ended(record.id, record.asleep.reason);
+      sandbox.tellLost(record.asleep.reason);
       return;
     }
     let awake: Awake | null = null;
     let why = "its QEMU process ended while the server was away";
     try {
-      if (found) awake = await adopt(found);
+      if (found) awake = await adopt(found, record.id);
     } catch (error) {
       log.info("sandbox.not_adopted", { sandboxId: record.id, error: messageOf(error) });
       if (found?.process) why = messageOf(error);
     }
     if (!awake) {
-      if (found) await host.discard(found);
+      await discard(found);
       const asleep = asleepWithout(deps, `the VM was lost: ${why}`);
-      await store.write({ ...record, asleep });
+      // What cannot be written is found by the next start again.
+      await store
+        .write({ ...record, asleep })
+        .catch((error: unknown) => log.error("sandbox.not_written", { sandboxId: record.id, error: messageOf(error) }));
       const sandbox = add({ record: { ...record, asleep }, awake: null, giveBack: () => {} });
       await before(sandbox);
       guests.ended(record.id, why);
@@ -106,6 +128,9 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     guests.connected({ id: record.id, agent, gone: microVm.gone });
     deps.egress.restore(microVm.index, record.policy.egress); // it may have changed since the microVM was bound
     egressWatch.begin(record.lastJobId, microVm.index);
+    sandbox
+      .growFully()
+      .catch((error: unknown) => log.warn("sandbox.not_grown", { sandboxId: record.id, error: messageOf(error) }));
     log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id });
   }
 
@@ -131,7 +156,12 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
         microVmId: microVm.id,
         asleep: null,
       };
-      await store.create(record, { path: join(microVm.paths.jail, DISK) });
+      try {
+        await store.create(record, { path: join(microVm.paths.jail, DISK) });
+      } catch (error) {
+        await store.remove(id);
+        throw error;
+      }
       return add({ record, awake, giveBack });
     },
 

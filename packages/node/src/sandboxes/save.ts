@@ -10,7 +10,7 @@ import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import type { MemoryState, SandboxRecord } from "./sandbox-record.ts";
+import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
 /** Beyond a second for each 16 MiB something is wrong. */
 export const MEMORY_DEADLINE_MS = 30_000;
@@ -34,10 +34,11 @@ export function machineOf(deps: Pick<SandboxDeps, "accelerator">, { size }: Pick
 async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake): Promise<MemoryState> {
   const { machine, paths, uid } = awake.microVm;
   const place = deps.store.placeOf(record.id);
-  const written = join(paths.jail, "memory");
+  const written = join(paths.jail, MEMORY);
   try {
+    await rm(written, { force: true }); // of an attempt that a restart of the server has cut off
     await makeFileFor(uid, written);
-    await machine.saveMemory(`${JAIL.vm}/memory`, { deadlineMs: memoryDeadlineMs(record) });
+    await machine.saveMemory(`${JAIL.vm}/${MEMORY}`, { deadlineMs: memoryDeadlineMs(record) });
     await chown(written, 0, 0);
     await chmod(written, 0o600);
     await rename(written, place.memory);
@@ -72,8 +73,12 @@ export async function sleepOnDisk(
     await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory } }));
   } catch (error) {
     await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
-    await awake.microVm.machine.resume().catch(() => {}); // then it is lost, which is seen
+    // When that fails it is lost, which is seen.
+    const runsOn = await awake.microVm.machine.resume().then(
+      () => " and runs on",
+      () => "",
+    );
     const cause = (error as NodeJS.ErrnoException).code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
-    throw new AppError("unavailable", `the sandbox could not be put to sleep and runs on: ${cause}`, { cause: error });
+    throw new AppError("unavailable", `the sandbox could not be put to sleep${runsOn}: ${cause}`, { cause: error });
   }
 }

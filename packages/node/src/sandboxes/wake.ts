@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError } from "@mags/core";
+import { AppError, withDeadline } from "@mags/core";
 import type { AgentConnection } from "../agent/index.ts";
 import { syncPath } from "../host/files.ts";
 import { connectGuest, giveIdentity, tellTime } from "../microvm/guest.ts";
@@ -13,11 +13,11 @@ import { DISK, restoreClone } from "../pool/clone.ts";
 import { JAIL, wakeArguments } from "../qemu/command-line.ts";
 import { diskIdentity, isIntact } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
 import { machineOf, memoryDeadlineMs } from "./save.ts";
 
-const MEMORY = "memory";
 const GIB = 1024 ** 3;
+const START_MS = 10_000;
 
 /** Writes down that the sandbox is awake in that microVM. From then on its memory file is used up. */
 export type Commit = (microVm: MicroVm) => Promise<void>;
@@ -140,9 +140,19 @@ export async function runStartupCommand(
 ): Promise<void> {
   const name = `/run/mags/startup-${randomBytes(4).toString("hex")}`;
   const file = agent.open({ kind: "fileWrite", path: name, mode: 0o700 });
-  await file.write(Buffer.from(command));
-  await file.endInput();
-  await file.ended;
+  const written = file.write(Buffer.from(command)).then(() => file.endInput());
+  const inTime = withDeadline(
+    Promise.all([written, file.ended]),
+    START_MS,
+    () => new AppError("guest_failed", "the guest does not take the command"),
+  );
+  await inTime.finally(() => file.close());
   const start = `mkdir -p /var/log; setsid sh -c 'exec "$0"' ${name} </dev/null >>/var/log/mags-startup.log 2>&1 &`;
-  await agent.run({ argv: ["/bin/sh", "-c", start], environment, killGroup: false });
+  await agent.run({
+    argv: ["/bin/sh", "-c", start],
+    environment,
+    killGroup: false,
+    timeoutMs: START_MS,
+    killAfterMs: 0,
+  });
 }

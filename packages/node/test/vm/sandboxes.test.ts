@@ -92,7 +92,7 @@ const last = (id: SandboxId, name: string) => of(id).findLast((update) => update
 async function run(id: GuestId, command: string): Promise<string> {
   const { stdout, stderr, exitCode } = await node.exec(
     id,
-    { command, timeoutMs: 30_000, maxBytes: 1 << 20 },
+    { command, timeoutMs: 150_000, maxBytes: 1 << 20 },
     { signal },
   );
   assert.equal(exitCode, 0, stderr.toString());
@@ -295,6 +295,58 @@ describe("a sandbox", () => {
     await node.sleepSandbox(id, { reason: "requested" });
     assert.equal(await run(id, "stat -c %s /root/large"), `${4500 * 1024 * 1024}\n`);
     await node.releaseSandbox(id, { reason: "test" });
+  });
+
+  it("goes on with a growth that was cut off, and needs nothing of a sleep that was", async () => {
+    const id = await idleSandbox();
+    await node.close();
+    const directory = join(temp.path, "sandboxes", id);
+    const path = join(directory, "sandbox.json");
+    const record = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...record, size: { ...record.size, diskGiB: 4 } }));
+    await writeFile(join(directory, "memory"), "cut off");
+    await writeFile(join(temp.path, "vms", record.microVmId, "jail", "memory"), "cut off");
+    await begin();
+    await waitFor(() => last(id, "resized")?.data.diskGiB === 4, { what: "the growth", deadlineMs: 30_000 });
+    assert.ok(Number(await run(id, "df --output=size -B1M / | tail -1")) > 3_600);
+    await node.sleepSandbox(id, { reason: "requested" });
+    assert.equal(await run(id, "cat /root/made"), "made\n");
+    assert.equal(last(id, "woke")?.data.kind, "warm");
+    await node.releaseSandbox(id, { reason: "test" });
+  });
+
+  it("holds nobody up with a startup command that never begins, and can be released meanwhile", async () => {
+    const id = await idleSandbox({ startupCommand: "true" });
+    await run(
+      id,
+      "cp /bin/sleep /usr/local/sleep && mv /bin/sh /bin/sh.real && printf '#!/usr/local/sleep 1000' >/bin/sh && chmod +x /bin/sh; sync",
+    ).catch(() => {});
+    await killVm(id);
+    await untilState(id, "sleeping");
+    await node.wakeSandbox(id, { reason: "requested", signal });
+    const other = await idleSandbox();
+    await node.releaseSandbox(other, { reason: "test" });
+    await node.releaseSandbox(id, { reason: "test" });
+    assert.equal(stateOf(id), undefined);
+  });
+
+  it("that is released before it is there never runs", async () => {
+    const { jobId, id } = start("echo ran; sleep 100");
+    await node.releaseSandbox(id, { reason: "test" });
+    assert.equal((await endOf(jobId)).kind, "stopped");
+    assert.equal(stateOf(id), undefined);
+  });
+
+  it("stays awake as long as its script prints, and one that is not kept goes also when it was lost", async () => {
+    const { jobId, id } = start("while :; do echo on; sleep 0.5; done", { idle: { action: "sleep", afterMs: 3_000 } });
+    await untilState(id, "running");
+    const lost = await idleSandbox({ idle: { action: "release", afterMs: 2_000 } });
+    await killVm(lost);
+    await untilState(lost, undefined);
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    assert.equal(stateOf(id), "running");
+    await node.releaseSandbox(id, { reason: "test" });
+    assert.equal((await endOf(jobId)).kind, "stopped");
   });
 
   it("falls asleep when it is idle, not while work is done, and one without that is released", async () => {
