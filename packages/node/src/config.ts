@@ -133,6 +133,14 @@ export const NodeConfig = z.strictObject({
         .max(1024 ** 3)
         .default(64 * 1024 * 1024)
         .describe("Output kept of a command that its client has not read; then the command waits in its write."),
+      max_unread_bytes_per_account: z
+        .int()
+        .min(1024 * 1024)
+        .max(1024 ** 4)
+        .default(2 * 1024 ** 3)
+        .describe(
+          "The same of all commands of an account together; each may have an eighth of its own limit, at most 8 MiB, in any case.",
+        ),
       detach_seconds: z
         .int()
         .min(1)

@@ -192,6 +192,7 @@ export async function openNode(
     await openExecSessions({ guests, log }, directory("execs"), {
       perGuest: config.execs.per_vm,
       spoolBytes: config.execs.max_unread_bytes,
+      accountSpoolBytes: config.execs.max_unread_bytes_per_account,
       detachMs: config.execs.detach_seconds * 1000,
       keptMs: config.execs.kept_seconds * 1000,
     }),

@@ -20,6 +20,8 @@ import type { SpoolPosition } from "./spool-record.ts";
 export interface ExecLimits {
   /** Output kept that the client does not have; then the command waits in its write. */
   readonly spoolBytes: number;
+  /** The same of all commands of an account; what a command has of its own in any case comes on top. */
+  readonly accountSpoolBytes: number;
   /** For a client that went away to come back. */
   readonly detachMs: number;
   /** For the client of a command that has ended. */
@@ -32,11 +34,15 @@ export interface ExecSessionDeps {
   readonly limits: ExecLimits;
   /** Nobody wants it any more: to be disposed of and removed. */
   readonly onDone: () => void;
+  /** Output kept of all commands of its account. */
+  readonly accountBytes: () => number;
 }
 
 export interface ExecSession extends AsyncDisposable {
   readonly record: ExecRecord;
   readonly attached: boolean;
+  /** Output kept. */
+  readonly heldBytes: number;
   /** Its guest is being woken for it: nothing of it runs yet. */
   readonly waiting: boolean;
   /** @throws AppError when it cannot be started. */
@@ -66,6 +72,8 @@ const GONE_KEPT_MS = 60_000;
 const TOUCH_EVERY_MS = 1_000;
 const LARGEST_SEGMENT_BYTES = 4 * 1024 * 1024;
 const SEGMENTS = 16;
+/** More than what stays of a spool whose client has all, so that a command goes on however much others hold. */
+const OWN_SEGMENTS = 2;
 
 export function createExecSession(
   deps: ExecSessionDeps,
@@ -97,10 +105,11 @@ export function createExecSession(
   started.promise.catch(() => {}); // nobody has to wait
   let disposed = false;
 
+  const segmentBytes = Math.min(LARGEST_SEGMENT_BYTES, Math.ceil(limits.spoolBytes / SEGMENTS));
   const spool = createSpool(
     directory,
     {
-      segmentBytes: Math.min(LARGEST_SEGMENT_BYTES, Math.ceil(limits.spoolBytes / SEGMENTS)),
+      segmentBytes,
       onWritten(position) {
         unacknowledged = position;
         acknowledgeGuest();
@@ -141,7 +150,10 @@ export function createExecSession(
 
   /** Lets the guest forget what is on file, unless the client has too much to catch up with. */
   function acknowledgeGuest(): void {
-    if (!unacknowledged || !stream || spool.heldBytes >= limits.spoolBytes) return;
+    if (!unacknowledged || !stream) return;
+    const own = spool.heldBytes;
+    if (own >= limits.spoolBytes) return;
+    if (own >= OWN_SEGMENTS * segmentBytes && deps.accountBytes() >= limits.accountSpoolBytes) return;
     stream.ack(unacknowledged.seq, unacknowledged.offset);
     unacknowledged = null;
   }
@@ -246,6 +258,9 @@ export function createExecSession(
   return {
     get record() {
       return record;
+    },
+    get heldBytes() {
+      return spool.heldBytes;
     },
     get attached() {
       return attachment !== null;

@@ -43,9 +43,14 @@ export async function openExecSessions(
   const of = (guest: GuestId) => [...sessions.values()].filter(({ record }) => record.guest === guest);
 
   function add(record: ExecRecord, found?: RecoveredSpool): ExecSession {
-    const { execId } = record;
+    const { execId, accountId } = record;
+    const accountBytes = () =>
+      [...sessions.values()].reduce(
+        (sum, other) => sum + (other.record.accountId === accountId ? other.heldBytes : 0),
+        0,
+      );
     const session = createExecSession(
-      { guests, log, limits: options, onDone: () => remove(execId) },
+      { guests, log, limits: options, accountBytes, onDone: () => remove(execId) },
       join(directory, execId),
       { record, ...(found && { found }) },
     );

@@ -35,7 +35,16 @@ export async function startExecBench(options: Partial<ExecSessionsOptions> = {})
   const agent = scope.use(await startHostAgent());
   const control = createPortSwitch(agent.control);
   const bulk = createPortSwitch(agent.bulk);
-  const limits = { perGuest: 128, spoolBytes: 64 * 1024 * 1024, detachMs: 600_000, keptMs: 600_000, ...options };
+  const limits = {
+    ...{
+      perGuest: 128,
+      spoolBytes: 64 * 1024 * 1024,
+      accountSpoolBytes: 1024 ** 3,
+      detachMs: 600_000,
+      keptMs: 600_000,
+    },
+    ...options,
+  };
   let connection: AgentConnection | undefined;
   let waking: Promise<void> | undefined;
   let guests: Guests;

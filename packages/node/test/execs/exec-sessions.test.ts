@@ -26,6 +26,12 @@ async function readOutput(attachment: ExecAttachment, text: string): Promise<str
   return got;
 }
 
+async function folderBytes(folder: string): Promise<number> {
+  let sum = 0;
+  for (const name of await readdir(folder)) sum += (await stat(join(folder, name)).catch(() => ({ size: 0 }))).size;
+  return sum;
+}
+
 describe("a streamed command", () => {
   it("gives its output, stdout and stderr apart, and its exit code", async () => {
     await using bench = await startExecBench();
@@ -188,11 +194,7 @@ describe("a client that goes and comes back", () => {
     await using bench = await startExecBench({ spoolBytes });
     const attachment = await bench.start("seq 1 3000000");
     const folder = join(bench.directory, attachment.execId);
-    const size = async () => {
-      let sum = 0;
-      for (const name of await readdir(folder)) sum += (await stat(join(folder, name)).catch(() => ({ size: 0 }))).size;
-      return sum;
-    };
+    const size = () => folderBytes(folder);
     await waitFor(async () => (await size()) >= spoolBytes, { what: "a full spool" });
     const [first] = await attachment.read();
     assert.equal(first?.offset, 0);
@@ -311,7 +313,13 @@ describe("a restart of the server", () => {
     await bench.execs[Symbol.asyncDispose]();
     await mkdir(join(bench.directory, randomUUID()));
     await mkdir(join(bench.directory, "something"));
-    const limits = { perGuest: 1, spoolBytes: 1024 * 1024, detachMs: 1_000, keptMs: 1_000 };
+    const limits = {
+      perGuest: 1,
+      spoolBytes: 1024 * 1024,
+      accountSpoolBytes: 1024 * 1024,
+      detachMs: 1_000,
+      keptMs: 1_000,
+    };
     await using execs = await openExecSessions({ guests: createGuests(), log: silentLogger }, bench.directory, limits);
     execs.settle();
     assert.deepEqual(execs.ids(), [execId]);
@@ -325,7 +333,13 @@ describe("a restart of the server", () => {
 describe("a command that its guest was not asked for yet", () => {
   it("is not there after a restart, so that its client starts it anew", async () => {
     await using temp = await makeTempDir();
-    const limits = { perGuest: 1, spoolBytes: 1024 * 1024, detachMs: 1_000, keptMs: 1_000 };
+    const limits = {
+      perGuest: 1,
+      spoolBytes: 1024 * 1024,
+      accountSpoolBytes: 1024 * 1024,
+      detachMs: 1_000,
+      keptMs: 1_000,
+    };
     const guests = createGuests();
     const wake = Promise.withResolvers<never>();
     guests.add(GUEST, { use: () => wake.promise, touch() {} });
@@ -436,6 +450,18 @@ describe("many commands", () => {
       what: "the end",
       deadlineMs: 20_000,
     });
+  });
+
+  it("have together no more unread output than their account may, and go on when it is read", async () => {
+    const accountSpoolBytes = 8 * 1024 * 1024;
+    await using bench = await startExecBench({ spoolBytes: 16 * 1024 * 1024, accountSpoolBytes });
+    const unread = await Promise.all(Array.from({ length: 4 }, () => bench.start("head -c 12000000 /dev/zero")));
+    const read = await bench.start("seq 1 1000000");
+    assert.equal(digest((await readAll(read)).stdout), digest(numbers(1_000_000)));
+    // Beyond the limit each may have its 2 MiB, what the guest's window lets through, and what is being written.
+    const sizes = await Promise.all(unread.map(({ execId }) => folderBytes(join(bench.directory, execId))));
+    assert.ok(sizes.reduce((sum, size) => sum + size) < accountSpoolBytes + 4 * 5 * 1024 * 1024, `${sizes}`);
+    for (const attachment of unread) assert.equal((await readAll(attachment)).stdout.length, 12_000_000);
   });
 
   it("with one id are one", async () => {
