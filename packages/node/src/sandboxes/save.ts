@@ -70,6 +70,7 @@ export async function sleepOnDisk(
   try {
     await awake.microVm.machine.pause();
     const memory = await saveMemory(deps, kept.now, awake);
+    await deps.guests.settle(kept.now.id); // the guest has forgotten what was acknowledged
     await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory } }));
   } catch (error) {
     await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
