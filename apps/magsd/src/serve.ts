@@ -104,6 +104,7 @@ export async function serve(
       return { ...footprint, work: [...footprint.work, ...uploads.underWay] };
     },
     "GET /unknown-uploads": async (query) => needRunning().uploads.unknown(query.get("ids")?.split(",") ?? []),
+    "GET /unknown-sandboxes": async (query) => needRunning().plane.unknownSandboxes(query.get("ids")?.split(",") ?? []),
     "GET /unknown-jobs": async (query) => {
       const ids = query.get("ids")?.split(",") ?? [];
       return needRunning().plane.unknownJobs(ids);

@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
-import { isUuid, type JobId, NO_USAGE, type NodeRuntime } from "@mags/domain";
+import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createDisks } from "./app/disks.ts";
 import { endOnNode } from "./app/end-on-node.ts";
@@ -76,6 +76,8 @@ export interface ControlPlane extends AsyncDisposable {
   readiness(): Promise<Readiness>;
   /** Those of the ids that are no job's. */
   unknownJobs(ids: readonly string[]): Promise<string[]>;
+  /** Those of the ids that are no sandbox's. */
+  unknownSandboxes(ids: readonly string[]): Promise<string[]>;
   /** Jobs of all accounts that wait for a microVM, here or in the node. */
   queuedJobs(): number;
   /** Jobs that the node does not have yet and that will run in this image. */
@@ -83,8 +85,8 @@ export interface ControlPlane extends AsyncDisposable {
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
-   * Takes no more jobs, ends those that have microVMs of their own and puts sandboxes to sleep, with what runs in them;
-   * resolves when no microVM runs. Those who follow jobs see their ends. What is left to do then is to dispose of the
+   * Takes no more jobs, ends those that have microVMs of their own and puts sandboxes to sleep, with what runs in them, or
+   * releases those that are only kept warm; resolves when no microVM runs, or when one could not be ended in time. Those who follow jobs see their ends. What is left to do then is to dispose of the
    * control plane.
    */
   endAllJobs(): Promise<void>;
@@ -107,6 +109,8 @@ export async function startControlPlane(
 ): Promise<ControlPlane> {
   const { database, node, clock, log } = deps;
   const closing = new AbortController();
+  /** Ends event streams and commands. */
+  const callsEnd = new AbortController();
   const store = createJobStore(database);
   const accounts = createAccounts({ store: createAccountStore(database), clock, log });
   const changes = createJobChanges();
@@ -143,7 +147,7 @@ export async function startControlPlane(
   const readiness = () => readinessOf([databaseCheck(database), ...(deps.readiness ?? [])]);
   const checkResponses = config.checkResponses ?? false;
   const app = createHttpServer(
-    { accounts, clock, log, metrics, checkResponses, closing: closing.signal },
+    { accounts, clock, log, metrics, checkResponses, closing: AbortSignal.any([closing.signal, callsEnd.signal]) },
     {
       routes,
       corsOrigins: config.corsOrigins ?? [],
@@ -176,6 +180,10 @@ export async function startControlPlane(
       const known = await store.statuses(ids.filter(isUuid) as JobId[]);
       return ids.filter((id) => !known.has(id as JobId));
     },
+    async unknownSandboxes(ids) {
+      const known = await sandboxes.knownAmong(ids.filter(isUuid) as SandboxId[]);
+      return ids.filter((id) => !known.has(id as SandboxId));
+    },
     queuedJobs: () => queue.waiting + node.poolStatus().queued,
     jobsWaitingIn: queue.waitingIn,
     nudge: reconciler.nudge,
@@ -183,7 +191,7 @@ export async function startControlPlane(
       await intake.close();
       // It finds jobs to start, too.
       await reconciler[Symbol.asyncDispose]();
-      await Promise.all([queue.endAll(), endOnNode({ ...basis, reports })]);
+      await Promise.all([queue.endAll(), endOnNode({ ...basis, reports, endCalls: () => callsEnd.abort() })]);
     },
     async [Symbol.asyncDispose]() {
       closing.abort();

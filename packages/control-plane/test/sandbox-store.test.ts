@@ -263,7 +263,7 @@ describe("a sandbox that changes", () => {
     assert.equal(await sandboxes.requestRelease(warm.id, at(5)), true);
     assert.equal(await sandboxes.ofWorkspace(accountId, "warm"), null);
     assert.equal((await insert("warm")).result, "stored");
-    assert.deepEqual(await sandboxes.liveAmong([warm.id, newSandboxId()]), new Set([warm.id]));
+    assert.deepEqual(await sandboxes.knownAmong([warm.id, newSandboxId()]), new Map([[warm.id, "live"]]));
   });
 
   it("gets a larger disk with its live jobs, never a smaller one", async () => {

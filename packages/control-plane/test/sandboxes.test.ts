@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { NO_USAGE } from "@mags/domain";
+import { AppError } from "@mags/core";
+import { NO_USAGE, newJobId, newSandboxId } from "@mags/domain";
 import { createSimulatedNode, waitFor } from "@mags/test-kit";
 import { sql } from "kysely";
 import { startTestServer, type TestServer } from "./support/database.ts";
@@ -23,6 +24,25 @@ const { call, submit, statusOf, untilStatus, untilScriptOver, idle, newestSandbo
 );
 
 describe("sleep and wake", () => {
+  it("are refused when the job is stopped meanwhile", async () => {
+    const inner = createSimulatedNode();
+    let meanwhile = async () => {};
+    const node: typeof inner = {
+      ...inner,
+      async sleepSandbox(...asked) {
+        await meanwhile();
+        await inner.sleepSandbox(...asked);
+      },
+    };
+    await using own = await startTestPlane(await server.database(), { node });
+    const api = sandboxTests(() => own);
+    const { id } = await api.idle("raced");
+    meanwhile = async () => void (await api.call("POST", `${JOBS}/${id}/stop`));
+    const reply = await api.call("POST", `${JOBS}/${id}/sleep`);
+    assert.deepEqual([reply.status, reply.body.code], [409, "job_not_running"]);
+    assert.match(reply.body.error, /not running: it has ended/);
+  });
+
   it("are told with their reasons, and answer with the status", async () => {
     const { id, sandbox } = await idle("naps");
     const asleep = await call("POST", `${JOBS}/naps/sleep`);
@@ -273,6 +293,7 @@ describe("a restart", () => {
       for (const name of ["slept", "woke", "gone", "stopping", "waiting", "grown", "scriptless", "policy"])
         ids[name] = (await api.idle(name)).id;
       await api.call("POST", `${JOBS}/woke/sleep`);
+      await api.idle("sleepless", { no_sleep: true });
       ids.running = await api.submit({ ...KEPT("running"), script: "hang" });
       await api.untilStatus(ids.running, "running");
     }
@@ -287,6 +308,7 @@ describe("a restart", () => {
         for (const { name, sandbox_id } of rows) sandboxOf.set(name, sandbox_id);
         const id = (name: string) => sandboxOf.get(name) as never;
         await node.sleepSandbox(id("slept"), { reason: "idle" });
+        await node.sleepSandbox(id("sleepless"), { reason: "requested" });
         await node.wakeSandbox(id("woke"), { reason: "exec", signal: new AbortController().signal });
         node.forgetSandbox(id("gone"));
         await node.growSandbox(id("grown"), { diskGiB: 11 });
@@ -323,6 +345,9 @@ describe("a restart", () => {
     assert.equal((await api.statusOf("scriptless")).exit_code, 137);
     const lost = await api.untilScriptOver("running");
     assert.deepEqual([lost.status, lost.exit_code], ["sleeping", 137]);
+    assert.deepEqual([lost.last_transition.name, lost.last_transition.reason], ["vm_lost", "QEMU was killed"]);
+    await api.untilStatus("sleepless", "running");
+    assert.equal((await api.statusOf("sleepless")).last_transition.reason, "no_sleep");
     assert.equal(node.policyOf(sandboxOf.get("policy") as never)?.idle.afterMs, 99 * 60_000);
     await waitFor(() => !node.observeSandboxes().some(({ sandboxId }) => sandboxId === sandboxOf.get("stopping")), {
       what: "the stopped one to be released",
@@ -334,8 +359,23 @@ describe("a restart", () => {
     );
     second.plane.nudge();
     await waitFor(() => !node.observeSandboxes().some(({ sandboxId }) => sandboxId === sandboxOf.get("policy")), {
-      what: "the unknown one to be released",
+      what: "the ended one to be released",
     });
+    // There is no row.
+    const sandbox = {
+      ...{ id: newSandboxId(), exists: false, startupCommand: null, alwaysOn: false, egress: "filtered" as const },
+      idle: { action: "none" as const, afterMs: 1 },
+    };
+    node.start({
+      ...{ jobId: newJobId(), command: { kind: "inline", script: "hang" }, environment: {}, timeoutMs: null },
+      size: { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" },
+      ...{ sandbox, keepsAwake: false, fileIds: [] },
+    });
+    const stranger = () => node.observeSandboxes().find(({ sandboxId }) => sandboxId === sandbox.id);
+    await waitFor(() => stranger()?.state === "running", { what: "the unknown one to run" });
+    second.plane.nudge();
+    await waitFor(() => stranger()?.state === "sleeping", { what: "the unknown one to sleep" });
+    assert.deepEqual(await second.plane.unknownSandboxes([sandbox.id, sandboxOf.get("grown") ?? ""]), [sandbox.id]);
   });
 
   it("keeps jobs that wait for the VM of their workspace waiting, and then runs them", async () => {
@@ -363,8 +403,41 @@ describe("the end of all jobs", () => {
     const kept = await api.submit({ ...KEPT("kept"), script: "hang" });
     const plain = await api.submit({ script: "hang" });
     for (const id of [kept, plain]) await api.untilStatus(id, "running");
+    const warm = await api.submit({ workspace_id: "warm" });
+    await api.untilStatus(warm, "completed");
+    const warmSandbox = api.newestSandbox();
     await own.plane.endAllJobs();
     assert.equal((await api.statusOf(kept)).status, "sleeping");
+    assert.ok(!own.node.observeSandboxes().some(({ sandboxId }) => sandboxId === warmSandbox));
     await api.untilStatus(plain, "completed");
+  });
+
+  it("ends calls that keep a VM from sleeping", async () => {
+    const ended = Promise.withResolvers<void>();
+    const node = createSimulatedNode({
+      exec: (_request, signal) =>
+        new Promise((_resolve, reject) => {
+          const abort = () => {
+            ended.resolve();
+            reject(signal.reason);
+          };
+          signal.addEventListener("abort", abort);
+        }),
+    });
+    let isBusy = true;
+    void ended.promise.then(() => {
+      isBusy = false;
+    });
+    const sleepSandbox: typeof node.sleepSandbox = async (...asked) => {
+      if (isBusy) throw new AppError("sandbox_busy", "a call is under way");
+      await node.sleepSandbox(...asked);
+    };
+    await using own = await startTestPlane(await server.database(), { node: { ...node, sleepSandbox } });
+    const api = sandboxTests(() => own);
+    const { id } = await api.idle("busy");
+    const command = api.call("POST", `${JOBS}/${id}/exec`, { command: "sleep infinity" }).catch(() => {});
+    await own.plane.endAllJobs();
+    assert.equal((await api.statusOf(id)).status, "sleeping");
+    await command;
   });
 });

@@ -36,6 +36,7 @@ interface Held {
   policy: SandboxPolicy;
   microVmId: MicroVmId | null;
   diskGiB: number;
+  lost: string | null;
   wakes: number;
 }
 
@@ -66,6 +67,7 @@ export function createSimulatedSandboxes(deps: {
     const held = get(id);
     if (held.microVmId !== null) return;
     held.microVmId = newMicroVmId();
+    held.lost = null;
     held.wakes++;
     tell(id, held, "woke", { kind, reason });
   }
@@ -87,10 +89,10 @@ export function createSimulatedSandboxes(deps: {
   return {
     observeSandboxes: () =>
       [...sandboxes].map(
-        ([id, { microVmId, diskGiB }]): ObservedSandbox => ({
+        ([id, { microVmId, diskGiB, lost }]): ObservedSandbox => ({
           sandboxId: id as SandboxId,
           state: microVmId === null ? "sleeping" : "running",
-          ...{ microVmId, diskGiB, lost: null },
+          ...{ microVmId, diskGiB, lost },
         }),
       ),
     sleepSandbox: (id, { reason }) => sleepFor(id, reason),
@@ -116,6 +118,7 @@ export function createSimulatedSandboxes(deps: {
     loseVm(id, message) {
       const held = get(id);
       held.microVmId = null;
+      held.lost = message;
       loseScripts(id, message);
       tell(id, held, "vm_lost", { reason: message });
       if (held.policy.alwaysOn) wakeFor(id, "no_sleep", "cold");
@@ -128,7 +131,7 @@ export function createSimulatedSandboxes(deps: {
       if (!sandbox) return newMicroVmId();
       const { id, exists, ...policy } = sandbox;
       if (!exists && !sandboxes.has(id))
-        sandboxes.set(id, { policy, microVmId: newMicroVmId(), diskGiB: size.diskGiB, wakes: 0 });
+        sandboxes.set(id, { policy, microVmId: newMicroVmId(), diskGiB: size.diskGiB, lost: null, wakes: 0 });
       wakeFor(id, "script");
       return get(id).microVmId as MicroVmId; // just woken
     },

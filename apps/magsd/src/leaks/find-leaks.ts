@@ -33,6 +33,9 @@ export interface LeakReport {
 
 const CALL_MS = 10_000;
 const IDS_PER_CALL = 200;
+/** As after the restore of a database from a copy: what is on the disk may be all there is of it. */
+const UNKNOWN_SANDBOX =
+  "sandbox that the database does not have, kept (when nothing on its disk is needed: magsd stop --all, then remove it)";
 /** More than what tidying up after a microVM takes under load. */
 const BETWEEN_LOOKS_MS = 3_000;
 
@@ -63,11 +66,13 @@ async function look(config: ServerConfig): Promise<LeakReport> {
     serverRuns ? unknownOf(ids, target, ask) : new Set<string>();
   const jobs = traces.flatMap(({ owner }) => (owner.kind === "log" ? [owner.jobId] : []));
   const uploads = traces.flatMap(({ owner }) => (owner.kind === "upload" ? [owner.id] : []));
-  const [unknownJobs, unknownUploads] = await Promise.all([
+  const sandboxes = traces.flatMap(({ owner }) => (owner.kind === "sandbox" ? [owner.id] : []));
+  const [unknownJobs, unknownUploads, unknownSandboxes] = await Promise.all([
     unknown("/unknown-jobs", jobs),
     unknown("/unknown-uploads", uploads),
+    unknown("/unknown-sandboxes", sandboxes),
   ]);
-  return report(traces, { ...own, work, serverRuns, unknownJobs, unknownUploads });
+  return report(traces, { ...own, work, serverRuns, unknownJobs, unknownUploads, unknownSandboxes });
 }
 
 async function unknownOf(
@@ -86,11 +91,12 @@ async function unknownOf(
 export function report(traces: readonly Trace[], expected: Expected): LeakReport {
   const leaks: Finding[] = [];
   const forNextStart: Finding[] = [];
+  const isUnknown = ({ owner }: Trace) => owner.kind === "sandbox" && expected.unknownSandboxes.has(owner.id);
   const goingOn: (Finding & { readonly job_id: string })[] = [];
   for (const trace of traces) {
     const { what, name } = trace;
     const verdict = judge(trace, expected);
-    if (verdict.kind === "leak") leaks.push({ what, name });
+    if (verdict.kind === "leak") leaks.push({ what: isUnknown(trace) ? UNKNOWN_SANDBOX : what, name });
     if (verdict.kind === "next-start") forNextStart.push({ what, name });
     if (verdict.kind === "goes-on") goingOn.push({ what, name, job_id: verdict.jobId });
   }

@@ -1,17 +1,24 @@
-import { type Logger, messageOf } from "@mags/core";
-import type { NodeRuntime } from "@mags/domain";
-import type { SandboxReports } from "./sandbox-reports.ts";
-import type { SandboxStore } from "./sandbox-store.ts";
+import { isAppError, messageOf, sleep } from "@mags/core";
+import type { SandboxId } from "@mags/domain";
+import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
 
-export interface EndOnNodeDeps {
-  readonly sandboxes: SandboxStore;
-  readonly reports: SandboxReports;
-  readonly node: NodeRuntime;
-  readonly log: Logger;
+export interface EndOnNodeDeps extends ReleaseDeps {
+  /** Ends the calls of clients: called when they keep sandboxes from sleeping. */
+  readonly endCalls: () => void;
 }
 
-/** Leaves no microVM: puts sandboxes to sleep, with what runs in them, and ends all other jobs. */
-export async function endOnNode({ sandboxes, reports, node, log }: EndOnNodeDeps): Promise<void> {
+/** For calls under way to end by themselves. */
+const PATIENCE_MS = 2_000;
+/** For sandboxes to become free of calls, all in all. */
+const BUSY_MS = 10_000;
+const RETRY_MS = 200;
+
+/**
+ * Leaves no microVM: puts sandboxes to sleep, with what runs in them, releases those that are only kept warm, and ends all
+ * other jobs.
+ */
+export async function endOnNode(deps: EndOnNodeDeps): Promise<void> {
+  const { sandboxes, reports, node, log } = deps;
   const observed = node.observeSandboxes().map(({ sandboxId }) => sandboxId);
   const inside = await Promise.all(observed.map((id) => sandboxes.liveJobs(id)));
   const staying = new Set(inside.flat().map(({ id }) => id));
@@ -19,10 +26,37 @@ export async function endOnNode({ sandboxes, reports, node, log }: EndOnNodeDeps
   await Promise.all([
     ...ending.map(({ jobId }) => node.stop(jobId)),
     ...observed.map(async (sandboxId) => {
-      await node
-        .sleepSandbox(sandboxId, { reason: "requested" })
-        .catch((error: unknown) => log.warn("sandbox.sleep_failed", { sandboxId, error: messageOf(error) }));
+      const ended = (await isOnlyWarm(deps, sandboxId))
+        ? releaseSandbox(deps, sandboxId, { reason: "stopped" })
+        : sleepWhenFree(deps, sandboxId);
+      await ended.catch((error: unknown) =>
+        log.error("sandbox.goes_on", {
+          sandboxId,
+          error: messageOf(error),
+          cure: "magsd start, then magsd stop --all",
+        }),
+      );
       await reports.settled(sandboxId);
     }),
   ]);
+}
+
+/** Nobody owns it and nothing runs in it; from now on nothing comes into it. */
+async function isOnlyWarm({ sandboxes, clock }: EndOnNodeDeps, sandboxId: SandboxId): Promise<boolean> {
+  const facts = await sandboxes.policyFacts(sandboxId);
+  return facts !== null && !facts.kept && facts.owner === null && sandboxes.requestRelease(sandboxId, clock.now());
+}
+
+async function sleepWhenFree({ node, clock, endCalls }: EndOnNodeDeps, sandboxId: SandboxId): Promise<void> {
+  const begunMs = clock.monotonicMs();
+  for (;;) {
+    try {
+      return await node.sleepSandbox(sandboxId, { reason: "requested" });
+    } catch (error) {
+      const waitedMs = clock.monotonicMs() - begunMs;
+      if (!isAppError(error, "sandbox_busy") || waitedMs > BUSY_MS) throw error;
+      if (waitedMs > PATIENCE_MS) endCalls();
+    }
+    await sleep(RETRY_MS);
+  }
 }

@@ -1,4 +1,4 @@
-import { AppError } from "@mags/core";
+import { AppError, isAppError } from "@mags/core";
 import { isTerminal, isUuid, type SandboxId } from "@mags/domain";
 import type { Job } from "./job.ts";
 import type { JobStore } from "./job-store.ts";
@@ -34,4 +34,21 @@ export async function ownerOf(store: JobStore, found: Job, key: string): Promise
   if (isUuid(key) || !sandbox || sandbox.owns || !sandbox.ownerJobId || sandbox.state === "gone") return found;
   const owner = await store.get(sandbox.ownerJobId);
   return owner && !isTerminal(owner.status) ? owner : found;
+}
+
+/**
+ * The job as `work` on its sandbox left it.
+ * @throws AppError `job_not_running` when it was stopped meanwhile, or what `work` throws.
+ */
+export async function afterWork(store: JobStore, job: Job, work: () => Promise<void>): Promise<Job> {
+  const ended = (cause?: unknown) =>
+    new AppError("job_not_running", `job ${job.name} is not running: it has ended meanwhile`, { cause });
+  try {
+    await work();
+  } catch (error) {
+    throw isAppError(error, "sandbox_not_found") ? ended(error) : error;
+  }
+  const after = await store.get(job.id);
+  if (!after || isTerminal(after.status)) throw ended();
+  return after;
 }

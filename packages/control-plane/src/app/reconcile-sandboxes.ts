@@ -1,7 +1,9 @@
 import { type Logger, messageOf } from "@mags/core";
+import type { ObservedSandbox, SandboxId } from "@mags/domain";
 import type { Policies } from "./policies.ts";
 import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
 import { planSandboxes, type SandboxAction } from "./sandbox-plan.ts";
+import { transitionOf } from "./sandbox-reports.ts";
 import type { LiveSandbox } from "./sandbox-store.ts";
 
 export interface SandboxReconcilerDeps extends ReleaseDeps {
@@ -15,6 +17,8 @@ export interface SandboxReconciler {
   run(live: readonly LiveSandbox[]): Promise<number>;
 }
 
+/** Longer than any wake takes on a host that is busy with its start. */
+const WAKE_MS = 600_000;
 const LOST = "the VM of this job and its disk were lost: the node has neither; submit the job again";
 
 export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxReconciler {
@@ -26,11 +30,10 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
     const at = clock.now();
     switch (action.kind) {
       case "mark_sandbox": {
-        const { state, microVmId } = action;
-        const name = state === "running" ? "woke" : "slept";
-        const event = { at, name, data: { reason: "found", ...(microVmId !== null && { microVmId }) } };
-        const transition = { name, reason: "found", at: at.toISOString() };
-        return reports.mark(sandboxId, { state, microVmId, at, transition }, event);
+        const { state, microVmId, lost } = action;
+        const name = lost === null ? { running: "woke", sleeping: "slept" }[state] : "vm_lost";
+        const event = { at, name, data: { reason: lost ?? "found", ...(microVmId !== null && { microVmId }) } };
+        return reports.mark(sandboxId, { state, microVmId, at, transition: transitionOf(event) }, event);
       }
       case "sandbox_lost":
         return reports.end(sandboxId, { at, message: LOST }, { at, name: "sandbox_lost", data: { message: LOST } });
@@ -40,15 +43,38 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
       }
       case "release_sandbox":
         // The node may take its time, and the next run looks again: nothing else waits for it.
-        releaseSandbox(deps, sandboxId, { reason: action.reason === "requested" ? "stopped" : "nobody owns it" }).catch(
-          (error: unknown) => log.warn("reconcile.action_failed", { ...action, error: messageOf(error) }),
+        return inBackground(
+          action,
+          releaseSandbox(deps, sandboxId, { reason: action.reason === "requested" ? "stopped" : "nobody owns it" }),
         );
-        return;
+      case "shelve_sandbox":
+        return inBackground(action, node.sleepSandbox(sandboxId, { reason: "requested" }));
       case "raise_disk":
         return sandboxes.raiseDisk(sandboxId, action.diskGiB);
       default:
         action satisfies never;
     }
+  }
+
+  function inBackground(action: SandboxAction, work: Promise<void>): void {
+    work.catch((error: unknown) => log.warn("reconcile.action_failed", { ...action, error: messageOf(error) }));
+  }
+
+  /** What was never to sleep sleeps only because everything was stopped, or because its wake was cut off. */
+  async function wakeSleepless(sandboxId: SandboxId): Promise<void> {
+    const facts = await sandboxes.policyFacts(sandboxId);
+    if (!facts?.owner?.noSleep) return;
+    log.info("sandbox.wakes_after_start", { sandboxId });
+    await node.wakeSandbox(sandboxId, { reason: "no_sleep", signal: AbortSignal.timeout(WAKE_MS) });
+  }
+
+  function wakeAllSleepless(live: readonly LiveSandbox[], observed: readonly ObservedSandbox[]): void {
+    const asleep = new Set(observed.filter(({ state }) => state === "sleeping").map(({ sandboxId }) => sandboxId));
+    for (const { id, releaseRequested } of live)
+      if (asleep.has(id) && !releaseRequested)
+        wakeSleepless(id).catch((error: unknown) =>
+          log.warn("sandbox.not_woken_after_start", { sandboxId: id, error: messageOf(error) }),
+        );
   }
 
   return {
@@ -58,7 +84,7 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
       const others = observed.map(({ sandboxId }) => sandboxId).filter((id) => !known.has(id));
       const plan = planSandboxes({
         ...{ live, observed, doubts },
-        others: others.length === 0 ? new Set() : await sandboxes.liveAmong(others),
+        others: others.length === 0 ? new Map() : await sandboxes.knownAmong(others),
       });
       const isFirst = doubts === null;
       doubts = plan.doubts;
@@ -70,6 +96,7 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
       }
       // A policy may have been stored and not told before this process began.
       await policies.pushAgain(isFirst ? observed.map(({ sandboxId }) => sandboxId) : []);
+      if (isFirst) wakeAllSleepless(live, observed);
       return plan.actions.length;
     },
   };

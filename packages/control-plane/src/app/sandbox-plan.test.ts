@@ -16,7 +16,7 @@ const seen = (name: string, fields: Partial<ObservedSandbox> = {}): ObservedSand
   ...fields,
 });
 const plan = (input: Partial<SandboxPlanInput>) =>
-  planSandboxes({ live: [], observed: [], others: new Set(), doubts: null, ...input });
+  planSandboxes({ live: [], observed: [], others: new Map(), doubts: null, ...input });
 const actions = (input: Partial<SandboxPlanInput>) => plan(input).actions;
 
 describe("planSandboxes", () => {
@@ -27,7 +27,7 @@ describe("planSandboxes", () => {
   it("takes over another state", () => {
     const observed = [seen("a", { state: "sleeping", microVmId: null })];
     assert.deepEqual(actions({ live: [live("a")], observed }), [
-      { kind: "mark_sandbox", sandboxId: "a", state: "sleeping", microVmId: null },
+      { kind: "mark_sandbox", sandboxId: "a", state: "sleeping", microVmId: null, lost: null },
     ]);
     const other = [seen("a", { microVmId: "vm-2" as MicroVmId })];
     assert.equal(actions({ live: [live("a")], observed: other })[0]?.kind, "mark_sandbox");
@@ -61,10 +61,23 @@ describe("planSandboxes", () => {
     assert.deepEqual(actions({ live: [live("a", { releaseRequested: true })] }), [release]);
   });
 
-  it("releases what nobody owns, but not what was made since the look into the database", () => {
-    assert.deepEqual(actions({ observed: [seen("a"), seen("b")], others: new Set([id("b")]) }), [
-      { kind: "release_sandbox", sandboxId: "a", reason: "unknown" },
+  it("takes over why one sleeps whose VM was lost", () => {
+    const observed = [seen("a", { state: "sleeping", microVmId: null, lost: "QEMU was killed" })];
+    assert.deepEqual(actions({ live: [live("a")], observed }), [
+      { kind: "mark_sandbox", sandboxId: "a", state: "sleeping", microVmId: null, lost: "QEMU was killed" },
     ]);
+  });
+
+  it("releases what has ended, but not what was made since the look into the database", () => {
+    const others = new Map([[id("a"), "ended"] as const, [id("b"), "live"] as const]);
+    assert.deepEqual(actions({ observed: [seen("a"), seen("b")], others }), [
+      { kind: "release_sandbox", sandboxId: "a", reason: "ended" },
+    ]);
+  });
+
+  it("puts to sleep what the database does not have, and keeps it", () => {
+    const observed = [seen("a"), seen("b", { state: "sleeping", microVmId: null })];
+    assert.deepEqual(actions({ observed }), [{ kind: "shelve_sandbox", sandboxId: "a" }]);
   });
 
   it("takes over a larger disk", () => {

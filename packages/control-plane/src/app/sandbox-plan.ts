@@ -8,13 +8,17 @@ export type SandboxAction =
       readonly sandboxId: SandboxId;
       readonly state: "running" | "sleeping";
       readonly microVmId: MicroVmId | null;
+      /** Why it sleeps without its memory. */
+      readonly lost: string | null;
     }
   /** The node has neither its microVM nor its disk. */
   | { readonly kind: "sandbox_lost"; readonly sandboxId: SandboxId }
   /** It is gone, as it should be, or never was. */
   | { readonly kind: "end_sandbox"; readonly sandboxId: SandboxId }
-  /** It should not be: its release was requested, it has ended, or nobody owns it. */
-  | { readonly kind: "release_sandbox"; readonly sandboxId: SandboxId; readonly reason: "requested" | "unknown" }
+  /** It should not be: its release was requested, or it has ended. */
+  | { readonly kind: "release_sandbox"; readonly sandboxId: SandboxId; readonly reason: "requested" | "ended" }
+  /** The database does not have it, as after its restore from a copy: it sleeps, and what is on its disk stays. */
+  | { readonly kind: "shelve_sandbox"; readonly sandboxId: SandboxId }
   /** Its disk is larger than was stored. */
   | { readonly kind: "raise_disk"; readonly sandboxId: SandboxId; readonly diskGiB: number };
 
@@ -22,8 +26,8 @@ export interface SandboxPlanInput {
   /** Every sandbox that has not ended, read before `observed`: one made since cannot look lost. */
   readonly live: readonly LiveSandbox[];
   readonly observed: readonly ObservedSandbox[];
-  /** Observed ones that are not among `live` and have not ended, read after `observed`. */
-  readonly others: ReadonlySet<SandboxId>;
+  /** Those of the observed that are not among `live` and that the database has, read after `observed`. */
+  readonly others: ReadonlyMap<SandboxId, "live" | "ended">;
   /**
    * Differences of the look before. What the node reports may just be on the way into the database, so a difference
    * counts when two looks find it; null: nothing can be on the way.
@@ -60,17 +64,23 @@ export function planSandboxes({ live, observed, others, doubts: before }: Sandbo
     const actions: SandboxAction[] = [];
     if (seen.diskGiB > sandbox.size.diskGiB) actions.push({ kind: "raise_disk", sandboxId, diskGiB: seen.diskGiB });
     if (seen.state !== state || seen.microVmId !== sandbox.microVmId) {
-      const mark = { kind: "mark_sandbox", sandboxId, state: seen.state, microVmId: seen.microVmId } as const;
+      const lost = state === "running" && seen.state === "sleeping" ? seen.lost : null;
+      const mark = { kind: "mark_sandbox", sandboxId, state: seen.state, microVmId: seen.microVmId, lost } as const;
       actions.push(...whenCertain(mark, `${seen.state} ${seen.microVmId}`));
     }
     return actions;
   }
 
+  function planOther({ sandboxId, state }: ObservedSandbox): SandboxAction[] {
+    const found = others.get(sandboxId);
+    if (found === "live") return [];
+    if (found === "ended") return [{ kind: "release_sandbox", sandboxId, reason: "ended" }];
+    return state === "running" ? [{ kind: "shelve_sandbox", sandboxId }] : [];
+  }
+
   const actions = [
     ...live.flatMap(planLive),
-    ...observed
-      .filter(({ sandboxId }) => !known.has(sandboxId) && !others.has(sandboxId))
-      .map(({ sandboxId }) => ({ kind: "release_sandbox", sandboxId, reason: "unknown" }) as const),
+    ...observed.filter(({ sandboxId }) => !known.has(sandboxId)).flatMap(planOther),
   ];
   return { actions, doubts };
 }

@@ -91,6 +91,6 @@ export interface SandboxStore {
   raiseDisk(sandboxId: SandboxId, diskGiB: number): Promise<void>;
 
   live(): Promise<readonly LiveSandbox[]>;
-  /** Those of these that have not ended. */
-  liveAmong(sandboxIds: readonly SandboxId[]): Promise<ReadonlySet<SandboxId>>;
+  /** Those of these that are stored. */
+  knownAmong(sandboxIds: readonly SandboxId[]): Promise<ReadonlyMap<SandboxId, "live" | "ended">>;
 }

@@ -1,5 +1,5 @@
 import { ROUTES } from "@mags/api-schema";
-import { ownerOf } from "../app/find-sandbox-job.ts";
+import { afterWork, ownerOf } from "../app/find-sandbox-job.ts";
 import { updateJob } from "../app/update-job.ts";
 import { type BoundRoute, bind } from "../http/route.ts";
 import type { RouteDeps } from "./deps.ts";
@@ -17,8 +17,11 @@ export function updateJobRoute(deps: RouteDeps): BoundRoute {
       startupCommand: body.startup_command ?? null,
       diskGiB: body.disk_gb ?? null,
     };
-    await updateJob(deps, job, asked, { signal });
-    const updated = (await store.get(job.id)) ?? job;
+    const work = () => updateJob(deps, job, asked, { signal });
+    const { labels, ...ofVm } = asked;
+    const onlyLabels = Object.values(ofVm).every((value) => value === null);
+    if (onlyLabels) await work();
+    const updated = onlyLabels ? ((await store.get(job.id)) ?? job) : await afterWork(store, job, work);
     return { success: true as const, message: "Mags job updated", ...statusToWire(updated) };
   });
 }

@@ -1,5 +1,5 @@
 import { ROUTES } from "@mags/api-schema";
-import { findSandboxJob } from "../app/find-sandbox-job.ts";
+import { afterWork, findSandboxJob } from "../app/find-sandbox-job.ts";
 import { type BoundRoute, bind } from "../http/route.ts";
 import type { RouteDeps } from "./deps.ts";
 import { findJob } from "./find-job.ts";
@@ -9,8 +9,10 @@ export function wakeJobRoute({ store, node, reports }: RouteDeps): BoundRoute {
   return bind(ROUTES.wakeJob, async ({ params, account, signal }) => {
     const found = await findJob(store, account.id, params.id);
     const { job, sandboxId } = await findSandboxJob(store, found, params.id);
-    await node.wakeSandbox(sandboxId, { reason: "requested", signal });
-    await reports.settled(sandboxId);
-    return statusToWire((await store.get(job.id)) ?? job);
+    const after = await afterWork(store, job, async () => {
+      await node.wakeSandbox(sandboxId, { reason: "requested", signal });
+      await reports.settled(sandboxId);
+    });
+    return statusToWire(after);
   });
 }

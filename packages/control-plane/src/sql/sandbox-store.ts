@@ -53,16 +53,15 @@ export function createSandboxStore(database: Database): SandboxStore {
       return rows.map(liveFromRow);
     },
 
-    async liveAmong(sandboxIds) {
+    async knownAmong(sandboxIds) {
       const rows = await database.run((db) =>
         db
           .selectFrom("sandboxes")
-          .select("id")
+          .select(["id", "ended_at"])
           .where(sql<boolean>`id = any(${sandboxIds}::uuid[])`)
-          .where("ended_at", "is", null)
           .execute(),
       );
-      return new Set(rows.map((row) => row.id as SandboxId));
+      return new Map(rows.map((row) => [row.id as SandboxId, row.ended_at === null ? "live" : "ended"]));
     },
   };
 }

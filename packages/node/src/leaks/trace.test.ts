@@ -13,8 +13,9 @@ const running: Expected = {
   work: ["disk-1"],
   execs: ["command"],
   outcomes: ["ended"],
-  sandboxes: ["kept"],
+  sandboxes: ["kept", "unknown"],
   unknownUploads: new Set<string>(),
+  unknownSandboxes: new Set(["unknown"]),
   unknownJobs: new Set(["stranger"]),
 };
 /** The same after `kill -9`: what lives is known from its record. */
@@ -27,6 +28,7 @@ const stopped: Expected = {
   outcomes: [],
   sandboxes: [],
   unknownJobs: new Set(),
+  unknownSandboxes: new Set(),
 };
 
 const GOES_ON: Verdict = { kind: "goes-on", jobId: "job" };
@@ -50,6 +52,7 @@ const CASES: readonly [string, Owner, Verdict["kind"] | Verdict, Verdict["kind"]
   ["an end that is kept", { kind: "outcome", jobId: "ended" }, "expected", "next-start"],
   ["an end that was stored already", { kind: "outcome", jobId: "job" }, "leak", "next-start"],
   ["a sandbox", { kind: "sandbox", id: "kept" }, "expected", "expected"],
+  ["a sandbox that the database does not have", { kind: "sandbox", id: "unknown" }, "leak", "expected"],
   ["a sandbox that the node does not have", { kind: "sandbox", id: "lost" }, "leak", "expected"],
   ["a streamed command", { kind: "exec", execId: "command" }, "expected", "next-start"],
   ["a streamed command that nobody knows", { kind: "exec", execId: "other" }, "leak", "next-start"],

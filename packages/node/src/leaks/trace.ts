@@ -58,6 +58,8 @@ export interface Expected extends NodeFootprint {
   readonly unknownJobs: ReadonlySet<string>;
   /** As `unknownJobs`, of uploads. */
   readonly unknownUploads: ReadonlySet<string>;
+  /** As `unknownJobs`, of sandboxes. */
+  readonly unknownSandboxes: ReadonlySet<string>;
 }
 
 export type Verdict =
@@ -96,6 +98,7 @@ export function judge({ owner }: Trace, expected: Expected): Verdict {
     case "outcome":
       return when(expected.outcomes.includes(owner.jobId));
     case "sandbox":
+      if (expected.unknownSandboxes.has(owner.id)) return LEAK;
       return !expected.serverRuns || expected.sandboxes.includes(owner.id) ? EXPECTED : LEAK;
     case "exec":
       return when(expected.execs.includes(owner.execId));
