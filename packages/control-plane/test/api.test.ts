@@ -149,6 +149,8 @@ describe("bad input", () => {
     ["a negative timeout", { ...good, timeout: -1 }, /^timeout: /],
     ["a timeout of nothing", { ...good, timeout: 0 }, /^timeout: /],
     ["a timeout above 365 days", { ...good, timeout: 31_536_001 }, /^timeout: .*31536000/],
+    ["idle_minutes of a VM that does not stay", { ...good, idle_minutes: 5 }, /^idle_minutes: needs persistent/],
+    ["a startup command of such", { ...good, startup_command: "x" }, /^startup_command: needs persistent/],
     ["no_sleep of a VM that does not stay", { ...good, no_sleep: true }, /^no_sleep: needs persistent/],
     [
       "a synced workspace",

@@ -57,7 +57,7 @@ describe("planJob", () => {
   it("gives persistent jobs the installation's idle time, and others none", () => {
     assert.equal(plan({ persistent: true }).job.idleMinutes, 10);
     assert.equal(plan({ persistent: true, idleMinutes: 3 }).job.idleMinutes, 3);
-    assert.equal(plan({ idleMinutes: 3 }).job.idleMinutes, null);
+    assert.equal(plan({}).job.idleMinutes, null);
   });
 
   it("knows a script that only keeps its VM alive", () => {

@@ -54,8 +54,7 @@ export function planJob(
     readonly idleMinutes: number;
   },
 ): { readonly job: NewJob; readonly events: readonly NewJobEvent[] } {
-  if (request.noSleep && !request.persistent)
-    throw refused("no_sleep: needs persistent: a VM that ends with its script does not sleep");
+  if (!request.persistent) refuseWhatNeedsPersistence(request);
   const { command, converted } = normalized(request.command);
   const job: NewJob = {
     id: context.id,
@@ -80,6 +79,14 @@ export function planJob(
   const events: NewJobEvent[] = [{ at: context.now, name: "submitted", data: { ...job.size } }];
   if (converted) events.push({ at: context.now, name: "script_converted", data: {} });
   return { job, events };
+}
+
+function refuseWhatNeedsPersistence({ noSleep, idleMinutes, startupCommand }: JobRequest): void {
+  const field =
+    (noSleep && "no_sleep") ||
+    (idleMinutes !== null && "idle_minutes") ||
+    (startupCommand !== null && startupCommand !== "" && "startup_command");
+  if (field) throw refused(`${field}: needs persistent: a VM that ends with its script does not sleep`);
 }
 
 function normalized(command: JobCommand): { readonly command: JobCommand; readonly converted: boolean } {

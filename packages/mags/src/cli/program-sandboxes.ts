@@ -3,6 +3,7 @@ import type { Cli } from "./cli.ts";
 import type { NewFlags } from "./commands/new.ts";
 import type { ResizeFlags } from "./commands/resize.ts";
 import type { SetFlags } from "./commands/set.ts";
+import { Failure } from "./failure.ts";
 import { label, wholeNumber } from "./flag-values.ts";
 
 interface JsonFlag {
@@ -44,6 +45,7 @@ export function addSandboxCommands(program: Command, cli: Cli, onExit: (code: nu
       onExit(await (await import("./commands/wake.ts")).wake(cli, name, flags));
     });
 
+  const asked = new Set<string>();
   program
     .command("set")
     .description("change a persistent job")
@@ -54,7 +56,10 @@ export function addSandboxCommands(program: Command, cli: Cli, onExit: (code: nu
     .option("--startup-command <command>", "run when it wakes without its memory; an empty one: none")
     .option("--label <KEY=VALUE>", "its labels, in place of those before; repeatable", label)
     .addOption(json())
+    .on("option:sleep", () => asked.add("sleep"))
+    .on("option:no-sleep", () => asked.add("no-sleep"))
     .action(async (name: string, flags: SetFlags) => {
+      if (asked.size > 1) throw new Failure("--sleep and --no-sleep cannot be combined");
       onExit(await (await import("./commands/set.ts")).set(cli, name, flags));
     });
 

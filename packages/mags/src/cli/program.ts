@@ -58,6 +58,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     .description("copy a file or folder into or out of the VM of a running job")
     .argument("<from>", "a path of yours, or NAME:PATH")
     .argument("<to>", "the other of the two")
+    .option("-r, --recursive", "changes nothing: folders are always copied with all that is in them")
     .action(async (from: string, to: string) => {
       onExit(await (await import("./commands/cp.ts")).cp(cli, from, to));
     });

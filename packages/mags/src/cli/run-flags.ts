@@ -40,7 +40,11 @@ export function runOptions(flags: RunFlags): RunOptions {
   const workspace = flags.workspace ?? flags.name;
   if (flags.ephemeral && (workspace !== undefined || flags.persistent || flags.base !== undefined))
     throw new Failure("--ephemeral cannot be combined with --workspace, --name, --persistent or --base");
-  if (!flags.sleep && !flags.persistent) throw new Failure("--no-sleep needs --persistent (-p)");
+  if (!flags.persistent) {
+    const needing = { "--no-sleep": !flags.sleep, "--idle": flags.idle, "--startup-command": flags.startupCommand };
+    for (const [flag, value] of Object.entries(needing))
+      if (value) throw new Failure(`${flag} needs --persistent (-p)`);
+  }
   return {
     name: workspace,
     workspaceId: workspace,

@@ -12,9 +12,9 @@ export async function multipartOf(path: string): Promise<UploadBody> {
   });
   if (!found.isFile()) throw clientError("invalid_argument", `cannot upload ${path}: it is no file`);
   const boundary = randomBytes(18).toString("base64url");
-  // As browsers write names.
-  const name = basename(path).replace(/["\r\n]/g, (character) => encodeURIComponent(character));
-  const disposition = `Content-Disposition: form-data; name="file"; filename="${name}"`;
+  // A quoted name cannot tell `"` from `%22` (as browsers write it), so this is the form of RFC 8187.
+  const name = encodeURIComponent(basename(path)).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
+  const disposition = `Content-Disposition: form-data; name="file"; filename*=UTF-8''${name}`;
   const head = Buffer.from(`--${boundary}\r\n${disposition}\r\nContent-Type: application/octet-stream\r\n\r\n`);
   const tail = Buffer.from(`\r\n--${boundary}--\r\n`);
   async function* content(): AsyncGenerator<Uint8Array> {

@@ -71,10 +71,12 @@ export function submission(script: string, options: RunOptions): SubmitJob {
   };
 }
 
-function refuseContradictions({ ephemeral, persistent, baseWorkspaceId, noSleep }: RunOptions): void {
+function refuseContradictions({ ephemeral, persistent, baseWorkspaceId, ...options }: RunOptions): void {
   if (ephemeral && (persistent || baseWorkspaceId !== undefined))
     throw clientError("invalid_argument", "ephemeral cannot be combined with persistent or baseWorkspaceId");
-  if (noSleep && !persistent) throw clientError("invalid_argument", "noSleep needs persistent: true");
+  if (persistent) return;
+  for (const name of ["noSleep", "idleMinutes", "startupCommand"] as const)
+    if (options[name]) throw clientError("invalid_argument", `${name} needs persistent: true`);
 }
 
 function given<T extends object>(entries: T): Partial<T> {

@@ -290,7 +290,10 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       inTurn(async () => {
         if (!awake || gone) return;
         if (calls > 0)
-          throw new AppError("sandbox_busy", `the sandbox is busy: ${calls} calls are under way; try again`);
+          throw new AppError(
+            "sandbox_busy",
+            `the sandbox is busy: ${calls === 1 ? "1 call is" : `${calls} calls are`} under way; try again`,
+          );
         fallingAsleep = true;
         try {
           await fallAsleep(awake, reason);

@@ -1,3 +1,4 @@
+import { MagsError } from "../../sdk/errors.ts";
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
 import { Failure } from "../failure.ts";
@@ -17,11 +18,15 @@ export async function newSandbox(cli: Cli, name: string | undefined, flags: NewF
   if (name === undefined || name === "") throw new Failure("a name is required", USAGE);
   const mags = await connect(cli);
   const persistent = flags.persistent ?? false;
-  const { requestId } = await mags.new(name, {
+  const options = {
     persistent,
     baseWorkspaceId: flags.base,
     diskGb: diskOf(flags),
     timeout: RUNNING_WITHIN_MS,
+  };
+  const { requestId } = await mags.new(name, options).catch((error: unknown) => {
+    if (!(error instanceof MagsError) || error.code !== "workspace_in_use") throw error;
+    throw new Failure(`workspace ${name} already exists and is in use`, `end it first: mags stop ${name}`);
   });
   if (flags.json) {
     await printJson(cli, { request_id: requestId, name, status: "running" });

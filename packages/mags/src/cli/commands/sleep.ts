@@ -5,6 +5,12 @@ export async function sleep(cli: Cli, name: string, flags: { readonly json?: boo
   const mags = await connect(cli);
   const job = await mags.sleep(name);
   if (flags.json) await printJson(cli, job);
-  else await print(cli, `${job.name} sleeps; wake it with: mags wake ${name}`);
+  else
+    await print(
+      cli,
+      job.status === "sleeping"
+        ? `${job.name} sleeps; wake it with: mags wake ${name}`
+        : `${job.name} is ${job.status}`,
+    );
   return 0;
 }

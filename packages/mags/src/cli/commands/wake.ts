@@ -5,6 +5,6 @@ export async function wake(cli: Cli, name: string, flags: { readonly json?: bool
   const mags = await connect(cli);
   const job = await mags.wake(name);
   if (flags.json) await printJson(cli, job);
-  else await print(cli, `${job.name} runs`);
+  else await print(cli, job.status === "running" ? `${job.name} runs` : `${job.name} is ${job.status}`);
   return 0;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { open, realpath, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { FileDownload } from "../../sdk/read-file.ts";
@@ -19,7 +19,7 @@ export async function writeFile(path: string, found: Found, download: FileDownlo
     return;
   }
   const target = found === null ? path : await realpath(path);
-  const part = join(dirname(target), `.${basename(target).slice(0, 200)}.mags-${randomBytes(6).toString("hex")}`);
+  const part = join(dirname(target), `.mags-${randomBytes(12).toString("hex")}`);
   try {
     const file = await open(part, "wx", 0o600);
     let bytes = 0;
