@@ -15,7 +15,7 @@ export interface StreamedCommand {
 
 const HEADER_BYTES = 9;
 const ACK_BYTES = 256 * 1024;
-const piece = Buffer.alloc(64 * 1024, "streamed exec\n");
+const piece = Buffer.alloc(63 * 1024, "streamed exec\n");
 
 /** @param inputBytes  Sent as input, as fast as the command takes it. */
 export async function openStreamedCommand(

@@ -15,8 +15,8 @@ export interface ExecStdin {
   close(): void;
 }
 
-/** Frames of at most this many bytes. */
-const PIECE_BYTES = 64 * 1024;
+/** Frames of at most this many bytes: one, with its header, fits into one record of the agent protocol. */
+const PIECE_BYTES = 63 * 1024;
 
 export function createExecStdin(): ExecStdin {
   let socket: ExecSocket | undefined;

@@ -16,7 +16,7 @@ interface Request {
 /** As the server has it for files. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const PATH = "/root/bare";
-const piece = Buffer.alloc(64 * 1024, "bare agent\n");
+const piece = Buffer.alloc(63 * 1024, "bare agent\n");
 
 async function receive(agent: AgentConnection, options: OpenOptions, bytes: number): Promise<void> {
   let received = 0;
