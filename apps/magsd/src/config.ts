@@ -67,6 +67,7 @@ const ServerKeys = z.strictObject({
           memory_mb: limit(0, "Memory of all these VMs together."),
           disk_gb: limit(0, "Disks of all these VMs together."),
           queued_jobs: limit(1_000, "Jobs of one account that may wait for a VM; beyond that the API answers 429."),
+          upload_mb: limit(10_000, "Uploads of one account that are kept, together; beyond that the API answers 413."),
         })
         .prefault({}),
       queued_jobs: limit(10_000, "Jobs of all accounts that may wait for a VM; beyond that the API answers 503."),

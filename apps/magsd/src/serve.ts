@@ -166,7 +166,9 @@ async function startUp(
   const database = scope.use(await openDatabase({ log, onLost: () => stopping.abort() }, { address }));
   await node.claim(database.installation);
   if (stopped.aborted) return undefined;
-  const uploads = scope.use(await openUploads({ database, clock, log }, { directory: placesOf(config).uploads }));
+  const maxBytesPerAccount = config.limits.account.upload_mb * 1_000_000;
+  const uploadOptions = { directory: placesOf(config).uploads, maxBytesPerAccount };
+  const uploads = scope.use(await openUploads({ database, clock, log }, uploadOptions));
   opened.resolve(uploads);
   const readiness = [{ name: "node", check: async () => node.checkReady() }];
   const plane = scope.use(

@@ -95,11 +95,12 @@ export interface ControlPlane extends AsyncDisposable {
 /** The uploads of the installation, to be had before jobs that use them are started. */
 export async function openUploads(
   deps: { readonly database: Database; readonly clock: Clock; readonly log: Logger },
-  options: { readonly directory: string },
+  options: { readonly directory: string /** Of one account; 0: no limit. */; readonly maxBytesPerAccount: number },
 ): Promise<Uploads> {
   const { database, clock, log } = deps;
   const files = await openUploadDirectory(options.directory);
-  return startUploads({ records: createUploadRecords(database), files, clock, log });
+  const { maxBytesPerAccount } = options;
+  return startUploads({ records: createUploadRecords(database), files, clock, log, maxBytesPerAccount });
 }
 
 /** Makes jobs and node agree, then begins to take reports; `listen` opens the API. */

@@ -90,18 +90,44 @@ describe("openUploads", () => {
     };
     let id: string | undefined;
     {
-      await using uploads = await openUploads(deps, { directory: dir.path });
+      await using uploads = await openUploads(deps, { directory: dir.path, maxBytesPerAccount: 0 });
       await using batch = uploads.begin(accountId);
       await batch.add("a", content());
       [id] = (await batch.keep()).map((record) => record.id);
     }
     assert.ok(id);
     for (const name of [randomUUID(), `${randomUUID()}.part`, "odd"]) await writeFile(`${dir.path}/${name}`, "x");
-    await using uploads = await openUploads(deps, { directory: dir.path });
+    await using uploads = await openUploads(deps, { directory: dir.path, maxBytesPerAccount: 0 });
     assert.deepEqual(await readdir(dir.path), [id]);
     const given = await uploads.open(id, { signal: AbortSignal.timeout(5_000) });
     for await (const piece of given.content) assert.equal(Buffer.from(piece).toString(), "kept");
     const missing = uploads.open(randomUUID(), { signal: AbortSignal.timeout(5_000) });
     await assert.rejects(missing, (error) => isAppError(error, "file_not_found"));
+  });
+
+  it("keeps the uploads of an account within its limit, also those sent at a time", async () => {
+    await using dir = await makeTempDir();
+    const deps = { database: plane.database, clock: systemClock, log: silentLogger };
+    const [{ accountId }, other] = [await plane.addUser(), await plane.addUser()];
+    await using uploads = await openUploads(deps, { directory: dir.path, maxBytesPerAccount: 10 });
+    const bytes = async function* (count: number) {
+      yield Buffer.alloc(count);
+    };
+    const upload = async (owner: typeof accountId, count: number) => {
+      await using batch = uploads.begin(owner);
+      await batch.add("a", bytes(count));
+      await batch.keep();
+    };
+    const tooLarge = (error: unknown) => isAppError(error, "payload_too_large");
+    await upload(accountId, 4);
+    {
+      await using first = uploads.begin(accountId);
+      await first.add("a", bytes(4));
+      await assert.rejects(upload(accountId, 4), tooLarge);
+      await upload(other.accountId, 10);
+    }
+    await upload(accountId, 6);
+    await assert.rejects(upload(accountId, 1), tooLarge);
+    assert.equal((await readdir(dir.path)).length, 3);
   });
 });

@@ -16,6 +16,8 @@ export interface UploadRecords {
   find(id: string): Promise<UploadRecord | null>;
   /** Those of the ids that are uploads of this account. */
   owned(accountId: AccountId, ids: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Of all uploads of this account. */
+  bytesOf(accountId: AccountId): Promise<number>;
   /** Those of the ids that are uploads. */
   known(ids: readonly string[]): Promise<ReadonlySet<string>>;
   /**

@@ -7,6 +7,7 @@ import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import { type AccountId, isUuid, type ToGuest, type UploadSource } from "@mags/domain";
 import type { UploadFiles } from "./upload-files.ts";
 import type { UploadRecord, UploadRecords } from "./upload-records.ts";
+import { createUploadRoom } from "./upload-room.ts";
 
 export interface Uploads extends UploadSource, AsyncDisposable {
   begin(accountId: AccountId): UploadBatch;
@@ -35,11 +36,13 @@ export interface UploadsDeps {
   readonly files: UploadFiles;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly maxBytesPerAccount: number;
 }
 
 /** Removes what an earlier process left half-made, and from then on what has expired. */
 export async function startUploads(deps: UploadsDeps): Promise<Uploads> {
   const { records, files, clock, log } = deps;
+  const room = createUploadRoom(records, deps.maxBytesPerAccount);
   for (const id of await unknown(await files.list())) await files.remove(id);
   let expiring: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
@@ -65,21 +68,24 @@ export async function startUploads(deps: UploadsDeps): Promise<Uploads> {
 
   function begin(accountId: AccountId): UploadBatch {
     const written: UploadRecord[] = [];
+    const share = room.share(accountId);
     let kept = false;
     return {
       async add(clientName, content) {
         const id = randomUUID();
         const name = baseName(clientName);
-        const sizeBytes = await files.write(id, content);
+        const sizeBytes = await files.write(id, await share.counted(content));
         written.push({ id, accountId, name, sizeBytes, createdAt: clock.now() });
       },
       async keep() {
+        await share.check();
         await files.keep(written.map(({ id }) => id));
         await records.insert(written);
         kept = true;
         return written;
       },
       async [Symbol.asyncDispose]() {
+        share.end();
         if (!kept) for (const { id } of written) await files.remove(id);
       },
     };

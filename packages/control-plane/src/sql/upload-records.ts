@@ -40,6 +40,16 @@ export function createUploadRecords(database: Database): UploadRecords {
       );
       return new Set(rows.map(({ id }) => id));
     },
+    async bytesOf(accountId) {
+      const row = await database.run((db) =>
+        db
+          .selectFrom("uploads")
+          .select(sql<string | null>`sum(size_bytes)`.as("bytes"))
+          .where("account_id", "=", accountId)
+          .executeTakeFirst(),
+      );
+      return Number(row?.bytes ?? 0);
+    },
     async known(ids) {
       const rows = await database.run((db) =>
         db.selectFrom("uploads").select("id").where(sql<boolean>`id = any(${ids}::uuid[])`).execute(),

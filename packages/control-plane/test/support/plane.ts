@@ -53,7 +53,8 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
   scope.defer(() => node.disconnect());
   await options.prepare?.(database);
   const clock = options.clock ?? systemClock;
-  const uploads = scope.use(await openUploads({ database, clock, log }, { directory: `${files.path}/uploads` }));
+  const directory = `${files.path}/uploads`;
+  const uploads = scope.use(await openUploads({ database, clock, log }, { directory, maxBytesPerAccount: 0 }));
   const plane = scope.use(
     await startControlPlane({ database, node, uploads, clock, log }, { checkResponses: true, ...options }),
   );
