@@ -276,6 +276,13 @@ describe("uploads", () => {
     assert.equal((await uploads()).length, before);
   });
 
+  it("have the names that clients give them in full", async () => {
+    const head = `--b\r\nContent-Disposition: form-data; name="file"; filename*=UTF-8''q%22q%2522%20%C3%BC\r\n\r\n`;
+    const headers = { "content-type": "multipart/form-data; boundary=b" };
+    const reply = await send("POST", "/mags-files", { body: `${head}x\r\n--b--\r\n`, headers });
+    assert.equal(((await reply.json()) as Body).files[0].file_name, 'q"q%22 ü');
+  });
+
   it("leave nothing when they are cut off", async () => {
     const before = (await uploads()).length;
     const cut = request(`${plane.url}${V1}/mags-files`, {

@@ -156,6 +156,30 @@ describe("commands about VMs that stay", () => {
     assert.deepEqual(last()?.body, { no_sleep: false, idle_minutes: 3, startup_command: "", labels: { a: "b" } });
   });
 
+  it("refuse flags that contradict each other, or that need a VM that stays", async () => {
+    for (const [flags, words] of [
+      [["set", "box", "--sleep", "--no-sleep"], /--sleep and --no-sleep cannot be combined/],
+      [["run", "--idle", "5", "true"], /--idle needs --persistent/],
+      [["run", "--startup-command", "x", "true"], /--startup-command needs --persistent/],
+    ] as const) {
+      const { stderr } = await cli.run([...flags]);
+      assert.match(stderr.toString(), words);
+    }
+    assert.equal(api.requests.length, 0);
+  });
+
+  it("say how to end what is in the way of a new one", async () => {
+    api.intercept = (request, reply) => {
+      if (request.method !== "POST") return false;
+      send(reply, 409, { error: "workspace box already exists and is in use: --replace", code: "workspace_in_use" });
+      return true;
+    };
+    const { stderr } = await cli.run(["new", "box"]);
+    assert.match(stderr.toString(), /box already exists and is in use/);
+    assert.match(stderr.toString(), /mags stop box/);
+    assert.doesNotMatch(stderr.toString(), /--replace/);
+  });
+
   it("make the disk larger", async () => {
     await idle("box");
     assert.equal((await cli.run(["resize", "box", "--disk", "9"])).stdout.toString(), "box has a disk of 9 GB\n");
