@@ -1,4 +1,5 @@
 import { silentLogger } from "@mags/core";
+import { waitFor } from "@mags/test-kit";
 import { ensureDatabase } from "../../src/postgres/probe.ts";
 import { startPostgres } from "../../src/postgres/start-postgres.ts";
 import type { DatabaseAddress } from "../../src/sql/address.ts";
@@ -27,6 +28,8 @@ export async function startTestServer(): Promise<TestServer> {
     up: () => postgres.state === "up",
     async database() {
       const database = `test_${++count}`;
+      // A test before may have killed the server.
+      await waitFor(() => postgres.state === "up", { what: "the server", deadlineMs: 60_000 });
       await ensureDatabase(postgres.address, database);
       return { ...postgres.address, database };
     },
