@@ -120,4 +120,24 @@ describe("a data directory whose disk is full", () => {
     assert.equal((await server.ended(await server.submit({ script: "exit 8" }))).exit_code, 8);
     await untilParkedOnly(server);
   });
+
+  it("lets a VM that stays run on when there is no room for its memory, and sleep when there is some", async () => {
+    const id = await server.submit({ script: "echo here >/root/here; sync; sleep infinity", persistent: true });
+    await server.running(id);
+    const cat = async () =>
+      (await server.mags(["exec", id, "cat /root/here; cat /proc/sys/kernel/random/boot_id"])).text;
+    const before = await cat();
+    assert.match(before, /^here\n/);
+    await fillDisk();
+    const refused = await server.api.call("POST", `${JOBS}/${id}/sleep`);
+    assert.equal(refused.status, 503, JSON.stringify(refused.body));
+    assert.match((refused.body as { error: string }).error, /could not be put to sleep and runs on: .*(full|space)/i);
+    for (const file of [filler(), `${filler()}-2`]) await rm(file);
+    assert.equal(await cat(), before);
+    assert.equal((await server.api.call("POST", `${JOBS}/${id}/sleep`)).status, 200);
+    assert.equal((await server.status(id)).status, "sleeping");
+    assert.equal(await cat(), before);
+    await server.mags(["stop", id]);
+    await untilParkedOnly(server);
+  });
 });

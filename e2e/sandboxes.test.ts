@@ -19,7 +19,7 @@ interface Status {
 
 let server: TestServer;
 before(async () => {
-  server = await startServer({ config: { workspaces: { warm_seconds: 8 } } });
+  server = await startServer();
 });
 after(() => server?.[Symbol.asyncDispose]());
 
@@ -175,39 +175,6 @@ describe("a sandbox", () => {
     assert.equal(woke?.data.kind, "cold");
     await mags("stop", "lives");
     assert.equal((await statusOf("lives")).status, "completed");
-    await untilParkedOnly(server);
-  });
-});
-
-describe("a local workspace", () => {
-  it("is warm for the next run, which finds its files in the same VM, and is cleaned up afterwards", async () => {
-    await mags("run", "-w", "warm", "echo first >/root/file; cat /proc/sys/kernel/random/boot_id >/root/boot");
-    const again = await mags(
-      "run",
-      "-w",
-      "warm",
-      "cat /root/file; cmp /root/boot /proc/sys/kernel/random/boot_id && echo same",
-    );
-    assert.equal(again, "first\nsame\n");
-    await waitFor(async () => (await namesOf("warm")).some(({ name }) => name === "released"), {
-      what: "the workspace to be released",
-      deadlineMs: 60_000,
-    });
-    const anew = await mags("run", "-w", "warm", "cat /root/file 2>/dev/null || echo none");
-    assert.equal(anew, "none\n");
-    await untilParkedOnly(server);
-  });
-
-  it("is refused while a script runs in it, says what to do, and is taken over with --replace", async () => {
-    const first = server.startMags(["run", "-w", "busy", "echo here; sleep 300"]);
-    await waitFor(() => first.soFar().includes("here"), { what: "the script" });
-    const refused = await server.mags(["run", "-w", "busy", "true"]);
-    assert.equal(refused.exitCode, 1);
-    assert.match(refused.errors, /already exists.*in use|in use.*already exists/s);
-    assert.match(refused.errors, /--replace/);
-    assert.equal(await mags("run", "-w", "busy", "--replace", "echo second"), "second\n");
-    assert.notEqual((await first.result).exitCode, 0);
-    await mags("stop", "busy");
     await untilParkedOnly(server);
   });
 });
