@@ -181,7 +181,7 @@ describe("mags cp", () => {
     await mags("exec", "--timeout", "120", "tree", "head -c 150000000 /dev/urandom > big");
     const sum = (await mags("exec", "--timeout", "120", "tree", "sha256sum < big")).slice(0, 64);
     const copying = server.startMags(["cp", "tree:big", at("big")], { timeoutMs: 300_000 });
-    const part = async () => (await readdir(dir.path)).find((name) => name.startsWith(".big.mags-")) ?? "none";
+    const part = async () => (await readdir(dir.path)).find((name) => name.startsWith(".mags-")) ?? "none";
     await waitFor(async () => ((await stat(at(await part())).catch(() => null))?.size ?? 0) > 10_000_000, {
       what: "a part of the file",
       deadlineMs: 30_000,

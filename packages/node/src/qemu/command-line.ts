@@ -96,7 +96,7 @@ function kernelArguments(accelerator: Accelerator): string {
   return [
     "console=ttyS0 quiet panic=-1 reboot=t",
     // Freezing the file system waits for RCU grace periods.
-    "rcupdate.rcu_expedited=1 init_on_alloc=0 init_on_free=1",
+    "rcupdate.rcu_expedited=1 init_on_alloc=0",
     // Emulated code does not speculate; under KVM the guest keeps its mitigations.
     ...(accelerator === "tcg" ? ["mitigations=off"] : []),
     `mags.ip=${network.guestAddress}/${network.prefixLength} mags.gw=${network.gatewayAddress} mags.gwmac=${network.gatewayMac}`,
