@@ -1,7 +1,6 @@
 #include "freeze.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,23 +98,6 @@ void request_sync(struct agent *agent, const struct message *message) {
     if (boot_clock_ns() - began < CALM_NS) break;
   }
   answer(agent, message, error, "syncfs", &steps);
-}
-
-void request_reclaim(struct agent *agent, const struct message *message) {
-  struct steps steps;
-  steps_begin(&steps);
-  const char *step = "syncfs";
-  int error = agent->disk.upper_fd < 0 ? ENODEV : disk_is_frozen(agent) ? EBUSY : 0;
-  if (!error && syncfs(agent->disk.upper_fd) < 0) error = errno;
-  steps_done(&steps, step);
-  if (!error) {
-    step = "drop_caches";
-    int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, "3", 1) != 1) error = errno;
-    if (fd >= 0) close(fd);
-    steps_done(&steps, step);
-  }
-  answer(agent, message, error, step, &steps);
 }
 
 void request_freeze(struct agent *agent, const struct message *message) {

@@ -31,7 +31,4 @@ void request_sync(struct agent *agent, const struct message *message);
 void request_freeze(struct agent *agent, const struct message *message);
 void request_thaw(struct agent *agent, const struct message *message);
 
-/* RECLAIM: writes out the disk, then gives the page cache back to the kernel. */
-void request_reclaim(struct agent *agent, const struct message *message);
-
 #endif

@@ -5,6 +5,7 @@
 #include "agent.h"
 #include "freeze.h"
 #include "open.h"
+#include "reclaim.h"
 #include "remove.h"
 
 static void request_ping(struct agent *agent, const struct message *message) {
