@@ -1,6 +1,6 @@
 /** Puts the memory of a guest into a file. */
 import { createHash } from "node:crypto";
-import { chmod, chown, rename, rm } from "node:fs/promises";
+import { chmod, chown, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { SleepReason } from "@mags/domain";
@@ -15,6 +15,8 @@ import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.t
 /** Beyond a second for each 16 MiB something is wrong. */
 export const MEMORY_DEADLINE_MS = 30_000;
 const MS_PER_MIB = 1000 / 16;
+/** Less is none: the file system keeps some for itself. */
+const FULL_BYTES = 16 * 1024 ** 2;
 
 export function memoryDeadlineMs({ size }: Pick<SandboxRecord, "size">): number {
   return MEMORY_DEADLINE_MS + size.memoryMiB * MS_PER_MIB;
@@ -51,7 +53,10 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
       machine: machineOf(deps, record),
       disk: await diskIdentity(place.disk),
     };
-  } catch (error) {
+  } catch (cause) {
+    // Of a file that cannot be written QEMU says no more than that.
+    const { bavail, bsize } = await statfs(place.directory);
+    const error = bavail * bsize < FULL_BYTES ? new Error("the host's disk is full", { cause }) : cause;
     for (const path of [written, place.memory]) await rm(path, { force: true });
     throw error;
   }
@@ -79,7 +84,8 @@ export async function sleepOnDisk(
       () => " and runs on",
       () => "",
     );
-    const cause = (error as NodeJS.ErrnoException).code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
-    throw new AppError("unavailable", `the sandbox could not be put to sleep${runsOn}: ${cause}`, { cause: error });
+    throw new AppError("unavailable", `the sandbox could not be put to sleep${runsOn}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
