@@ -22,12 +22,13 @@ static size_t fragmented_bytes(void) {
   char line[512];
   size_t pages = 0;
   while (fgets(line, sizeof line, file)) {
-    char *at = strstr(line, "zone");
-    if (!at || !(at = strpbrk(at + 4, "ADNM"))) continue;
-    at = strchr(at, ' ');
+    int head = 0;
+    sscanf(line, "Node %*d, zone %*s%n", &head);
+    if (head == 0) continue;
+    char *at = line + head;
     unsigned long counts[32];
     size_t orders = 0;
-    for (char *end; at && orders < 32; at = end, orders++) {
+    for (char *end; orders < 32; at = end, orders++) {
       counts[orders] = strtoul(at, &end, 10);
       if (end == at) break;
     }

@@ -35,7 +35,7 @@ export interface SandboxSpec extends SandboxPolicy {
 
 /** Why a sandbox went to sleep or woke. */
 export type SleepReason = "idle" | "requested";
-export type WakeReason = "exec" | "files" | "access" | "script" | "requested" | "no_sleep" | "resize";
+export type WakeReason = "exec" | "files" | "script" | "requested" | "no_sleep";
 
 /** Reported in order per sandbox. */
 export interface SandboxUpdate {
@@ -47,8 +47,8 @@ export interface SandboxUpdate {
   readonly microVmId: MicroVmId | null;
   readonly atMs: number;
   /**
-   * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk), `vm_lost`, `released`, `wake_failed`,
-   * `woken_cold` (why its memory could not be used), `resized`. snake_case; `data.reason` is for people or one of the
+   * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk, then data.coldBecause), `vm_lost`, `released`,
+   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`. `data.reason` is for people or one of the
    * reasons above.
    */
   readonly name: string;

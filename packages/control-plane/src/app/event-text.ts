@@ -43,9 +43,9 @@ const WAKE_KINDS: Readonly<Record<string, string>> = {
 };
 
 const WAKE_REASONS: Readonly<Record<string, string>> = {
-  ...{ exec: "a command was to run", files: "files were asked for", access: "somebody connects" },
+  ...{ exec: "a command was to run", files: "files were asked for" },
   ...{ script: "a script was to run", requested: "as requested", no_sleep: "it is never to sleep" },
-  ...{ resize: "its disk was to grow", found: "while the server was away" },
+  ...{ found: "while the server was away" },
 };
 
 const RELEASE_REASONS: Readonly<Record<string, string>> = {

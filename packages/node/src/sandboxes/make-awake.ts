@@ -27,12 +27,18 @@ export interface Woken extends Awake {
 const ATTEMPTS = 3;
 const PAUSE_MS = 200;
 
+/** What a wake from the disk needs and may take long to make, before the wake takes a place among the starts. */
+export async function makeReady(deps: SandboxDeps, record: SandboxRecord): Promise<void> {
+  if ((await misfitOf(deps, record)) !== undefined) await deps.templates.get(record.image, record.size);
+}
+
 /** @throws AppError `unavailable` when it cannot be woken now; it sleeps as before then, or without its memory. */
 export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woken> {
   const { record, write } = waking;
 
   /** @returns what failed, and whether the memory is used up by it. */
   async function attempt(make: typeof wakeWarm): Promise<Awake | { readonly failure: string; readonly used: boolean }> {
+    waking.signal.throwIfAborted();
     let used = false;
     const commit = async (microVm: MicroVm) => {
       await write({ microVmId: microVm.id, asleep: null });

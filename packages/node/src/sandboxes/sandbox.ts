@@ -6,21 +6,22 @@
  * - Whatever fails, the disk stays, until `release`.
  */
 import { isDeepStrictEqual } from "node:util";
-import { AppError, createGate, isAppError, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
+import { AppError, createGate, messageOf, untilAborted, withDeadline } from "@mags/core";
 import type { JobId, ObservedSandbox, SandboxId, SandboxPolicy, SleepReason, WakeReason } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
 import { untilEnded } from "../host/processes.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
-import { createIdleness } from "./idleness.ts";
+import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { keepRecord } from "./kept-record.ts";
-import { asleepWithout, makeAwake } from "./make-awake.ts";
+import { asleepWithout, makeAwake, makeReady } from "./make-awake.ts";
 import { storedBytes } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
 import { sleepOnDisk } from "./save.ts";
+import { untilDone } from "./until-done.ts";
 import { runStartupCommand } from "./wake.ts";
 
-export interface Sandbox extends GuestHandle {
+export interface Sandbox extends GuestHandle, Pick<IdleWatch, "tick" | "sampleCpu"> {
   readonly id: SandboxId;
   readonly record: SandboxRecord;
   readonly awake: Awake | null;
@@ -37,10 +38,6 @@ export interface Sandbox extends GuestHandle {
   endScript(jobId: JobId): Promise<void>;
   /** Goes on with a growth that an earlier process did not finish. */
   growFully(): Promise<void>;
-  /** One look whether it is idle: then it does what its policy says. */
-  tick(): void;
-  /** One look at what its programs compute. */
-  sampleCpu(): Promise<void>;
   /** It was found without its microVM: `reason` is for people. */
   tellLost(reason: string): void;
   /** Gives it up to the next process: a microVM runs on. */
@@ -59,10 +56,7 @@ const RECLAIM_MS = 15_000;
 const QUIT_MS = 3_000;
 /** For memory of the host. */
 const ROOM_MS = 60_000;
-const STATS_MS = 5_000;
-const RELEASE_AGAIN_MS = 30_000;
-const FIRST_REVIVAL_MS = 1_000;
-const LONGEST_REVIVAL_MS = 60_000;
+const REVIVAL = { firstMs: 1_000, longestMs: 60_000 };
 
 export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
   const { store, host, guests, egress, egressWatch, clock, log, report } = deps;
@@ -71,7 +65,9 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   const kept = keepRecord(store, state.record);
   const write = (changes: Partial<SandboxRecord>) => kept.change(() => changes);
   const closing = new AbortController();
-  const idleness = createIdleness(clock.bootMs());
+  /** A wake that is under way is given up between two of its attempts. */
+  const ending = new AbortController();
+  const givenUp = AbortSignal.any([closing.signal, ending.signal]);
   let { awake, giveBack } = state;
   let gone = false;
   /** Who comes now waits until it sleeps. */
@@ -86,7 +82,19 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   /** Whose events tell what the microVM was denied. */
   let watchedJobId = state.record.lastJobId;
   const nowMs = () => clock.now().getTime();
-  const touch = () => idleness.touch(clock.bootMs());
+  const idle = createIdleWatch(
+    deps,
+    {
+      record: () => kept.now,
+      awake: () => awake,
+      calls: () => calls,
+      isChanging: () => gone || turn.inside > 0,
+      sleep: () => sandbox.sleep("idle"),
+      release: () => sandbox.release("idle"),
+    },
+    { signal: closing.signal },
+  );
+  const { touch } = idle;
 
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
     const leave = await turn.enter();
@@ -137,19 +145,15 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
 
   function tellLost(reason: string): void {
     tell("vm_lost", { reason });
-    if (kept.now.policy.alwaysOn) void revive();
+    if (kept.now.policy.alwaysOn) revive();
   }
 
-  async function revive(): Promise<void> {
-    for (let pauseMs = FIRST_REVIVAL_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_REVIVAL_MS)) {
-      try {
-        await sleep(pauseMs, { signal: closing.signal });
-        if (gone || awake || !kept.now.policy.alwaysOn) return;
-        return await awaken("no_sleep");
-      } catch {
-        if (closing.signal.aborted) return; // each failure was told of
-      }
-    }
+  function revive(): void {
+    const work = async () => {
+      if (!gone && !awake && kept.now.policy.alwaysOn) await awaken("no_sleep");
+    };
+    // Each failure is told of by the wake.
+    void untilDone(work, { ...REVIVAL, onFailure: () => {}, signal: closing.signal });
   }
 
   async function fallAsleep(current: Awake, reason: SleepReason): Promise<void> {
@@ -171,7 +175,10 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     guests.suspended(id);
     await microVm.machine.quit();
     await untilEnded(microVm.process, QUIT_MS);
-    await releaseMicroVm(current);
+    // It sleeps whatever is left of its microVM, which is tried to be removed again.
+    await releaseMicroVm(current).catch((error: unknown) =>
+      log.error("sandbox.microvm_not_removed", { sandboxId: id, error: messageOf(error) }),
+    );
     const durationMs = Math.round(clock.monotonicMs() - begunMs);
     tell("slept", { reason, durationMs, memoryBytes: await storedBytes(store.placeOf(id).memory) });
   }
@@ -179,8 +186,10 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   async function wakeUp(reason: WakeReason): Promise<void> {
     if (awake) return;
     const begunMs = clock.monotonicMs();
-    const patience = AbortSignal.any([AbortSignal.timeout(ROOM_MS), closing.signal]);
+    await makeReady(deps, kept.now).catch(() => {}); // the wake meets it again, and tells of it
+    const patience = AbortSignal.any([AbortSignal.timeout(ROOM_MS), givenUp]);
     const back = await deps.capacity.reserve(kept.now.size.memoryMiB, { signal: patience }).catch((cause: unknown) => {
+      givenUp.throwIfAborted();
       const message = `the host has no memory for the sandbox now: ${kept.now.size.memoryMiB} MiB; try again later`;
       throw new AppError("capacity_exhausted", message, { cause, retryAfterSeconds: 10 });
     });
@@ -192,14 +201,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         onFailure: (failure) => tell("wake_failed", { reason: failure }),
         onCold: (why) => guests.ended(id, why),
         onCommit: leaveGate, // what the guest does from here on, others need not wait for
-        signal: closing.signal,
+        signal: givenUp,
       });
       const { microVm, agent, coldBecause } = woken;
       giveBack = back;
       awake = { microVm, agent };
-      idleness.restart(clock.bootMs());
-      guests.connected({ id, agent, gone: microVm.gone });
+      idle.begin();
       watch(microVm);
+      guests.connected({ id, agent, gone: microVm.gone });
       watchedJobId = kept.now.lastJobId;
       egressWatch.begin(watchedJobId, microVm.index);
       const kind = coldBecause === null ? "warm" : "cold";
@@ -241,17 +250,6 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     await agent.grow({ sizeBytes: size.diskGiB * GIB });
     await write({ grownGiB: size.diskGiB });
     tell("resized", { diskGiB: size.diskGiB });
-  }
-
-  async function releaseUntilDone(reason: string): Promise<void> {
-    while (!closing.signal.aborted) {
-      try {
-        return await sandbox.release(reason);
-      } catch (error) {
-        log.error("sandbox.release_failed", { sandboxId: id, error: messageOf(error) });
-        await sleep(RELEASE_AGAIN_MS, { signal: closing.signal }).catch(() => {});
-      }
-    }
   }
 
   if (awake) watch(awake.microVm);
@@ -327,6 +325,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     async release(reason) {
       gone = true;
       kept.close();
+      ending.abort(new AppError("job_not_running", "the sandbox is not running: it has ended"));
       await inTurn(async () => {
         const current = awake;
         awake = null;
@@ -343,23 +342,8 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     endScript: (jobId) =>
       kept.change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
-    tick() {
-      const { policy, scripts } = kept.now;
-      const working = scripts.some(({ keepsAwake }) => keepsAwake || policy.idle.action === "release");
-      if (calls > 0 || working) touch();
-      if (gone || turn.inside > 0 || !idleness.isDue(policy.idle, clock.bootMs())) return;
-      // Also one that sleeps already: its microVM was lost, say.
-      if (policy.idle.action === "release") return void releaseUntilDone("idle");
-      if (!awake) return;
-      sandbox.sleep("idle").catch((error: unknown) => {
-        if (!isAppError(error)) log.error("sandbox.idle_failed", { sandboxId: id, error: messageOf(error) });
-      });
-    },
-    async sampleCpu() {
-      if (!awake || fallingAsleep || kept.now.policy.idle.action === "none") return;
-      const stats = await awake.agent.stats({ deadlineMs: STATS_MS }).catch(() => undefined);
-      if (stats) idleness.cpu(stats.cpuMs.user, clock.bootMs());
-    },
+    tick: idle.tick,
+    sampleCpu: idle.sampleCpu,
     tellLost,
     async leave() {
       closing.abort(new AppError("unavailable", "the server is stopping"));

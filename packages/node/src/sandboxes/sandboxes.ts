@@ -1,5 +1,4 @@
 /** All sandboxes of a node: makes them, finds them, takes over those of an earlier process, and looks which are idle. */
-
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";

@@ -12,8 +12,8 @@ import { diskIdentity, sealOf } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
-/** Beyond a second for each 16 MiB something is wrong. */
-export const MEMORY_DEADLINE_MS = 30_000;
+/** Beyond this, and a second for each 16 MiB, something is wrong. */
+const MEMORY_DEADLINE_MS = 30_000;
 const MS_PER_MIB = 1000 / 16;
 /** Less is none: the file system keeps some for itself. */
 const FULL_BYTES = 16 * 1024 ** 2;
