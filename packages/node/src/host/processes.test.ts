@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
-import { identify, isAlive, killAndWait } from "./processes.ts";
+import { identify, isAlive, killAndWait, processesByUid } from "./processes.ts";
 
 /** Its first thread ends by the system call `exit` (60 on x86-64), and another goes on. */
 const HEADLESS = `
@@ -12,6 +12,30 @@ import ctypes, threading, time
 threading.Thread(target=time.sleep, args=(60,)).start()
 ctypes.CDLL(None).syscall(60, 0)
 `;
+
+/** Starts a child as uid 64999 that ends at once, and never asks how it ended: a zombie until its parent ends. */
+const CARELESS = `
+import subprocess, time
+subprocess.Popen(["true"], user=64999)
+time.sleep(60)
+`;
+
+describe("processesByUid", () => {
+  it("does not name a process that ended and whose parent has not asked about it", async () => {
+    const parent = spawn("python3", ["-c", CARELESS], { stdio: "ignore" });
+    const { pid = 0 } = parent;
+    const children = () => readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
+    const zombie = async () => {
+      const child = (await children()).trim();
+      return child !== "" && /^State:\s+Z/m.test(await readFile(`/proc/${child}/status`, "latin1"));
+    };
+    await waitFor(zombie, { what: "the zombie" });
+    assert.equal((await processesByUid()).has(64999), false);
+    assert.ok((await processesByUid()).get(process.getuid?.() ?? 0)?.some((found) => found.pid === pid));
+    parent.kill("SIGKILL");
+    await once(parent, "exit");
+  });
+});
 
 describe("killAndWait", () => {
   it("ends a process whose first thread ended and whose others run", async () => {

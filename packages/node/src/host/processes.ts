@@ -58,7 +58,7 @@ export async function killAndWait(identity: ProcessIdentity, deadlineMs = 10_000
   }
 }
 
-/** All processes of the host, by real uid. */
+/** All processes of the host, by real uid; none that ended and whose parent has only not asked about it yet. */
 export async function processesByUid(): Promise<Map<number, ProcessIdentity[]>> {
   const found = new Map<number, ProcessIdentity[]>();
   for (const name of await readdir("/proc")) {
@@ -66,7 +66,7 @@ export async function processesByUid(): Promise<Map<number, ProcessIdentity[]>> 
     const status = await readFile(`/proc/${name}/status`, "latin1").catch(() => "");
     const uid = /^Uid:\s+(\d+)/m.exec(status)?.[1];
     const identity = uid === undefined ? undefined : await identify(Number(name));
-    if (!identity) continue;
+    if (!identity || !(await isAlive(identity))) continue;
     const list = found.get(Number(uid)) ?? [];
     list.push(identity);
     found.set(Number(uid), list);
