@@ -16,7 +16,7 @@ ctypes.CDLL(None).syscall(60, 0)
 /** Starts a child as uid 64999 that ends at once, and never asks how it ended: a zombie until its parent ends. */
 const CARELESS = `
 import subprocess, time
-subprocess.Popen(["true"], user=64999)
+child = subprocess.Popen(["true"], user=64999)
 time.sleep(60)
 `;
 
