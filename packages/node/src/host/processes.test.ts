@@ -21,19 +21,18 @@ time.sleep(60)
 `;
 
 describe("processesByUid", () => {
-  it("does not name a process that ended and whose parent has not asked about it", async () => {
+  it("does not name a process that ended and whose parent has not asked about it", async (t) => {
     const parent = spawn("python3", ["-c", CARELESS], { stdio: "ignore" });
+    t.after(() => parent.kill("SIGKILL"));
     const { pid = 0 } = parent;
-    const children = () => readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
+    const text = (path: string) => readFile(`/proc/${path}`, "latin1").catch(() => "");
     const zombie = async () => {
-      const child = (await children()).trim();
-      return child !== "" && /^State:\s+Z/m.test(await readFile(`/proc/${child}/status`, "latin1"));
+      const child = (await text(`${pid}/task/${pid}/children`)).trim();
+      return child !== "" && /^State:\s+Z/m.test(await text(`${child}/status`));
     };
     await waitFor(zombie, { what: "the zombie" });
     assert.equal((await processesByUid()).has(64999), false);
     assert.ok((await processesByUid()).get(process.getuid?.() ?? 0)?.some((found) => found.pid === pid));
-    parent.kill("SIGKILL");
-    await once(parent, "exit");
   });
 });
 
