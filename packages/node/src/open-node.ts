@@ -2,7 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
+import { AppError, bootId, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
 import type { NodeDescription, NodeRuntime, NodeUpdate, UploadSource } from "@mags/domain";
 import type { NodeConfig } from "./config.ts";
 import { createOverlayStore } from "./disks/overlay-store.ts";
@@ -15,7 +15,6 @@ import { claimDirectory } from "./host/claim-directory.ts";
 import { removeUnfinishedWrites } from "./host/files.ts";
 import { changeMarks, marksOf, withMarks } from "./host/marks.ts";
 import { hostMemory } from "./host/memory.ts";
-import { bootId } from "./host/processes.ts";
 import { openWorkDirectories } from "./host/work-directories.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { checkImage } from "./images/check-image.ts";

@@ -1,9 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { lockFile, silentLogger, systemClock } from "@mags/core";
+import { bootId, lockFile, silentLogger, systemClock } from "@mags/core";
 import { openCgroups } from "./host/cgroups.ts";
 import { readMarks, withMarks } from "./host/marks.ts";
-import { bootId } from "./host/processes.ts";
 import { loadArtifacts } from "./images/artifacts.ts";
 import { createMicroVmHost } from "./microvm/microvm-host.ts";
 import { createTidier } from "./microvm/tidier.ts";

@@ -3,8 +3,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { describe, it } from "node:test";
+import { identify, isAlive } from "@mags/core";
 import { waitFor } from "@mags/test-kit";
-import { identify, isAlive, killAndWait, processesByUid } from "./processes.ts";
+import { killAndWait, processesByUid } from "./processes.ts";
 
 /** Its first thread ends by the system call `exit` (60 on x86-64), and another goes on. */
 const HEADLESS = `

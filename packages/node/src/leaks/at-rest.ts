@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { bootId, isAlive } from "../host/processes.ts";
+import { bootId, isAlive } from "@mags/core";
 import { readRecords } from "../microvm/record.ts";
 import type { NodeFootprint } from "./trace.ts";
 

@@ -1,6 +1,5 @@
 /** Connects to the QEMU of a microVM and watches over it. */
-import { AppError, messageOf, sleep, withDeadline } from "@mags/core";
-import type { ProcessIdentity } from "../host/processes.ts";
+import { AppError, messageOf, type ProcessIdentity, sleep, withDeadline } from "@mags/core";
 import { createMachine, type Machine } from "../qemu/machine.ts";
 import { openQmp } from "../qemu/qmp.ts";
 import type { QemuEnd, SpawnedQemu } from "../qemu/spawn.ts";

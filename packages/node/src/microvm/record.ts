@@ -2,11 +2,12 @@
  * The state record of a microVM: what a node needs to find it again after its own restart, or to remove what is left of
  * it. Written before the thing it describes exists, replaced as a whole.
  */
+
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { ProcessIdentity } from "@mags/core";
 import type { MicroVmId, MicroVmSize } from "@mags/domain";
 import { writeFileDurably } from "../host/files.ts";
-import type { ProcessIdentity } from "../host/processes.ts";
 import { type Binding, readBinding } from "./binding.ts";
 
 const RECORD_VERSION = 1;

@@ -1,10 +1,9 @@
 /** Starts QEMU in its jail, and tells how it ended. */
 import { spawn } from "node:child_process";
 import { dirname } from "node:path";
-import { AppError } from "@mags/core";
+import { AppError, identify, type ProcessIdentity } from "@mags/core";
 import { type LaunchSpec, launchCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { foreignText } from "../foreign-text.ts";
-import { identify, type ProcessIdentity } from "../host/processes.ts";
 import type { MicroVmNetwork } from "../network/network-manager.ts";
 import { type Accelerator, DESCRIPTORS, JAIL } from "./command-line.ts";
 

@@ -1,11 +1,10 @@
 /** Real microVMs for tests, without a server around them: host, template, one parked clone. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type LogFields, type Logger, silentLogger, systemClock } from "@mags/core";
+import { bootId, type LogFields, type Logger, silentLogger, systemClock } from "@mags/core";
 import { makeTempDir } from "@mags/test-kit";
 import { createOverlayStore } from "../../src/disks/overlay-store.ts";
 import { openCgroups } from "../../src/host/cgroups.ts";
-import { bootId } from "../../src/host/processes.ts";
 import { openWorkDirectories } from "../../src/host/work-directories.ts";
 import { loadArtifacts } from "../../src/images/artifacts.ts";
 import type { Image } from "../../src/images/image.ts";
