@@ -73,6 +73,16 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     to: noneOf("@mags/core"),
   },
   {
+    why: "an object store is bytes by key; it knows nothing of who keeps what in it",
+    from: source("packages/object-store"),
+    to: noneOf("@mags/core"),
+  },
+  {
+    why: "S3 and its signatures stay behind the interface",
+    from: (file) => !isTest(file) && !file.startsWith("packages/object-store/src/s3/"),
+    to: oneOf("aws4fetch", "@aws-sdk/client-s3"),
+  },
+  {
     why: "domain ← app ← routes: what the control plane does knows no HTTP",
     from: source("packages/control-plane/src/app"),
     to: oneOf("fastify", "node:http", "packages/control-plane/src/routes", "packages/control-plane/src/http"),

@@ -13,6 +13,7 @@ export const ERROR_STATUS = {
   sandbox_not_found: 404,
   exec_not_found: 404,
   file_not_found: 404,
+  object_not_found: 404,
   job_not_running: 409,
   exec_exists: 409,
   exec_taken_over: 409,
@@ -20,6 +21,7 @@ export const ERROR_STATUS = {
   workspace_in_use: 409,
   sandbox_busy: 409,
   file_conflict: 409,
+  precondition_failed: 412,
   payload_too_large: 413,
   range_not_satisfiable: 416,
   too_many_requests: 429,
@@ -29,6 +31,8 @@ export const ERROR_STATUS = {
   microvm_lost: 500,
   capacity_exhausted: 503,
   unavailable: 503,
+  object_store_refused: 503,
+  object_store_unfit: 503,
   disk_full: 507,
 } as const;
 

@@ -3,6 +3,7 @@ export { type Artifacts, findArtifacts } from "./artifacts.ts";
 export { collectAll } from "./collect-all.ts";
 export { parseEventStream, type StreamEvent } from "./event-stream.ts";
 export { type ExecTestClient, openExecClient } from "./exec-client.ts";
+export { describeObjectStore, type ObjectStoreConformance } from "./object-store.conformance.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
 export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";

@@ -1,0 +1,11 @@
+import { describeObjectStore, makeTempDir } from "@mags/test-kit";
+import { openFileStore } from "./open-file-store.ts";
+
+describeObjectStore("filesystem", {
+  async open() {
+    const dir = await makeTempDir();
+    const store = await openFileStore(`${dir.path}/objects`);
+    return { ...store, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
+  },
+  refusesFoldersInTheWay: true,
+});
