@@ -5,6 +5,7 @@ export interface RunResult {
   readonly signal: NodeJS.Signals | null;
   readonly stdout: Buffer;
   readonly stderr: Buffer;
+  /** stdout and stderr as text; made when asked for, as there is none of 512 MiB or more. */
   readonly text: string;
   readonly errors: string;
 }
@@ -40,7 +41,18 @@ export function start(file: string, args: readonly string[], options: RunOptions
     child.once("close", (exitCode, signal) => {
       clearTimeout(timer);
       const [out, err] = [Buffer.concat(stdout), Buffer.concat(stderr)];
-      resolve({ exitCode, signal, stdout: out, stderr: err, text: out.toString(), errors: err.toString() });
+      resolve({
+        exitCode,
+        signal,
+        stdout: out,
+        stderr: err,
+        get text() {
+          return out.toString();
+        },
+        get errors() {
+          return err.toString();
+        },
+      });
     });
   });
   return { child, result, soFar: () => Buffer.concat(stdout).toString() };
