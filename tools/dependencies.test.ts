@@ -83,6 +83,11 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     to: oneOf("aws4fetch", "@aws-sdk/client-s3"),
   },
   {
+    why: "the workspace store is a format over an object store: it knows no node, no server, no database",
+    from: source("packages/workspace-store"),
+    to: noneOf("@mags/core", "@mags/object-store"),
+  },
+  {
     why: "domain ← app ← routes: what the control plane does knows no HTTP",
     from: source("packages/control-plane/src/app"),
     to: oneOf("fastify", "node:http", "packages/control-plane/src/routes", "packages/control-plane/src/http"),

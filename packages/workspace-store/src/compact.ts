@@ -1,0 +1,51 @@
+/** Compaction: a version with its parent's contents, in which little-used packs are not used any more. */
+import type { Manifest } from "./format/manifest.ts";
+import { SEGMENT_CHUNKS } from "./format/records.ts";
+import type { Table } from "./format/table.ts";
+import type { VersionReader } from "./version-reader.ts";
+import type { VersionWriter } from "./version-writer.ts";
+
+export interface CompactionRule {
+  /** A pack of which a smaller part is used is given up. */
+  readonly usedPart: number;
+  /** At most so many stored bytes are moved at a time; the worst packs come first. */
+  readonly maxBytes: number;
+}
+
+/** Which packs of a version are worth giving up; none, when what would be gained is not. */
+export function planCompaction(manifest: Manifest, { usedPart, maxBytes }: CompactionRule): ReadonlySet<string> {
+  const poor = [...manifest.packs]
+    .map(([id, { sizeBytes, storedBytes }]) => ({ id, storedBytes, part: storedBytes / sizeBytes }))
+    .filter(({ part }) => part < usedPart)
+    .toSorted((a, b) => a.part - b.part);
+  const chosen = new Set<string>();
+  let bytes = 0;
+  for (const { id, storedBytes } of poor) {
+    if (bytes + storedBytes > maxBytes) break;
+    bytes += storedBytes;
+    chosen.add(id);
+  }
+  return chosen;
+}
+
+/** Has `writer`, whose parent is `version`, use none of `packs`. It publishes nothing itself. */
+export async function moveOutOf(
+  packs: ReadonlySet<string>,
+  {
+    version,
+    writer,
+    signal,
+  }: { readonly version: VersionReader; readonly writer: VersionWriter; readonly signal: AbortSignal },
+): Promise<void> {
+  const segments = [...version.manifest.tables.keys()].toSorted((a, b) => a - b);
+  for (const segment of segments) {
+    const lies = version.manifest.tables.get(segment)?.pack;
+    if (lies !== undefined && packs.has(lies)) await writer.moveTable(segment);
+    for (const place of placesIn(await version.table(segment, { signal }), packs))
+      await writer.move(segment * SEGMENT_CHUNKS + place);
+  }
+}
+
+function placesIn(table: Table, packs: ReadonlySet<string>): number[] {
+  return [...table].filter(([, { pack }]) => packs.has(pack)).map(([place]) => place);
+}

@@ -1,0 +1,78 @@
+/** The head of a workspace: its versions, and who may write. @see docs/formats/workspace-store.md */
+import { randomUUID } from "node:crypto";
+import { AppError } from "@mags/core";
+import { z } from "zod";
+import { SyncReason } from "./manifest.ts";
+
+const FORMAT = 1;
+/** No head is larger. */
+export const MAX_HEAD_BYTES = 256 << 10;
+
+const Count = z.int().nonnegative();
+const Known = z.object({
+  magic: z.literal("mags-head"),
+  format: z.literal(FORMAT),
+  account: z.uuid(),
+  workspace: z.uuid(),
+  name: z.string(),
+  state: z.enum(["live", "deleted"]),
+  deleted_at: z.iso.datetime().optional(),
+  generation: z.int().positive(),
+  lease: z.object({ holder: z.string(), expires_at: z.iso.datetime() }).nullable(),
+  forked_from: z.object({ workspace: z.uuid(), name: z.string(), seq: z.int().positive() }).nullable(),
+  versions: z.array(
+    z.object({
+      seq: z.int().positive(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      created_at: z.iso.datetime(),
+      reason: SyncReason,
+      disk_bytes: Count,
+      data_bytes: Count,
+      stored_bytes: Count,
+    }),
+  ),
+  write_id: z.uuid(),
+});
+/** As it stands in the store. */
+export type Head = Readonly<z.infer<typeof Known>>;
+export type HeadVersion = Readonly<Head["versions"][number]>;
+
+/** A head that is to be written. */
+export type HeadDraft = Omit<Head, "magic" | "format" | "write_id">;
+
+/** What later builds added at the top is kept by those that write a head again. */
+const Wire = Known.loose();
+
+/** @returns Bytes that no other write of this or any head has. */
+export function encodeHead(head: HeadDraft): { readonly head: Head; readonly bytes: Buffer } {
+  const written: Head = { ...head, magic: "mags-head", format: FORMAT, write_id: randomUUID() };
+  const bytes = Buffer.from(JSON.stringify(written));
+  if (bytes.length > MAX_HEAD_BYTES)
+    throw new AppError("store_corrupt", `the head of workspace ${head.workspace} would have ${bytes.length} bytes`);
+  return { head: written, bytes };
+}
+
+/** @throws AppError `store_corrupt`. */
+export function decodeHead(bytes: Buffer, key: string): Head {
+  const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
+  if (bytes.length > MAX_HEAD_BYTES) throw bad(`it has ${bytes.length} bytes`);
+  let json: unknown;
+  try {
+    json = JSON.parse(bytes.toString("utf8"));
+  } catch {
+    throw bad("it is no JSON");
+  }
+  const format = z.object({ format: z.unknown() }).safeParse(json).data?.format;
+  if (typeof format === "number" && format !== FORMAT)
+    throw bad(`it has format ${format}, and only ${FORMAT} is known`);
+  const parsed = Wire.safeParse(json);
+  if (!parsed.success) throw bad(z.prettifyError(parsed.error));
+  const { versions } = parsed.data;
+  if (versions.some(({ seq }, i) => seq <= (versions[i - 1]?.seq ?? 0))) throw bad("its versions are not in order");
+  return parsed.data;
+}
+
+/** The version that the workspace is; undefined before its first was published. */
+export function latestOf(head: Head): HeadVersion | undefined {
+  return head.versions.at(-1);
+}

@@ -1,0 +1,60 @@
+/** What an account has in the store. */
+import type { ObjectStore } from "@mags/object-store";
+import type { Head } from "./format/head.ts";
+import { accountOf, packsPrefix, type VersionName, workspaceObjectOf, workspacesPrefix } from "./keys.ts";
+import { readHead } from "./lease.ts";
+
+type Signal = { readonly signal: AbortSignal };
+
+export interface StoredVersion {
+  readonly workspace: string;
+  readonly version: VersionName;
+  /** Of the manifest. */
+  readonly sizeBytes: number;
+}
+
+export interface Survey {
+  /** Ids of packs, with their sizes. */
+  readonly packs: ReadonlyMap<string, number>;
+  /** By workspace; what has versions and no head is not here. */
+  readonly heads: ReadonlyMap<string, Head>;
+  /** Those whose manifests are there, listed by a head or not. */
+  readonly versions: readonly StoredVersion[];
+}
+
+/**
+ * Packs are listed before versions, and heads are read last: whoever takes a pack of the survey for unused then errs
+ * only about versions that were published after it was listed, and those use packs of older ones and of their own.
+ */
+export async function surveyAccount(
+  store: ObjectStore,
+  { account, signal }: Signal & { readonly account: string },
+): Promise<Survey> {
+  const packs = new Map<string, number>();
+  const prefix = packsPrefix(account);
+  for await (const { key, sizeBytes } of store.list(prefix, { signal })) packs.set(key.slice(prefix.length), sizeBytes);
+  const workspaces = new Set<string>();
+  const versions: StoredVersion[] = [];
+  for await (const { key, sizeBytes } of store.list(workspacesPrefix(account), { signal })) {
+    const found = workspaceObjectOf(key);
+    if (!found) continue;
+    workspaces.add(found.workspace);
+    if (found.version) versions.push({ workspace: found.workspace, version: found.version, sizeBytes });
+  }
+  const heads = new Map<string, Head>();
+  for (const workspace of workspaces) {
+    const stored = await readHead(store, { account, workspace }, { signal });
+    if (stored) heads.set(workspace, stored.head);
+  }
+  return { packs, heads, versions };
+}
+
+/** The accounts that have anything in the store. */
+export async function listAccounts(store: ObjectStore, { signal }: Signal): Promise<string[]> {
+  const accounts = new Set<string>();
+  for await (const { key } of store.list("accounts/", { signal })) {
+    const account = accountOf(key);
+    if (account !== undefined) accounts.add(account);
+  }
+  return [...accounts];
+}

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { open, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { makeTempDir } from "@mags/test-kit";
+import { CHUNK_BYTES, checkAccount, exportDisk, listAccounts, recordsOf } from "../src/index.ts";
+import { chunkOf, createTestStore, DISK_CHUNKS, signal, type TestStore } from "./harness.ts";
+
+async function keysOf({ store }: TestStore, part: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list("", { signal })) if (key.includes(part)) keys.push(key);
+  return keys;
+}
+
+async function check({ store, account }: TestStore, data = true) {
+  const problems: string[] = [];
+  const onProblem = ({ key, what }: { key: string; what: string }) => problems.push(`${key}: ${what}`);
+  return { ...(await checkAccount(store, { account, data, signal, onProblem })), found: problems };
+}
+
+async function example() {
+  const test = createTestStore();
+  const key = test.newKey();
+  const mine = await test.lease(key);
+  const chunks = new Map(Array.from({ length: 30 }, (_, i): [number, Buffer] => [i * 40, chunkOf(i + 1)]));
+  await test.publish(mine, chunks);
+  await test.publish(mine, new Map([[40, chunkOf(99)]]));
+  return { test, key, mine };
+}
+
+describe("checkAccount", () => {
+  it("finds nothing in a whole store, and counts what is there", async () => {
+    const { test } = await example();
+    const { found, ...counts } = await check(test);
+    assert.deepEqual(found, []);
+    // 31 chunks; tables of 3 segments, and one of them again.
+    assert.deepEqual(counts, { workspaces: 1, versions: 2, packs: 2, records: 35, unusedPacks: 0, problems: 0 });
+    assert.deepEqual(await listAccounts(test.store, { signal }), [test.account]);
+  });
+
+  it("finds a pack that is lost, also without reading data", async () => {
+    const { test } = await example();
+    const [, pack] = await keysOf(test, "/packs/");
+    assert.ok(pack);
+    await test.store.delete(pack);
+    for (const data of [true, false]) {
+      const { found, problems } = await check(test, data);
+      assert.ok(
+        problems > 0 && found.some((line) => line.includes("does not have its pack") || line.includes("not there")),
+      );
+    }
+  });
+
+  it("finds one flipped bit in the bytes of a record or of the index", async () => {
+    for (const at of [100, 5000, -20, -100]) {
+      const { test } = await example();
+      const [pack] = await keysOf(test, "/packs/");
+      assert.ok(pack);
+      const { bytes } = await test.store.get(pack);
+      const place = at < 0 ? bytes.length + at : at;
+      bytes[place] = (bytes[place] ?? 0) ^ 1;
+      await test.store.put(pack, bytes);
+      assert.notEqual((await check(test)).problems, 0, `byte ${at}`);
+    }
+  });
+
+  it("finds a manifest that is lost or damaged, and packs that nothing uses", async () => {
+    const { test } = await example();
+    const [first, second] = await keysOf(test, "/versions/");
+    assert.ok(first && second);
+    await test.store.delete(first);
+    await test.store.put(second, Buffer.from("{}"));
+    const { found, unusedPacks } = await check(test);
+    assert.match(found.join("\n"), /versions\/0000000001\S+: the head lists it, and it is not there/);
+    assert.match(found.join("\n"), /versions\/0000000002\S+: .*another digest than its name/);
+    assert.equal(unusedPacks, 2);
+  });
+});
+
+describe("exportDisk", () => {
+  it("writes the disk byte for byte, with holes where zeros are", async () => {
+    const { test, key } = await example();
+    await using dir = await makeTempDir();
+    const path = join(dir.path, "disk.raw");
+    const version = await test.latest(key);
+    assert.ok(version);
+    const seen: [number, number][] = [];
+    {
+      await using file = await open(path, "wx");
+      await exportDisk(version, file, {
+        records: recordsOf(test.store, test.account),
+        signal,
+        onProgress: (written, all) => seen.push([written, all]),
+      });
+    }
+    const bytes = await readFile(path);
+    assert.ok(bytes.equals(await version.read(0, DISK_CHUNKS * CHUNK_BYTES, { signal })));
+    const { size, blocks } = await stat(path);
+    assert.ok(blocks * 512 < size / 8, "it is sparse");
+    assert.deepEqual(seen.at(-1), [30 * CHUNK_BYTES, 30 * CHUNK_BYTES]);
+  });
+
+  it("fails on a damaged chunk rather than write other bytes", async () => {
+    const { test, key } = await example();
+    const [pack] = await keysOf(test, "/packs/");
+    const version = await test.latest(key);
+    assert.ok(pack && version);
+    const { bytes } = await test.store.get(pack);
+    bytes[200] = (bytes[200] ?? 0) ^ 1;
+    await test.store.put(pack, bytes);
+    await using dir = await makeTempDir();
+    await using file = await open(join(dir.path, "disk.raw"), "wx");
+    const options = { records: recordsOf(test.store, test.account), signal };
+    await assert.rejects(exportDisk(version, file, options), { code: "chunk_corrupt" });
+  });
+});

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+import {
+  CHUNK_BYTES,
+  type Collected,
+  collect,
+  createVersionWriter,
+  deleteWorkspace,
+  readHead,
+  type VersionName,
+} from "../src/index.ts";
+import { chunkOf, createTestStore, HOUR_MS, IMAGE, signal, type TestStore } from "./harness.ts";
+
+const DAY_MS = 24 * HOUR_MS;
+const look = (test: TestStore, pins: readonly VersionName[] = []): Promise<Collected> =>
+  collect(test.store, {
+    account: test.account,
+    graceMs: DAY_MS,
+    clock: test.clock,
+    pinned: async () => pins,
+    signal,
+  });
+
+/** A look an hour. */
+async function looks(test: TestStore, hours: number, pins: readonly VersionName[] = []): Promise<string[]> {
+  const removed: string[] = [];
+  for (let hour = 0; hour < hours; hour++) {
+    removed.push(...(await look(test, pins)).removed);
+    test.clock.pass(HOUR_MS);
+  }
+  return removed;
+}
+
+async function keysOf({ store }: TestStore): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list("", { signal })) keys.push(key);
+  return keys;
+}
+
+const chunks = (from: number, count: number) =>
+  new Map(Array.from({ length: count }, (_, i): [number, Buffer] => [i, chunkOf(from + i)]));
+
+describe("collect", () => {
+  it("removes dropped versions and what only they used, when they have been garbage for the time of grace", async () => {
+    const test = createTestStore();
+    const key = test.newKey();
+    const mine = await test.lease(key);
+    await test.publish(mine, chunks(1, 10));
+    await test.publish(mine, chunks(100, 10), { keep: 1 });
+    const before = await keysOf(test);
+    assert.deepEqual(await looks(test, 24), []);
+    const removed = await looks(test, 3);
+    assert.match(removed.join(" "), /^\S+\/versions\/0000000001-\S+$/);
+    const packs = await looks(test, 30);
+    assert.match(packs.join(" "), /^\S+\/packs\/\S+$/);
+    assert.equal((await keysOf(test)).length, before.length - 2 + 1, "and the list of what is condemned");
+    const latest = await test.latest(key);
+    for (const [index, bytes] of chunks(100, 10))
+      assert.deepEqual(await latest?.read(index * CHUNK_BYTES, CHUNK_BYTES, { signal }), bytes);
+    assert.deepEqual(await looks(test, 50), []);
+  });
+
+  it("keeps what something stands on, and removes it when nothing does any more", async () => {
+    const test = createTestStore();
+    const key = test.newKey();
+    const mine = await test.lease(key);
+    const { version } = await test.publish(mine, chunks(1, 4));
+    await test.publish(mine, chunks(50, 4), { keep: 1 });
+    await deleteWorkspace(test.store, key, { clock: test.clock, signal });
+    await looks(test, 80, [version]);
+    const pinned = await test.open(key, version);
+    for (const [index, bytes] of chunks(1, 4))
+      assert.deepEqual(await pinned.read(index * CHUNK_BYTES, CHUNK_BYTES, { signal }), bytes);
+    assert.equal((await keysOf(test)).filter((one) => one.includes("/versions/")).length, 1);
+    await looks(test, 80);
+    assert.deepEqual(
+      (await keysOf(test)).filter((one) => !one.endsWith("/condemned")),
+      [],
+      "nothing is left of a deleted workspace",
+    );
+  });
+
+  it("keeps packs of a base that lives on in a fork, after the base was deleted", async () => {
+    const test = createTestStore();
+    const base = test.newKey();
+    await test.publish(await test.lease(base), chunks(1, 8));
+    const golden = await test.latest(base);
+    const fork = test.newKey();
+    await test.publish(await test.lease(fork), new Map(), { parent: golden, reason: "fork" });
+    await deleteWorkspace(test.store, base, { clock: test.clock, signal });
+    await looks(test, 100);
+    const forked = await test.latest(fork);
+    for (const [index, bytes] of chunks(1, 8))
+      assert.deepEqual(await forked?.read(index * CHUNK_BYTES, CHUNK_BYTES, { signal }), bytes);
+    assert.equal(await readHead(test.store, base, { signal }), undefined);
+  });
+
+  it("leaves a version that is being written alone", async () => {
+    const test = createTestStore();
+    const key = test.newKey();
+    const mine = await test.lease(key);
+    await using writer = createVersionWriter(
+      { store: test.store, lease: mine, clock: test.clock },
+      { parent: undefined, image: IMAGE, diskBytes: 2048 * CHUNK_BYTES },
+    );
+    for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
+    assert.ok(
+      (await keysOf(test)).some((one) => one.includes("/packs/")),
+      "a pack is there already",
+    );
+    assert.deepEqual(await looks(test, 11), []);
+    await writer.publish({ reason: "request", signal });
+    assert.deepEqual(await looks(test, 100), []);
+    const latest = await test.latest(key);
+    assert.deepEqual(await latest?.read(699 * CHUNK_BYTES, CHUNK_BYTES, { signal }), chunkOf(700));
+  });
+
+  it("removes what a writer left that never published", async () => {
+    const test = createTestStore();
+    const key = test.newKey();
+    const mine = await test.lease(key);
+    {
+      await using writer = createVersionWriter(
+        { store: test.store, lease: mine, clock: test.clock },
+        { parent: undefined, image: IMAGE, diskBytes: 2048 * CHUNK_BYTES },
+      );
+      for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
+    }
+    await looks(test, 30);
+    assert.deepEqual(
+      (await keysOf(test)).filter((one) => one.includes("/packs/")),
+      [],
+    );
+  });
+
+  it("is not hurried by a clock that jumps, forth or back", async () => {
+    const test = createTestStore();
+    const mine = await test.lease(test.newKey());
+    await test.publish(mine, chunks(1, 2));
+    await test.publish(mine, chunks(9, 2), { keep: 1 });
+    await look(test);
+    test.clock.pass(400 * DAY_MS);
+    assert.deepEqual((await look(test)).removed, []);
+    test.clock.pass(-800 * DAY_MS);
+    assert.deepEqual((await look(test)).removed, []);
+    assert.deepEqual(await looks(test, 20), []);
+    assert.equal((await looks(test, 4)).length, 1);
+  });
+
+  it("counts anew for what was in use again meanwhile", async () => {
+    const test = createTestStore();
+    const mine = await test.lease(test.newKey());
+    const { version } = await test.publish(mine, chunks(1, 2));
+    await test.publish(mine, chunks(9, 2), { keep: 1 });
+    await looks(test, 20);
+    await look(test, [version]);
+    assert.deepEqual(await looks(test, 24), []);
+  });
+
+  it("removes nothing when a manifest cannot be read", async () => {
+    const test = createTestStore();
+    const mine = await test.lease(test.newKey());
+    await test.publish(mine, chunks(1, 2));
+    await test.publish(mine, chunks(9, 2), { keep: 1 });
+    await looks(test, 24);
+    const manifest = (await keysOf(test)).find((one) => one.includes("/versions/0000000002"));
+    assert.ok(manifest);
+    await test.store.put(manifest, Buffer.from("{}"));
+    const before = await keysOf(test);
+    test.clock.pass(HOUR_MS);
+    await assert.rejects(look(test), { code: "store_corrupt" });
+    assert.deepEqual(await keysOf(test), before);
+  });
+
+  it("removes once what several collectors see at a time, and leaves strangers alone", async () => {
+    const test = createTestStore();
+    const mine = await test.lease(test.newKey());
+    await test.publish(mine, chunks(1, 2));
+    await test.publish(mine, chunks(9, 2), { keep: 1 });
+    const strangers = [
+      `accounts/${test.account}/workspaces/readme`,
+      `accounts/${randomUUID()}/packs/${"0".repeat(32)}`,
+    ];
+    for (const stranger of strangers) await test.store.put(stranger, Buffer.from("x"));
+    await looks(test, 24);
+    const all = await Promise.all([look(test), look(test), look(test)]);
+    assert.equal(all.flatMap(({ removed }) => removed).length, 1);
+    await looks(test, 100);
+    const left = await keysOf(test);
+    for (const stranger of strangers) assert.ok(left.includes(stranger), stranger);
+  });
+});
