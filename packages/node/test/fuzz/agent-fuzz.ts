@@ -1,13 +1,18 @@
 /** Conversations with hostile guests, one after the other, while another guest is served beside them. */
 import assert from "node:assert/strict";
 import { withDeadline } from "@mags/core";
-import { createSeededRandom, type SeededRandom } from "@mags/test-kit";
+import {
+  type Conversation,
+  createSeededRandom,
+  type FuzzReport,
+  mutate,
+  runConversations,
+  type SeededRandom,
+} from "@mags/test-kit";
 import type { AgentConnection, AgentStream, KeptStream } from "../../src/agent/index.ts";
 import { FLAG, TAG, TYPE } from "../../src/agent/wire.ts";
 import { createFakeGuest, type FakeGuest, keptFields } from "../agent/fake-guest.ts";
 import { HostileAgent } from "./hostile-agent.ts";
-import { mutate } from "./mutate.ts";
-import { type Conversation, type FuzzReport, runConversations } from "./report.ts";
 
 const MAX_KEPT = 258;
 const SETTLE_DEADLINE_MS = 20_000;

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { seedFrom, waitFor } from "@mags/test-kit";
+import { describeRun, heldMemory, seedFrom, waitFor } from "@mags/test-kit";
 import { createFieldWriter } from "../../src/agent/fields.ts";
 import { encodeFrame } from "../../src/agent/frame.ts";
 import { FLAG, TAG, TYPE } from "../../src/agent/wire.ts";
 import { createFakeGuest, keptFields } from "../agent/fake-guest.ts";
 import { fuzzAgent } from "./agent-fuzz.ts";
-import { heldMemory } from "./memory.ts";
-import { describeRun } from "./report.ts";
 
 const FRAMES = 100_000;
 const SEED = seedFrom(process.env.FUZZ_SEED);

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { createSeededRandom, seedFrom } from "@mags/test-kit";
+import { createSeededRandom, mutate, seedFrom } from "@mags/test-kit";
 import { encode } from "dns-packet";
 import { addressesOf } from "../../src/network/dns-answer.ts";
 import { askedName, refusal, serverFailure } from "../../src/network/dns-message.ts";
-import { mutate } from "./mutate.ts";
 
 const MESSAGES = 100_000;
 const SEED = seedFrom(process.env.FUZZ_SEED);

@@ -3,7 +3,7 @@
  * none. The agent runs in a directory of its own and the frames name only things in it.
  */
 import assert from "node:assert/strict";
-import { createSeededRandom, type SeededRandom, waitFor } from "@mags/test-kit";
+import { createSeededRandom, mutate, type SeededRandom, waitFor } from "@mags/test-kit";
 import { encodeData } from "../../src/agent/data.ts";
 import { createFieldWriter } from "../../src/agent/fields.ts";
 import { encodeFrame } from "../../src/agent/frame.ts";
@@ -19,7 +19,6 @@ import {
 import { FLAG, TAG, TYPE } from "../../src/agent/wire.ts";
 import { type AgentVariant, startHostAgent } from "../agent/host-agent.ts";
 import { createPortSwitch, type PortSwitch } from "../agent/port-switch.ts";
-import { mutate } from "./mutate.ts";
 
 const BATCH_FRAMES = 1_000;
 const TAKE_DEADLINE_MS = 60_000;

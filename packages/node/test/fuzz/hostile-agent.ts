@@ -2,13 +2,12 @@
  * A guest that knows the protocol and breaks it now and then: it answers what it was asked, sends output and ends within
  * the rules, so that its lies reach deep, and then sends a frame that is wrong in one of the ways there are.
  */
-import type { SeededRandom } from "@mags/test-kit";
+import { mutate, type SeededRandom } from "@mags/test-kit";
 import { encodeData } from "../../src/agent/data.ts";
 import { createFieldWriter, type FieldWriter, readFields } from "../../src/agent/fields.ts";
 import { encodeFrame, type Frame } from "../../src/agent/frame.ts";
 import { FLAG, KIND, TAG, TYPE } from "../../src/agent/wire.ts";
 import type { FakeGuest } from "../agent/fake-guest.ts";
-import { mutate } from "./mutate.ts";
 
 type PortName = "control" | "bulk";
 interface Sent {

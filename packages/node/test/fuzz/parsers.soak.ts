@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { seedFrom } from "@mags/test-kit";
+import { describeRun, seedFrom } from "@mags/test-kit";
 import { fuzzAgent } from "./agent-fuzz.ts";
 import { fuzzGuestAgent } from "./guest-agent-fuzz.ts";
 import { fuzzQmp } from "./qmp-fuzz.ts";
-import { describeRun } from "./report.ts";
 
 const FRAMES = Number(process.env.SOAK_FRAMES ?? 1_000_000);
 const SEED = seedFrom(process.env.SOAK_SEED);

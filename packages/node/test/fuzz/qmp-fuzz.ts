@@ -1,12 +1,10 @@
 /** Conversations with QEMUs that somebody took over, over a real socket, while another is served beside them. */
 import assert from "node:assert/strict";
 import { withDeadline } from "@mags/core";
-import { createSeededRandom, type SeededRandom } from "@mags/test-kit";
+import { createSeededRandom, type FuzzReport, mutate, runConversations, type SeededRandom } from "@mags/test-kit";
 import { createMachine } from "../../src/qemu/machine.ts";
 import { openQmp, type Qmp } from "../../src/qemu/qmp.ts";
 import { type Command, type FakeQemu, GREETING, honestAnswer, line, startFakeQemu } from "./fake-qemu.ts";
-import { mutate } from "./mutate.ts";
-import { type FuzzReport, runConversations } from "./report.ts";
 
 const SETTLE_DEADLINE_MS = 20_000;
 const LINES_PER_CONVERSATION = 250;

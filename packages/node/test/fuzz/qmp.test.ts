@@ -4,14 +4,13 @@ import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { identify, isAppError, silentLogger } from "@mags/core";
 import { newMicroVmId } from "@mags/domain";
-import { makeTempDir, seedFrom } from "@mags/test-kit";
+import { describeRun, makeTempDir, seedFrom } from "@mags/test-kit";
 import { createMicroVmHost } from "../../src/microvm/microvm-host.ts";
 import { pathsOf } from "../../src/microvm/record.ts";
 import { createMachine, type GuestEnd } from "../../src/qemu/machine.ts";
 import { openQmp, type Qmp } from "../../src/qemu/qmp.ts";
 import { type Command, type FakeQemu, GREETING, honestAnswer, line, startFakeQemu } from "./fake-qemu.ts";
 import { fuzzQmp } from "./qmp-fuzz.ts";
-import { describeRun } from "./report.ts";
 
 const LINES = 100_000;
 const SEED = seedFrom(process.env.FUZZ_SEED);

@@ -1,5 +1,5 @@
 /** Runs a fuzzer's conversations and says what they found. */
-import { heldMemory } from "./memory.ts";
+import { heldMemory } from "./held-memory.ts";
 
 export interface FuzzReport {
   /** Frames or lines, or what was meant to be taken for one, that were sent to a connection. */

@@ -1,5 +1,5 @@
 /** Bytes as no honest sender makes them, from bytes as one does. */
-import type { SeededRandom } from "@mags/test-kit";
+import type { SeededRandom } from "./seeded-random.ts";
 
 const INTERESTING = [0, 1, 2, 0x7f, 0x80, 0xff];
 
