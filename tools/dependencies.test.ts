@@ -51,7 +51,7 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "a node knows no HTTP API and no database: the control plane calls it through the domain's interface",
     from: source("packages/node"),
     to: (target) =>
-      noneOf("@mags/core", "@mags/domain", "@mags/runtime-root", "@mags/tar")(target) ||
+      noneOf("@mags/core", "@mags/domain", "@mags/nbd", "@mags/runtime-root", "@mags/tar")(target) ||
       oneOf("fastify", "kysely", "pg")(target),
   },
   {
@@ -96,6 +96,11 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "an adapter implements what app declares; it does not use routes",
     from: source("packages/control-plane/src/sql"),
     to: oneOf("fastify", "packages/control-plane/src/routes", "packages/control-plane/src/http"),
+  },
+  {
+    why: "the NBD protocol depends on nothing but core: nodes and the block server build on it",
+    from: source("packages/nbd"),
+    to: noneOf("@mags/core"),
   },
   {
     why: "fakes and harnesses are for tests",
