@@ -79,7 +79,7 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
   },
   {
     why: "S3 and its signatures stay behind the interface",
-    from: (file) => !isTest(file) && !file.startsWith("packages/object-store/src/s3/"),
+    from: (file) => !isTest(file) && !/^packages\/(object-store\/src\/s3|test-kit)\//.test(file),
     to: oneOf("aws4fetch", "@aws-sdk/client-s3"),
   },
   {

@@ -7,6 +7,7 @@ export { type Conversation, describeRun, type FuzzReport, runConversations } fro
 export { heldMemory } from "./held-memory.ts";
 export { mutate } from "./mutate.ts";
 export { describeObjectStore, type ObjectStoreConformance } from "./object-store.conformance.ts";
+export { type Radosgw, startRadosgw } from "./radosgw/radosgw.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
 export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";

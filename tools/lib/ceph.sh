@@ -1,0 +1,24 @@
+# Ceph for tests, as a Debian tree: installed on the host its packages would enable services. Needs ROOT, STORE and log.sh.
+
+# Builds the tree unless it is there. MAGS_CEPH is where it is.
+use_ceph() {
+  local library
+  for library in digest store work mirrors debian; do . "$ROOT/native/image/lib/$library.sh"; done
+  export MAGS_CEPH=$STORE/ceph
+  (
+    store_open "$STORE"
+    recipe=$(digest_words ceph "$SUITE" "$(digest_recipe "$ROOT/tools/ceph" "$ROOT/tools/lib/ceph.sh" "$ROOT/native/image/lib/debian.sh")")
+    if ! object=$(store_find ceph "$recipe"); then
+      store_lock
+      log "building a tree with Ceph to test against"
+      stage=$(store_stage ceph)
+      DEBIAN_SOURCES=$(mirror_sources)
+      debian_tree "$ROOT/tools/ceph" "$stage/root" "$stage/lock" ""
+      for name in bin sbin lib lib64; do [ -e "$stage/root/$name" ] || ln -s "usr/$name" "$stage/root/$name"; done
+      # Mount points of the harness, packages/test-kit/src/radosgw.
+      mkdir -p "$stage/root"/{dev,mnt,proc,tmp}
+      object=$(store_publish ceph "$recipe" "$(digest_tree "$stage/root")" "$stage")
+    fi
+    ln -sfn "$object/root" "$MAGS_CEPH.new" && mv -T "$MAGS_CEPH.new" "$MAGS_CEPH"
+  )
+}
