@@ -15,3 +15,8 @@ export type {
   PutResult,
   StoredObject,
 } from "./object-store.ts";
+export { probeObjectStore } from "./probe.ts";
+export { openS3Store, type S3StoreOptions } from "./s3/s3-store.ts";
+export { type LimitOptions, limitStore } from "./wrappers/limit-store.ts";
+export type { PatienceDeps, PatienceOptions } from "./wrappers/patience.ts";
+export { retryStore } from "./wrappers/retry-store.ts";

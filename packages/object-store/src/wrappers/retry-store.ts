@@ -1,0 +1,83 @@
+/**
+ * Tries again what failed with `unavailable`, after pauses that grow and are drawn at random, until a deadline.
+ *
+ * A write with a condition may have taken place although its reply was lost; then the condition no longer holds. So when
+ * it is refused after a lost reply, the object is read: if it holds the bytes that were to be written, they were. Two
+ * writers that write the same bytes under the same condition would both believe so: what names a winner must differ
+ * between them. And a write that took place and was replaced before its reply could be asked for again is told as
+ * `precondition_failed`.
+ */
+import { isAppError } from "@mags/core";
+import type { CallOptions, ObjectStore, PutResult } from "../object-store.ts";
+import { createPatience, type Patience, type PatienceDeps, type PatienceOptions } from "./patience.ts";
+
+/** @param options.deadlineMs  Of each call; of a listing, from a failure to the next object. */
+export function retryStore(store: ObjectStore, deps: PatienceDeps, options: PatienceOptions): ObjectStore {
+  async function persist<T>(
+    call: string,
+    { signal }: CallOptions,
+    attempt: (options: { readonly signal: AbortSignal }) => Promise<T>,
+  ): Promise<T> {
+    const patience = createPatience(call, deps, options);
+    const either = signal ? AbortSignal.any([signal, patience.over]) : patience.over;
+    for (;;) {
+      try {
+        return await attempt({ signal: either });
+      } catch (error) {
+        await patience.afterFailure(error, { signal });
+      }
+    }
+  }
+
+  /** What the object is, when it holds these bytes. */
+  async function ifWritten(key: string, bytes: Uint8Array, call: CallOptions): Promise<PutResult | undefined> {
+    try {
+      const found = await store.get(key, call);
+      return found.bytes.equals(bytes) ? { etag: found.etag } : undefined;
+    } catch (error) {
+      if (isAppError(error, "object_not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  return {
+    location: store.location,
+    get: (key, options = {}) => persist(`reading ${key}`, options, (call) => store.get(key, { ...options, ...call })),
+    head: (key, options = {}) => persist(`looking at ${key}`, options, (call) => store.head(key, call)),
+    delete: (key, options = {}) => persist(`removing ${key}`, options, (call) => store.delete(key, call)),
+
+    put(key, bytes, options = {}) {
+      let replyWasLost = false;
+      return persist(`writing ${key}`, options, async (call) => {
+        try {
+          return await store.put(key, bytes, { ...options, ...call });
+        } catch (error) {
+          const isDoubtful = replyWasLost && isAppError(error, "precondition_failed");
+          const written = isDoubtful ? await ifWritten(key, bytes, call) : undefined;
+          if (written) return written;
+          replyWasLost ||= isAppError(error, "unavailable");
+          throw error;
+        }
+      });
+    },
+
+    async *list(prefix, { after, signal } = {}) {
+      const call = `listing ${prefix}`;
+      let last = after;
+      let patience: Patience | undefined;
+      for (;;) {
+        try {
+          for await (const object of store.list(prefix, { after: last, signal })) {
+            last = object.key;
+            patience = undefined;
+            yield object;
+          }
+          return;
+        } catch (error) {
+          patience ??= createPatience(call, deps, options);
+          await patience.afterFailure(error, { signal });
+        }
+      }
+    },
+  };
+}
