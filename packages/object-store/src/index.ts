@@ -1,5 +1,5 @@
 export { openFileStore } from "./filesystem/open-file-store.ts";
-export { compareKeys, MAX_KEY_BYTES, MAX_OBJECT_BYTES } from "./keys.ts";
+export { compareKeys, isKey, MAX_KEY_BYTES, MAX_OBJECT_BYTES } from "./keys.ts";
 export { createMemoryStore } from "./memory/memory-store.ts";
 export type {
   ByteRange,
@@ -15,6 +15,7 @@ export type {
   PutResult,
   StoredObject,
 } from "./object-store.ts";
+export { type ObjectStoreOptions, type OpenOptions, openObjectStore } from "./open-object-store.ts";
 export { probeObjectStore } from "./probe.ts";
 export { openS3Store, type S3StoreOptions } from "./s3/s3-store.ts";
 export { type LimitOptions, limitStore } from "./wrappers/limit-store.ts";

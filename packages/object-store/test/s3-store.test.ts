@@ -5,7 +5,14 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from "@aws-sdk/client-s3";
 import { isAppError, Secret, silentLogger } from "@mags/core";
-import { type ObjectStore, openS3Store, probeObjectStore, retryStore, type S3StoreOptions } from "@mags/object-store";
+import {
+  type ObjectStore,
+  openObjectStore,
+  openS3Store,
+  probeObjectStore,
+  retryStore,
+  type S3StoreOptions,
+} from "@mags/object-store";
 import { collectAll, createSeededRandom, describeObjectStore, type Radosgw, startRadosgw } from "@mags/test-kit";
 
 const BUCKET = "mags-test";
@@ -16,12 +23,11 @@ before(async () => {
 });
 after(() => radosgw?.[Symbol.asyncDispose]());
 
-const openStore = (options: Partial<S3StoreOptions> = {}) =>
-  openS3Store({
-    ...{ endpoint: radosgw.endpoint, region: radosgw.region, accessKey: radosgw.accessKey },
-    ...{ bucket: BUCKET, prefix: `${randomUUID()}/`, pathStyle: true, secretKey: new Secret(radosgw.secretKey) },
-    ...options,
-  });
+const storeOptions = (): S3StoreOptions => ({
+  ...{ endpoint: radosgw.endpoint, region: radosgw.region, accessKey: radosgw.accessKey },
+  ...{ bucket: BUCKET, prefix: `${randomUUID()}/`, pathStyle: true, secretKey: new Secret(radosgw.secretKey) },
+});
+const openStore = (options: Partial<S3StoreOptions> = {}) => openS3Store({ ...storeOptions(), ...options });
 
 const persistent = (store: ObjectStore) =>
   retryStore(
@@ -34,8 +40,9 @@ describeObjectStore("S3", { open: async () => openStore({ keysPerPage: 4 }), ref
 
 describe("S3 store", () => {
   it("passes the probe, and leaves nothing of it", async () => {
-    await using store = openStore();
-    await probeObjectStore(persistent(store));
+    const options = { kind: "s3", ...storeOptions() } as const;
+    await using store = await openObjectStore(options, { log: silentLogger });
+    await probeObjectStore(store);
     assert.deepEqual(await collectAll(store.list("")), []);
   });
 
