@@ -4,6 +4,7 @@ import type { QueueLimits, SandboxDefaults } from "@mags/control-plane";
 import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
+import { ObjectStoreConfig } from "./object-store-config.ts";
 
 /** Where clients look that know no other address. */
 const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
@@ -51,6 +52,7 @@ const ServerKeys = z.strictObject({
         .describe("An external PostgreSQL, 15 or newer. Default: an embedded one."),
     })
     .prefault({}),
+  object_store: ObjectStoreConfig.prefault({}),
   log_level: z
     .enum(["debug", "info", "warn", "error"])
     .default("info")

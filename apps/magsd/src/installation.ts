@@ -12,6 +12,8 @@ export interface Places {
   readonly postgresSockets: string;
   readonly postgresLog: string;
   readonly uploads: string;
+  /** Where the object store is a folder. */
+  readonly objects: string;
 }
 
 export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
@@ -24,6 +26,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     postgresSockets: join(config.data_dir, "pgsock"),
     postgresLog: join(config.data_dir, "postgres.log"),
     uploads: join(config.data_dir, "uploads"),
+    objects: join(config.data_dir, "objects"),
   };
 }
 

@@ -4,9 +4,10 @@ import { hostChecks } from "@mags/node";
 import { placesOf } from "../installation.ts";
 import { serverStatus } from "../server-process.ts";
 import { problemsOf } from "../status.ts";
+import { checkObjectStore, type Finding } from "./check-object-store.ts";
 import type { CommandContext } from "./context.ts";
 
-type Check = Awaited<ReturnType<typeof hostChecks>>[number];
+const STORE_PATIENCE_MS = 10_000;
 
 const MARK = { ok: "ok  ", warn: "warn", fail: "FAIL" } as const;
 
@@ -21,9 +22,10 @@ export async function doctor({ print, load }: DoctorDeps, options: { readonly js
   const checks = await load().then(
     async ({ config }) => [
       ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
+      await checkObjectStore(config, { patienceMs: STORE_PATIENCE_MS }),
       await checkServer(config),
     ],
-    (error: unknown): Check[] => [
+    (error: unknown): Finding[] => [
       {
         name: "user and configuration",
         state: "fail",
@@ -42,7 +44,7 @@ export async function doctor({ print, load }: DoctorDeps, options: { readonly js
 }
 
 /** The server answers, or its address is free for it. */
-async function checkServer(config: CommandContext["config"]): Promise<Check> {
+async function checkServer(config: CommandContext["config"]): Promise<Finding> {
   const name = "server";
   const status = await serverStatus(placesOf(config));
   if (status) {

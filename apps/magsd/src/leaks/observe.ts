@@ -19,6 +19,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   postgres: null,
   pgsock: null,
   uploads: null,
+  objects: INSTALLATION,
   "magsd.lock": INSTALLATION,
   "magsd.log": INSTALLATION,
   "magsd.log.1": INSTALLATION,
