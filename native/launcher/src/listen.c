@@ -11,7 +11,7 @@
 /* Clients come one at a time; one that reconnects may be faster than the program notices that it went. */
 #define BACKLOG 4
 
-void listen_at(const char *path, int fd) {
+int make_listener(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path)
     fail("listen at %s: the path is longer than %zu bytes", path, sizeof address.sun_path - 1);
@@ -23,5 +23,7 @@ void listen_at(const char *path, int fd) {
   if (bind(listener, (struct sockaddr *)&address, sizeof address)) fail_errno("bind a socket to %s", path);
   umask(mask);
   if (listen(listener, BACKLOG)) fail_errno("listen at %s", path);
-  place_descriptor(listener, fd, path);
+  return listener;
 }
+
+void listen_at(const char *path, int fd) { place_descriptor(make_listener(path), fd, path); }

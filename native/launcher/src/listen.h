@@ -1,9 +1,12 @@
 #ifndef MAGS_LAUNCH_LISTEN_H
 #define MAGS_LAUNCH_LISTEN_H
 
+/* Makes a unix socket at `path` that root alone may connect to, and listens on it. */
+int make_listener(const char *path);
+
 /*
- * Makes a unix socket at `path` that root alone may connect to, listens on it, and makes it descriptor `fd`. The program
- * answers who connects without being able to write to the folder that the socket lies in.
+ * As make_listener, as descriptor `fd`. The program answers who connects without being able to write to the folder that
+ * the socket lies in.
  */
 void listen_at(const char *path, int fd);
 

@@ -1,5 +1,6 @@
 /*
- * mags-launch: runs one program of the runtime root in a jail, or changes priority or limits of a jailed program.
+ * mags-launch: runs one program of the runtime root in a jail, or changes priority or limits of a jailed program, or
+ * hands a socket to one.
  *
  * The steps stand in this order because each still needs what the next one takes away: the control groups, the network
  * and the sockets before the mounts (their paths and /dev/net/tun are the host's), the mounts before the identity (they
@@ -11,6 +12,7 @@
 #include "cgroup.h"
 #include "descriptors.h"
 #include "fail.h"
+#include "hand-over.h"
 #include "identity.h"
 #include "limits.h"
 #include "listen.h"
@@ -28,6 +30,10 @@ int main(int argc, char **argv) {
   }
   if (options.relimit) {
     change_limit_of(options.relimit, options.uid, options.gid, options.limits[0]);
+    return 0;
+  }
+  if (options.hand_over_path) {
+    hand_over_listener(options.hand_over_path, options.hand_over_message);
     return 0;
   }
   for (size_t i = 0; i < options.cgroup_count; i++) enter_cgroup(options.cgroups[i]);

@@ -15,7 +15,8 @@ static const char USAGE[] =
     "                   [--listen PATH FD]... [--idle] [--nice N] [--limit nofile|fsize|nproc|as N[:MOST]]... [--seccomp qemu]\n"
     "                   -- PROGRAM [ARG]...\n"
     "       mags-launch --resched PID\n"
-    "       mags-launch --relimit PID UID GID nofile|fsize|nproc|as N\n";
+    "       mags-launch --relimit PID UID GID nofile|fsize|nproc|as N\n"
+    "       mags-launch --hand-over PATH MESSAGE\n";
 
 static _Noreturn void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static _Noreturn void usage(const char *format, ...) {
@@ -163,6 +164,11 @@ struct options parse_options(int argc, char **argv) {
       options.gid = identity(option, value_of(&at, option));
       options.limits[options.limit_count++] = limit_of(&at, option);
       if (argc != 7) usage("--relimit takes a process id, its user and group, a limit and nothing else");
+      return options;
+    } else if (!strcmp(option, "--hand-over")) {
+      options.hand_over_path = value_of(&at, option);
+      options.hand_over_message = value_of(&at, option);
+      if (argc != 4) usage("--hand-over takes a path, a message and nothing else");
       return options;
     } else usage("unknown option '%s'", option);
   }

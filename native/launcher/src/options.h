@@ -22,6 +22,8 @@ struct bind {
 struct options {
   pid_t resched; /* not 0: only put this process back to normal scheduling */
   pid_t relimit; /* not 0: only lower the limit below of this process, which is that of uid and gid */
+  const char *hand_over_path; /* not NULL: only make a socket there and hand it over, with this message */
+  const char *hand_over_message;
   const char *root;
   uid_t uid;
   gid_t gid;

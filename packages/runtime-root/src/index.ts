@@ -1,6 +1,7 @@
 export {
   type Command,
   fileLimitCommand,
+  handOverCommand,
   type LaunchSpec,
   launchCommand,
   normalPriorityCommand,

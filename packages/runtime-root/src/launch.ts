@@ -100,6 +100,14 @@ export function fileLimitCommand(
   return { file: root.launcher, args: ["--relimit", ...[pid, uid, gid].map(String), "fsize", String(maxFileBytes)] };
 }
 
+/**
+ * The command that makes a unix socket at `path`, for root alone, and hands it over to a program in its jail, which listens on it
+ * from then on: it is sent together with `message` over the connection that the command gets as its descriptor 3.
+ */
+export function handOverCommand(root: RuntimeRoot, path: string, message: string): Command {
+  return { file: root.launcher, args: ["--hand-over", path, message] };
+}
+
 /** The command that runs a tool of the tree on the host as it is, with the caller's rights. */
 export function toolCommand(root: RuntimeRoot, program: string, args: readonly string[]): Command {
   const libraries = `${root.dir}/usr/lib/x86_64-linux-gnu`;

@@ -3,10 +3,12 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_pr
 import { once } from "node:events";
 import {
   chmodSync,
+  closeSync,
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readFileSync,
   rmSync,
   statSync,
@@ -17,7 +19,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
-import { fileLimitCommand, type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
+import { fileLimitCommand, handOverCommand, type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
 
 const LAUNCHER_SOURCES = resolve(import.meta.dirname, "../../../native/launcher");
 const UID = 1_910_000_123;
@@ -215,6 +217,44 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
     }
   });
 
+  describe("hands a socket over", () => {
+    /** Runs the command with one end of a connection, takes what comes at the other, and serves one client there. */
+    const RECEIVER = `
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+ended = subprocess.run(sys.argv[1:], preexec_fn=lambda: os.dup2(theirs.fileno(), 3), pass_fds=[3])
+ours.setblocking(False)
+message, descriptors, _, _ = socket.recv_fds(ours, 1000, 4)
+print(ended.returncode, len(descriptors), message.decode(), flush=True)
+connection, _ = socket.socket(fileno=descriptors[0]).accept()
+connection.sendall(b"served")
+`;
+
+    it("with a message, to whoever is at the other end of the connection", async () => {
+      const path = join(scratch, "handed.sock");
+      const { file, args } = handOverCommand(root, path, '{"for": "you"}');
+      const receiver = spawn("python3", ["-c", RECEIVER, file, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+      const gone = once(receiver, "exit");
+      const [line] = await once(receiver.stdout, "data");
+      assert.equal(String(line), '0 1 {"for": "you"}\n');
+      assert.equal(statSync(path).mode & 0o777, 0o600);
+      let answer = "";
+      for await (const chunk of connect(path)) answer += chunk;
+      assert.equal(answer, "served");
+      await gone;
+    });
+
+    it("not without a connection, and not where something is already", () => {
+      const path = join(scratch, "kept.sock");
+      const { file, args } = handOverCommand(root, path, "");
+      const plain = openSync(join(scratch, "plain"), "w");
+      const attempt = () => spawnSync(file, args, { encoding: "utf8", stdio: ["ignore", "ignore", "pipe", plain] });
+      assert.equal(attempt().stderr, `mags-launch: hand ${path} over: Socket operation on non-socket (errno 88)\n`);
+      assert.equal(attempt().stderr, `mags-launch: bind a socket to ${path}: Address already in use (errno 98)\n`);
+      closeSync(plain);
+    });
+  });
+
   it("opens /dev/kvm for the user when asked to", { skip: existsSync("/dev/kvm") ? false : "no /dev/kvm here" }, () => {
     const seen = report({ kvm: true });
     assert.equal(seen.dev.includes("kvm"), true);
@@ -366,6 +406,12 @@ describe("mags-launch", { skip: asRoot ? false : "needs root: it makes mount nam
         "a limit that is no number",
         ["--limit", "nofile", "many"],
         "--limit takes a number from 1 to 4611686018427387904, not 'many'",
+      ],
+      ["a hand-over without its message", ["--hand-over", "/a"], "--hand-over lacks a value"],
+      [
+        "a hand-over with more",
+        ["--hand-over", "/a", "b", "c"],
+        "--hand-over takes a path, a message and nothing else",
       ],
       ["no program", ["--root", "/r", "--uid", "7", "--gid", "7", "--"], "the program is missing after --"],
     ];
