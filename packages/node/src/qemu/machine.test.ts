@@ -14,6 +14,9 @@ function createFakeQmp() {
     async execute(command) {
       commands.push(command);
     },
+    async executeWith(command) {
+      commands.push(command);
+    },
     query: async <T>(_command: string, reply: z.ZodType<T>) => reply.parse({ status: fake.status }),
     onEvent: (listener) => void listeners.push(listener),
     closed: closed.promise,

@@ -3,6 +3,8 @@
  * a guest that took over its QEMU may send anything. What is not QMP, was not asked for, or comes without end, ends the
  * connection with a reason; whoever owns the microVM ends that, too.
  */
+import { randomInt } from "node:crypto";
+import type { Socket } from "node:net";
 import { AppError, messageOf, withDeadline } from "@mags/core";
 import type { z } from "zod";
 import { createAllowance } from "../allowance.ts";
@@ -18,6 +20,15 @@ export interface Qmp extends AsyncDisposable {
   execute(command: string, args?: QmpArguments): Promise<void>;
   /** As `execute`, for a command whose answer matters. An answer that does not fit `reply` ends the connection. */
   query<T>(command: string, reply: z.ZodType<T>, args?: QmpArguments): Promise<T>;
+  /**
+   * As `execute`, for a command that takes a descriptor, which this process cannot send: `send` has another one do it, this
+   * message in one piece over this connection, and resolves when it is done. Nothing else is sent meanwhile.
+   */
+  executeWith(
+    command: string,
+    args: QmpArguments,
+    send: (connection: Socket, message: string) => Promise<unknown>,
+  ): Promise<void>;
   onEvent(listener: (event: QmpEvent) => void): void;
   /** Resolves when the connection is gone: with what QEMU did wrong, or with null when it just ended. */
   readonly closed: Promise<string | null>;
@@ -35,6 +46,9 @@ const EVENT_BYTES_PER_SECOND = 256 * 1024;
 const EVENT_BURST_BYTES = 4 * 1024 * 1024;
 /** Charged their bytes alone: each request in a guest's queue of 256 can fail in every second that its disk is full. */
 const EVENTS_IN_CROWDS: ReadonlySet<string> = new Set(["BLOCK_IO_ERROR"]);
+
+/** A number stays exact, however many commands follow. */
+const MAX_FIRST_ID = 2 ** 47;
 
 interface Waiter {
   readonly command: string;
@@ -58,7 +72,10 @@ export async function openQmp(
   });
   const greeting = Promise.withResolvers<void>();
   const closed = Promise.withResolvers<string | null>();
-  let lastId = 0;
+  /** Numbers of commands are this connection's own. */
+  const firstId = randomInt(MAX_FIRST_ID);
+  let lastId = firstId;
+  let strays = 0;
   let greeted = false;
   let over = false;
 
@@ -74,6 +91,11 @@ export async function openQmp(
     closed.resolve(reason);
   }
 
+  /** QEMU gives the answer to the command that it was at when its last client went to the next one. */
+  function isStray(id: number): boolean {
+    return (id <= firstId || id > lastId) && ++strays === 1;
+  }
+
   function receive(line: string): void {
     if (over) return;
     const message = decodeQmpMessage(line);
@@ -83,6 +105,7 @@ export async function openQmp(
       greeting.resolve();
       return;
     }
+    if (message.kind !== "event" && isStray(message.id)) return;
     if (!greeted) throw new Error("something before its greeting");
     if (message.kind === "event") {
       const cost = EVENTS_IN_CROWDS.has(message.event) ? 0 : EVENT_COST_BYTES;
@@ -107,16 +130,33 @@ export async function openQmp(
   socket.on("error", () => {}); // "close" follows and is what counts
   socket.once("close", () => end(null));
 
-  function ask(command: string, args?: QmpArguments): Promise<unknown> {
-    if (over) return Promise.reject(new AppError("microvm_lost", `QEMU is gone: ${command} not sent`));
+  /** Waits for the answer to a message that is to be sent. */
+  function expect(command: string, args?: QmpArguments) {
     const id = ++lastId;
-    const reply = new Promise<unknown>((resolve, reject) => waiters.set(id, { command, resolve, reject }));
-    socket.write(`${JSON.stringify({ execute: command, id, ...(args ? { arguments: args } : {}) })}\n`);
-    return withDeadline(reply, commandDeadlineMs, () => {
+    const answer = new Promise<unknown>((resolve, reject) => waiters.set(id, { command, resolve, reject }));
+    return {
+      id,
+      answer,
+      message: `${JSON.stringify({ execute: command, id, ...(args ? { arguments: args } : {}) })}\n`,
+    };
+  }
+
+  const inTime = <T>(command: string, answer: Promise<T>) =>
+    withDeadline(answer, commandDeadlineMs, () => {
       const late = `did not answer ${command} within ${commandDeadlineMs / 1000} s`;
       end(late);
       return new AppError("microvm_lost", `QEMU ${late}`);
     });
+
+  function mustLive(command: string): void {
+    if (over) throw new AppError("microvm_lost", `QEMU is gone: ${command} not sent`);
+  }
+
+  async function ask(command: string, args?: QmpArguments): Promise<unknown> {
+    mustLive(command);
+    const { answer, message } = expect(command, args);
+    socket.write(message);
+    return await inTime(command, answer);
   }
 
   const qmp: Qmp = {
@@ -129,6 +169,23 @@ export async function openQmp(
       const odd = `gave an answer to ${command} that makes no sense`;
       end(odd);
       throw new AppError("microvm_lost", `QEMU ${odd}`);
+    },
+    async executeWith(command, args, send) {
+      // While somebody else writes, nothing of an earlier command may be on its way: a newline tells when it is not.
+      await inTime(command, new Promise<void>((resolve) => socket.write("\n", () => resolve())));
+      mustLive(command);
+      const { id, answer, message } = expect(command, args);
+      answer.catch(() => {}); // nobody waits for it yet
+      socket.cork();
+      try {
+        await send(socket, message);
+      } catch (error) {
+        waiters.delete(id);
+        throw error;
+      } finally {
+        socket.uncork();
+      }
+      await inTime(command, answer);
     },
     onEvent: (listener) => void listeners.push(listener),
     closed: closed.promise,

@@ -47,7 +47,8 @@ export async function startFakeQemu(at?: string): Promise<FakeQemu> {
     const lines = createLineSplitter(1024 * 1024);
     socket.on("data", (chunk: Buffer) => {
       lines.push(chunk, (text) => {
-        if (connected === socket) client?.onCommand(JSON.parse(text) as Command); // of our own client
+        // Our own client sends commands, and lines without anything.
+        if (connected === socket && text !== "") client?.onCommand(JSON.parse(text) as Command);
       });
     });
     client?.onConnect();

@@ -57,7 +57,11 @@ describe("the client of QEMU's machine protocol", () => {
       ["sends what is not JSON", /sent a line that is not JSON/, () => "QEMU says hello\n"],
       ["sends a line without end", /sent a line of more than 131072 bytes/, () => `"${"x".repeat(200_000)}`],
       ["sends brackets within brackets", /sent a line that is no object/, () => `${nested("[", "]")}\n`],
-      ["answers what was not asked", /sent an answer to what was not asked/, () => line({ return: {}, id: 99 })],
+      [
+        "answers what was not asked",
+        /sent an answer to what was not asked/,
+        () => line({ return: {}, id: 99 }).repeat(2),
+      ],
       ["answers twice", /sent an answer to what was not asked/, (command) => honestAnswer(command).repeat(2)],
       ["answers without a number", /sent an answer without a number/, () => line({ return: {} })],
       ["greets again", /sent a second greeting/, () => line(GREETING)],
@@ -108,6 +112,42 @@ describe("the client of QEMU's machine protocol", () => {
     machine.onGuestEnd((end) => told.push(end));
     assert.equal(await machine.status(), "paused");
     assert.deepEqual(told, ["panicked"]);
+  });
+
+  it("sends nothing while another process sends a command for it, and goes on when that fails", async () => {
+    await using qemu = await startFakeQemu();
+    const heard: string[] = [];
+    qemu.serve({
+      onConnect: () => qemu.write(line(GREETING)),
+      onCommand(command) {
+        heard.push(command.execute);
+        qemu.write(honestAnswer(command));
+      },
+    });
+    await using qmp = await openQmp(qemu.path, { signal: AbortSignal.timeout(5_000) });
+    let meanwhile: Promise<void> | undefined;
+    await qmp.executeWith("getfd", { fdname: "x" }, async (_connection, message) => {
+      meanwhile = qmp.execute("cont");
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(heard, ["qmp_capabilities"]);
+      qemu.write(honestAnswer(JSON.parse(message) as Command)); // as the process that sends it would cause
+    });
+    await meanwhile;
+    const failed = qmp.executeWith("getfd", { fdname: "x" }, () => Promise.reject(new Error("no process")));
+    await assert.rejects(failed, /no process/);
+    await qmp.execute("stop");
+    assert.deepEqual(heard, ["qmp_capabilities", "cont", "stop"]);
+  });
+
+  it("takes the answer to what the client before it asked, and not for one of its own", async () => {
+    await using qemu = await startFakeQemu();
+    const stray = line({ return: { status: "running" }, id: 1 });
+    qemu.serve({
+      onConnect: () => qemu.write(stray + line(GREETING)),
+      onCommand: (command) => qemu.write(honestAnswer(command)),
+    });
+    await using qmp = await openQmp(qemu.path, { signal: AbortSignal.timeout(5_000) });
+    assert.equal(await createMachine(qmp).status(), "paused");
   });
 
   it("takes the errors of every request in a guest's queue, for many tries", async () => {
