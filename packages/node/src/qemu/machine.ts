@@ -80,6 +80,11 @@ function endOf(status: string, reason?: unknown): GuestEnd | undefined {
   return undefined;
 }
 
+/** Puts another block node into the slot. The guest goes on without noticing, if it has the same content and size. */
+export function pointSlotAt(qmp: Qmp, node: string): Promise<void> {
+  return qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: node }] });
+}
+
 export function createMachine(qmp: Qmp): Machine {
   let serial = 0;
   /** Node names of what is in the slot. */
@@ -207,7 +212,7 @@ export function createMachine(qmp: Qmp): Machine {
           discard: "unmap",
           file: { driver: "file", filename: path, aio: "threads" },
         }),
-        qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: name }] }),
+        pointSlotAt(qmp, name),
         // After an incoming load every block node is inactive until the guest first runs, and an inactive one cannot be resized.
         ...(neverRan ? [qmp.execute("blockdev-set-active", { active: true })] : []),
         qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes }),
@@ -224,7 +229,7 @@ export function createMachine(qmp: Qmp): Machine {
           "read-zeroes": true,
           "node-name": "placeholder",
         }),
-        qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: "placeholder" }] }),
+        pointSlotAt(qmp, "placeholder"),
         qmp.execute("blockdev-del", { "node-name": inserted }),
       ]);
       inserted = undefined;

@@ -1,0 +1,64 @@
+/**
+ * The block nodes of a microVM's disk, and those that a view of it adds:
+ *
+ *     slot → disk          slot → view-filter → disk
+ *                                 view-filter → view-scratch     what the guest overwrites since the moment of the view
+ *                          view → view-filter                    what the disk held then
+ */
+import { AppError } from "@mags/core";
+import { z } from "zod";
+import type { Qmp } from "../qmp.ts";
+
+export const NODE = { slot: "slot", filter: "view-filter", scratch: "view-scratch", view: "view" } as const;
+/** Name of the export, and of the descriptor that QEMU listens on for it. */
+export const VIEW_EXPORT = "view";
+
+/** A bitmap of changes to a disk. */
+export interface ChangeBitmap {
+  readonly name: string;
+  /** Changes are being noted. */
+  readonly recording: boolean;
+  /** Its QEMU ended without writing it: what it says is worth nothing. */
+  readonly inconsistent: boolean;
+}
+
+export interface BlockGraph {
+  /** Node name of the disk in the slot. */
+  readonly disk: string;
+  /** Those of ours that the disk has. */
+  readonly bitmaps: readonly ChangeBitmap[];
+  /** Names of all nodes. */
+  readonly nodes: ReadonlySet<string>;
+}
+
+/** Bytes that a bitmap notes a change of together. Chunks of a workspace have this size, too. */
+export const GRANULARITY = 64 * 1024;
+
+/** In front of what callers name their bitmaps by. */
+const BITMAP_PREFIX = "since-";
+export const bitmapName = (since: string): string => `${BITMAP_PREFIX}${since}`;
+
+/** What is read of QEMU's answer; the rest of it is left alone. */
+const NodesReply = z.array(
+  z.object({
+    "node-name": z.string(),
+    drv: z.string(),
+    "dirty-bitmaps": z
+      .array(z.object({ name: z.string().optional(), recording: z.boolean(), inconsistent: z.boolean().optional() }))
+      .optional(),
+  }),
+);
+/** As `insertDisk` names them. */
+const DISK_NAME = /^disk\d+$/;
+
+/** @throws AppError `internal` when there is no disk in the slot. */
+export async function readBlockGraph(qmp: Qmp): Promise<BlockGraph> {
+  const nodes = await qmp.query("query-named-block-nodes", NodesReply, { flat: true });
+  const disks = nodes.filter((node) => node.drv === "qcow2" && DISK_NAME.test(node["node-name"]));
+  const [disk] = disks;
+  if (!disk || disks.length > 1) throw new AppError("internal", `the microVM has ${disks.length} disks in its slot`);
+  const bitmaps = (disk["dirty-bitmaps"] ?? []).flatMap(({ name, recording, inconsistent = false }) =>
+    name?.startsWith(BITMAP_PREFIX) ? [{ name, recording, inconsistent }] : [],
+  );
+  return { disk: disk["node-name"], bitmaps, nodes: new Set(nodes.map((node) => node["node-name"])) };
+}
