@@ -10,15 +10,21 @@ use_ceph() {
     recipe=$(digest_words ceph "$SUITE" "$(digest_recipe "$ROOT/tools/ceph" "$ROOT/tools/lib/ceph.sh" "$ROOT/native/image/lib/debian.sh")")
     if ! object=$(store_find ceph "$recipe"); then
       store_lock
-      log "building a tree with Ceph to test against"
-      stage=$(store_stage ceph)
-      DEBIAN_SOURCES=$(mirror_sources)
-      debian_tree "$ROOT/tools/ceph" "$stage/root" "$stage/lock" ""
-      for name in bin sbin lib lib64; do [ -e "$stage/root/$name" ] || ln -s "usr/$name" "$stage/root/$name"; done
-      # Mount points of the harness, packages/test-kit/src/radosgw.
-      mkdir -p "$stage/root"/{dev,mnt,proc,tmp}
-      object=$(store_publish ceph "$recipe" "$(digest_tree "$stage/root")" "$stage")
+      object=$(store_find ceph "$recipe") || object=$(build_ceph "$recipe") # somebody else may have built it meanwhile
     fi
-    ln -sfn "$object/root" "$MAGS_CEPH.new" && mv -T "$MAGS_CEPH.new" "$MAGS_CEPH"
+    ln -sfn "$object/root" "$MAGS_CEPH.$$" && mv -T "$MAGS_CEPH.$$" "$MAGS_CEPH"
   )
+}
+
+# Prints the object.
+build_ceph() { # RECIPE
+  log "building a tree with Ceph to test against"
+  local stage name
+  stage=$(store_stage ceph)
+  DEBIAN_SOURCES=$(mirror_sources)
+  debian_tree "$ROOT/tools/ceph" "$stage/root" "$stage/lock" ""
+  for name in bin sbin lib lib64; do [ -e "$stage/root/$name" ] || ln -s "usr/$name" "$stage/root/$name"; done
+  # Mount points of the harness, packages/test-kit/src/radosgw.
+  mkdir -p "$stage/root"/{dev,mnt,proc,tmp}
+  store_publish ceph "$1" "$(digest_tree "$stage/root")" "$stage"
 }

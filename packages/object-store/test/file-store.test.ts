@@ -87,6 +87,19 @@ describe("a folder as a store", () => {
     assert.equal(folders.length, sizes.length);
   });
 
+  it("leaves nothing of a write that was aborted in the middle", async () => {
+    await using dir = await makeTempDir();
+    const store = await openFileStore(dir.path);
+    const stop = new AbortController();
+    const reason = new Error("enough");
+    const writing = store.put("a/large", Buffer.alloc(64 * 1024 * 1024), { signal: stop.signal });
+    const outcome = assert.rejects(writing, reason);
+    await waitFor(async () => (await readdir(join(dir.path, "new"))).length > 0, { what: "the write", intervalMs: 1 });
+    stop.abort(reason);
+    await outcome;
+    assert.deepEqual([await readdir(join(dir.path, "new")), await readdir(join(dir.path, "tree"))], [[], []]);
+  });
+
   it("keeps no folders that have become empty", async () => {
     await using dir = await makeTempDir();
     const store = await openFileStore(dir.path);

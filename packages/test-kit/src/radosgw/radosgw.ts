@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { AwsClient } from "aws4fetch";
 import { waitFor } from "../wait-for.ts";
@@ -21,6 +22,7 @@ export interface Radosgw extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
+const PLACE = "/var/tmp";
 const READY_MS = 90_000;
 const CONFIG = ["-c", "/mnt/ceph.conf"];
 const KEYRING = "/mnt/keyring";
@@ -30,7 +32,8 @@ const ALL = ["mon", "osd", "mgr"].flatMap((part) => ["--cap", part, "allow *"]);
 export async function startRadosgw(): Promise<Radosgw> {
   await using started = new AsyncDisposableStack();
   // On a disk: Ceph opens its files past the page cache, which file systems in memory may refuse.
-  const folder = await mkdtemp("/var/tmp/mags-ceph-");
+  await removeAbandoned();
+  const folder = await mkdtemp(`${PLACE}/mags-ceph-${process.pid}-`);
   started.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   const programs = findCephPrograms(folder);
   const ports = await freePorts();
@@ -106,6 +109,15 @@ async function prepare(programs: CephPrograms, folder: string, ports: CephPorts)
   await programs.run("monmaptool", map);
   const data = ["--mkfs", "-i", "a", "--monmap", "/mnt/monmap", "--keyring", KEYRING];
   await programs.run("ceph-mon", [...CONFIG, ...data]);
+}
+
+/** Removes folders of processes that were killed; their daemons ended with them. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(PLACE)) {
+    const pid = /^mags-ceph-(\d+)-\w+$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      await rm(`${PLACE}/${name}`, { recursive: true, force: true });
+  }
 }
 
 function endedEarly(daemons: readonly ChildProcess[]): false {
