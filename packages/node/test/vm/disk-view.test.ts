@@ -2,13 +2,17 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { type FileHandle, open, readFile } from "node:fs/promises";
+import { type FileHandle, link, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, it, type TestContext } from "node:test";
 import { toolCommand } from "@mags/runtime-root";
 import { makeTempDir } from "@mags/test-kit";
 import type { AgentConnection } from "../../src/agent/index.ts";
-import type { ParkedClone } from "../../src/pool/clone.ts";
+import { connectGuest } from "../../src/microvm/guest.ts";
+import { makeFileFor } from "../../src/microvm/jail-directory.ts";
+import { microVmFileBytes } from "../../src/microvm/limits.ts";
+import { DISK, type ParkedClone } from "../../src/pool/clone.ts";
+import { JAIL, wakeArguments } from "../../src/qemu/command-line.ts";
 import { type DiskView, openDiskView } from "../../src/qemu/disk-view/disk-view.ts";
 import { viewPlaceOf } from "../../src/qemu/disk-view/place.ts";
 import { settleDisk } from "../../src/qemu/disk-view/settle.ts";
@@ -73,14 +77,37 @@ async function copy(from: DiskView, to: FileHandle): Promise<number> {
   return read;
 }
 
+/** A copy of a disk on the host, kept up by views. */
+async function openCopy() {
+  await using scope = new AsyncDisposableStack();
+  const { path } = scope.use(await makeTempDir());
+  const image = join(path, "image");
+  const file = scope.use(await open(image, "w"));
+  await file.truncate(DISK_BYTES);
+  const owned = scope.move();
+  return {
+    path,
+    update: (from: DiskView) => copy(from, file),
+    /** It is a whole file system, and /root/a has this checksum in it. */
+    async check(sum: string) {
+      const tool = (program: string, ...args: string[]) => {
+        const command = toolCommand(testHost.deps.runtime, program, args);
+        execFileSync(command.file, command.args, { stdio: ["ignore", "ignore", "pipe"] });
+      };
+      tool("/usr/sbin/e2fsck", "-f", "-n", image);
+      tool("/usr/sbin/debugfs", "-R", `dump /up/root/a ${join(path, "a")}`, image);
+      const content = await readFile(join(path, "a"));
+      assert.equal(`${createHash("sha256").update(content).digest("hex")}  -`, sum);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
 it("views of a disk that is written to are whole file systems, each with what changed since the last", async (t) => {
-  await using temp = await makeTempDir();
+  await using image = await openCopy();
   const clone = await testHost.park({ mounted: true });
   const { microVm, agent } = clone;
   await microVm.machine.resume();
-  const image = join(temp.path, "image");
-  await using file = await open(image, "w");
-  await file.truncate(DISK_BYTES);
 
   const sums = await script(agent, "cd /root; head -c 8M /dev/urandom > a; head -c 3M /dev/urandom > b; sha256sum < a");
   await using first = await view(clone, { since: null, next: "1" }, t);
@@ -89,39 +116,71 @@ it("views of a disk that is written to are whole file systems, each with what ch
     agent,
     "cd /root; for n in 1 2 3; do head -c 20M /dev/urandom > noise; sync; done; head -c 8M /dev/urandom | dd of=a conv=notrunc,fsync status=none; sha256sum < a",
   );
-  const whole = await copy(first, file);
+  const whole = await image.update(first);
   const changed = await busy;
   await first.finish({ published: true });
-
-  const check = async (sum: string) => {
-    const tool = (program: string, ...args: string[]) => {
-      const command = toolCommand(testHost.deps.runtime, program, args);
-      execFileSync(command.file, command.args, { stdio: ["ignore", "ignore", "pipe"] });
-    };
-    tool("/usr/sbin/e2fsck", "-f", "-n", image);
-    tool("/usr/sbin/debugfs", "-R", `dump /up/root/a ${join(temp.path, "a")}`, image);
-    const content = await readFile(join(temp.path, "a"));
-    assert.equal(`${createHash("sha256").update(content).digest("hex")}  -`, sum);
-  };
-  await check(sums);
+  await image.check(sums);
 
   await script(agent, "cd /root; rm noise b; head -c 1M /dev/urandom > c; sync");
   await using second = await view(clone, { since: "1", next: "2" }, t);
-  const more = await copy(second, file);
+  const more = await image.update(second);
   await second.finish({ published: false });
-  await check(changed);
+  await image.check(changed);
   t.diagnostic(`${whole >> 10} KiB in the first, ${more >> 10} KiB in the second`);
 
   // Not published: the third tells of it again, and of what came later.
-  await script(agent, "cd /root; head -c 8M /dev/urandom > a; sync");
-  const last = await script(agent, "sha256sum < /root/a");
+  const last = await script(agent, "cd /root; head -c 8M /dev/urandom > a; sync; sha256sum < a");
   await using third = await view(clone, { since: "1", next: "3" }, t);
-  const again = await copy(third, file);
+  const again = await image.update(third);
   assert.ok(again >= more, `${again} bytes, ${more} before`);
-  await check(last);
+  await image.check(last);
 
   // A server that is killed now leaves the view; the next one settles it.
   const settled = await settleDisk(microVm.machine.qmp, viewPlaceOf(microVm), { since: "1" });
   assert.deepEqual(settled, { tracked: true });
   await script(agent, "sync; sha256sum < /root/a");
+});
+
+it("changes are known after a sleep, when QEMU was killed as soon as the memory was written", async (t) => {
+  await using image = await openCopy();
+  const { host, deps, template } = testHost;
+  const clone = await testHost.park({ mounted: true });
+  const { machine, paths, uid } = clone.microVm;
+  await machine.resume();
+  {
+    await using whole = await view(clone, { since: null, next: "1" }, t);
+    await image.update(whole);
+    await whole.finish({ published: true });
+  }
+  await script(clone.agent, "head -c 8M /dev/urandom > /root/a; sync");
+  await machine.pause();
+  await makeFileFor(uid, join(paths.jail, "memory"));
+  await machine.saveMemory(`${JAIL.vm}/memory`, { deadlineMs: DEADLINE_MS });
+  const files = ["memory", DISK].map((name) => ({ source: join(image.path, name), name }));
+  for (const { source, name } of files) await link(join(paths.jail, name), source);
+  await host.release(clone.microVm);
+
+  const woken = await host.launch({
+    templateKey: null,
+    args: wakeArguments(template.shape, `${JAIL.vm}/${DISK}`),
+    accelerator: template.shape.accelerator,
+    template: null,
+    imageDirectory: template.image.directory,
+    files,
+    size: template.shape,
+    maxFileBytes: microVmFileBytes(template.shape, SIZE.diskGiB),
+    mostFileBytes: microVmFileBytes(template.shape, SIZE.diskGiB),
+    idlePriority: false,
+  });
+  await woken.machine.loadMemory(`${JAIL.vm}/memory`, { deadlineMs: DEADLINE_MS });
+  await woken.machine.resume();
+  const settled = await settleDisk(woken.machine.qmp, viewPlaceOf(woken), { since: "1" });
+  assert.deepEqual(settled, { tracked: true });
+  const agent = await connectGuest(woken, deps);
+  const sum = await script(agent, "head -c 1M /dev/urandom > /root/b; sync; sha256sum < /root/a");
+  await using changes = await view({ ...clone, microVm: woken, agent }, { since: "1", next: "2" }, t);
+  t.diagnostic(`${(await image.update(changes)) >> 10} KiB`);
+  await changes.finish({ published: true });
+  await image.check(sum);
+  await host.release(woken);
 });
