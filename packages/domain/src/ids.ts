@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { SandboxId } from "./sandbox.ts";
+import type { WorkspaceId } from "./workspace.ts";
 
 declare const brand: unique symbol;
 /** A string that names one kind of thing; the brand exists only in the type system. */
@@ -28,6 +29,10 @@ export function newMicroVmId(): MicroVmId {
 
 export function newSandboxId(): SandboxId {
   return randomUUID() as SandboxId;
+}
+
+export function newWorkspaceId(): WorkspaceId {
+  return randomUUID() as WorkspaceId;
 }
 
 /** 12 hex digits: the name of a sandbox in addresses. */

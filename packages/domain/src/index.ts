@@ -49,6 +49,7 @@ export {
   newMicroVmId,
   newSandboxId,
   newSubdomain,
+  newWorkspaceId,
   type TokenId,
 } from "./ids.ts";
 export { isTerminal, JOB_STATUSES, type JobStatus } from "./job-status.ts";
@@ -86,3 +87,14 @@ export type {
   WakeReason,
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
+export type {
+  ObservedSync,
+  SyncReason,
+  SyncTarget,
+  VersionName,
+  VersionRef,
+  WorkspaceId,
+  WorkspaceRef,
+  WorkspaceRuntime,
+  WorkspaceVersion,
+} from "./workspace.ts";

@@ -8,6 +8,7 @@ import type { ExecRuntime } from "./exec-sessions.ts";
 import type { GuestFiles } from "./guest-files.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
 import type { GuestId, SandboxRuntime, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
+import type { WorkspaceRuntime } from "./workspace.ts";
 
 /** Less memory does not boot a guest. */
 export const MIN_MEMORY_MIB = 256;
@@ -164,7 +165,7 @@ export interface NodeDescription {
   readonly maxDiskGiB: number;
 }
 
-export interface NodeRuntime extends ExecRuntime, SandboxRuntime {
+export interface NodeRuntime extends ExecRuntime, SandboxRuntime, WorkspaceRuntime {
   describe(): NodeDescription;
   poolStatus(): PoolStatus;
   /**

@@ -4,6 +4,7 @@
  */
 import type { EgressPolicy } from "./egress.ts";
 import type { Id, JobId, MicroVmId } from "./ids.ts";
+import type { ObservedSync, SyncTarget, VersionRef } from "./workspace.ts";
 
 export type SandboxId = Id<"sandbox">;
 
@@ -25,12 +26,19 @@ export interface SandboxPolicy {
   readonly alwaysOn: boolean;
   /** In place of that of the job that it was made for; open connections go on. */
   readonly egress: EgressPolicy;
+  /**
+   * Where its disk is published, every half minute when it changed, before it sleeps and before it is released. Null: its
+   * disk is local. From null to a target its disk becomes the first version of that workspace; never back.
+   */
+  readonly syncTo: SyncTarget | null;
 }
 
 export interface SandboxSpec extends SandboxPolicy {
   readonly id: SandboxId;
   /** True: it exists already, awake or asleep. False: it is made for this job. */
   readonly exists: boolean;
+  /** What its disk is when it is made, by a copy on write; null: an empty disk. */
+  readonly from: VersionRef | null;
 }
 
 /** Why a sandbox went to sleep or woke. */
@@ -48,8 +56,9 @@ export interface SandboxUpdate {
   readonly atMs: number;
   /**
    * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk, then data.coldBecause), `vm_lost`, `released`,
-   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`. `data.reason` is for people or one of the
-   * reasons above.
+   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`; `synced` (data.version: WorkspaceVersion,
+   * data.reason: SyncReason, data.sentBytes, data.durationMs, data.stallMs), `sync_failed` (once, until a sync succeeds again),
+   * `sync_lost` (another writes the workspace now: nothing is published any more). `data.reason` is for people or one of the reasons above.
    */
   readonly name: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -63,6 +72,8 @@ export interface ObservedSandbox {
   readonly diskGiB: number;
   /** Why it sleeps without its memory, for people: its microVM was lost, say. Null while it is awake or has it. */
   readonly lost: string | null;
+  /** Null: its disk is local. */
+  readonly sync: ObservedSync | null;
 }
 
 export interface SandboxRuntime {
@@ -85,6 +96,11 @@ export interface SandboxRuntime {
    * @throws AppError `sandbox_not_found`; `validation_failed` when it is larger already.
    */
   growSandbox(id: SandboxId, disk: { readonly diskGiB: number }): Promise<void>;
-  /** Ends its microVM and removes its disk. One that is not there is no error. */
-  releaseSandbox(id: SandboxId, options: { readonly reason: string }): Promise<void>;
+  /**
+   * Ends its microVM and removes its disk. One that is not there is no error. Of a synced one what changed is published
+   * before, with its guest paused, so that nothing is missing.
+   * @param options.discard  Also when what changed cannot be published: it is lost then.
+   * @throws AppError `unavailable` when what changed cannot be published now: it runs on as before.
+   */
+  releaseSandbox(id: SandboxId, options: { readonly reason: string; readonly discard?: boolean }): Promise<void>;
 }

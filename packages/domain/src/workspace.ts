@@ -1,0 +1,95 @@
+/**
+ * What the control plane asks of a node about synced workspaces: disks of sandboxes, whose versions lie in the object
+ * store.
+ */
+import type { AccountId, Id } from "./ids.ts";
+import type { SandboxId } from "./sandbox.ts";
+
+/** Names a workspace in the object store, whatever its name is. */
+export type WorkspaceId = Id<"workspace">;
+
+export interface WorkspaceRef {
+  readonly accountId: AccountId;
+  readonly workspaceId: WorkspaceId;
+}
+
+/** One version of a workspace. The digest is that of its manifest: no other contents have this name. */
+export interface VersionName {
+  readonly seq: number;
+  /** 64 lowercase hex digits. */
+  readonly sha256: string;
+}
+
+export interface VersionRef extends WorkspaceRef {
+  readonly version: VersionName;
+}
+
+/** Why a version was published. */
+export type SyncReason = "interval" | "stop" | "sleep" | "request" | "promotion" | "fork" | "restore" | "compaction";
+
+export interface WorkspaceVersion extends VersionName {
+  readonly createdAtMs: number;
+  readonly reason: SyncReason;
+  /** Size of the disk. */
+  readonly diskBytes: number;
+  /** What of the disk is not zeros. */
+  readonly dataBytes: number;
+  /** What that takes in the store; what versions share is counted with each. */
+  readonly storedBytes: number;
+}
+
+/** Where a sandbox's disk is published. */
+export interface SyncTarget extends WorkspaceRef {
+  /** For who reads the store without a database. */
+  readonly name: string;
+  readonly forkedFrom: { readonly workspaceId: WorkspaceId; readonly name: string; readonly seq: number } | null;
+}
+
+/** What the node knows of the syncs of a sandbox that is synced. */
+export interface ObservedSync {
+  /** The version that the sandbox's disk is, but for what changed since; null before the first was published. */
+  readonly version: WorkspaceVersion | null;
+  /** When the disk was last seen to be the same as that version. */
+  readonly syncedAtMs: number | null;
+  /** Bytes that changed since, as far as is known. */
+  readonly behindBytes: number;
+  /** Why the last sync failed, for people; null when it did not. */
+  readonly failure: string | null;
+}
+
+export interface WorkspaceRuntime {
+  /**
+   * Publishes what changed in a sandbox; resolves when the version is in the store. At once when nothing changed.
+   * @returns the newest version, which is what the disk was at some time since the call.
+   * @throws AppError `sandbox_not_found`; `validation_failed` when it is not synced; `unavailable` when the store cannot
+   *   be reached: what changed stays in the sandbox; `lease_lost` when another writes the workspace now.
+   */
+  syncSandbox(
+    id: SandboxId,
+    options: { readonly reason: SyncReason; readonly signal: AbortSignal },
+  ): Promise<WorkspaceVersion>;
+  /** The versions that are kept, oldest first. @throws AppError `workspace_not_found`, `unavailable`. */
+  listVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
+  /**
+   * Publishes an older version as the newest. Only while no sandbox stands on the workspace.
+   * @throws AppError `workspace_not_found`, `version_not_found`, `lease_held`, `unavailable`.
+   */
+  restoreVersion(ref: VersionRef, options: { readonly signal: AbortSignal }): Promise<WorkspaceVersion>;
+  /**
+   * Nobody can open or write it any more; what it takes is removed by `collect`. Repeating it is harmless.
+   * @throws AppError `unavailable`.
+   */
+  deleteWorkspace(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<void>;
+  /**
+   * Removes what nothing needs any more from the object store, once that is so for the time of grace.
+   * @param pinned  Versions of a workspace that something stands on; asked after the store was looked at.
+   * @throws AppError `unavailable`, `store_corrupt`.
+   */
+  collectGarbage(
+    accountId: AccountId,
+    options: {
+      readonly pinned: (workspaceId: WorkspaceId) => Promise<readonly VersionName[]>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<{ readonly removed: number; readonly removedBytes: number; readonly waiting: number }>;
+}
