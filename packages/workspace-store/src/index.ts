@@ -4,11 +4,18 @@ export { type CompactionRule, moveOutOf, planCompaction } from "./compact.ts";
 export { deleteWorkspace } from "./delete-workspace.ts";
 export { exportDisk } from "./export-disk.ts";
 export { type Head, type HeadVersion, latestOf } from "./format/head.ts";
-export type { BaseImage, Manifest, PackUse, SyncReason } from "./format/manifest.ts";
-export { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS } from "./format/records.ts";
+export {
+  type BaseImage,
+  decodeManifest,
+  type Manifest,
+  type PackUse,
+  type SyncReason,
+} from "./format/manifest.ts";
+export { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./format/records.ts";
 export type { VersionName, WorkspaceKey } from "./keys.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
 export { type RecordSource, recordsOf } from "./record-source.ts";
+export { keptVersions } from "./retention.ts";
 export { listAccounts, surveyAccount } from "./survey.ts";
-export { openVersion, readManifest, type VersionReader } from "./version-reader.ts";
+export { createVersionReader, fetchManifest, openVersion, readManifest, type VersionReader } from "./version-reader.ts";
 export { createVersionWriter, type Published, type VersionWriter } from "./version-writer.ts";

@@ -21,6 +21,7 @@ export interface LeaseOptions {
 }
 
 export interface Lease extends WorkspaceKey {
+  readonly holder: string;
   readonly generation: number;
   /** The head as it was last written. */
   readonly head: Head;
@@ -156,6 +157,7 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
   return {
     account,
     workspace,
+    holder: options.holder,
     generation,
     get head() {
       return current.head;

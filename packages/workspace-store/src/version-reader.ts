@@ -24,14 +24,14 @@ export interface VersionReader {
   read(offset: number, length: number, options: Signal): Promise<Buffer>;
 }
 
-/** @throws AppError `version_not_found`, `store_corrupt`. */
-export async function readManifest(
+/** A manifest as it stands in the store. @throws AppError `version_not_found`. */
+export async function fetchManifest(
   store: ObjectStore,
   key: WorkspaceKey,
   { name, signal }: Signal & { readonly name: VersionName },
-): Promise<Manifest> {
+): Promise<Buffer> {
   try {
-    return decodeManifest((await store.get(versionKey(key, name), { signal })).bytes, name);
+    return (await store.get(versionKey(key, name), { signal })).bytes;
   } catch (error) {
     if (isAppError(error, "object_not_found"))
       throw new AppError("version_not_found", `the store has no version ${name.seq} of workspace ${key.workspace}`, {
@@ -39,6 +39,15 @@ export async function readManifest(
       });
     throw error;
   }
+}
+
+/** @throws AppError `version_not_found`, `store_corrupt`. */
+export async function readManifest(
+  store: ObjectStore,
+  key: WorkspaceKey,
+  options: Signal & { readonly name: VersionName },
+): Promise<Manifest> {
+  return decodeManifest(await fetchManifest(store, key, options), options.name);
 }
 
 export async function openVersion(

@@ -155,6 +155,7 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       workspace: lease.workspace,
       seq,
       parent: parent ? { ...parent.name, ...(elsewhere ? { workspace: parent.manifest.workspace } : {}) } : null,
+      writer: lease.holder,
       generation: lease.generation,
       createdAt: clock.now(),
       reason,

@@ -27,6 +27,7 @@ const manifest: Manifest = {
   workspace: randomUUID(),
   seq: 7,
   parent: { seq: 6, sha256: "ab".repeat(32) },
+  writer: "node-a",
   generation: 3,
   createdAt: new Date("2026-01-02T03:04:05.678Z"),
   reason: "interval",

@@ -39,6 +39,7 @@ const Wire = z.object({
   workspace: z.uuid(),
   seq: z.int().positive(),
   parent: z.object({ seq: z.int().positive(), sha256: Sha256, workspace: z.uuid().optional() }).nullable(),
+  writer: z.string(),
   generation: z.int().positive(),
   created_at: z.iso.datetime(),
   reason: SyncReason,
@@ -70,6 +71,8 @@ export interface Manifest {
   readonly workspace: string;
   readonly seq: number;
   readonly parent: ParentVersion | null;
+  /** Holder of the lease that it was written under. */
+  readonly writer: string;
   readonly generation: number;
   readonly createdAt: Date;
   readonly reason: SyncReason;
@@ -96,6 +99,7 @@ export function encodeManifest(manifest: Manifest): Buffer {
     workspace: manifest.workspace,
     seq: manifest.seq,
     parent: manifest.parent,
+    writer: manifest.writer,
     generation: manifest.generation,
     created_at: manifest.createdAt.toISOString(),
     reason: manifest.reason,
@@ -150,6 +154,7 @@ export function decodeManifest(bytes: Buffer, name: VersionName): Manifest {
     workspace: wire.workspace,
     seq: wire.seq,
     parent: wire.parent,
+    writer: wire.writer,
     generation: wire.generation,
     createdAt: new Date(wire.created_at),
     reason: wire.reason,
