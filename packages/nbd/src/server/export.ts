@@ -1,9 +1,16 @@
+/**
+ * What is asked for is not to be had now, and may be later. The protocol has no error for that; ENOSPC is the one for which
+ * QEMU can be told to stop its guest and try again, while it hands others to it.
+ */
+export class NotNow extends Error {}
+
 /** What a server offers: bytes that do not change, some of which are known to be zero without being kept. */
 export interface NbdExport {
   readonly sizeBytes: number;
   /**
    * Reads within the export; never called with a length of 0 or beyond the end. It may take as long as it likes and is called many
-   * times at once. A rejection becomes EIO for this request alone.
+   * times at once. A rejection becomes EIO for this request alone, one with
+   * NotNow ENOSPC.
    * @returns the bytes, or pieces in order that make up `length` together.
    */
   read(

@@ -6,6 +6,7 @@ import { type Logger, messageOf, untilAborted } from "@mags/core";
 import { decodeRequest, type NbdRequest, REQUEST_BYTES } from "../protocol/requests.ts";
 import { COMMAND, COMMAND_FLAG } from "../protocol/values.ts";
 import { blockStatus, checkPieces, failure, simpleRead, structuredRead } from "./answers.ts";
+import { NotNow } from "./export.ts";
 import { MAX_EXTENTS, type NbdServerLimits } from "./limits.ts";
 import type { NbdSession } from "./negotiation.ts";
 import type { Peer } from "./peer.ts";
@@ -16,7 +17,7 @@ import { refusalOf } from "./refusal.ts";
 export interface Served {
   requests: number;
   readBytes: number;
-  /** Requests that were answered with EIO. */
+  /** Requests that were answered with an error. */
   failed: number;
 }
 
@@ -64,7 +65,8 @@ export async function serveRequests(
         const { offset, length } = request;
         log.warn("nbd.request_failed", { export: session.name, offset, length, error: messageOf(error) });
       }
-      const told = { errno: "EIO", message: "it could not be read" } as const;
+      const errno = error instanceof NotNow ? "ENOSPC" : "EIO";
+      const told = { errno, message: "it could not be read" } as const;
       await peer.send(failure(request.cookie, told, { structured }));
     }
   }
