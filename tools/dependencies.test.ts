@@ -51,8 +51,14 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "a node knows no HTTP API and no database: the control plane calls it through the domain's interface",
     from: source("packages/node"),
     to: (target) =>
-      noneOf("@mags/core", "@mags/domain", "@mags/nbd", "@mags/runtime-root", "@mags/tar")(target) ||
-      oneOf("fastify", "kysely", "pg")(target),
+      noneOf(
+        "@mags/core",
+        "@mags/block-server",
+        "@mags/domain",
+        "@mags/nbd",
+        "@mags/runtime-root",
+        "@mags/tar",
+      )(target) || oneOf("fastify", "kysely", "pg")(target),
   },
   {
     why: "the control plane knows nodes only by the domain's interface",
@@ -81,6 +87,11 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     why: "S3 and its signatures stay behind the interface",
     from: (file) => !isTest(file) && !/^packages\/(object-store\/src\/s3|test-kit)\//.test(file),
     to: oneOf("aws4fetch", "@aws-sdk/client-s3"),
+  },
+  {
+    why: "the block server serves a node and knows none: bytes between object store, disks and sockets",
+    from: source("packages/block-server"),
+    to: noneOf("@mags/core", "@mags/object-store", "@mags/workspace-store", "@mags/nbd"),
   },
   {
     why: "the workspace store is a format over an object store: it knows no node, no server, no database",

@@ -1,0 +1,83 @@
+/** What a node asks of its block server. Both are of one build: another build is asked to end, and started anew. */
+import type { BaseImage, HeadVersion, SyncReason, VersionName, WorkspaceKey } from "@mags/workspace-store";
+
+export interface VersionKey extends WorkspaceKey {
+  readonly version: VersionName;
+}
+
+/** How much of a disk an NBD export shows, and what of it is to be read. */
+export interface DiskSource {
+  /** Path of a unix socket. */
+  readonly socket: string;
+  readonly exportName: string;
+  /**
+   * Name of the bitmap with what changed since the parent. Null: all that the disk has is compared with the parent.
+   */
+  readonly bitmap: string | null;
+}
+
+export interface SyncCall extends WorkspaceKey {
+  readonly name: string;
+  readonly forkedFrom: { readonly workspace: string; readonly name: string; readonly seq: number } | null;
+  readonly image: BaseImage;
+  readonly diskBytes: number;
+  readonly reason: SyncReason;
+  /** What the disk was made from, or last published as; null: nothing but zeros. */
+  readonly parent: VersionKey | null;
+  readonly source: DiskSource;
+}
+
+export interface SyncResult {
+  readonly version: HeadVersion;
+  readonly changedBytes: number;
+  readonly sentBytes: number;
+  readonly puts: number;
+}
+
+export interface BlockServerCalls {
+  hello(params: Record<string, never>): Promise<{ readonly build: string; readonly pid: number }>;
+  /** Is answered when it ends: who waits for it knows at once. */
+  watch(params: Record<string, never>): Promise<null>;
+  /** Ends it soon. Who reads from it waits for the next one. */
+  quit(params: Record<string, never>): Promise<null>;
+  /**
+   * Serves a version, read only, on a socket that it makes; until `unserve`, over its own restarts. Repeating it makes the
+   * socket anew.
+   */
+  serve(params: {
+    readonly id: string;
+    readonly version: VersionKey;
+    readonly socket: string;
+    readonly uid: number;
+  }): Promise<{ readonly diskBytes: number; readonly image: BaseImage }>;
+  unserve(params: { readonly id: string }): Promise<null>;
+  /** Ids of what is served. */
+  served(params: Record<string, never>): Promise<readonly string[]>;
+  /** @throws AppError `lease_lost`, `lease_held`, `unavailable` and what a store says; nothing was published then. */
+  sync(params: SyncCall): Promise<SyncResult>;
+  /** Gives the right to write a workspace back. */
+  release(params: WorkspaceKey): Promise<null>;
+  versions(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
+  restore(params: VersionKey): Promise<HeadVersion>;
+  remove(params: WorkspaceKey): Promise<null>;
+  /** Workspaces of an account that have anything in the store. */
+  workspaces(params: { readonly account: string }): Promise<readonly string[]>;
+  collect(params: {
+    readonly account: string;
+    /** Versions that something stands on, by workspace. */
+    readonly pinned: Readonly<Record<string, readonly VersionName[]>>;
+  }): Promise<{ readonly removed: number; readonly removedBytes: number; readonly waiting: number }>;
+}
+
+export type CallName = keyof BlockServerCalls;
+export const EXPORT_NAME = "disk";
+
+export type ParamsOf<Name extends CallName> = Parameters<BlockServerCalls[Name]>[0];
+export type ResultOf<Name extends CallName> = Awaited<ReturnType<BlockServerCalls[Name]>>;
+
+/** A call by its name. */
+export type Caller = <Name extends CallName>(
+  name: Name,
+  params: ParamsOf<Name>,
+  options: { readonly signal: AbortSignal },
+) => Promise<ResultOf<Name>>;

@@ -1,0 +1,112 @@
+/**
+ * A version as an NBD export. While the store cannot be reached a read waits, some seconds here, then in QEMU, which stops
+ * its guest and asks again: a request that is under way for long would keep QEMU from whatever it is told. It fails for
+ * what is proven to be damaged or lost.
+ */
+import { isAppError, type Logger, messageOf, sleep } from "@mags/core";
+import { type NbdExport, type NbdPiece, type NbdZeroExtent, NotNow } from "@mags/nbd";
+import {
+  CHUNK_BYTES,
+  type RecordRef,
+  type RecordSource,
+  SEGMENT_CHUNKS,
+  type VersionReader,
+} from "@mags/workspace-store";
+
+type Signal = { readonly signal: AbortSignal };
+
+export interface VersionExportDeps {
+  readonly records: RecordSource;
+  readonly log: Logger;
+}
+
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 1_000;
+const PATIENCE_MS = 3_000;
+/** Chunks that are fetched ahead of one who reads on: 2 MiB. */
+const READ_AHEAD = 32;
+
+export function versionExport(version: VersionReader, { records, log }: VersionExportDeps): NbdExport {
+  /** Where the last read ended: one that begins there reads on. */
+  let ended = -1;
+
+  /** Until it succeeds, or what is asked for is known to be no more, or it takes too long. */
+  async function persistently<T>(work: () => Promise<T>, { signal }: Signal): Promise<T> {
+    const begunMs = performance.now();
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      try {
+        return await work();
+      } catch (error) {
+        signal.throwIfAborted();
+        if (isAppError(error, "chunk_corrupt") || isAppError(error, "store_corrupt")) {
+          log.error("blocks.damaged", { workspace: version.manifest.workspace, error: messageOf(error) });
+          throw error;
+        }
+        log.warn("blocks.store_away", { workspace: version.manifest.workspace, error: messageOf(error) });
+        if (performance.now() - begunMs > PATIENCE_MS) throw new NotNow("the object store is away", { cause: error });
+        await sleep(pauseMs, { signal });
+      }
+    }
+  }
+
+  async function refsOf(first: number, end: number, options: Signal): Promise<(RecordRef | undefined)[]> {
+    const refs: (RecordRef | undefined)[] = [];
+    for (let index = first; index < end; index++)
+      refs.push(await persistently(() => version.chunk(index, options), options));
+    return refs;
+  }
+
+  /** Fills the cache; nobody waits for it. */
+  async function readAhead(first: number): Promise<void> {
+    const signal = AbortSignal.timeout(30_000);
+    const end = Math.min(first + READ_AHEAD, version.chunkCount);
+    const refs: RecordRef[] = [];
+    for (let index = first; index < end; index++) {
+      const ref = await version.chunk(index, { signal });
+      if (ref) refs.push(ref);
+    }
+    if (refs.length > 0) await records.getAll(refs, { signal });
+  }
+
+  return {
+    sizeBytes: version.manifest.diskBytes,
+    async read(offset, length, options) {
+      const first = Math.floor(offset / CHUNK_BYTES);
+      const end = Math.ceil((offset + length) / CHUNK_BYTES);
+      const refs = await refsOf(first, end, options);
+      const wanted = refs.filter((ref) => ref !== undefined);
+      const plains = wanted.length > 0 ? await persistently(() => records.getAll(wanted, options), options) : [];
+      if (offset === ended) readAhead(end).catch(() => {}); // who needs it asks again
+      ended = offset + length;
+      const pieces: NbdPiece[] = [];
+      let next = 0;
+      for (const [i, ref] of refs.entries()) {
+        const at = (first + i) * CHUNK_BYTES;
+        const from = Math.max(offset - at, 0);
+        const to = Math.min(offset + length - at, CHUNK_BYTES);
+        const plain = ref && plains[next++];
+        pieces.push(plain ? plain.subarray(from, to) : { zeroBytes: to - from });
+      }
+      return pieces;
+    },
+    async extents(offset, length, options) {
+      const found: NbdZeroExtent[] = [];
+      const add = (bytes: number, zero: boolean) => {
+        const last = found.at(-1);
+        if (last?.zero === zero) found[found.length - 1] = { length: last.length + bytes, zero };
+        else found.push({ length: bytes, zero });
+      };
+      const end = offset + length;
+      for (let at = offset; at < end; ) {
+        const index = Math.floor(at / CHUNK_BYTES);
+        const segment = Math.floor(index / SEGMENT_CHUNKS);
+        const known = version.manifest.tables.has(segment);
+        const unit = known ? CHUNK_BYTES : SEGMENT_CHUNKS * CHUNK_BYTES;
+        const until = Math.min((Math.floor(at / unit) + 1) * unit, end);
+        add(until - at, !known || !(await persistently(() => version.chunk(index, options), options)));
+        at = until;
+      }
+      return found;
+    },
+  };
+}

@@ -1,0 +1,14 @@
+export {
+  type BlockServerCalls,
+  type Caller,
+  type CallName,
+  type DiskSource,
+  EXPORT_NAME,
+  type ParamsOf,
+  type ResultOf,
+  type SyncCall,
+  type SyncResult,
+  type VersionKey,
+} from "./calls.ts";
+export { call, isGone } from "./rpc/call.ts";
+export { type BlockServer, controlSocketOf, startBlockServer } from "./start-block-server.ts";

@@ -1,0 +1,121 @@
+/**
+ * The block server of a node: a process of its own, which reads and writes the object store, so that neither hashing nor
+ * bulk bytes hold up what starts microVMs. It outlives the server; microVMs that read from it wait while it restarts.
+ */
+import { randomUUID } from "node:crypto";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { type Clock, type Logger, lockFile, untilAborted } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import { decodeManifest, fetchManifest, type RecordSource, recordsOf } from "@mags/workspace-store";
+import { cachedRecords } from "./cache/cached-records.ts";
+import { openRecordCache } from "./cache/record-cache.ts";
+import { openServedVersions } from "./exports/served-versions.ts";
+import { serveCalls } from "./rpc/serve-calls.ts";
+import { createWorkspaces } from "./syncs/workspaces.ts";
+
+export interface BlockServerDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface BlockServerOptions {
+  /** Its own directory: socket, cache, what is served. */
+  readonly directory: string;
+  /** Names the program it is: another one is replaced by its node. */
+  readonly build: string;
+  /** Who holds its leases. Default: a name that it gives itself once, in its directory. */
+  readonly holder?: string;
+  readonly cacheBytes: number;
+  /** For how long something must be garbage in the store before it is removed. */
+  readonly graceMs: number;
+}
+
+export interface BlockServer extends AsyncDisposable {
+  /** Resolves when it was asked to end. */
+  readonly asked: Promise<void>;
+}
+
+export const controlSocketOf = (directory: string) => join(directory, "control.sock");
+
+/** @throws AppError when another process has the directory. */
+export async function startBlockServer(deps: BlockServerDeps, options: BlockServerOptions): Promise<BlockServer> {
+  const { store, clock, log } = deps;
+  const { directory, build, cacheBytes, graceMs } = options;
+  await using scope = new AsyncDisposableStack();
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  scope.use(await lockFile(join(directory, "lock")));
+  const holder = options.holder ?? (await ownName(join(directory, "holder")));
+  const ending = new AbortController();
+  scope.defer(() => ending.abort(new Error("the block server ends")));
+  const cache = await openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log });
+  const sources = new Map<string, RecordSource>();
+  const records = (account: string) => {
+    const source =
+      sources.get(account) ?? cachedRecords(recordsOf(store, account), cache, { account, signal: ending.signal });
+    sources.set(account, source);
+    return source;
+  };
+  const served = scope.use(await openServedVersions(join(directory, "served"), { records, log }));
+  const workspaces = scope.use(createWorkspaces({ store, records, holder, graceMs, clock, log }));
+  const asked = Promise.withResolvers<void>();
+  scope.use(
+    await serveCalls(
+      controlSocketOf(directory),
+      {
+        hello: async () => ({ build, pid: process.pid }),
+        watch: async (_, { signal }) => {
+          await untilAborted(asked.promise, signal);
+          return null;
+        },
+        quit: async () => {
+          asked.resolve();
+          return null;
+        },
+        serve: async (spec, signals) => {
+          const { version } = spec;
+          const manifest =
+            (await served.manifestOf(spec)) ??
+            (await fetchManifest(store, version, { name: version.version, ...signals }));
+          await served.serve(spec, manifest);
+          const { diskBytes, image } = decodeManifest(manifest, version.version);
+          return { diskBytes, image };
+        },
+        unserve: async ({ id }) => {
+          await served.unserve(id);
+          return null;
+        },
+        served: async () => served.ids(),
+        sync: workspaces.sync,
+        release: workspaces.release,
+        versions: workspaces.versions,
+        restore: workspaces.restore,
+        remove: workspaces.remove,
+        workspaces: workspaces.workspaces,
+        collect: workspaces.collect,
+      },
+      log,
+    ),
+  );
+  const resources = scope.move();
+  return { asked: asked.promise, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+/** Written once, whole: a crash leaves the old name or none. */
+async function ownName(path: string): Promise<string> {
+  const known = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+  if (known !== undefined) return known.trim();
+  const name = `node-${randomUUID()}`;
+  const temporary = `${path}.new`;
+  {
+    await using file = await open(temporary, "w", 0o600);
+    await file.writeFile(`${name}\n`);
+    await file.sync();
+  }
+  await rename(temporary, path);
+  return name;
+}

@@ -1,0 +1,105 @@
+/** Reads what a version is made of out of a disk that QEMU exports: what changed, or all there is. */
+
+import { AppError } from "@mags/core";
+import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, connectNbd, DIRTY, type NbdClient } from "@mags/nbd";
+import { CHUNK_BYTES } from "@mags/workspace-store";
+import type { DiskSource } from "../calls.ts";
+
+/** A run of chunks. `bytes` is missing where all of it is zeros. */
+export interface ChangedRun {
+  readonly firstChunk: number;
+  readonly chunkCount: number;
+  readonly bytes?: Buffer;
+}
+
+const READ_BYTES = 1 << 20;
+/** Reads that are under way: the next are asked for while one is worked on. */
+const READS = 4;
+
+interface Extent {
+  readonly offset: number;
+  readonly length: number;
+  readonly zero: boolean;
+}
+
+/**
+ * Runs in ascending order, at most 1 MiB each.
+ * @throws AppError `unavailable` when QEMU goes away, NbdError when it cannot read.
+ */
+export async function* readChanges(
+  source: DiskSource,
+  { diskBytes, signal }: { readonly diskBytes: number; readonly signal: AbortSignal },
+): AsyncGenerator<ChangedRun, void, void> {
+  const bitmap = source.bitmap === null ? null : `qemu:dirty-bitmap:${source.bitmap}`;
+  const contexts = [ALLOCATION_CONTEXT, ...(bitmap === null ? [] : [bitmap])];
+  await using client = await connectNbd(source.socket, { exportName: source.exportName, contexts, signal });
+  if (client.sizeBytes !== diskBytes)
+    throw new AppError("internal", `QEMU shows a disk of ${client.sizeBytes} bytes in place of ${diskBytes}`);
+  const wanted = bitmap === null ? [{ offset: 0, length: client.sizeBytes }] : dirty(client, bitmap, signal);
+  const ahead: { readonly piece: Extent; readonly bytes: Promise<Buffer> | undefined }[] = [];
+  for await (const piece of pieces(client, wanted, signal)) {
+    const bytes = piece.zero ? undefined : client.read(piece.offset, piece.length, { signal });
+    bytes?.catch(() => {}); // it is awaited below, in its turn
+    ahead.push({ piece, bytes });
+    if (ahead.length >= READS) yield await runOf(ahead.shift());
+  }
+  while (ahead.length > 0) yield await runOf(ahead.shift());
+  await client.disconnect();
+}
+
+async function runOf(
+  next: { readonly piece: Extent; readonly bytes: Promise<Buffer> | undefined } | undefined,
+): Promise<ChangedRun> {
+  if (!next) throw new Error("nothing is being read");
+  const { offset, length } = next.piece;
+  const run = { firstChunk: offset / CHUNK_BYTES, chunkCount: length / CHUNK_BYTES };
+  return next.bytes ? { ...run, bytes: await next.bytes } : run;
+}
+
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+}
+
+async function* dirty(client: NbdClient, context: string, signal: AbortSignal): AsyncGenerator<Range, void, void> {
+  for await (const extent of allExtents(client, { context, signal })) if ((extent.flags & DIRTY) !== 0) yield extent;
+}
+
+/** Whole chunks, cut where zeros begin and end, and to what is read at a time. */
+async function* pieces(
+  client: NbdClient,
+  ranges: AsyncIterable<Range> | Iterable<Range>,
+  signal: AbortSignal,
+): AsyncGenerator<Extent, void, void> {
+  let done = 0;
+  for await (const range of ranges) {
+    const end = Math.ceil((range.offset + range.length) / CHUNK_BYTES) * CHUNK_BYTES;
+    for (let at = Math.max(Math.floor(range.offset / CHUNK_BYTES) * CHUNK_BYTES, done); at < end; ) {
+      for (const extent of await client.blockStatus(at, end - at, { context: ALLOCATION_CONTEXT, signal })) {
+        const zero = (extent.flags & ALLOCATION.zero) !== 0;
+        const until = Math.min(extent.offset + extent.length, end);
+        // A chunk that is zeros only in part is read.
+        const whole = zero
+          ? Math.floor(until / CHUNK_BYTES) * CHUNK_BYTES
+          : Math.ceil(until / CHUNK_BYTES) * CHUNK_BYTES;
+        if (whole > at) {
+          yield* cut({ offset: at, length: whole - at, zero });
+          at = whole;
+        } else if (until > at) {
+          yield { offset: at, length: CHUNK_BYTES, zero: false };
+          at += CHUNK_BYTES;
+        }
+      }
+    }
+    done = Math.max(done, end);
+  }
+}
+
+function* cut({ offset, length, zero }: Extent): Generator<Extent, void, void> {
+  if (zero) {
+    yield { offset, length, zero };
+    return;
+  }
+  for (let at = offset; at < offset + length; at += READ_BYTES)
+    yield { offset: at, length: Math.min(READ_BYTES, offset + length - at), zero };
+}

@@ -1,0 +1,223 @@
+/**
+ * Writes workspaces: holds the leases of this node, publishes versions, and does what needs no disk. One thing at a
+ * time for each workspace.
+ */
+import { AppError, type Clock, createGate, type Gate, isAppError, type Logger, messageOf } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import {
+  acquireLease,
+  CHUNK_BYTES,
+  collect,
+  createVersionWriter,
+  deleteWorkspace,
+  type HeadVersion,
+  keptVersions,
+  type Lease,
+  latestOf,
+  openVersion,
+  type RecordSource,
+  readHead,
+  surveyAccount,
+  type VersionReader,
+  type VersionWriter,
+  type WorkspaceKey,
+} from "@mags/workspace-store";
+import type { BlockServerCalls, SyncCall, SyncResult, VersionKey } from "../calls.ts";
+import { readChanges } from "./read-changes.ts";
+
+type Signal = { readonly signal: AbortSignal };
+type Call<Name extends keyof BlockServerCalls> = (
+  params: Parameters<BlockServerCalls[Name]>[0],
+  options: Signal,
+) => ReturnType<BlockServerCalls[Name]>;
+
+export interface Workspaces extends AsyncDisposable {
+  readonly sync: Call<"sync">;
+  readonly release: Call<"release">;
+  readonly versions: Call<"versions">;
+  readonly restore: Call<"restore">;
+  readonly remove: Call<"remove">;
+  readonly workspaces: Call<"workspaces">;
+  readonly collect: Call<"collect">;
+}
+
+export interface WorkspacesDeps {
+  readonly store: ObjectStore;
+  readonly records: (account: string) => RecordSource;
+  /** Who holds the leases: this node. */
+  readonly holder: string;
+  readonly graceMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const LEASE_MS = 10 * 60_000;
+const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
+
+export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
+  const { store, records, holder, clock, log } = deps;
+  const leases = new Map<string, Lease>();
+  const turns = new Map<string, Gate>();
+  const ending = new AbortController();
+
+  async function inTurn<T>({ workspace }: WorkspaceKey, { signal }: Signal, work: () => Promise<T>): Promise<T> {
+    const gate = turns.get(workspace) ?? createGate(1);
+    turns.set(workspace, gate);
+    const leave = await gate.enter({ signal });
+    try {
+      return await work();
+    } finally {
+      leave();
+      if (gate.inside === 0 && gate.waiting === 0) turns.delete(workspace);
+    }
+  }
+
+  /** What fails because another has the lease is not tried with it again. */
+  async function withLease<T>(
+    key: WorkspaceKey,
+    options: Signal & { readonly create?: Pick<SyncCall, "name" | "forkedFrom"> },
+    work: (lease: Lease) => Promise<T>,
+  ): Promise<T> {
+    const { signal, create } = options;
+    try {
+      const lease =
+        leases.get(key.workspace) ??
+        (await acquireLease(store, key, {
+          ...{ holder, ttlMs: LEASE_MS, clock, signal },
+          ...(create && { create: { name: create.name, forked_from: create.forkedFrom } }),
+        }));
+      leases.set(key.workspace, lease);
+      return await work(lease);
+    } catch (error) {
+      if (isAppError(error, "lease_lost")) leases.delete(key.workspace);
+      throw error;
+    }
+  }
+
+  const open = (key: VersionKey, { signal }: Signal) =>
+    openVersion(store, key, { name: key.version, records: records(key.account), signal });
+
+  async function write(call: SyncCall, writer: VersionWriter, { signal }: Signal): Promise<void> {
+    for await (const { firstChunk, chunkCount, bytes } of readChanges(call.source, {
+      diskBytes: call.diskBytes,
+      signal,
+    }))
+      for (let i = 0; i < chunkCount; i++)
+        await writer.put(firstChunk + i, bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK);
+  }
+
+  /**
+   * What the disk of a call is to be compared with: its parent, or a newer version that this node made of that and whose
+   * publication its caller does not know of, because the reply was lost. All that changed since the parent comes again.
+   */
+  async function parentOf(call: SyncCall, lease: Lease, options: Signal): Promise<VersionReader | undefined> {
+    const { parent } = call;
+    let reader = parent ? await open(parent, options) : undefined;
+    const latest = latestOf(lease.head);
+    if (!latest || latest.sha256 === parent?.version.sha256) return reader;
+    const newest = await open({ ...call, version: latest }, options);
+    for (let one = newest.manifest; one.writer === holder && one.reason !== "restore"; ) {
+      if (one.parent === null || one.parent.sha256 === parent?.version.sha256) {
+        if (one.parent?.sha256 === parent?.version.sha256) reader = newest;
+        break;
+      }
+      one = (await open({ ...call, version: one.parent }, options)).manifest;
+    }
+    return reader;
+  }
+
+  async function sync(call: SyncCall, options: Signal): Promise<SyncResult> {
+    return await withLease(call, { ...options, create: call }, async (lease) => {
+      const parent = await parentOf(call, lease, options);
+      await using writer = createVersionWriter(
+        { store, lease, clock },
+        { parent, image: call.image, diskBytes: call.diskBytes },
+      );
+      await write(call, writer, options);
+      const latest = latestOf(lease.head);
+      const unchanged =
+        writer.changedChunks === 0 &&
+        latest !== undefined &&
+        latest.sha256 === parent?.name.sha256 &&
+        latest.disk_bytes === call.diskBytes;
+      if (unchanged) return { version: latest, changedBytes: 0, sentBytes: 0, puts: 0 };
+      const changedBytes = writer.changedChunks * CHUNK_BYTES;
+      const { version, sentBytes, puts } = await writer.publish({
+        reason: call.reason,
+        keep: (versions) => keptVersions(versions, clock.now()),
+        ...options,
+      });
+      return { version, changedBytes, sentBytes, puts };
+    });
+  }
+
+  /** Leases that are still used are kept up; one that was lost is noticed by its next sync. */
+  async function renew(): Promise<void> {
+    for (const lease of [...leases.values()]) {
+      if (lease.expiresAt.getTime() - clock.now().getTime() > LEASE_MS / 2) continue;
+      const options = { signal: AbortSignal.any([AbortSignal.timeout(LEASE_MS / 4), ending.signal]) };
+      await inTurn(lease, options, () => lease.update((head) => head, options)).catch((error: unknown) => {
+        if (isAppError(error, "lease_lost")) leases.delete(lease.workspace);
+        if (!ending.signal.aborted)
+          log.warn("blocks.lease_not_renewed", { workspace: lease.workspace, error: messageOf(error) });
+      });
+    }
+  }
+  const renewing = setInterval(() => void renew(), LEASE_MS / 10).unref();
+
+  return {
+    sync: (call, options) => inTurn(call, options, () => sync(call, options)),
+    release: (key, options) =>
+      inTurn(key, options, async () => {
+        const lease = leases.get(key.workspace);
+        leases.delete(key.workspace);
+        await lease?.release(options).catch((error: unknown) => {
+          if (!isAppError(error, "lease_lost")) throw error;
+        });
+        return null;
+      }),
+    async versions(key, options): Promise<readonly HeadVersion[]> {
+      const stored = await readHead(store, key, options);
+      if (stored?.head.state !== "live")
+        throw new AppError("workspace_not_found", `the store has no workspace ${key.workspace}`);
+      return stored.head.versions;
+    },
+    restore: (key, options) =>
+      inTurn(key, options, () =>
+        withLease(key, options, async (lease) => {
+          const parent = await open(key, options);
+          const { image, diskBytes } = parent.manifest;
+          await using writer = createVersionWriter({ store, lease, clock }, { parent, image, diskBytes });
+          const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
+          return (await writer.publish({ reason: "restore", keep, ...options })).version;
+        }),
+      ),
+    remove: (key, options) =>
+      inTurn(key, options, async () => {
+        leases.delete(key.workspace);
+        await deleteWorkspace(store, key, { clock, ...options }).catch((error: unknown) => {
+          if (!isAppError(error, "workspace_not_found")) throw error;
+        });
+        return null;
+      }),
+    async workspaces({ account }, options) {
+      const { heads, versions } = await surveyAccount(store, { account, ...options });
+      return [...new Set([...heads.keys(), ...versions.map(({ workspace }) => workspace)])];
+    },
+    async collect({ account, pinned }, options) {
+      const pins = new Map(Object.entries(pinned));
+      const { removed, removedBytes, waiting } = await collect(store, {
+        account,
+        graceMs: deps.graceMs,
+        clock,
+        pinned: async (workspace) => pins.get(workspace) ?? [],
+        ...options,
+      });
+      return { removed: removed.length, removedBytes, waiting };
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(renewing);
+      ending.abort(new AppError("unavailable", "the block server ends"));
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createMemoryStore } from "@mags/object-store";
+import { makeTempDir, type TempDir } from "@mags/test-kit";
+import { CHUNK_BYTES, type VersionName } from "@mags/workspace-store";
+import {
+  contentsOf,
+  DISK_BYTES,
+  exported,
+  IMAGE,
+  MIB,
+  startTestServer,
+  type TestServer,
+  tool,
+  write,
+} from "./harness.ts";
+
+let temp: TempDir;
+let server: TestServer;
+const store = createMemoryStore();
+
+before(async () => {
+  temp = await makeTempDir();
+  server = await startTestServer(store, join(temp.path, "blocks"));
+});
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await temp[Symbol.asyncDispose]();
+});
+
+const at = (name: string) => join(temp.path, name);
+
+async function newDisk(name: string, ...writes: string[]): Promise<string> {
+  await tool("qemu-img", "create", "-q", "-f", "qcow2", at(name), String(DISK_BYTES));
+  if (writes.length > 0) await write(at(name), ...writes);
+  return at(name);
+}
+
+const keyOf = (workspace: string, version: VersionName) => ({
+  ...{ account: server.account, workspace },
+  version: { seq: version.seq, sha256: version.sha256 },
+});
+
+describe("sync", () => {
+  it("publishes a whole disk, then what a bitmap says has changed", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("whole", "write -P 1 0 3M", "write -P 2 40M 100k", "write -P 3 127M 1M");
+    const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    assert.ok((await server.contents(workspace, first.version)).equals(await contentsOf(disk)));
+    assert.equal(first.version.data_bytes, 4 * MIB + 2 * CHUNK_BYTES);
+
+    await tool("qemu-img", "bitmap", "--add", "-g", "65536", "-f", "qcow2", disk, "b1");
+    await write(disk, "write -P 4 1M 64k", "write -z 40M 100k", "write -P 5 90M 10k", "discard 2M 512k");
+    const second = await exported(disk, { bitmap: "b1" }, (source) =>
+      server.sync({ workspace, parent: keyOf(workspace, first.version), source }),
+    );
+    assert.ok((await server.contents(workspace, second.version)).equals(await contentsOf(disk)));
+    assert.ok(second.changedBytes <= 12 * CHUNK_BYTES, String(second.changedBytes));
+    assert.equal(second.version.seq, 2);
+    const listed = await server.ask("versions", { account: server.account, workspace });
+    assert.deepEqual(listed, [first.version, second.version]);
+  });
+
+  it("sends nothing when nothing differs, also of a disk whose bitmap is lost", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("same", "write -P 1 0 3M", "write -P 2 40M 100k");
+    const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    const parent = keyOf(workspace, first.version);
+    const again = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
+    assert.deepEqual(again, { version: first.version, changedBytes: 0, sentBytes: 0, puts: 0 });
+    await write(disk, "write -P 7 2M 64k", "discard 40M 128k");
+    const third = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
+    assert.equal(third.changedBytes, 3 * CHUNK_BYTES);
+    assert.ok((await server.contents(workspace, third.version)).equals(await contentsOf(disk)));
+  });
+
+  it("goes on from a version that it published and that nobody was told of", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("untold", "write -P 1 0 1M");
+    await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    await write(disk, "write -P 2 1M 1M");
+    const second = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    assert.equal(second.version.seq, 2);
+    assert.ok((await server.contents(workspace, second.version)).equals(await contentsOf(disk)));
+  });
+
+  it("is refused while another node has the workspace, and when it has versions that are not of this disk", async () => {
+    const workspace = randomUUID();
+    const key = { account: server.account, workspace };
+    const disk = await newDisk("taken", "write -P 1 0 1M");
+    await using other = await startTestServer(store, at("other"), { holder: "node-b", account: server.account });
+    await exported(disk, {}, async (source) => {
+      const { version } = await server.sync({ workspace, parent: null, source });
+      const parent = keyOf(workspace, version);
+      await assert.rejects(other.sync({ workspace, parent, source }), { code: "lease_held" });
+      await server.ask("release", key);
+      await assert.rejects(other.sync({ workspace, parent: null, source }), { code: "lease_lost" });
+      await other.ask("release", key);
+      assert.deepEqual((await other.sync({ workspace, parent, source })).version, version, "nothing has changed");
+      assert.deepEqual(await server.ask("versions", key), [version]);
+    });
+  });
+});
+
+describe("serve", () => {
+  it("gives a disk its contents, on which another disk stands; a fork of it is synced alone", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("base", "write -P 1 0 3M", "write -P 2 40M 100k", "write -P 3 127M 1M");
+    const { version } = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    const before = await contentsOf(disk);
+    const socket = at("served.sock");
+    const served = { id: "fork-1", version: keyOf(workspace, version), socket, uid: 0 };
+    assert.deepEqual(await server.ask("serve", served), { diskBytes: DISK_BYTES, image: IMAGE });
+    const uri = `nbd+unix:///disk?socket=${socket}`;
+    await tool("qemu-img", "compare", "-f", "raw", "-F", "raw", uri, `${disk}.raw`);
+
+    await tool("qemu-img", "create", "-q", "-f", "qcow2", "-b", uri, "-F", "raw", at("fork"));
+    await write(at("fork"), "write -P 9 1M 64k", "write -P 9 100M 10k", "write -z 127M 64k");
+    const fork = randomUUID();
+    const forked = await exported(at("fork"), {}, (source) =>
+      server.sync({ workspace: fork, parent: keyOf(workspace, version), source, reason: "fork" }),
+    );
+    assert.equal(forked.changedBytes, 3 * CHUNK_BYTES);
+    assert.ok((await server.contents(fork, forked.version)).equals(await contentsOf(at("fork"))));
+    assert.ok((await server.contents(workspace, version)).equals(before), "the base stays as it was");
+
+    await server.restart();
+    assert.deepEqual(await server.ask("served", {}), ["fork-1"]);
+    await tool("qemu-img", "compare", "-f", "raw", "-F", "raw", uri, `${disk}.raw`);
+    await server.ask("unserve", { id: "fork-1" });
+    await server.restart();
+    assert.deepEqual(await server.ask("served", {}), []);
+  });
+});
+
+describe("restore, remove and collect", () => {
+  it("bring an older version back, and free what a deleted workspace took", async () => {
+    const workspace = randomUUID();
+    const key = { account: server.account, workspace };
+    const disk = await newDisk("old", "write -P 1 0 1M");
+    const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    const before = await contentsOf(disk);
+    await write(disk, "write -P 2 0 2M");
+    const parent = keyOf(workspace, first.version);
+    await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
+    const restored = await server.ask("restore", parent);
+    assert.deepEqual([restored.seq, restored.reason], [3, "restore"]);
+    assert.ok((await server.contents(workspace, restored)).equals(before));
+
+    await server.ask("remove", key);
+    await server.ask("remove", key);
+    await assert.rejects(server.ask("versions", key), { code: "workspace_not_found" });
+    for (let look = 0; look < 5; look++) await server.ask("collect", { account: server.account, pinned: {} });
+    assert.ok(!(await server.ask("workspaces", { account: server.account })).includes(workspace));
+  });
+});

@@ -1,0 +1,122 @@
+/** A block server on a store in memory, and disks made with QEMU's tools out of the runtime root. */
+import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { open, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { silentLogger, systemClock } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import { toolCommand } from "@mags/runtime-root";
+import { findArtifacts, waitFor } from "@mags/test-kit";
+import { exportDisk, openVersion, recordsOf, type VersionName } from "@mags/workspace-store";
+import {
+  type BlockServer,
+  type Caller,
+  call,
+  controlSocketOf,
+  type DiskSource,
+  type ParamsOf,
+  type ResultOf,
+  type SyncCall,
+  type SyncResult,
+  startBlockServer,
+} from "../src/index.ts";
+
+const run = promisify(execFile);
+const DEADLINE_MS = 60_000;
+export const MIB = 1024 ** 2;
+export const DISK_BYTES = 128 * MIB;
+export const IMAGE = { name: "standard", digest: "0".repeat(64) };
+
+/** Runs a tool of QEMU. */
+export async function tool(name: string, ...args: string[]): Promise<string> {
+  const artifacts = findArtifacts();
+  const root = { dir: artifacts.runtime, launcher: artifacts.launcher };
+  const { file, args: all } = toolCommand(root, `/usr/bin/${name}`, args);
+  return (await run(file, [...all], { timeout: DEADLINE_MS })).stdout;
+}
+
+/** Commands of qemu-io on a disk, one after the other. */
+export const write = (disk: string, ...commands: string[]) =>
+  tool("qemu-io", "-f", "qcow2", ...commands.flatMap((command) => ["-c", command]), disk);
+
+export const contentsOf = async (disk: string): Promise<Buffer> => {
+  await tool("qemu-img", "convert", "-f", "qcow2", "-O", "raw", disk, `${disk}.raw`);
+  return readFile(`${disk}.raw`);
+};
+
+/** What QEMU exports of a disk while the work goes on. */
+export async function exported<T>(
+  disk: string,
+  options: { readonly bitmap?: string },
+  work: (source: DiskSource) => Promise<T>,
+): Promise<T> {
+  const artifacts = findArtifacts();
+  const socket = `${disk}.sock`;
+  const { file, args } = toolCommand({ dir: artifacts.runtime, launcher: artifacts.launcher }, "/usr/bin/qemu-nbd", [
+    ...["-f", "qcow2", "-r", "-t", "-k", socket, "-x", "disk"],
+    ...(options.bitmap === undefined ? [] : ["-B", options.bitmap]),
+    disk,
+  ]);
+  const child = spawn(file, [...args], { stdio: "ignore" });
+  const exited = once(child, "exit");
+  try {
+    await waitFor(() => existsSync(socket), { what: "qemu-nbd", deadlineMs: DEADLINE_MS });
+    const { bitmap = null } = options;
+    return await work({ socket, exportName: "disk", bitmap });
+  } finally {
+    child.kill("SIGTERM");
+    await exited;
+  }
+}
+
+type Ask = <Name extends Parameters<Caller>[0]>(name: Name, params: ParamsOf<Name>) => Promise<ResultOf<Name>>;
+
+export interface TestServer extends AsyncDisposable {
+  readonly account: string;
+  readonly ask: Ask;
+  sync(what: Pick<SyncCall, "workspace" | "parent" | "source"> & Partial<SyncCall>): Promise<SyncResult>;
+  /** What a version holds, read from nothing but the store. */
+  contents(workspace: string, version: VersionName): Promise<Buffer>;
+  /** Another process takes its place, on the same directory. */
+  restart(): Promise<void>;
+}
+
+export async function startTestServer(
+  store: ObjectStore,
+  directory: string,
+  { holder = "node-a", account = randomUUID() as string } = {},
+): Promise<TestServer> {
+  const start = (): Promise<BlockServer> =>
+    startBlockServer(
+      { store, clock: systemClock, log: silentLogger },
+      { directory, build: "test", holder, cacheBytes: 64 * MIB, graceMs: 0 },
+    );
+  let server = await start();
+  const signal = AbortSignal.timeout(5 * DEADLINE_MS);
+  const ask: Ask = (name, params) => call(controlSocketOf(directory), name, params, { signal });
+  return {
+    account,
+    ask,
+    sync: (what) =>
+      ask("sync", {
+        ...{ account, name: "w", forkedFrom: null, image: IMAGE, diskBytes: DISK_BYTES, reason: "request" },
+        ...what,
+      }),
+    async contents(workspace, name) {
+      const records = recordsOf(store, account);
+      const version = await openVersion(store, { account, workspace }, { name, records, signal });
+      const path = join(directory, `export-${randomUUID()}`);
+      await using file = await open(path, "wx");
+      await exportDisk(version, file, { records, signal });
+      return readFile(path);
+    },
+    async restart() {
+      await server[Symbol.asyncDispose]();
+      server = await start();
+    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
