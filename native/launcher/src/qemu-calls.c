@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -34,6 +35,8 @@ const struct condition QEMU_CONDITIONS[] = {
     IOCTL(TUNSETSTEERINGEBPF),
     /* Is this a terminal? */
     IOCTL(TCGETS), IOCTL(FIONBIO), IOCTL(FIONREAD),
+    /* Connections to the block server, by its name in the jail, where nobody but root makes names. No other family. */
+    {SYS_socket, 0, LOW, AF_UNIX},
     /* Threads, and no other kind of process; the mask covers the namespaces, none of which is in the value. */
     {SYS_clone, 0, THREAD | NAMESPACES, THREAD},
     /* Reading limits. */
@@ -58,8 +61,8 @@ const unsigned QEMU_ALLOWED[] = {
     /* Names. Nothing that makes, removes or changes one. */
     SYS_openat, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_stat, SYS_lstat, SYS_newfstatat, SYS_statx, SYS_statfs,
     SYS_readlink, SYS_readlinkat, SYS_getcwd,
-    /* The sockets it was given. It can make none. */
-    SYS_listen, SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,
+    /* The sockets it was given, and one of those that it may make, to the block server. */
+    SYS_connect, SYS_listen, SYS_accept, SYS_accept4, SYS_getsockname, SYS_getpeername, SYS_getsockopt, SYS_setsockopt,
     SYS_sendmsg, SYS_recvmsg, SYS_sendto, SYS_recvfrom, SYS_shutdown,
     /* Waiting. */
     SYS_ppoll, SYS_poll, SYS_pselect6, SYS_select, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_wait, SYS_epoll_pwait,

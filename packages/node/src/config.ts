@@ -199,6 +199,18 @@ export const NodeConfig = z.strictObject({
         .describe("Where DNS queries of VMs go. Empty: the host's."),
     })
     .prefault({}),
+  block_cache_mb: z
+    .int()
+    .min(64)
+    .max(10_000_000)
+    .default(2_048)
+    .describe("Disk for what was read of synced workspaces, in `<data_dir>/blocks/cache`."),
+  garbage_hours: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(24)
+    .describe("What no workspace needs any more is removed from the object store after so long."),
   guest: z
     .strictObject({
       ca_certificates: z

@@ -11,3 +11,4 @@ export { type Expected, judge, mergeFootprints, type NodeFootprint, type Owner, 
 export { type Node, type NodeOptions, openNode } from "./open-node.ts";
 export { removeNode } from "./remove-node.ts";
 export { imagesHeldBySandboxes } from "./sandboxes/held-images.ts";
+export { type BlockServerProgram, blocksDirectory } from "./workspaces/blocks.ts";

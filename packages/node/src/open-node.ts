@@ -10,7 +10,7 @@ import { openExecSessions } from "./execs/exec-sessions.ts";
 import { execIn } from "./guests/exec.ts";
 import { createGuestFiles } from "./guests/files.ts";
 import { createGuests } from "./guests/guests.ts";
-import { openCgroups } from "./host/cgroups.ts";
+import { BLOCKS_GROUP, openCgroups } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
 import { removeUnfinishedWrites } from "./host/files.ts";
 import { changeMarks, marksOf, withMarks } from "./host/marks.ts";
@@ -41,6 +41,8 @@ import { prepareTemplates } from "./prepare-templates.ts";
 import { clearHost } from "./remove-node.ts";
 import { createSandboxStore, sandboxesDirectory } from "./sandboxes/sandbox-record.ts";
 import { createSandboxes, sandboxesIn } from "./sandboxes/sandboxes.ts";
+import { type BlockServerProgram, blocksDirectory, createBlocks } from "./workspaces/blocks.ts";
+import { createWorkspaceRuntime } from "./workspaces/workspace-runtime.ts";
 
 export interface NodeOptions {
   /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
@@ -70,6 +72,7 @@ export interface Node extends NodeRuntime {
 
 /** Memory of the host that microVMs never get, where nothing else is configured: a quarter, and no more than this. */
 const MOST_FLOOR_MIB = 1024;
+const BLOCKS_LIMITS = { memoryBytes: 1024 ** 3, cpuWeight: 100, pids: 256 };
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
 const CLONE_MEMORY_MIB = 64;
 
@@ -79,7 +82,7 @@ const CLONE_MEMORY_MIB = 64;
  */
 export async function openNode(
   deps: { readonly uploads: UploadSource; readonly clock: Clock; readonly log: Logger },
-  options: NodeOptions,
+  options: NodeOptions & { readonly blockServer: BlockServerProgram },
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Node> {
   const { clock, log } = deps;
@@ -157,6 +160,13 @@ export async function openNode(
     bytesPerSecond: config.disk_io.bytes_per_second,
     operationsPerSecond: config.disk_io.operations_per_second,
   };
+  const blocks = scope.use(
+    createBlocks(blocksDirectory(dataDirectory), {
+      program: options.blockServer,
+      enter: async () => (await cgroups?.create(BLOCKS_GROUP, BLOCKS_LIMITS)) ?? [],
+      log,
+    }),
+  );
   const cloneDeps = { runtime, host, overlays, diskIo, maxDiskGiB: config.max_disk_gb, clock, log };
   const pool = createWarmPool(
     {
@@ -176,6 +186,7 @@ export async function openNode(
   const guests = createGuests();
   const sandboxes = createSandboxes({
     ...cloneDeps,
+    blocks,
     store: createSandboxStore(sandboxesDirectory(dataDirectory), work),
     templates,
     accelerator,
@@ -199,6 +210,7 @@ export async function openNode(
   guests.addOwner(execs.owner);
   const runner = createJobRunner({
     ...cloneDeps,
+    blocks,
     guests,
     sandboxes,
     uploads: deps.uploads,
@@ -291,6 +303,8 @@ export async function openNode(
     setSandboxPolicy: sandboxes.setSandboxPolicy,
     growSandbox: sandboxes.growSandbox,
     releaseSandbox: runner.releaseSandbox,
+    syncSandbox: sandboxes.syncSandbox,
+    ...createWorkspaceRuntime(blocks),
     onUpdate: (listener: (update: never) => void) => void listeners.push(listener as (update: NodeUpdate) => void),
     footprint: () => ({
       microVms: host.list().map((microVm) => ({ ...microVm, jobId: null })),

@@ -11,6 +11,7 @@ import { createNamespacePool } from "./network/namespace-pool.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import { networkConfigOf } from "./open-network.ts";
 import type { NodeOptions } from "./open-node.ts";
+import { blocksDirectory, endBlockServer } from "./workspaces/blocks.ts";
 
 /**
  * Ends every microVM of a node whose server does not run and removes what they left on the host: processes, namespaces,
@@ -20,6 +21,7 @@ export async function removeNode(options: NodeOptions): Promise<void> {
   const { dataDirectory } = options;
   await mkdir(join(dataDirectory, "vms"), { recursive: true, mode: 0o711 });
   await using _lock = await lockFile(join(dataDirectory, "node.lock"));
+  await endBlockServer(blocksDirectory(dataDirectory));
   // Under an earlier configuration things may carry other names, when no start has come since.
   const earlier = await readMarks(join(dataDirectory, "marks.json"));
   if (earlier) await clearHost({ ...options, config: withMarks(options.config, earlier) }, { removeNewer: true });

@@ -11,9 +11,17 @@ import type { WorkDirectories } from "../host/work-directories.ts";
 
 export const DEFAULT_DISK_GIB = 2;
 
+export interface DiskSpec {
+  readonly diskGiB: number;
+  /** Whose it is. */
+  readonly uid: number;
+}
+
 export interface OverlayStore {
-  /** Puts an empty disk at `path`, owned by `uid`. @returns its size in bytes. */
-  create(path: string, spec: { readonly diskGiB: number; readonly uid: number }): Promise<number>;
+  /** Puts an empty disk at `path`. @returns its size in bytes. */
+  create(path: string, spec: DiskSpec): Promise<number>;
+  /** The same without a file system: what stands on another disk has that one's. */
+  createBlank(path: string, spec: DiskSpec): Promise<number>;
 }
 
 export interface OverlayStoreDeps {
@@ -29,15 +37,15 @@ const GIB = 1024 ** 3;
 const MAKE_DEADLINE_MS = 120_000;
 
 export function createOverlayStore(directory: string, deps: OverlayStoreDeps): OverlayStore {
-  const making = new Map<number, Promise<string>>();
+  const making = new Map<string, Promise<string>>();
 
-  async function make(diskGiB: number, target: string): Promise<void> {
+  async function make(options: readonly string[], diskGiB: number, target: string): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await using work = await deps.work.create("disk");
     await chown(work.path, deps.uid, deps.uid);
     const command = launchCommand(deps.runtime, {
       program: "/bin/sh",
-      args: ["/usr/lib/mags/make-disk", String(diskGiB * GIB), "/vm/disk.qcow2"],
+      args: ["/usr/lib/mags/make-disk", ...options, String(diskGiB * GIB), "/vm/disk.qcow2"],
       binds: [{ source: work.path, target: "/vm", readOnly: false }],
       uid: deps.uid,
       gid: deps.uid,
@@ -50,25 +58,36 @@ export function createOverlayStore(directory: string, deps: OverlayStoreDeps): O
   async function ensureEmpty(diskGiB: number): Promise<string> {
     if (diskGiB === DEFAULT_DISK_GIB) return deps.defaultDisk;
     const target = join(directory, `empty-${diskGiB}g.qcow2`);
-    if (!existsSync(target)) await make(diskGiB, target);
+    if (!existsSync(target)) await make([], diskGiB, target);
     return target;
   }
 
-  function empty(diskGiB: number): Promise<string> {
-    const known = making.get(diskGiB);
+  /** One maker of a kind at a time; what failed is tried anew. */
+  function made(kind: "empty" | "blank", diskGiB: number): Promise<string> {
+    const name = `${kind}-${diskGiB}`;
+    const known = making.get(name);
     if (known) return known;
-    const made = ensureEmpty(diskGiB);
-    making.set(diskGiB, made);
-    made.catch(() => making.delete(diskGiB));
-    return made;
+    const one = kind === "empty" ? ensureEmpty(diskGiB) : ensureBlank(diskGiB);
+    making.set(name, one);
+    one.catch(() => making.delete(name));
+    return one;
+  }
+
+  async function ensureBlank(diskGiB: number): Promise<string> {
+    const target = join(directory, `blank-${diskGiB}g.qcow2`);
+    if (!existsSync(target)) await make(["--blank"], diskGiB, target);
+    return target;
+  }
+
+  async function copy(source: string, path: string, { diskGiB, uid }: DiskSpec): Promise<number> {
+    await copyFile(source, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    await chmod(path, 0o600);
+    await chown(path, uid, uid);
+    return diskGiB * GIB;
   }
 
   return {
-    async create(path, { diskGiB, uid }) {
-      await copyFile(await empty(diskGiB), path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-      await chmod(path, 0o600);
-      await chown(path, uid, uid);
-      return diskGiB * GIB;
-    },
+    create: async (path, spec) => copy(await made("empty", spec.diskGiB), path, spec),
+    createBlank: async (path, spec) => copy(await made("blank", spec.diskGiB), path, spec),
   };
 }

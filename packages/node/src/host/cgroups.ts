@@ -38,6 +38,8 @@ const BUSY_PAUSE_MS = 10;
 
 /** The group of the process that keeps a delegated group there: apps/magsd/systemd. */
 export const KEEPER = "keeper";
+/** That of the node's block server. */
+export const BLOCKS_GROUP = "blocks";
 
 /** Where the controllers are mounted: one folder in all under v2, one each under v1. */
 export interface CgroupMounts {

@@ -6,11 +6,14 @@ import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
 import type { Image } from "../images/image.ts";
 import { connectGuest, giveIdentity } from "../microvm/guest.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
-import { type CloneDeps, insertEmptyDisk, restoreClone } from "../pool/clone.ts";
+import { type CloneDeps, DISK, insertEmptyDisk, restoreClone } from "../pool/clone.ts";
 import type { WarmPool } from "../pool/warm-pool.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
+import type { Blocks } from "../workspaces/blocks.ts";
+import { insertDiskOn, type Standing } from "../workspaces/stand-on.ts";
 
 export interface AcquireDeps extends CloneDeps {
+  readonly blocks: Blocks;
   readonly pool: WarmPool;
   readonly templates: TemplateStore;
   /** The size whose clones are pooled. */
@@ -48,16 +51,42 @@ export async function ensureTemplate(
   await deps.templates.get(image, size);
 }
 
+/** What a job's disk stands on; undefined: nothing. */
+type From = Standing | undefined;
+
+/** @returns what brings the disk to the guest once it runs: its agent attaches it, and has its file system fill it. */
+async function giveDisk(
+  deps: AcquireDeps,
+  microVm: MicroVm,
+  { from, diskGiB, neverRan }: { readonly from: From; readonly diskGiB: number; readonly neverRan: boolean },
+): Promise<(agent: AgentConnection) => Promise<void>> {
+  if (!from) {
+    const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB, neverRan });
+    return async (agent) => void (await agent.attachDisk({ upper: "ext4", sizeBytes }));
+  }
+  const disk = { name: DISK, diskGiB };
+  const { sizeBytes, grows } = await insertDiskOn(deps, microVm, { standing: from, disk, neverRan });
+  return async (agent) => {
+    const steps = [agent.attachDisk({ upper: "ext4", sizeBytes }), grows ? agent.grow({ sizeBytes }) : undefined];
+    await Promise.all(steps);
+  };
+}
+
 /** A parked clone may have died unseen; as nothing was asked of its guest yet, the next takes its place. */
-export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize, image: Image): Promise<Acquired> {
-  const defaultDisk = size.diskGiB === DEFAULT_DISK_GIB;
+export async function acquireMicroVm(
+  deps: AcquireDeps,
+  size: MicroVmSize,
+  { image, from }: { readonly image: Image; readonly from: From },
+): Promise<Acquired> {
+  const { diskGiB } = size;
+  const defaultDisk = diskGiB === DEFAULT_DISK_GIB && !from;
   const take = () => (isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined);
   for (let parked = take(); parked; parked = take()) {
     const { microVm, agent, mounted } = parked;
     try {
-      const sizeBytes = mounted ? 0 : await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: false });
+      const attach = mounted ? undefined : await giveDisk(deps, microVm, { from, diskGiB, neverRan: false });
       const resumed = microVm.machine.resume();
-      const attached = mounted ? undefined : agent.attachDisk({ upper: "ext4", sizeBytes });
+      const attached = attach?.(agent);
       const limited = mounted ? undefined : deps.host.limitDisk(microVm, size);
       const ready = Promise.all([resumed, attached, giveIdentity(agent, deps), limited]).then(() => {});
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
@@ -72,12 +101,10 @@ export async function acquireMicroVm(deps: AcquireDeps, size: MicroVmSize, image
   const template = await deps.templates.get(image, size);
   const microVm = await restoreClone(deps, template, { idlePriority: false, diskGiB: size.diskGiB });
   try {
-    const sizeBytes = await insertEmptyDisk(deps, microVm, { diskGiB: size.diskGiB, neverRan: true });
+    const attach = await giveDisk(deps, microVm, { from, diskGiB, neverRan: true });
     await microVm.machine.resume();
     const agent = await connectGuest(microVm, deps);
-    const ready = Promise.all([agent.attachDisk({ upper: "ext4", sizeBytes }), giveIdentity(agent, deps)]).then(
-      () => {},
-    );
+    const ready = Promise.all([attach(agent), giveIdentity(agent, deps)]).then(() => {});
     ready.catch(() => {});
     return { microVm, agent, origin: "restored", resumed: Promise.resolve(), ready };
   } catch (error) {

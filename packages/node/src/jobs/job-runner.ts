@@ -28,7 +28,7 @@ export interface JobRunner extends AsyncDisposable {
   start(job: JobStart): void;
   stop(jobId: JobId): Promise<void>;
   /** Ends a sandbox and the scripts in it: SIGTERM, and 2 s later its microVM. */
-  releaseSandbox(id: SandboxId, options: { readonly reason: string }): Promise<void>;
+  releaseSandbox(id: SandboxId, options: { readonly reason: string; readonly discard?: boolean }): Promise<void>;
   acknowledge(jobId: JobId): Promise<void>;
   observe(): readonly ObservedJob[];
   /** Goes on with what an earlier process left: microVMs bound to jobs, and ends that were not acknowledged. */
@@ -91,7 +91,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       if (!sandbox) throw new Error("no sandbox was made");
       return await scripts.attend(entry, sandbox, running.stream);
     } catch (error) {
-      await sandbox?.release("its first script could not be started");
+      await sandbox?.release("its first script could not be started", { discard: true });
       throw error;
     }
   }
@@ -226,7 +226,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       clearTimeout(timer);
     },
 
-    async releaseSandbox(id, { reason }) {
+    async releaseSandbox(id, { reason, discard = false }) {
       // Also those that are about to make it, or to come into it.
       const inside = [...entries.values()].filter((entry) => entry.sandboxId === id && entry.state !== "ended");
       for (const { stopping } of inside) stopping.abort(new AppError("job_not_running", "the sandbox was stopped"));
@@ -234,9 +234,9 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       const allOver = Promise.all(inside.map(({ released }) => released.promise));
       if (sandboxes.find(id)?.awake !== null) await Promise.race([allOver, sleep(STOP_GRACE_MS)]);
       for (const { microVm } of inside) microVm?.declareLost("the sandbox was stopped");
-      await sandboxes.find(id)?.release(reason);
+      await sandboxes.find(id)?.release(reason, { discard });
       await allOver;
-      await sandboxes.find(id)?.release(reason); // made in that moment
+      await sandboxes.find(id)?.release(reason, { discard }); // made in that moment
     },
 
     async acknowledge(jobId) {

@@ -187,7 +187,10 @@ async function bindMicroVm(
     let acquired: Acquired | undefined;
     let binding: Promise<void> | undefined;
     try {
-      acquired = await acquireMicroVm(deps, size, options.image);
+      const { image } = options;
+      const { id, from = null } = job.sandbox ?? {};
+      const standing = id && from ? { id, from, image } : undefined;
+      acquired = await acquireMicroVm(deps, size, { image, from: standing });
       const { microVm, resumed } = acquired;
       entry.microVm = microVm;
       entry.microVmId = microVm.id;

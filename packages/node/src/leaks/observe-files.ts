@@ -57,7 +57,7 @@ export async function observeFiles(
   }
   for (const name of await namesIn("images")) add("image", path("images", name), await ownerOfImageFile(name));
   for (const name of await namesIn("disks"))
-    add("disk", path("disks", name), /^empty-\d+g\.qcow2$/.test(name) ? INSTALLATION : UNKNOWN);
+    add("disk", path("disks", name), /^(empty|blank)-\d+g\.qcow2$/.test(name) ? INSTALLATION : UNKNOWN);
   for (const name of await namesIn("outcomes")) {
     const jobId = /^(.+)\.json$/.exec(name)?.[1];
     add("end of a job", path("outcomes", name), jobId === undefined ? UNFINISHED : { kind: "outcome", jobId });

@@ -3,7 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
-import { cgroupFolders, groupOf, KEEPER } from "../host/cgroups.ts";
+import { BLOCKS_GROUP, cgroupFolders, groupOf, KEEPER } from "../host/cgroups.ts";
 import { abandonedChecks } from "../host/check-leftovers.ts";
 import { processesByUid } from "../host/processes.ts";
 import { run } from "../host/run.ts";
@@ -99,7 +99,7 @@ async function controlGroups({ prefix }: HostMarks): Promise<Trace[]> {
               {
                 what: "control group",
                 name: join(folder, name, entry.name),
-                owner: { kind: "microvm", id: entry.name },
+                owner: entry.name === BLOCKS_GROUP ? { kind: "installation" } : { kind: "microvm", id: entry.name },
               },
             ]
           : [],

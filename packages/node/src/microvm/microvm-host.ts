@@ -53,6 +53,8 @@ export interface LaunchSpec {
   } | null;
   /** Files on the same file system, linked into its jail by these names before it starts; its from then on. */
   readonly files?: readonly { readonly source: string; readonly name: string }[];
+  /** Puts more into its jail before it starts. */
+  readonly furnish?: (place: { readonly jail: string; readonly uid: number }) => Promise<void>;
   readonly imageDirectory: string;
   readonly kernel?: string;
   readonly size: Pick<MicroVmSize, "vcpus" | "memoryMiB">;
@@ -206,6 +208,7 @@ export function createMicroVmHost(deps: MicroVmHostDeps, config: MicroVmHostConf
         for (const name of spec.template?.writable ?? [])
           await makeFileFor(uid, join(spec.template?.directory ?? "", name));
         for (const { source, name } of spec.files ?? []) await linkFileFor(uid, source, join(paths.jail, name));
+        await spec.furnish?.({ jail: paths.jail, uid });
         bindings.set(id, await prepareBinding(paths.binding));
         qemu = await spawnQemu(runtime, {
           args: [...spec.args, "-name", id],

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import type { RuntimeRoot } from "@mags/runtime-root";
-import type { Cgroups } from "../host/cgroups.ts";
+import { BLOCKS_GROUP, type Cgroups } from "../host/cgroups.ts";
 import { removeUnfinishedWrites } from "../host/files.ts";
 import { isOrphan, settleOrphans } from "../host/orphans.ts";
 import { killAndWait, processesByUid } from "../host/processes.ts";
@@ -45,7 +45,7 @@ export async function sweepMicroVms(
   for (const { id } of records) await removeUnfinishedWrites(pathsOf(root, id).directory);
   await endStrayProcesses(log, config, records);
   for (const name of (await cgroups?.list()) ?? [])
-    if (!records.some(({ id }) => id === name))
+    if (name !== BLOCKS_GROUP && !records.some(({ id }) => id === name))
       await cgroups
         ?.remove(name)
         .catch((error: unknown) => log.warn("cgroup.not_removed", { name, error: messageOf(error) }));

@@ -74,8 +74,8 @@ function machine(shape: MachineShape, { memory, slot }: Parts): string[] {
     "-device", "virtio-blk-pci,drive=base,id=vda",
     "-blockdev", slot,
     "-blockdev", `driver=raw,file=${/node-name=(\w+)$/.exec(slot)?.[1]},node-name=slot`,
-    // Where the host's disk is full the guest waits until there is room, instead of breaking its file system.
-    "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=report,werror=enospc",
+    // Where the host's disk is full, or the block server cannot reach its store, the guest waits until that is over.
+    "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=enospc,werror=enospc",
     "-device", "virtio-serial-pci,max_ports=4,id=serial0",
     "-chardev", `socket,id=control,fd=${DESCRIPTORS.control},server=on,wait=off`,
     "-device", "virtserialport,chardev=control,name=mags.control,nr=1",
@@ -124,11 +124,12 @@ export function cloneArguments(shape: MachineShape): string[] {
 
 /**
  * A microVM that wakes: its memory is its own and comes from its state file, in which pages of zeros do not stand; over the
- * template's memory the template's bytes would show in their place. `disk`: path in the jail.
+ * template's memory the template's bytes would show in their place. `disk`: path in the jail. `backing`: options of what it stands on.
  */
-export function wakeArguments(shape: MachineShape, disk: string): string[] {
+export function wakeArguments(shape: MachineShape, disk: string, backing?: string): string[] {
   const memory = `memory-backend-ram,id=ram0,size=${shape.memoryMiB}M`;
-  const slot = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk},node-name=${WOKEN_DISK}`;
+  const file = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk}`;
+  const slot = `${file}${backing === undefined ? "" : `,${backing}`},node-name=${WOKEN_DISK}`;
   return [...machine(shape, { memory, slot }), "-incoming", "defer"];
 }
 

@@ -1,8 +1,9 @@
 /** What the node does with a running QEMU, in terms of microVMs. */
+import { EXPORT_NAME } from "@mags/block-server";
 import { AppError, sleep } from "@mags/core";
 import { z } from "zod";
 import { foreignText } from "../foreign-text.ts";
-import { PLACEHOLDER_BYTES } from "./command-line.ts";
+import { PLACEHOLDER_BYTES, WOKEN_DISK } from "./command-line.ts";
 import type { Qmp } from "./qmp.ts";
 
 /** Why a guest no longer runs although nobody stopped it. */
@@ -28,8 +29,16 @@ export interface Machine {
   cancelSave(): Promise<void>;
   /** Makes the disk in the slot larger; the guest is told. */
   growDisk(sizeBytes: number): Promise<void>;
-  /** Gives the paused guest's slot another disk. `neverRan`: this guest was loaded and not yet resumed. */
-  insertDisk(disk: { readonly path: string; readonly sizeBytes: number; readonly neverRan: boolean }): Promise<void>;
+  /**
+   * Gives the paused guest's slot another disk. `neverRan`: this guest was loaded and not yet resumed. `backing`: the block
+   * server's socket, where what is not on the disk itself is read.
+   */
+  insertDisk(disk: {
+    readonly path: string;
+    readonly sizeBytes: number;
+    readonly neverRan: boolean;
+    readonly backing?: string;
+  }): Promise<void>;
   /** Takes the disk out of the paused guest's slot: the placeholder is back and the file closed. */
   ejectDisk(): Promise<void>;
   /** Holds for the devices, whatever disk is in the slot. */
@@ -68,6 +77,10 @@ const BURST_SECONDS = 5;
 /** A larger operation counts as several. */
 const OPERATION_BYTES = 1024 ** 2;
 
+const OPEN_SECONDS = 10;
+/** Reads wait for so long for a block server that is away: 100 days. */
+const RECONNECT_SECONDS = 100 * 86_400;
+
 /** What is read of QEMU's answers; the rest of them is left alone. */
 const StatusReply = z.object({ status: z.string() });
 const MigrationReply = z.object({ status: z.string().optional(), "error-desc": z.string().optional() });
@@ -78,6 +91,26 @@ function endOf(status: string, reason?: unknown): GuestEnd | undefined {
   if (status === "shutdown") return reason === "guest-reset" ? "rebooted" : "powered off";
   if (status === "internal-error") return "failed";
   return undefined;
+}
+
+/** The same for the disk of a microVM that wakes, as options on its command line. */
+export function wokenBacking(socket: string): string {
+  const { driver, server, export: name, ...others } = backingOptions(socket);
+  const fixed = [`driver=${driver}`, `server.type=${server.type}`, `server.path=${server.path}`, `export=${name}`];
+  const more = Object.entries(others).map(([key, value]) => `${key}=${value === true ? "on" : value}`);
+  return [...fixed, ...more, `node-name=${WOKEN_DISK}-base`].map((option) => `backing.${option}`).join(",");
+}
+
+/** What a disk stands on: read only, and waited for however long it is away. */
+export function backingOptions(socket: string) {
+  return {
+    driver: "nbd",
+    server: { type: "unix", path: socket },
+    export: EXPORT_NAME,
+    "read-only": true,
+    "open-timeout": OPEN_SECONDS,
+    "reconnect-delay": RECONNECT_SECONDS,
+  } as const;
 }
 
 /** Puts another block node into the slot. The guest goes on without noticing, if it has the same content and size. */
@@ -108,6 +141,10 @@ export function createMachine(qmp: Qmp): Machine {
         shortage = undefined;
       }, SHORTAGE_OVER_MS);
     }
+    tryAgain();
+  }
+
+  function tryAgain(): void {
     if (held) return;
     retry ??= setTimeout(() => {
       retry = undefined;
@@ -131,7 +168,7 @@ export function createMachine(qmp: Qmp): Machine {
       tell(data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off");
     }
     if (event === "GUEST_PANICKED") tell("panicked");
-    if (event === "BLOCK_IO_ERROR" && data.action === "stop") foundDiskFull();
+    if (event === "BLOCK_IO_ERROR" && data.action === "stop") (data.operation === "read" ? tryAgain : foundDiskFull)();
   });
 
   async function status(): Promise<"running" | "paused" | "waiting" | GuestEnd | "busy"> {
@@ -202,15 +239,19 @@ export function createMachine(qmp: Qmp): Machine {
     async growDisk(sizeBytes) {
       await qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes });
     },
-    async insertDisk({ path, sizeBytes, neverRan }) {
+    async insertDisk({ path, sizeBytes, neverRan, backing }) {
       const name = `disk${++serial}`;
       const previous = inserted ?? "placeholder";
       await Promise.all([
+        ...(backing === undefined
+          ? []
+          : [qmp.execute("blockdev-add", { ...backingOptions(backing), "node-name": `${name}-base` })]),
         qmp.execute("blockdev-add", {
           driver: "qcow2",
           "node-name": name,
           discard: "unmap",
           file: { driver: "file", filename: path, aio: "threads" },
+          ...(backing !== undefined && { backing: `${name}-base` }),
         }),
         pointSlotAt(qmp, name),
         // After an incoming load every block node is inactive until the guest first runs, and an inactive one cannot be resized.

@@ -1,9 +1,9 @@
 /** Looks whether a sandbox is idle, and has done with it then what its policy says. */
 import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
+import { untilDone } from "../host/until-done.ts";
 import { createIdleness } from "./idleness.ts";
 import type { Awake } from "./sandbox-deps.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
-import { untilDone } from "./until-done.ts";
 
 export interface IdleWatch {
   /** Something was done in it. */

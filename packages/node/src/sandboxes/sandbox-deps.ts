@@ -9,10 +9,12 @@ import type { Egress } from "../network/egress.ts";
 import type { CloneDeps } from "../pool/clone.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
+import type { Blocks } from "../workspaces/blocks.ts";
 import type { SandboxStore } from "./sandbox-record.ts";
 
 /** What sandboxes are made of. */
 export interface SandboxDeps extends CloneDeps {
+  readonly blocks: Blocks;
   readonly store: SandboxStore;
   readonly templates: Pick<TemplateStore, "get">;
   readonly accelerator: Accelerator;

@@ -6,20 +6,31 @@
 import { link, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
-import type { JobId, MicroVmId, MicroVmSize, SandboxId, SandboxPolicy } from "@mags/domain";
+import type {
+  JobId,
+  MicroVmId,
+  MicroVmSize,
+  SandboxId,
+  SandboxPolicy,
+  VersionRef,
+  WorkspaceVersion,
+} from "@mags/domain";
 import { z } from "zod";
 import { removeUnfinishedWrites, syncPath, writeFileDurably } from "../host/files.ts";
 import type { WorkDirectories } from "../host/work-directories.ts";
 import type { Image } from "../images/image.ts";
 import type { Seal } from "./memory-file.ts";
 
-const VERSION = 1;
+/** An earlier build would take a disk that stands on a version of a workspace for a whole one. */
+const VERSION = 2;
+/** Without what was added since. */
+const OLD_VERSION = 1;
 /** Name of the file with the memory, here and in the jail. */
 export const MEMORY = "memory";
 
 /** What must be there for a record to mean anything; the rest is this node's own. */
 const Readable = z.looseObject({
-  version: z.literal(VERSION),
+  version: z.union([z.literal(VERSION), z.literal(OLD_VERSION)]),
   id: z.string(),
   size: z.looseObject({ image: z.string(), vcpus: z.int(), memoryMiB: z.int(), diskGiB: z.int() }),
   grownGiB: z.int(),
@@ -65,10 +76,31 @@ export interface SandboxRecord {
   readonly environment: Readonly<Record<string, string>>;
   readonly lastJobId: JobId;
   readonly scripts: readonly ScriptRecord[];
+  /** What its disk stands on: read there while it is not on the disk itself. Null: on nothing. */
+  readonly base: VersionRef | null;
+  /** What its disk was last published as, or was made from; null: nothing, or it is not synced. */
+  readonly published: Published | null;
   /** The microVM it has, or had last. */
   readonly microVmId: MicroVmId;
   /** Null while it is awake. Without a memory it wakes from its disk. */
-  readonly asleep: { readonly atMs: number; readonly reason: string; readonly memory: MemoryState | null } | null;
+  readonly asleep: Asleep | null;
+}
+
+export interface Asleep {
+  readonly atMs: number;
+  readonly reason: string;
+  readonly memory: MemoryState | null;
+  /** Its disk is what was published last. */
+  readonly synced?: boolean;
+}
+
+/** A version that the disk is, but for what a bitmap in it says has changed since. */
+export interface Published extends VersionRef {
+  /** Null: it is the version that the disk was made from, published by another. */
+  readonly info: WorkspaceVersion | null;
+  readonly atMs: number | null;
+  /** Names the bitmap on the disk. */
+  readonly mark: string;
 }
 
 export interface SandboxPlace {
@@ -130,6 +162,11 @@ export function createSandboxStore(root: string, work: WorkDirectories): Sandbox
   };
 }
 
+function withAdditions(record: SandboxRecord): SandboxRecord {
+  if (Number(record.version) !== OLD_VERSION) return record;
+  return { ...record, version: VERSION, policy: { ...record.policy, syncTo: null }, base: null, published: null };
+}
+
 interface Unreadable {
   readonly name: string;
   readonly error: string;
@@ -159,7 +196,7 @@ export async function readSandboxRecords(root: string): Promise<{
     try {
       const record = JSON.parse(text) as SandboxRecord;
       if (Number(record.version) > VERSION) newer.push(name);
-      else if (Readable.parse(record).id === name) found.push(record);
+      else if (Readable.parse(record).id === name) found.push(withAdditions(record));
       else throw new Error("it is another's");
     } catch (error) {
       damaged.push({ name, error: messageOf(error) }); // it is written in one step: no crash does that

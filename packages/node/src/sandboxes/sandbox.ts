@@ -7,32 +7,49 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { AppError, createGate, messageOf, untilAborted, withDeadline } from "@mags/core";
-import type { JobId, ObservedSandbox, SandboxId, SandboxPolicy, SleepReason, WakeReason } from "@mags/domain";
+import type {
+  JobId,
+  ObservedSandbox,
+  SandboxId,
+  SandboxPolicy,
+  SleepReason,
+  SyncReason,
+  WakeReason,
+  WorkspaceVersion,
+} from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
 import { untilEnded } from "../host/processes.ts";
+import { untilDone } from "../host/until-done.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { keepRecord } from "./kept-record.ts";
 import { asleepWithout, makeAwake, makeReady } from "./make-awake.ts";
 import { storedBytes } from "./memory-file.ts";
+import { createPublisher } from "./publish.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
 import { sleepOnDisk } from "./save.ts";
-import { untilDone } from "./until-done.ts";
+import { createSyncWatch, type SyncWatch } from "./sync-watch.ts";
 import { runStartupCommand } from "./wake.ts";
 
 export interface Sandbox extends GuestHandle, Pick<IdleWatch, "tick" | "sampleCpu"> {
   readonly id: SandboxId;
   readonly record: SandboxRecord;
   readonly awake: Awake | null;
+  readonly syncs: Pick<SyncWatch, "tick">;
   observe(): ObservedSandbox;
+  /** Publishes what has changed; wakes it when something has since it fell asleep. */
+  sync(reason: SyncReason, options: { readonly signal: AbortSignal }): Promise<WorkspaceVersion>;
   /** @throws AppError `sandbox_busy` while calls are under way. */
   sleep(reason: SleepReason): Promise<void>;
   wake(reason: WakeReason, options: { readonly signal: AbortSignal }): Promise<void>;
   grow(diskGiB: number): Promise<void>;
   setPolicy(policy: SandboxPolicy): Promise<void>;
-  /** Ends its microVM, and all that runs in it; removes its disk. May be repeated when it failed. */
-  release(reason: string): Promise<void>;
+  /**
+   * Ends its microVM, and all that runs in it; removes its disk. May be repeated when it failed. What has changed of a synced
+   * one is published before, unless it is to be discarded. @throws AppError when that fails: it stays as it is.
+   */
+  release(reason: string, options?: { readonly discard?: boolean }): Promise<void>;
   /** On stable storage when it resolves. */
   beginScript(script: ScriptRecord): Promise<void>;
   endScript(jobId: JobId): Promise<void>;
@@ -56,6 +73,9 @@ const RECLAIM_MS = 15_000;
 const QUIT_MS = 3_000;
 /** For memory of the host. */
 const ROOM_MS = 60_000;
+const LAST_SYNC_MS = 60_000;
+const SLEEP_SYNC_MS = 30_000;
+const LET_GO_MS = 5_000;
 const REVIVAL = { firstMs: 1_000, longestMs: 60_000 };
 
 export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
@@ -95,6 +115,33 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     { signal: closing.signal },
   );
   const { touch } = idle;
+  const publisher = createPublisher(deps, kept);
+  const syncs = createSyncWatch(deps, {
+    record: () => kept.now,
+    isAwake: () => awake !== null,
+    isChanging: () => gone || turn.inside > 0,
+    begin: (reason) => sandbox.sync(reason, { signal: givenUp }),
+    publish: (options) => {
+      if (!awake) throw new AppError("unavailable", "the sandbox sleeps");
+      return publisher.publish(awake, options);
+    },
+    behindBytes: async () => (awake ? publisher.behindBytes(awake) : 0),
+    tell,
+  });
+
+  /** Also of one that sleeps: whether its disk is what was published. */
+  function isBehind(): boolean {
+    const { policy, asleep, published } = kept.now;
+    if (!policy.syncTo) return false;
+    return awake !== null || published?.workspaceId !== policy.syncTo.workspaceId || asleep?.synced !== true;
+  }
+
+  /** The guest is paused when it resolves, and all it wrote is published. */
+  async function publishForGood(signal: AbortSignal): Promise<void> {
+    if (!isBehind()) return;
+    if (!awake) await wakeUp("requested");
+    await syncs.publish({ reason: "stop", hold: true, signal });
+  }
 
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
     const leave = await turn.enter();
@@ -164,8 +211,11 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       (error: unknown) => log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
     );
     if (reason === "idle" && turn.waiting > 0) return touch(); // somebody wants it
+    // What cannot be published now is so after its next wake.
+    if (kept.now.policy.syncTo)
+      await syncs.publish({ reason: "sleep", hold: false, signal: AbortSignal.timeout(SLEEP_SYNC_MS) }).catch(() => {});
     try {
-      await sleepOnDisk(deps, kept, current, reason);
+      await sleepOnDisk(deps, { kept, publisher }, current, reason);
     } catch (error) {
       touch();
       tell("sleep_failed", { reason: messageOf(error) });
@@ -252,6 +302,24 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     tell("resized", { diskGiB: size.diskGiB });
   }
 
+  /** The block server has nothing more to do for it; what cannot be said now it is told by the next start. */
+  async function letGo(): Promise<void> {
+    const { base, policy } = kept.now;
+    const signal = AbortSignal.timeout(LET_GO_MS);
+    const steps = [
+      base && deps.blocks.call("unserve", { id }, { signal }),
+      policy.syncTo &&
+        deps.blocks.call(
+          "release",
+          { account: policy.syncTo.accountId, workspace: policy.syncTo.workspaceId },
+          { signal },
+        ),
+    ];
+    for (const result of await Promise.allSettled(steps))
+      if (result.status === "rejected")
+        log.warn("sandbox.not_let_go", { sandboxId: id, error: messageOf(result.reason) });
+  }
+
   if (awake) watch(awake.microVm);
 
   const sandbox: Sandbox = {
@@ -278,8 +346,21 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         touch();
       }
     },
+    syncs,
+    async sync(reason, { signal }) {
+      const { policy, published } = kept.now;
+      if (!policy.syncTo) throw new AppError("validation_failed", "the workspace is local: it is not synced");
+      if (!isBehind() && published?.info) return published.info;
+      return await inTurn(async () => {
+        if (gone) throw new AppError("job_not_running", "the sandbox is not running: it has ended");
+        if (!awake) await wakeUp("requested");
+        const ended = AbortSignal.any([signal, givenUp]);
+        return await syncs.publish({ reason, hold: false, signal: ended });
+      });
+    },
     observe: () => ({
       sandboxId: id,
+      sync: syncs.observe(),
       ...told,
       diskGiB: kept.now.grownGiB,
       lost: kept.now.asleep?.memory === null ? kept.now.asleep.reason : null,
@@ -322,16 +403,22 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       });
     },
     growFully: () => inTurn(async () => (awake ? growNow(awake) : undefined)),
-    async release(reason) {
-      gone = true;
-      kept.close();
-      ending.abort(new AppError("job_not_running", "the sandbox is not running: it has ended"));
+    async release(reason, { discard = false } = {}) {
+      const end = () => {
+        gone = true;
+        kept.close();
+        ending.abort(new AppError("job_not_running", "the sandbox is not running: it has ended"));
+      };
+      if (discard || !isBehind()) end();
       await inTurn(async () => {
+        if (!gone) await publishForGood(AbortSignal.timeout(LAST_SYNC_MS));
+        end();
         const current = awake;
         awake = null;
         guests.ended(id, reason);
         if (current) await releaseMicroVm(current);
         await store.remove(id);
+        await letGo();
         onGone();
         tell("released", { reason });
       });

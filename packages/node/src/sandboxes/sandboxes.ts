@@ -2,18 +2,24 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
-import type { JobStart, SandboxId, SandboxRuntime } from "@mags/domain";
+import type { JobStart, SandboxId, SandboxRuntime, WorkspaceRuntime } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
 import { connectGuest, tellTime } from "../microvm/guest.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import { DISK } from "../pool/clone.ts";
+import { viewPlaceOf } from "../qemu/disk-view/place.ts";
+import { settleDisk } from "../qemu/disk-view/settle.ts";
+import { FIRST_MARK } from "../workspaces/stand-on.ts";
 import { asleepWithout } from "./make-awake.ts";
 import { createSandbox, type Sandbox, type SandboxState } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
 
-export interface Sandboxes extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">, AsyncDisposable {
+export interface Sandboxes
+  extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">,
+    Pick<WorkspaceRuntime, "syncSandbox">,
+    AsyncDisposable {
   find(id: SandboxId): Sandbox | undefined;
   all(): readonly Sandbox[];
   /** Makes the microVM of a job, whose script was not sent yet, a sandbox with that script in it. */
@@ -30,6 +36,8 @@ export interface Sandboxes extends Omit<SandboxRuntime, "observeSandboxes" | "re
   start(): void;
 }
 
+const SYNCED_FOLDER = "/jfs";
+const BLOCKS_MS = 30_000;
 const TICK_MS = 1_000;
 const CPU_EVERY_MS = 20_000;
 
@@ -56,11 +64,14 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
   }
 
   /** @throws AppError `microvm_lost` with a reason for people. */
-  async function adopt(found: MicroVmRecord, id: SandboxId): Promise<Awake> {
+  async function adopt(found: MicroVmRecord, record: SandboxRecord): Promise<Awake> {
+    const { id } = record;
     const microVm = await host.adopt(found);
     const { machine, paths } = microVm;
-    // The earlier process may have ended while it put it to sleep, or before it let it run.
+    // The earlier process may have ended while it put it to sleep, published it, or before it let it run.
     await machine.cancelSave();
+    if (record.policy.syncTo)
+      await settleDisk(machine.qmp, viewPlaceOf(microVm), { since: record.published?.mark ?? null });
     const state = await machine.status();
     if (state === "paused" || state === "waiting") await machine.resume();
     else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
@@ -76,6 +87,19 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     if (diskState !== "none" && identity.some((byte) => byte !== 0)) return { microVm, agent };
     await agent[Symbol.asyncDispose]();
     throw new AppError("microvm_lost", "the earlier server ended before its guest had disk and identity");
+  }
+
+  /** Disks that stand on a version answer nothing without the block server, and their QEMU then not much either. */
+  async function settleBlocks(records: readonly SandboxRecord[]): Promise<void> {
+    const standing = new Set<string>(records.filter(({ base }) => base).map(({ id }) => id));
+    if (standing.size === 0) return;
+    const signal = AbortSignal.timeout(BLOCKS_MS);
+    try {
+      for (const id of await deps.blocks.call("served", {}, { signal }))
+        if (!standing.has(id)) await deps.blocks.call("unserve", { id }, { signal });
+    } catch (error) {
+      log.error("sandbox.blocks_not_settled", { error: messageOf(error) });
+    }
   }
 
   async function discard(found: MicroVmRecord | undefined): Promise<void> {
@@ -103,7 +127,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     let awake: Awake | null = null;
     let why = "its QEMU process ended while the server was away";
     try {
-      if (found) awake = await adopt(found, record.id);
+      if (found) awake = await adopt(found, record);
     } catch (error) {
       log.info("sandbox.not_adopted", { sandboxId: record.id, error: messageOf(error) });
       if (found?.process) why = messageOf(error);
@@ -139,11 +163,11 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
 
     async create({ jobId, size, sandbox: spec, environment, keepsAwake }, { awake, giveBack, image }) {
       if (!spec) throw new Error("the job asks for no sandbox");
-      const { id, exists: _, ...policy } = spec;
+      const { id, exists: _, from, ...policy } = spec;
       const { microVm } = awake;
       const startedAtMs = clock.now().getTime();
       const record: SandboxRecord = {
-        version: 1,
+        version: 2,
         id,
         size,
         grownGiB: size.diskGiB,
@@ -152,10 +176,13 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
         environment,
         lastJobId: jobId,
         scripts: [{ jobId, startedAtMs, keepsAwake }],
+        base: from,
+        published: from && { ...from, info: null, atMs: null, mark: FIRST_MARK },
         microVmId: microVm.id,
         asleep: null,
       };
       try {
+        if (policy.syncTo) await makeSyncedFolder(awake.agent);
         await store.create(record, { path: join(microVm.paths.jail, DISK) });
       } catch (error) {
         await store.remove(id);
@@ -166,6 +193,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
 
     async resume(found, before) {
       const records = await store.load({ log });
+      await settleBlocks(records);
       const microVms = new Map(found.map(({ record }) => [record.id, record]));
       await Promise.all(records.map((record) => resumeOne(record, microVms.get(record.microVmId), before)));
       const kept = new Set(records.map(({ microVmId }) => microVmId));
@@ -176,7 +204,10 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
 
     start() {
       const tick = () => {
-        for (const sandbox of sandboxes.values()) sandbox.tick();
+        for (const sandbox of sandboxes.values()) {
+          sandbox.tick();
+          sandbox.syncs.tick();
+        }
       };
       const sample = () => {
         for (const sandbox of sandboxes.values()) void sandbox.sampleCpu();
@@ -193,6 +224,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     async setSandboxPolicy(id, policy) {
       await need(id).setPolicy(policy);
     },
+    syncSandbox: (id, { reason, signal }) => need(id).sync(reason, { signal }),
     async growSandbox(id, { diskGiB }) {
       await need(id).grow(diskGiB);
     },
@@ -202,6 +234,11 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.leave()));
     },
   };
+}
+
+/** Where scripts expect what is kept with a synced workspace. All of the disk is: this is a folder of it. */
+async function makeSyncedFolder(agent: AgentConnection): Promise<void> {
+  await agent.makeDirectory({ path: SYNCED_FOLDER, parents: true });
 }
 
 /** For people: those that were made from the image of that name. */

@@ -9,6 +9,7 @@ import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
+import type { Publisher } from "./publish.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
@@ -68,15 +69,16 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
  */
 export async function sleepOnDisk(
   deps: SandboxDeps,
-  kept: KeptRecord,
+  { kept, publisher }: { readonly kept: KeptRecord; readonly publisher: Publisher },
   awake: Awake,
   reason: SleepReason,
 ): Promise<void> {
   try {
     await awake.microVm.machine.pause();
+    const synced = await publisher.isQuiet(awake);
     const memory = await saveMemory(deps, kept.now, awake);
     await deps.guests.settle(kept.now.id); // the guest has forgotten what was acknowledged
-    await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory } }));
+    await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory, synced } }));
   } catch (error) {
     await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
     // When that fails it is lost, which is seen.

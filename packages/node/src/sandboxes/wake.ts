@@ -11,6 +11,8 @@ import { microVmFileBytes } from "../microvm/limits.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import { DISK, restoreClone } from "../pool/clone.ts";
 import { JAIL, wakeArguments } from "../qemu/command-line.ts";
+import { wokenBacking } from "../qemu/machine.ts";
+import { BLOCKS_SOCKET, serveIn } from "../workspaces/stand-on.ts";
 import { diskIdentity, isIntact } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
@@ -48,6 +50,14 @@ async function prepare(deps: SandboxDeps, record: SandboxRecord, microVm: MicroV
   ]);
 }
 
+async function serveBase(
+  deps: SandboxDeps,
+  { id, base, image }: SandboxRecord,
+  place: { readonly jail: string; readonly uid: number },
+): Promise<void> {
+  if (base) await serveIn(deps, place, { id, from: base, image });
+}
+
 /** @throws AppError; before `commit` was called nothing has happened to the memory that was kept. */
 export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit: Commit): Promise<Awake> {
   const { host, store, maxDiskGiB } = deps;
@@ -66,10 +76,12 @@ export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit:
       args: wakeArguments(
         { accelerator: deps.accelerator, vcpus: size.vcpus, memoryMiB: size.memoryMiB },
         `${JAIL.vm}/${DISK}`,
+        ...(record.base ? [wokenBacking(BLOCKS_SOCKET)] : []),
       ),
       accelerator: deps.accelerator,
       template: null,
       imageDirectory: image.directory,
+      furnish: async (place) => serveBase(deps, record, place),
       files: [
         { source: place.disk, name: DISK },
         { source: place.memory, name: MEMORY },
@@ -116,7 +128,9 @@ export async function wakeCold(deps: SandboxDeps, record: SandboxRecord, commit:
   try {
     const sizeBytes = size.diskGiB * GIB;
     await prepare(deps, record, microVm);
-    await microVm.machine.insertDisk({ path: `${JAIL.vm}/${DISK}`, sizeBytes, neverRan: true });
+    await serveBase(deps, record, { jail: microVm.paths.jail, uid: microVm.uid });
+    const backing = record.base ? { backing: BLOCKS_SOCKET } : {};
+    await microVm.machine.insertDisk({ path: `${JAIL.vm}/${DISK}`, sizeBytes, neverRan: true, ...backing });
     await commit(microVm);
     await rm(place.memory, { force: true });
     await microVm.machine.resume();

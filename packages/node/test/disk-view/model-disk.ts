@@ -1,6 +1,6 @@
 /** What a disk of a few blocks should hold, and what of it changed: the same as QEMU's, by simpler means. */
 import assert from "node:assert/strict";
-import type { DiskView } from "../../src/qemu/disk-view/disk-view.ts";
+import type { ReadView } from "./read-view.ts";
 
 export const BLOCK = 64 * 1024;
 const DEADLINE_MS = 60_000;
@@ -37,7 +37,7 @@ export function createModelDisk(blocks: number): ModelDisk {
 }
 
 /** Blocks that a view says have changed. */
-export async function changedBlocks(view: DiskView): Promise<number[]> {
+export async function changedBlocks(view: ReadView): Promise<number[]> {
   const blocks = new Set<number>();
   for await (const { offset, length } of view.changes({ signal: AbortSignal.timeout(DEADLINE_MS) }))
     for (let at = offset; at < offset + length; at += BLOCK - (at % BLOCK)) blocks.add(Math.floor(at / BLOCK));
@@ -45,7 +45,7 @@ export async function changedBlocks(view: DiskView): Promise<number[]> {
 }
 
 /** The view holds what the model held: what it says has changed, and in all else no less than what has. */
-export async function assertView(view: DiskView, model: DiskState): Promise<void> {
+export async function assertView(view: ReadView, model: DiskState): Promise<void> {
   const blocks = await changedBlocks(view);
   for (const block of model.changed)
     assert.ok(blocks.includes(block), `block ${block} has changed, and is not told of`);

@@ -6,10 +6,11 @@ import { join } from "node:path";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { findArtifacts, makeTempDir } from "@mags/test-kit";
 import { NODE, readBlockGraph } from "../../src/qemu/disk-view/block-graph.ts";
-import { type DiskView, type DiskViewOptions, openDiskView } from "../../src/qemu/disk-view/disk-view.ts";
+import { type DiskViewOptions, openDiskView } from "../../src/qemu/disk-view/disk-view.ts";
 import type { Qmp } from "../../src/qemu/qmp.ts";
 import { type BareQemu, startBareQemu } from "./bare-qemu.ts";
 import { BLOCK, createModelDisk, type ModelDisk } from "./model-disk.ts";
+import { type ReadView, readView } from "./read-view.ts";
 
 export const BLOCKS = 48;
 export const SIZE = BLOCKS * BLOCK;
@@ -23,7 +24,7 @@ export interface ViewHarness extends AsyncDisposable {
   open(
     names: Pick<DiskViewOptions, "since" | "next" | "atMoment">,
     options?: { readonly qmp: Qmp; readonly sizeBytes?: number },
-  ): Promise<DiskView>;
+  ): Promise<ReadView>;
   /** Another QEMU with the same disk, once the first has ended. */
   startAgain(): Promise<void>;
   /** Nothing of a view is left, and of bitmaps this one, if any. */
@@ -54,9 +55,9 @@ export async function openViewHarness(): Promise<ViewHarness> {
         model.write(block, byte);
       }
     },
-    open(names, { qmp, sizeBytes = SIZE } = { qmp: qemu.qmp }) {
+    async open(names, { qmp, sizeBytes = SIZE } = { qmp: qemu.qmp }) {
       const deps = { qmp, runtime, place: qemu.place };
-      return openDiskView(deps, { ...names, sizeBytes, signal: AbortSignal.timeout(DEADLINE_MS) });
+      return await readView(await openDiskView(deps, { ...names, sizeBytes }), names.since);
     },
     async startAgain() {
       await qemu[Symbol.asyncDispose]();

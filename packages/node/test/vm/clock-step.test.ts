@@ -6,7 +6,7 @@ import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { NodeConfig } from "../../src/config.ts";
 import { type Node, openNode } from "../../src/open-node.ts";
 import { removeNode } from "../../src/remove-node.ts";
-import { ARTIFACTS } from "./support.ts";
+import { ARTIFACTS, blockServerOf } from "./support.ts";
 
 const HOUR_MS = 3_600_000;
 const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
@@ -28,9 +28,13 @@ const options = () => ({ dataDirectory: temp.path, artifactsFile: ARTIFACTS, con
 
 before(async () => {
   temp = await makeTempDir();
-  node = await openNode({ uploads: NO_UPLOADS, clock, log: silentLogger }, options(), {
-    signal: new AbortController().signal,
-  });
+  node = await openNode(
+    { uploads: NO_UPLOADS, clock, log: silentLogger },
+    { ...options(), blockServer: blockServerOf(temp.path) },
+    {
+      signal: new AbortController().signal,
+    },
+  );
 });
 after(async () => {
   for (const { jobId } of node?.observe() ?? []) await node.stop(jobId);
@@ -107,9 +111,13 @@ describe("a wall clock that is stepped by an hour", () => {
     for (const jobId of [within, beyond]) await untilRunning(jobId);
     await node.close();
     shiftMs += HOUR_MS;
-    node = await openNode({ uploads: NO_UPLOADS, clock, log: silentLogger }, options(), {
-      signal: new AbortController().signal,
-    });
+    node = await openNode(
+      { uploads: NO_UPLOADS, clock, log: silentLogger },
+      { ...options(), blockServer: blockServerOf(temp.path) },
+      {
+        signal: new AbortController().signal,
+      },
+    );
     assertExited(await endOf(within), { code: 6, timedOut: false, fromMs: 2_900, toMs: 10_000 });
     assertExited(await endOf(beyond), { code: 124, timedOut: true, fromMs: 3_900, toMs: 10_000 });
   });

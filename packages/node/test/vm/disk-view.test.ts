@@ -8,14 +8,17 @@ import { after, before, it, type TestContext } from "node:test";
 import { toolCommand } from "@mags/runtime-root";
 import { makeTempDir } from "@mags/test-kit";
 import type { AgentConnection } from "../../src/agent/index.ts";
+
 import { connectGuest } from "../../src/microvm/guest.ts";
 import { makeFileFor } from "../../src/microvm/jail-directory.ts";
 import { microVmFileBytes } from "../../src/microvm/limits.ts";
 import { DISK, type ParkedClone } from "../../src/pool/clone.ts";
 import { JAIL, wakeArguments } from "../../src/qemu/command-line.ts";
-import { type DiskView, openDiskView } from "../../src/qemu/disk-view/disk-view.ts";
+import { openDiskView } from "../../src/qemu/disk-view/disk-view.ts";
+
 import { viewPlaceOf } from "../../src/qemu/disk-view/place.ts";
 import { settleDisk } from "../../src/qemu/disk-view/settle.ts";
+import { type ReadView, readView } from "../disk-view/read-view.ts";
 import { openTestHost, SIZE, type TestHost } from "./support.ts";
 
 const GIB = 1024 ** 3;
@@ -41,14 +44,13 @@ async function view(
   { microVm, agent }: ParkedClone,
   names: { readonly since: string | null; readonly next: string },
   t: TestContext,
-): Promise<DiskView> {
+): Promise<ReadView> {
   const deps = { qmp: microVm.machine.qmp, runtime: testHost.deps.runtime, place: viewPlaceOf(microVm) };
   const begunMs = performance.now();
   let [stoodMs, tookMs] = [0, 0];
   const opened = await openDiskView(deps, {
     ...names,
     sizeBytes: DISK_BYTES,
-    signal: AbortSignal.timeout(DEADLINE_MS),
     async atMoment(take) {
       const frozenMs = performance.now();
       await agent.freeze({ watchdogMs: 20_000 });
@@ -62,11 +64,11 @@ async function view(
   const allMs = performance.now() - begunMs;
   const [all, stood, took] = [allMs, stoodMs, tookMs].map((ms) => ms.toFixed(1));
   t.diagnostic(`view since ${names.since}: ${all} ms, of them ${stood} with the file system still, ${took} to take it`);
-  return opened;
+  return await readView(opened, names.since);
 }
 
 /** Brings a copy of an earlier view to what this one holds. @returns bytes that were read. */
-async function copy(from: DiskView, to: FileHandle): Promise<number> {
+async function copy(from: ReadView, to: FileHandle): Promise<number> {
   let read = 0;
   for await (const { offset, length, zero } of from.changes({ signal: AbortSignal.timeout(DEADLINE_MS) }))
     for (let at = offset; at < offset + length; at += READ_BYTES) {
@@ -87,7 +89,7 @@ async function openCopy() {
   const owned = scope.move();
   return {
     path,
-    update: (from: DiskView) => copy(from, file),
+    update: (from: ReadView) => copy(from, file),
     /** It is a whole file system, and /root/a has this checksum in it. */
     async check(sum: string) {
       const tool = (program: string, ...args: string[]) => {

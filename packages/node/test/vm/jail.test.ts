@@ -25,7 +25,8 @@ const KILLED = "SIGSYS";
 const CLONE_NEWUSER = "0x10000000";
 const CLONE_NEWNET = "0x40000000";
 const THREAD_IN_NEW_NAMESPACE = "0x10010f00";
-const AF = { unix: "1", inet: "2", inet6: "10", netlink: "16", packet: "17", vsock: "40" };
+const AF_UNIX = "1";
+const AF = { inet: "2", inet6: "10", netlink: "16", packet: "17", vsock: "40" };
 /** Requests of linux/if_tun.h. */
 const TAP = {
   TUNSETPERSIST: "0x400454cb",
@@ -146,6 +147,7 @@ describe("the jail of a microVM's QEMU", () => {
         ["no second process", ["fork"], "EPERM"],
       ],
       "of sockets it gets those it was given, and": [
+        ["one to connect to the block server by", ["stream", AF_UNIX], "ok"],
         ...Object.entries(AF).map(([name, family]) => [`none of family ${name}`, ["stream", family], "EPERM"] as const),
         ["no raw one", ["socket", AF.packet], "EPERM"],
       ],

@@ -22,7 +22,7 @@ import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { NodeConfig } from "../../src/config.ts";
 import { type Node, openNode } from "../../src/open-node.ts";
 import { removeNode } from "../../src/remove-node.ts";
-import { ARTIFACTS } from "./support.ts";
+import { ARTIFACTS, blockServerOf } from "./support.ts";
 
 const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
 const CONFIG = NodeConfig.parse({
@@ -40,9 +40,13 @@ let updates: NodeUpdate[] = [];
 const options = () => ({ dataDirectory: temp.path, artifactsFile: ARTIFACTS, config: CONFIG });
 
 async function begin(): Promise<void> {
-  node = await openNode({ uploads: NO_UPLOADS, clock: systemClock, log: silentLogger }, options(), {
-    signal: new AbortController().signal,
-  });
+  node = await openNode(
+    { uploads: NO_UPLOADS, clock: systemClock, log: silentLogger },
+    { ...options(), blockServer: blockServerOf(temp.path) },
+    {
+      signal: new AbortController().signal,
+    },
+  );
   node.onUpdate((update: NodeUpdate) => void updates.push(update));
 }
 before(async () => {
@@ -59,7 +63,7 @@ after(async () => {
 
 const signal = AbortSignal.timeout(600_000);
 const STAYS: SandboxPolicy = {
-  ...{ idle: { action: "none", afterMs: 0 }, startupCommand: null, alwaysOn: false, egress: "filtered" },
+  ...{ idle: { action: "none", afterMs: 0 }, startupCommand: null, alwaysOn: false, egress: "filtered", syncTo: null },
 };
 
 function start(script: string, spec: Partial<SandboxSpec> = {}): { jobId: JobId; id: SandboxId } {
@@ -71,7 +75,7 @@ function start(script: string, spec: Partial<SandboxSpec> = {}): { jobId: JobId;
     command: { kind: "inline", script },
     environment: { COLOUR: "green" },
     timeoutMs: null,
-    sandbox: { id, exists: false, ...STAYS, ...spec },
+    sandbox: { id, exists: false, from: null, ...STAYS, ...spec },
     keepsAwake: false,
     fileIds: [],
   };

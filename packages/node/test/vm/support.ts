@@ -16,11 +16,18 @@ import { createNamespacePool } from "../../src/network/namespace-pool.ts";
 import { openNetworkManager } from "../../src/network/network-manager.ts";
 import { type CloneDeps, type ParkedClone, parkClone } from "../../src/pool/clone.ts";
 import { createTemplateStore, type Template, type TemplateStore } from "../../src/templates/template-store.ts";
+import type { BlockServerProgram } from "../../src/workspaces/blocks.ts";
 
 export const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 const UID_BASE = 1_940_000_000;
 const CAPACITY = 50;
 export const SIZE = { image: "standard", vcpus: 1, memoryMiB: 512, diskGiB: 2, egress: "filtered" } as const;
+
+/** A block server that keeps its object store in the data directory. */
+export function blockServerOf(dataDirectory: string): BlockServerProgram {
+  const args = [join(import.meta.dirname, "block-server.program.ts"), dataDirectory];
+  return { command: { file: process.execPath, args }, build: "test" };
+}
 
 export interface TestHost extends AsyncDisposable {
   readonly host: MicroVmHost;

@@ -3,28 +3,22 @@
  * the guest overwrites meanwhile in a scratch file, and shows disk and scratch as one export over NBD. A server that dies
  * leaves all that behind; `settleDisk` takes it away, whenever it comes.
  */
+import type { DiskSource } from "@mags/block-server";
 import { AppError, messageOf } from "@mags/core";
-import { connectNbd, type NbdClient } from "@mags/nbd";
 import { handOverCommand, type RuntimeRoot } from "@mags/runtime-root";
 import { run } from "../../host/run.ts";
 import { pointSlotAt } from "../machine.ts";
 import type { Qmp } from "../qmp.ts";
 import { type BlockGraph, bitmapName, GRANULARITY, NODE, readBlockGraph, VIEW_EXPORT } from "./block-graph.ts";
-import { type ChangedExtent, changedExtents, contextsOf } from "./changed-extents.ts";
 import { makeScratch, type ViewPlace } from "./place.ts";
 import { settleDisk } from "./settle.ts";
 
 export interface DiskView extends AsyncDisposable {
   /**
-   * Reads what the disk held. It ends with the view. When its `closed` gives a reason, somebody has taken QEMU over; when it
+   * Where what the disk held can be read, by one client, until the view ends, with the bitmap of what had changed. When QEMU
    * answers with errors, there was no room for what was overwritten, and the view is lost.
    */
-  readonly client: NbdClient;
-  /**
-   * What had changed since `since`, in order, without overlaps: whole blocks of 64 KiB, of which a part may be told to be
-   * zero. If `since` is null, all that is not zero, wherever it begins and ends. Ends with the view, or the signal.
-   */
-  changes(options: { readonly signal: AbortSignal }): AsyncGenerator<ChangedExtent, void, void>;
+  readonly source: DiskSource;
   /**
    * Ends the view. `published`: what it held is kept elsewhere, and changes are known since its moment, by the name of
    * `next`. Else they are known since `since` as if there had been no view; dispose does the same.
@@ -50,8 +44,6 @@ export interface DiskViewOptions {
    * It may hold the guest's file system still meanwhile. Default: the view holds what a power cut would have left.
    */
   readonly atMoment?: (take: () => Promise<void>) => Promise<void>;
-  /** Ends the opening, where it waits for the export. */
-  readonly signal: AbortSignal;
 }
 
 /** Begins to note changes, under this name. What was before is not known. */
@@ -83,16 +75,13 @@ export async function openDiskView(deps: DiskViewDeps, options: DiskViewOptions)
     await atMoment(() => takeView(qmp, graph, { since, next }));
     await qmp.execute("blockdev-add", { driver: "snapshot-access", "node-name": NODE.view, file: NODE.filter });
     await serveView(deps, graph, since);
-    const client = await connectView(place, options);
     let ended: Promise<unknown> | undefined;
     const end = async (known: string | null) => {
-      await client[Symbol.asyncDispose]();
       ended ??= settle(known);
       await ended;
     };
     return {
-      client,
-      changes: ({ signal }) => changedExtents(client, { since, signal }),
+      source: { socket: place.socket, exportName: VIEW_EXPORT, bitmap: since === null ? null : bitmapName(since) },
       finish: ({ published }) => end(published ? next : since),
       [Symbol.asyncDispose]: () => end(since),
     };
@@ -134,14 +123,6 @@ async function takeView(
   const stop = (name: string) => qmp.execute("block-dirty-bitmap-disable", { node: graph.disk, name });
   // Sent in this order, and carried out in it.
   await Promise.all([pointSlotAt(qmp, NODE.filter), ...(since === null ? [] : [stop(bitmapName(since))])]);
-}
-
-async function connectView(place: ViewPlace, { since, sizeBytes, signal }: DiskViewOptions): Promise<NbdClient> {
-  const contexts = contextsOf(since);
-  const client = await connectNbd(place.socket, { exportName: VIEW_EXPORT, contexts, signal });
-  if (client.sizeBytes === sizeBytes && client.contexts.length === contexts.length) return client;
-  await client[Symbol.asyncDispose]();
-  throw new AppError("internal", "QEMU shows another view of the disk than it was asked for");
 }
 
 /** QEMU can make no sockets: it is given one. */

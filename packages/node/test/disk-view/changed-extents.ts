@@ -1,6 +1,6 @@
 import { AppError } from "@mags/core";
 import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, DIRTY, type NbdClient, type NbdExtent } from "@mags/nbd";
-import { bitmapName, GRANULARITY } from "./block-graph.ts";
+import { bitmapName, GRANULARITY } from "../../src/qemu/disk-view/block-graph.ts";
 
 export interface ChangedExtent {
   readonly offset: number;

@@ -1,0 +1,92 @@
+/** Publishes a synced sandbox every half minute when it has changed, and knows how its syncs go. */
+import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
+import type { ObservedSync, SyncReason, WorkspaceVersion } from "@mags/domain";
+import type { PublishOptions, PublishResult } from "./publish.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+
+export interface SyncWatch {
+  /** Null: its disk is local. */
+  observe(): ObservedSync | null;
+  tick(): void;
+  /** Publishes now; told of as it is. Its caller has the sandbox's turn. */
+  publish(options: PublishOptions): Promise<WorkspaceVersion>;
+}
+
+export interface SyncWatched {
+  readonly record: () => SandboxRecord;
+  readonly isAwake: () => boolean;
+  /** Its state is about to be another: nothing is begun now. */
+  readonly isChanging: () => boolean;
+  /** Publishes in the sandbox's turn. */
+  readonly begin: (reason: SyncReason) => Promise<unknown>;
+  readonly publish: (options: PublishOptions) => Promise<PublishResult>;
+  readonly behindBytes: () => Promise<number>;
+  readonly tell: (name: string, data: Readonly<Record<string, unknown>>) => void;
+}
+
+const EVERY_MS = 30_000;
+const LONGEST_PAUSE_MS = 5 * 60_000;
+
+export function createSyncWatch(
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  watched: SyncWatched,
+): SyncWatch {
+  let dueAtMs = clock.bootMs() + EVERY_MS;
+  let pauseMs = EVERY_MS;
+  let failure: string | null = null;
+  /** Another writes the workspace: nothing that is done here can help. */
+  let lost = false;
+  let behindBytes = 0;
+
+  function failed(error: unknown): void {
+    const reason = messageOf(error);
+    const isLost = isAppError(error, "lease_lost") || isAppError(error, "lease_held");
+    log.warn("sandbox.sync_failed", { sandboxId: watched.record().id, error: reason });
+    if (isLost && !lost) watched.tell("sync_lost", { reason });
+    else if (failure === null) watched.tell("sync_failed", { reason });
+    lost ||= isLost;
+    failure = reason;
+    watched.behindBytes().then(
+      (bytes) => {
+        if (failure !== null) behindBytes = bytes;
+      },
+      () => {}, // its QEMU has gone, which others see, too
+    );
+    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+  }
+
+  return {
+    observe() {
+      const { policy, published } = watched.record();
+      if (!policy.syncTo) return null;
+      const own = published?.workspaceId === policy.syncTo.workspaceId ? published : null;
+      return { version: own?.info ?? null, syncedAtMs: own?.atMs ?? null, behindBytes, failure };
+    },
+    tick() {
+      if (!watched.record().policy.syncTo || lost || !watched.isAwake() || watched.isChanging()) return;
+      if (clock.bootMs() < dueAtMs) return;
+      dueAtMs = clock.bootMs() + pauseMs;
+      watched.begin("interval").catch(() => {}); // it was told of
+    },
+    async publish(options) {
+      const begunMs = clock.monotonicMs();
+      try {
+        const { version, done } = await watched.publish(options);
+        failure = null;
+        lost = false;
+        behindBytes = 0;
+        pauseMs = EVERY_MS;
+        if (done) {
+          const durationMs = Math.round(clock.monotonicMs() - begunMs);
+          watched.tell("synced", { version, ...done, reason: version.reason, durationMs });
+        }
+        return version;
+      } catch (error) {
+        failed(error);
+        throw error;
+      } finally {
+        dueAtMs = clock.bootMs() + pauseMs;
+      }
+    },
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * The block server of this node, a process of its own: found, started when it is not there, replaced when it is of another
+ * build. It outlives this process, because microVMs read their disks from it.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Caller,
+  type CallName,
+  call,
+  controlSocketOf,
+  isGone,
+  type ParamsOf,
+  type ResultOf,
+} from "@mags/block-server";
+import { AppError, createGate, type Logger, messageOf, sleep } from "@mags/core";
+import type { Command } from "@mags/runtime-root";
+import { untilDone } from "../host/until-done.ts";
+
+export interface BlockServerProgram {
+  /** Runs the block server of a data directory in the foreground. */
+  readonly command: Command;
+  /** Names what it does: a running one with another name is replaced. */
+  readonly build: string;
+}
+
+export interface Blocks extends AsyncDisposable {
+  /** As the block server's call; when it went away meanwhile it is started, and asked again. */
+  readonly call: Caller;
+}
+
+export interface BlocksDeps {
+  readonly program: BlockServerProgram;
+  /** Files of the control group that it enters, so that it does not end with the server. */
+  readonly enter: () => Promise<readonly string[]>;
+  readonly log: Logger;
+}
+
+const START_MS = 20_000;
+const HELLO_MS = 2_000;
+const POLL_MS = 20;
+const ATTEMPTS = 3;
+const RESTART = { firstMs: 100, longestMs: 10_000 };
+
+export const blocksDirectory = (dataDirectory: string) => join(dataDirectory, "blocks");
+
+/** It is not started before it is needed. */
+export function createBlocks(directory: string, { program, enter, log }: BlocksDeps): Blocks {
+  const socket = controlSocketOf(directory);
+  const turn = createGate(1);
+  const closing = new AbortController();
+  /** One that answered, and has not been seen to go since. */
+  let sound = false;
+
+  async function start(): Promise<void> {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    await using output = await open(join(directory, "output.log"), "w", 0o600);
+    const { file, args } = program.command;
+    const child = spawn(file, [...args], { detached: true, stdio: ["ignore", output.fd, output.fd] });
+    await once(child, "spawn");
+    child.unref();
+    const ended = new AbortController();
+    child.once("exit", () => ended.abort());
+    for (const group of await enter()) await writeFile(group, String(child.pid));
+    for (const begunMs = performance.now(); ; await sleep(POLL_MS)) {
+      if ((await hello(socket))?.build === program.build) break;
+      if (ended.signal.aborted || performance.now() - begunMs > START_MS)
+        throw new AppError("unavailable", `the block server of this node does not start: see ${directory}/output.log`);
+    }
+    log.info("blocks.started", { pid: child.pid });
+  }
+
+  async function ensure(signal: AbortSignal): Promise<void> {
+    if (sound) return;
+    const leave = await turn.enter({ signal });
+    try {
+      if (sound) return;
+      const found = await hello(socket);
+      if (found && found.build !== program.build) {
+        log.info("blocks.replaced", { build: found.build });
+        await endBlockServer(directory);
+      }
+      if (found?.build !== program.build) await start();
+      sound = true;
+      void watch();
+    } finally {
+      leave();
+    }
+  }
+
+  /** One that goes is started again at once: guests wait for it. */
+  async function watch(): Promise<void> {
+    await call(socket, "watch", {}, { signal: closing.signal }).catch(() => {});
+    sound = false;
+    const restart = async () => {
+      if (!closing.signal.aborted) await ensure(closing.signal);
+    };
+    const onFailure = (error: unknown) => log.error("blocks.not_started", { error: messageOf(error) });
+    await untilDone(restart, { ...RESTART, onFailure, signal: closing.signal });
+  }
+
+  return {
+    async call<Name extends CallName>(
+      name: Name,
+      params: ParamsOf<Name>,
+      { signal }: { readonly signal: AbortSignal },
+    ): Promise<ResultOf<Name>> {
+      for (let attempt = 1; ; attempt++) {
+        await ensure(signal);
+        try {
+          return await call(socket, name, params, { signal });
+        } catch (error) {
+          if (!isGone(error) || signal.aborted || attempt === ATTEMPTS) throw error;
+          sound = false;
+          log.warn("blocks.went_away", { call: name, error: messageOf(error) });
+        }
+      }
+    },
+    /** It ends when no microVM reads from it. */
+    async [Symbol.asyncDispose]() {
+      closing.abort(new AppError("unavailable", "the server is stopping"));
+      if (!sound) return;
+      const served = await call(socket, "served", {}, { signal: AbortSignal.timeout(HELLO_MS) });
+      if (served.length === 0) await endBlockServer(directory);
+    },
+  };
+}
+
+/** @returns what runs; undefined when nothing answers. */
+async function hello(socket: string): Promise<{ readonly build: string } | undefined> {
+  try {
+    return await call(socket, "hello", {}, { signal: AbortSignal.timeout(HELLO_MS) });
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Ends the one that runs there, if one does. Who reads from it waits for the next. */
+export async function endBlockServer(directory: string): Promise<void> {
+  const socket = controlSocketOf(directory);
+  await call(socket, "quit", {}, { signal: AbortSignal.timeout(HELLO_MS) }).catch((error: unknown) => {
+    if (!isGone(error)) throw error;
+  });
+  for (const begunMs = performance.now(); await hello(socket); await sleep(POLL_MS))
+    if (performance.now() - begunMs > START_MS) throw new AppError("unavailable", "the block server does not end");
+}

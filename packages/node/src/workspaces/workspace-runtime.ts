@@ -1,0 +1,35 @@
+/** What needs no sandbox: versions of workspaces, and what is done to them in the object store. */
+
+import type { SyncResult } from "@mags/block-server";
+import type { VersionName, WorkspaceId, WorkspaceRef, WorkspaceRuntime, WorkspaceVersion } from "@mags/domain";
+import type { Blocks } from "./blocks.ts";
+
+export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "syncSandbox"> {
+  return {
+    async listVersions(ref, signals) {
+      return (await blocks.call("versions", keyOf(ref), signals)).map(versionOf);
+    },
+    async restoreVersion({ version, ...ref }, signals) {
+      return versionOf(await blocks.call("restore", { ...keyOf(ref), version }, signals));
+    },
+    async deleteWorkspace(ref, signals) {
+      await blocks.call("remove", keyOf(ref), signals);
+    },
+    async collectGarbage(accountId, { pinned, signal }) {
+      const workspaces = await blocks.call("workspaces", { account: accountId }, { signal });
+      const pins: Record<string, readonly VersionName[]> = {};
+      for (const workspace of workspaces) pins[workspace] = await pinned(workspace as WorkspaceId);
+      return await blocks.call("collect", { account: accountId, pinned: pins }, { signal });
+    },
+  };
+}
+
+const keyOf = ({ accountId, workspaceId }: WorkspaceRef) => ({ account: accountId, workspace: workspaceId });
+
+export function versionOf(version: SyncResult["version"]): WorkspaceVersion {
+  return {
+    ...{ seq: version.seq, sha256: version.sha256, reason: version.reason },
+    createdAtMs: Date.parse(version.created_at),
+    ...{ diskBytes: version.disk_bytes, dataBytes: version.data_bytes, storedBytes: version.stored_bytes },
+  };
+}
