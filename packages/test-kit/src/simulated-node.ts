@@ -19,6 +19,7 @@ import { createSimulatedFiles } from "./simulated-files.ts";
 import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
 import { createSimulatedSandboxes, type SimulatedSandboxes } from "./simulated-sandboxes.ts";
+import { createSimulatedStore, type SimulatedStore } from "./simulated-store.ts";
 
 export interface SimulatedNodeOptions {
   readonly program?: SimulatedProgram;
@@ -33,7 +34,7 @@ export interface SimulatedNodeOptions {
 }
 
 /** A node without microVMs: it keeps the promises of `NodeRuntime`, and breaks them on request. */
-export interface SimulatedNode extends NodeRuntime, SimulatedSandboxes {
+export interface SimulatedNode extends NodeRuntime, SimulatedSandboxes, SimulatedStore {
   /** What was last given to `start` for a job that it still has. */
   startOf(jobId: JobId): JobStart | undefined;
   /** Every job id given to `start`, repeats included. */
@@ -92,8 +93,10 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
     for (const listener of listeners) listener(update);
   };
 
+  const store = createSimulatedStore(nowMs);
   const sandboxes = createSimulatedSandboxes({
     nowMs,
+    store,
     report,
     loseScripts(sandboxId, message) {
       for (const held of scriptsIn(sandboxId)) finish(held, { kind: "lost", message, endedAtMs: nowMs() });
@@ -190,6 +193,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
   }
 
   return {
+    ...store,
     ...sandboxes,
     startOf: (jobId) => jobs.get(jobId)?.job,
     startCalls,

@@ -1,4 +1,4 @@
-import { AppError } from "@mags/core";
+import { AppError, isAppError } from "@mags/core";
 import {
   type JobStart,
   type MicroVmId,
@@ -9,10 +9,13 @@ import {
   type SandboxRuntime,
   type SandboxUpdate,
   type WakeReason,
+  type WorkspaceRuntime,
 } from "@mags/domain";
+import { createSimulatedDisks, type SimulatedDisks } from "./simulated-disks.ts";
+import type { StoreOfDisks } from "./simulated-store.ts";
 
 /** The sandboxes of a simulated node, and what happens to them on request. */
-export interface SimulatedSandboxes extends SandboxRuntime {
+export interface SimulatedSandboxes extends SandboxRuntime, SimulatedDisks, Pick<WorkspaceRuntime, "syncSandbox"> {
   /** Nothing was done in it for long enough: it sleeps or goes, as its policy says. */
   idle(sandboxId: SandboxId): Promise<void>;
   /** Its microVM dies. */
@@ -47,8 +50,9 @@ export function createSimulatedSandboxes(deps: {
   readonly loseScripts: (sandboxId: SandboxId, message: string) => void;
   /** Resolves when the scripts in one have ended. */
   readonly stopScripts: (sandboxId: SandboxId) => Promise<void>;
+  readonly store: StoreOfDisks;
 }): SandboxesOfNode {
-  const { nowMs, report, loseScripts, stopScripts } = deps;
+  const { nowMs, report, loseScripts, stopScripts, store } = deps;
   const sandboxes = new Map<string, Held>();
 
   function get(id: SandboxId): Held {
@@ -63,6 +67,16 @@ export function createSimulatedSandboxes(deps: {
     report({ type: "sandbox", sandboxId: id, state, microVmId, atMs: nowMs(), name, data });
   }
 
+  const disks = createSimulatedDisks({
+    nowMs,
+    store,
+    tell(id, name, data) {
+      const held = sandboxes.get(id);
+      if (held) tell(id, held, name, data);
+    },
+    diskGiB: (id) => get(id).diskGiB,
+  });
+
   function wakeFor(id: SandboxId, reason: WakeReason, kind = "warm"): void {
     const held = get(id);
     if (held.microVmId !== null) return;
@@ -75,24 +89,38 @@ export function createSimulatedSandboxes(deps: {
   async function sleepFor(id: SandboxId, reason: string): Promise<void> {
     const held = get(id);
     if (held.microVmId === null) return;
+    disks.trySync(id, held.diskGiB, "sleep");
     held.microVmId = null;
     tell(id, held, "slept", { reason });
   }
 
-  async function remove(id: SandboxId, reason: string): Promise<void> {
+  async function remove(id: SandboxId, reason: string, discard = false): Promise<void> {
+    if (sandboxes.has(id)) publishLast(id, discard);
     await stopScripts(id);
     if (!sandboxes.delete(id)) return;
+    disks.remove(id);
     const gone = { sandboxId: id, state: "gone", microVmId: null, atMs: nowMs(), name: "released" } as const;
     report({ type: "sandbox", ...gone, data: { reason } });
   }
 
+  function publishLast(id: SandboxId, discard: boolean): void {
+    if (!disks.observe(id)) return;
+    try {
+      disks.sync(id, get(id).diskGiB, "stop");
+    } catch (error) {
+      // Who lost the right to publish has nothing to wait for.
+      if (!isAppError(error, "lease_lost") && !(discard && isAppError(error, "unavailable"))) throw error;
+    }
+  }
+
   return {
+    ...{ write: disks.write, contentOf: disks.contentOf, interval: disks.interval },
     observeSandboxes: () =>
       [...sandboxes].map(
         ([id, { microVmId, diskGiB, lost }]): ObservedSandbox => ({
           sandboxId: id as SandboxId,
           state: microVmId === null ? "sleeping" : "running",
-          ...{ microVmId, diskGiB, lost },
+          ...{ microVmId, diskGiB, lost, sync: disks.observe(id as SandboxId) },
         }),
       ),
     sleepSandbox: (id, { reason }) => sleepFor(id, reason),
@@ -100,7 +128,9 @@ export function createSimulatedSandboxes(deps: {
       wakeFor(id, reason);
     },
     async setSandboxPolicy(id, policy) {
-      get(id).policy = policy;
+      const held = get(id);
+      held.policy = policy;
+      disks.setTarget(id, policy.syncTo, held.diskGiB);
     },
     async growSandbox(id, { diskGiB }) {
       const held = get(id);
@@ -108,7 +138,10 @@ export function createSimulatedSandboxes(deps: {
       held.diskGiB = diskGiB;
       tell(id, held, "resized", { diskGiB });
     },
-    releaseSandbox: (id, { reason }) => remove(id, reason),
+    releaseSandbox: (id, { reason, discard }) => remove(id, reason, discard),
+    async syncSandbox(id, { reason }) {
+      return disks.sync(id, get(id).diskGiB, reason);
+    },
 
     async idle(id) {
       const { action } = get(id).policy.idle;
@@ -123,15 +156,19 @@ export function createSimulatedSandboxes(deps: {
       tell(id, held, "vm_lost", { reason: message });
       if (held.policy.alwaysOn) wakeFor(id, "no_sleep", "cold");
     },
-    forgetSandbox: (id) => void sandboxes.delete(id),
+    forgetSandbox(id) {
+      if (sandboxes.delete(id)) disks.remove(id);
+    },
     policyOf: (id) => sandboxes.get(id)?.policy,
     wakes: (id) => sandboxes.get(id)?.wakes ?? 0,
 
     enter({ sandbox, size }) {
       if (!sandbox) return newMicroVmId();
-      const { id, exists, ...policy } = sandbox;
-      if (!exists && !sandboxes.has(id))
+      const { id, exists, from: _, ...policy } = sandbox;
+      if (!exists && !sandboxes.has(id)) {
+        disks.make(sandbox);
         sandboxes.set(id, { policy, microVmId: newMicroVmId(), diskGiB: size.diskGiB, lost: null, wakes: 0 });
+      }
       wakeFor(id, "script");
       return get(id).microVmId as MicroVmId; // just woken
     },
