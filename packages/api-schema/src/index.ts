@@ -8,3 +8,4 @@ export { COMMON_ERRORS, type RouteDefinition, route } from "./route.ts";
 export { ROUTES, type RouteName } from "./routes.ts";
 export * as service from "./service.ts";
 export * as tokens from "./tokens.ts";
+export * as workspaces from "./workspaces.ts";

@@ -39,8 +39,13 @@ const TYPE_RULE = 'must be "inline" (script holds the script itself) or "url" (s
 
 const MAX_FILES = 100;
 
-/** Fields of the API that this build knows and refuses, so that nobody believes they took effect. */
-const notYet = (what: string) => z.unknown().optional().describe(`Not supported by this build: ${what}.`);
+/** `name`, or `name@version`. */
+const BASE_PATTERN = /^([^@]+)(?:@([1-9]\d{0,8}))?$/;
+
+export const BaseWorkspace = z
+  .string()
+  .regex(BASE_PATTERN, "must be the name of a workspace, or name@version")
+  .refine((base) => Name.safeParse(base.split("@")[0]).success, NAME_RULE);
 
 export const StartupCommand = text().refine(
   (command) => Buffer.byteLength(command) <= MAX_COMMAND_BYTES,
@@ -76,10 +81,14 @@ export const SubmitJob = z
     no_sync: z
       .boolean()
       .default(false)
-      .describe("The workspace stays on the disk of its VM. Needed for a persistent job with a workspace."),
+      .describe("The workspace of a persistent job stays on the disk of its VM; else it is synced."),
     no_sleep: z.boolean().default(false).describe("The VM does not sleep when it is idle. Needs `persistent`."),
-    workspace_id: Name.nullish().describe("Jobs of one workspace share a VM and its files, one script at a time."),
-    base_workspace_id: notYet("synced workspaces"),
+    workspace_id: Name.nullish().describe(
+      "Jobs of one workspace share a VM and its files, one script at a time. With `persistent` it is synced; one that was synced is opened as its latest version.",
+    ),
+    base_workspace_id: BaseWorkspace.nullish().describe(
+      "A synced workspace whose files the job begins with: its name, or name@version. It is never changed.",
+    ),
     file_ids: z
       .array(z.string())
       .max(MAX_FILES)
@@ -99,6 +108,15 @@ export type SubmitJobWire = z.infer<typeof SubmitJob>;
 export const SubmitReply = z
   .object({ request_id: z.uuid(), status: z.literal("accepted"), message: z.string() })
   .meta({ id: "SubmitReply" });
+
+export const SyncProgress = z
+  .object({
+    version: z.int().nullable().describe("The latest version; null: it was not synced yet."),
+    last_synced_at: z.iso.datetime().nullable().describe("When the disk was last known to be all synced."),
+    behind_bytes: z.int().describe("Bytes that changed since, as far as is known."),
+    failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+  })
+  .meta({ id: "SyncProgress" });
 
 export const Status = z
   .object({
@@ -123,6 +141,7 @@ export const Status = z
       .object({ name: z.string(), reason: z.string().optional(), at: z.iso.datetime() })
       .optional()
       .describe("When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`)."),
+    sync: SyncProgress.optional().describe("While the VM of a synced workspace stays."),
     disk_gb: z.int(),
     vcpus: z.int(),
     memory_mb: z.int(),

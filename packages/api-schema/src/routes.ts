@@ -17,6 +17,7 @@ import { getLogs } from "./logs.ts";
 import { sleepJob, stopJob, syncJob, updateJob, wakeJob } from "./sandboxes.ts";
 import { me, poolStatus, usage } from "./service.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
+import { deleteWorkspace, listWorkspaces, listWorkspaceVersions, restoreWorkspace } from "./workspaces.ts";
 
 /** Every route below `/api/v1`, by the name that clients and tests use for it. */
 export const ROUTES = {
@@ -47,6 +48,10 @@ export const ROUTES = {
   makeFolder,
   getArchive,
   putArchive,
+  listWorkspaces,
+  deleteWorkspace,
+  listWorkspaceVersions,
+  restoreWorkspace,
   me,
   listTokens,
   createToken,

@@ -18,7 +18,14 @@ export const UpdateJob = z
 
 export const UpdatedJob = Done.extend(Status.shape).meta({ id: "UpdatedJob" });
 
-const StopQuery = z.object({ script_only: flag.describe("`1`: end the script and leave the VM of a persistent job.") });
+const StopQuery = z.object({
+  script_only: flag.describe("`1`: end the script and leave the VM of a persistent job."),
+  force: flag.describe("`1`: drop what changed in a synced workspace since its last sync, where it cannot be synced."),
+});
+
+export const Synced = Done.extend({ version: z.int().describe("The latest version of the workspace.") }).meta({
+  id: "Synced",
+});
 
 export const updateJob = route({
   method: "PATCH",
@@ -57,11 +64,12 @@ export const syncJob = route({
   method: "POST",
   path: "/mags-jobs/{id}/sync",
   summary: "Sync the workspace of a job",
-  description: "Workspaces of this version are local: the reply is 400, and says so.",
+  description:
+    "Answers when what changed is in the object store; its VM runs on. 400 when the workspace is local, 503 while the object store is away: nothing is lost then.",
   auth: "account",
   params: JobParams,
-  responses: { 200: Done },
-  errors: [404],
+  responses: { 200: Synced },
+  errors: [404, 409],
 });
 
 export const stopJob = route({
@@ -69,7 +77,7 @@ export const stopJob = route({
   path: "/mags-jobs/{id}/stop",
   summary: "Stop a job and release its VM",
   description:
-    "Answers when the VM is released, within 10 s. Stopping an ended job is no error. Of a job that runs in the VM of another only the script ends. The name of a workspace whose VM is only warm releases that.",
+    "Answers when the VM is released, within 10 s. Stopping an ended job is no error. Of a job that runs in the VM of another only the script ends. The name of a workspace whose VM is only warm releases that. A synced workspace is synced before its VM ends: while that cannot be done the job lives, `message` says why, and it is tried again until it succeeds.",
   auth: "account",
   params: JobParams,
   query: StopQuery,

@@ -31,7 +31,7 @@ export const Usage = z
     completed_jobs: z.int(),
     running_jobs: z.int(),
     failed_jobs: z.int(),
-    storage_bytes: z.int(),
+    storage_bytes: z.int().describe("What synced workspaces take in the object store, as of their latest versions."),
   })
   .meta({ id: "Usage" });
 

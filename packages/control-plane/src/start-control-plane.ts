@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { type CollectorRun, createCollector } from "./app/collector.ts";
 import { createDisks } from "./app/disks.ts";
 import { endOnNode } from "./app/end-on-node.ts";
 import { createIntake } from "./app/intake.ts";
@@ -14,6 +15,7 @@ import { createJobQueue, type QueueLimits } from "./app/job-queue.ts";
 import { createJobWriter } from "./app/job-writer.ts";
 import { createPolicies } from "./app/policies.ts";
 import { createSandboxReconciler } from "./app/reconcile-sandboxes.ts";
+import { createWorkspaceWork } from "./app/reconcile-workspaces.ts";
 import { createReconciler } from "./app/reconciler.ts";
 import { createSandboxFollower } from "./app/sandbox-follower.ts";
 import type { SandboxDefaults } from "./app/sandbox-policy.ts";
@@ -30,10 +32,15 @@ import { createJobStore } from "./sql/job-store.ts";
 import { createSandboxStore } from "./sql/sandbox-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
+import { createWorkspaceRecords } from "./sql/workspace-records.ts";
 
 /** For requests under way when the server ends; event streams and commands are ended at once. */
 const GRACE_MS = 1_000;
 const DRAIN_MS = 5_000;
+
+/** Restarts that come more often than collections do not keep them from happening. */
+const FIRST_COLLECTION_MS = 300_000;
+const COLLECTION_MS = 3_600_000;
 
 const DEFAULT_LIMITS: QueueLimits = {
   ...{ account: NO_USAGE, queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
@@ -82,6 +89,8 @@ export interface ControlPlane extends AsyncDisposable {
   queuedJobs(): number;
   /** Jobs that the node does not have yet and that will run in this image. */
   jobsWaitingIn(image: string): readonly JobId[];
+  /** Removes from the object store now what no workspace needs any more. */
+  collectNow(): Promise<CollectorRun>;
   /** Compares jobs with the node now instead of at the next tick. */
   nudge(): void;
   /**
@@ -123,7 +132,9 @@ export async function startControlPlane(
   const sandboxes = createSandboxStore(database);
   const defaults = config.sandboxes ?? DEFAULT_SANDBOXES;
   const disks = createDisks({ sandboxes, node, queue: () => queue });
-  const basis = { store, sandboxes, node, disks, changes, timings, clock, log, defaults };
+  const workspaces = createWorkspaceRecords(database);
+  const workspaceWork = createWorkspaceWork({ workspaces, node, clock, log });
+  const basis = { store, sandboxes, workspaces, workspaceWork, node, disks, changes, timings, clock, log, defaults };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({ ...basis, queue: () => queue });
   const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });
@@ -140,6 +151,7 @@ export async function startControlPlane(
     sandboxReconciler,
     onRun: metrics.reconciled,
   });
+  const collector = createCollector({ ...basis, onRun: metrics.collected });
   const routes = allRoutes({
     ...basis,
     ...{ accounts, usage: createUsageStore(database), uploads: deps.uploads, reports, policies, intake, writer, queue },
@@ -164,6 +176,7 @@ export async function startControlPlane(
   await reconciler.run();
   database.onReconnect(reconciler.nudge);
   reconciler.begin({ intervalMs: config.reconcileIntervalMs ?? 15_000 });
+  collector.begin({ firstMs: FIRST_COLLECTION_MS, intervalMs: COLLECTION_MS });
 
   return {
     accounts,
@@ -187,6 +200,7 @@ export async function startControlPlane(
     },
     queuedJobs: () => queue.waiting + node.poolStatus().queued,
     jobsWaitingIn: queue.waitingIn,
+    collectNow: collector.run,
     nudge: reconciler.nudge,
     async endAllJobs() {
       await intake.close();
@@ -199,7 +213,7 @@ export async function startControlPlane(
       const grace = setTimeout(() => app.server.closeAllConnections(), GRACE_MS);
       await app.close();
       clearTimeout(grace);
-      await reconciler[Symbol.asyncDispose]();
+      await Promise.all([reconciler[Symbol.asyncDispose](), collector[Symbol.asyncDispose]()]);
       await queue[Symbol.asyncDispose]();
       await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);
     },

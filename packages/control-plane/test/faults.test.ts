@@ -181,6 +181,7 @@ describe("a control plane that starts anew", () => {
         ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
         ...{
           workspaceId: null,
+          base: null,
           persistent: false,
           noSleep: false,
           startupCommand: null,

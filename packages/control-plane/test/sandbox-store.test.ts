@@ -49,12 +49,14 @@ function newJob(workspaceId: string | null, fields: Partial<NewJob> = {}): NewJo
   };
 }
 
+const NOTHING = { from: null, syncTo: null, found: null };
+
 /** A first job, and its sandbox. */
 async function insert(workspaceId: string | null, fields: Partial<NewJob> = {}) {
   const id = newSandboxId();
   const planned = newJob(workspaceId, fields);
   const job = { ...planned, sandbox: { id, makes: true, owns: planned.persistent } };
-  const insert = () => sandboxes.insertFirst(job, { id, subdomain: newSubdomain() }, [event("submitted")]);
+  const insert = () => sandboxes.insertFirst(job, { ...NOTHING, id, subdomain: newSubdomain() }, [event("submitted")]);
   return { id, job, insert, result: await insert() };
 }
 
@@ -68,7 +70,7 @@ async function begin(workspaceId: string | null, fields: Partial<NewJob> = {}) {
 
 const joins =
   (fields: Partial<Extract<WorkspaceUse, { kind: "join" }>> = {}): (() => WorkspaceUse) =>
-  () => ({ kind: "join", owns: false, takesOver: null, size, ...fields });
+  () => ({ kind: "join", owns: false, takesOver: null, size, promotesTo: null, ...fields });
 const eventNames = async (id: JobId) => (await jobs.events(id, 0)).map(({ name }) => name);
 const outcome = outcomeOf(neverStarted(at(3))).outcome;
 
@@ -83,13 +85,19 @@ describe("a first job", () => {
     const found = await sandboxes.ofWorkspace(accountId, "once");
     assert.deepEqual(found, {
       ...{ id: first.id, accountId, workspaceId: "once", state: "starting", kept: true, ownerJobId: first.job.id },
-      ...{ microVmId: null, size },
+      ...{ microVmId: null, size, from: null, syncsTo: null },
     });
     assert.deepEqual(await eventNames(first.job.id), ["submitted"]);
     const start = await jobs.loadStart(first.job.id);
     assert.deepEqual(start?.sandbox, { id: first.id, makes: true, owns: true });
     assert.deepEqual(start?.policyFacts, {
-      ...{ kept: true, egress: "filtered", owner: { noSleep: false, idleMinutes: 7, startupCommand: "serve" } },
+      ...{
+        kept: true,
+        named: true,
+        egress: "filtered",
+        syncTo: null,
+        owner: { noSleep: false, idleMinutes: 7, startupCommand: "serve" },
+      },
     });
     assert.deepEqual(await sandboxes.policyFacts(first.id), start?.policyFacts);
   });
@@ -131,7 +139,7 @@ describe("a job that joins", () => {
     const { id, job } = await begin("full", { name: "first", endless: true });
     const refused: WorkspaceUse = { kind: "busy", scripts: [] };
     const late = newJob("full");
-    const result = await sandboxes.join(late, [], (sandbox, inside) => {
+    const result = await sandboxes.join(late, [], ({ sandbox, jobs: inside }) => {
       assert.equal(sandbox.id, id);
       assert.deepEqual(inside, [{ id: job.id, name: "first", status: "running", scriptOver: false, endless: true }]);
       return refused;
@@ -147,7 +155,7 @@ describe("a job that joins", () => {
     let joined = 0;
     const results = await Promise.all(
       Array.from({ length: 8 }, () =>
-        sandboxes.join(newJob("crowded", { persistent: false }), [], (_, inside) =>
+        sandboxes.join(newJob("crowded", { persistent: false }), [], ({ jobs: inside }) =>
           inside.some(({ scriptOver }) => !scriptOver) ? { kind: "busy", scripts: [] } : joins()(),
         ),
       ),
@@ -187,7 +195,13 @@ describe("the end of a script", () => {
     await sandboxes.join(heir, [], joins({ owns: true, takesOver: job.id }));
     assert.equal(await jobs.markEnded(heir.id, outcome, event("failed"), { owners: "stopping" }), null);
     assert.ok(await jobs.markEnded(heir.id, outcome, event("failed"), { owners: "unstarted" }));
-    assert.deepEqual(await sandboxes.policyFacts(id), { kept: true, egress: "filtered", owner: null });
+    assert.deepEqual(await sandboxes.policyFacts(id), {
+      kept: true,
+      named: true,
+      egress: "filtered",
+      owner: null,
+      syncTo: null,
+    });
   });
 });
 
@@ -279,6 +293,7 @@ describe("a sandbox that changes", () => {
     const found = (await sandboxes.live()).find((live) => live.id === id);
     assert.deepEqual(found, {
       ...{ id, accountId, state: "starting", microVmId: null, size, releaseRequested: false, makerLives: true },
+      sync: null,
     });
   });
 });

@@ -175,10 +175,12 @@ describe("PATCH", () => {
     assert.equal(request_id, id);
     assert.deepEqual(plane.node.policyOf(sandbox), {
       ...{ idle: { action: "none", afterMs: 180_000 }, startupCommand: "serve", alwaysOn: true, egress: "filtered" },
+      syncTo: null,
     });
     assert.equal((await patch(id, { startup_command: "", no_sleep: false })).body.startup_command, undefined);
     assert.deepEqual(plane.node.policyOf(sandbox), {
       ...{ idle: { action: "sleep", afterMs: 180_000 }, startupCommand: null, alwaysOn: false, egress: "filtered" },
+      syncTo: null,
     });
     await call("POST", `${JOBS}/${id}/stop`);
     assert.deepEqual((await patch(id, { labels: {} })).body.labels, {});
@@ -365,6 +367,7 @@ describe("a restart", () => {
     const sandbox = {
       ...{ id: newSandboxId(), exists: false, startupCommand: null, alwaysOn: false, egress: "filtered" as const },
       idle: { action: "none" as const, afterMs: 1 },
+      ...{ from: null, syncTo: null },
     };
     node.start({
       ...{ jobId: newJobId(), command: { kind: "inline", script: "hang" }, environment: {}, timeoutMs: null },

@@ -215,6 +215,7 @@ describe("createJobStore", () => {
     const { command, environment, timeoutMs } = job;
     assert.deepEqual(await store.loadStart(id), {
       ...{ id, size, command, environment, timeoutMs, fileIds: [], sandbox: null, policyFacts: null },
+      from: null,
     });
     const events = await store.events(id, 0);
     assert.deepEqual(
@@ -362,7 +363,7 @@ describe("createJobStore", () => {
         { status: "completed", exitCode: 0, errorMessage: null, scriptDurationMs: 0, completedAt: at(3_500) },
         event("completed"),
       );
-    const counts = { runningJobs: 1, failedJobs: 0 };
+    const counts = { runningJobs: 1, failedJobs: 0, storageBytes: 0 };
     const usage = createUsageStore(database);
     assert.deepEqual(await usage.summary(mine, { from: at(0), to: at(5_000) }), {
       ...counts,

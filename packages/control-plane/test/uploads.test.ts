@@ -31,6 +31,7 @@ async function addJob(fileIds: readonly string[]): Promise<JobId> {
     ...{ vcpus: null, memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds },
     ...{
       workspaceId: null,
+      base: null,
       persistent: false,
       noSleep: false,
       startupCommand: null,
@@ -40,7 +41,7 @@ async function addJob(fileIds: readonly string[]): Promise<JobId> {
   };
   const node = createSimulatedNode().describe();
   const { job } = planJob(request, { id: newJobId(), accountId, now: new Date(), node, idleMinutes: 10 });
-  assert.deepEqual(startOf(job, { idleMinutes: 10, warmMs: 0 }).fileIds, fileIds);
+  assert.deepEqual(startOf(job, null, { idleMinutes: 10, warmMs: 0 }).fileIds, fileIds);
   await createJobStore(plane.database).insert(job, [{ at: new Date(), name: "submitted", data: {} }]);
   return job.id;
 }

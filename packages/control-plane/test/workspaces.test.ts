@@ -34,7 +34,13 @@ describe("a persistent job", () => {
     assert.match(over.vm_id, /^vm-/);
     assert.equal(over.startup_command, "serve");
     assert.deepEqual(plane.node.policyOf(newestSandbox()), {
-      ...{ idle: { action: "sleep", afterMs: 420_000 }, startupCommand: "serve", alwaysOn: false, egress: "filtered" },
+      ...{
+        idle: { action: "sleep", afterMs: 420_000 },
+        startupCommand: "serve",
+        alwaysOn: false,
+        egress: "filtered",
+        syncTo: null,
+      },
     });
     const reply = await call("POST", `${JOBS}/${id}/stop`);
     assert.deepEqual([reply.status, reply.body.success], [200, true]);

@@ -14,8 +14,8 @@ const BUSY_MS = 10_000;
 const RETRY_MS = 200;
 
 /**
- * Leaves no microVM: puts sandboxes to sleep, with what runs in them, releases those that are only kept warm, and ends all
- * other jobs.
+ * Leaves no microVM: puts sandboxes to sleep, with what runs in them, releases those that are only kept warm or end with
+ * their scripts, and ends all other jobs.
  */
 export async function endOnNode(deps: EndOnNodeDeps): Promise<void> {
   const { sandboxes, reports, node, log } = deps;
@@ -26,7 +26,7 @@ export async function endOnNode(deps: EndOnNodeDeps): Promise<void> {
   await Promise.all([
     ...ending.map(({ jobId }) => node.stop(jobId)),
     ...observed.map(async (sandboxId) => {
-      const ended = (await isOnlyWarm(deps, sandboxId))
+      const ended = (await mayGo(deps, sandboxId))
         ? releaseSandbox(deps, sandboxId, { reason: "stopped" })
         : sleepWhenFree(deps, sandboxId);
       await ended.catch((error: unknown) =>
@@ -41,10 +41,12 @@ export async function endOnNode(deps: EndOnNodeDeps): Promise<void> {
   ]);
 }
 
-/** Nobody owns it and nothing runs in it; from now on nothing comes into it. */
-async function isOnlyWarm({ sandboxes, clock }: EndOnNodeDeps, sandboxId: SandboxId): Promise<boolean> {
+/** Nobody owns it, and nothing runs in it that could go on later; from now on nothing comes into it. */
+async function mayGo({ sandboxes, clock }: EndOnNodeDeps, sandboxId: SandboxId): Promise<boolean> {
   const facts = await sandboxes.policyFacts(sandboxId);
-  return facts !== null && !facts.kept && facts.owner === null && sandboxes.requestRelease(sandboxId, clock.now());
+  if (!facts || facts.kept || facts.owner) return false;
+  // Without a name nobody could wake it.
+  return !facts.named || sandboxes.requestRelease(sandboxId, clock.now());
 }
 
 async function sleepWhenFree({ node, clock, endCalls }: EndOnNodeDeps, sandboxId: SandboxId): Promise<void> {

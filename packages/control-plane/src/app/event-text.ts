@@ -29,6 +29,16 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   startup_failed: (data) => `startup command failed: ${data.reason}`,
   released: (data) => `VM and disk were removed: ${RELEASE_REASONS[String(data.reason)] ?? data.reason}`,
   resized: (data) => `disk has ${data.diskGiB} GiB now`,
+  opened: (data) => `files begin as version ${data.version} of workspace ${data.workspace}`,
+  local_copy: (data) =>
+    `workspace ${data.workspace} is open as a copy: what changes in it stays on its VM and is dropped with it; to keep it, end it and run with persistent (-p)`,
+  local_copy_dropped: (data) =>
+    `a warm copy of workspace ${data.workspace} that was not synced was dropped; the workspace is opened as it was synced last`,
+  synced: (data) => `workspace synced as version ${data.version}: ${SYNC_REASONS[String(data.reason)] ?? data.reason}`,
+  sync_failed: (data) => `workspace could not be synced, and what changed stays in its VM: ${data.reason}`,
+  sync_lost: (data) => `workspace is not synced any more, another writes it now: ${data.reason ?? data.message}`,
+  stop_waits: (data) => `stop waits until the last changes are synced, which could not be done: ${data.reason}`,
+  changes_discarded: (data) => `changes that could not be synced were dropped, as requested: ${data.reason}`,
   timed_out: (data) => `script was ended because its timeout passed (${data.scriptDurationMs} ms)`,
 };
 
@@ -36,6 +46,11 @@ const SLEEP_REASONS: Readonly<Record<string, string>> = {
   idle: "nothing was done in it for a while",
   requested: "as requested",
   found: "while the server was away",
+};
+
+const SYNC_REASONS: Readonly<Record<string, string>> = {
+  ...{ stop: "its VM ends", sleep: "its VM goes to sleep", request: "as requested" },
+  ...{ promotion: "it was local so far", fork: "it was forked", compaction: "what it takes was made less" },
 };
 
 const WAKE_KINDS: Readonly<Record<string, string>> = {

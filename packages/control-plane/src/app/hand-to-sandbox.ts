@@ -28,17 +28,22 @@ export async function handToSandbox(deps: HandToSandboxDeps, jobId: JobId): Prom
   const sandbox = await sandboxes.get(stored.sandbox.id);
   if (!sandbox || sandbox.state === "starting") return;
   // It may have a new owner, or another network access; `pushAgain` repeats what fails here.
-  await deps.policies
-    .push(sandbox.id)
-    .catch((error: unknown) =>
-      deps.log.warn("sandbox.policy_not_set", { sandboxId: sandbox.id, error: messageOf(error) }),
-    );
+  await pushPolicy(deps, sandbox.id);
   if (stored.size.diskGiB > sandbox.size.diskGiB) await grow(deps, stored, sandbox);
   node.start(jobStart(stored, defaults));
 }
 
+async function pushPolicy({ policies, log }: HandToSandboxDeps, sandboxId: SandboxId): Promise<void> {
+  await policies
+    .push(sandboxId)
+    .catch((error: unknown) => log.warn("sandbox.policy_not_set", { sandboxId, error: messageOf(error) }));
+}
+
 /** The sandbox has begun: those that came while it was being made run now. */
 export async function handWaiting(deps: HandToSandboxDeps, sandboxId: SandboxId): Promise<void> {
+  // One of those may have had it synced, and be over.
+  const sandbox = await deps.sandboxes.get(sandboxId);
+  if (sandbox?.syncsTo) await pushPolicy(deps, sandboxId);
   const jobs = await deps.sandboxes.liveJobs(sandboxId);
   for (const { id, status } of jobs) if (status === "pending") await handToSandbox(deps, id);
 }

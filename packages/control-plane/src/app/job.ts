@@ -8,9 +8,11 @@ import {
   type MicroVmId,
   type MicroVmSize,
   type SandboxId,
+  type VersionRef,
 } from "@mags/domain";
-import type { JobSandbox } from "./sandbox.ts";
+import type { JobSandbox, NewSandbox } from "./sandbox.ts";
 import { type PolicyFacts, policyOf, type SandboxDefaults } from "./sandbox-policy.ts";
+import type { Origin } from "./workspace.ts";
 
 /** A job as the control plane knows it, without the script. */
 export interface Job {
@@ -68,26 +70,41 @@ export interface StoredStart
   extends Pick<NewJob, "id" | "size" | "command" | "environment" | "timeoutMs" | "fileIds" | "sandbox"> {
   /** Of its sandbox; null when it has none. */
   readonly policyFacts: PolicyFacts | null;
+  /** What the disk of its sandbox begins as. */
+  readonly from: Origin | null;
 }
 
 /** A job that has just been made, with a microVM of its own or with a sandbox that it makes. */
-export function startOf(job: NewJob, defaults: SandboxDefaults): JobStart {
+export function startOf(job: NewJob, made: NewSandbox | null, defaults: SandboxDefaults): JobStart {
   const { sandbox, noSleep, startupCommand } = job;
   const owner = sandbox?.owns
     ? { noSleep, startupCommand, idleMinutes: job.idleMinutes ?? defaults.idleMinutes }
     : null;
-  return jobStart({ ...job, policyFacts: sandbox && { kept: sandbox.owns, egress: job.size.egress, owner } }, defaults);
+  const named = job.workspaceId !== null;
+  const syncTo = made?.syncTo ?? null;
+  const policyFacts = sandbox && { kept: sandbox.owns, named, egress: job.size.egress, owner, syncTo };
+  return jobStart({ ...job, policyFacts, from: made?.from ?? null }, defaults);
 }
 
 export function jobStart(stored: StoredStart, defaults: SandboxDefaults): JobStart {
   const { id: jobId, size, command, environment, timeoutMs, fileIds, sandbox, policyFacts } = stored;
   return {
     ...{ jobId, size, command, environment, timeoutMs },
-    sandbox: sandbox && policyFacts && { ...policyOf(policyFacts, defaults), id: sandbox.id, exists: !sandbox.makes },
+    sandbox: sandbox &&
+      policyFacts && {
+        ...policyOf(policyFacts, defaults),
+        ...{ id: sandbox.id, exists: !sandbox.makes, from: sandbox.makes ? versionRefOf(stored.from) : null },
+      },
     // Who only borrows a sandbox cannot be woken by anybody.
     keepsAwake: sandbox !== null && !sandbox.owns,
     fileIds,
   };
+}
+
+function versionRefOf(origin: Origin | null): VersionRef | null {
+  if (!origin) return null;
+  const { accountId, workspaceId, version } = origin;
+  return { accountId, workspaceId, version };
 }
 
 /** No more output comes: it has ended, or only its sandbox lives on. */

@@ -18,7 +18,15 @@ const request: JobRequest = {
     egress: null,
   },
   ...{ memoryMiB: null, diskGiB: null, timeoutMs: null, labels: {}, noSync: false, fileIds: [] },
-  ...{ workspaceId: null, persistent: false, noSleep: false, startupCommand: null, idleMinutes: null, replace: false },
+  ...{
+    workspaceId: null,
+    base: null,
+    persistent: false,
+    noSleep: false,
+    startupCommand: null,
+    idleMinutes: null,
+    replace: false,
+  },
 };
 const plan = (fields: Partial<JobRequest>) => planJob({ ...request, ...fields }, context);
 

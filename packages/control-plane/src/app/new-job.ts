@@ -12,6 +12,7 @@ import {
   normalizeScript,
 } from "@mags/domain";
 import type { NewJob, NewJobEvent } from "./job.ts";
+import type { BaseName } from "./workspace.ts";
 
 /** What a user asks for; `null` where the installation's default shall apply. */
 export interface JobRequest {
@@ -29,6 +30,8 @@ export interface JobRequest {
   /** Uploads of the account. */
   readonly fileIds: readonly string[];
   readonly workspaceId: string | null;
+  /** The workspace that its files begin as. */
+  readonly base: BaseName | null;
   readonly persistent: boolean;
   readonly noSleep: boolean;
   readonly startupCommand: string | null;

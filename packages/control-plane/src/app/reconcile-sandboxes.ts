@@ -5,6 +5,7 @@ import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
 import { planSandboxes, type SandboxAction } from "./sandbox-plan.ts";
 import { transitionOf } from "./sandbox-reports.ts";
 import type { LiveSandbox } from "./sandbox-store.ts";
+import { takeOverVersion } from "./take-over-version.ts";
 
 export interface SandboxReconcilerDeps extends ReleaseDeps {
   readonly policies: Policies;
@@ -22,7 +23,7 @@ const WAKE_MS = 600_000;
 const LOST = "the VM of this job and its disk were lost: the node has neither; submit the job again";
 
 export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxReconciler {
-  const { sandboxes, reports, node, policies, clock, log } = deps;
+  const { sandboxes, workspaces, reports, node, policies, clock, log } = deps;
   let doubts: ReadonlySet<string> | null = null;
 
   async function apply(action: SandboxAction): Promise<void> {
@@ -36,6 +37,7 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
         return reports.mark(sandboxId, { state, microVmId, at, transition: transitionOf(event) }, event);
       }
       case "sandbox_lost":
+        await takeOverVersion(deps, sandboxId);
         return reports.end(sandboxId, { at, message: LOST }, { at, name: "sandbox_lost", data: { message: LOST } });
       case "end_sandbox": {
         const message = "its VM was never started";
@@ -49,6 +51,8 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
         );
       case "shelve_sandbox":
         return inBackground(action, node.sleepSandbox(sandboxId, { reason: "requested" }));
+      case "adopt_sync":
+        return workspaces.recordSync(sandboxId, action.version, new Date(action.syncedAtMs));
       case "raise_disk":
         return sandboxes.raiseDisk(sandboxId, action.diskGiB);
       default:

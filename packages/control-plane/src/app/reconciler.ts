@@ -5,9 +5,11 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { planReconcile, type ReconcileAction } from "./reconcile-plan.ts";
 import type { SandboxReconciler } from "./reconcile-sandboxes.ts";
+import type { WorkspaceWork } from "./reconcile-workspaces.ts";
 
 export interface ReconcilerDeps extends HandToSandboxDeps {
   readonly sandboxReconciler: SandboxReconciler;
+  readonly workspaceWork: Pick<WorkspaceWork, "run">;
   readonly writer: JobWriter;
   readonly queue: JobQueue;
   readonly clock: Clock;
@@ -90,7 +92,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
         log.warn("reconcile.action_failed", { ...action, error: messageOf(error) });
       });
     }
-    return plan.length + (await deps.sandboxReconciler.run(liveSandboxes));
+    return plan.length + (await deps.sandboxReconciler.run(liveSandboxes)) + (await deps.workspaceWork.run());
   }
 
   async function run(): Promise<void> {

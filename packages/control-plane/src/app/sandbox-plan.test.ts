@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { AccountId, MicroVmId, ObservedSandbox, SandboxId } from "@mags/domain";
+import type { AccountId, MicroVmId, ObservedSandbox, SandboxId, WorkspaceId } from "@mags/domain";
 import { planSandboxes, type SandboxPlanInput } from "./sandbox-plan.ts";
 import type { LiveSandbox } from "./sandbox-store.ts";
 
@@ -8,11 +8,11 @@ const id = (name: string) => name as SandboxId;
 const vm = "vm-1" as MicroVmId;
 const live = (name: string, fields: Partial<LiveSandbox> = {}): LiveSandbox => ({
   ...{ id: id(name), accountId: "a" as AccountId, state: "running", microVmId: vm, releaseRequested: false },
-  ...{ size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 }, makerLives: false },
+  ...{ size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 }, makerLives: false, sync: null },
   ...fields,
 });
 const seen = (name: string, fields: Partial<ObservedSandbox> = {}): ObservedSandbox => ({
-  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null },
+  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null, sync: null },
   ...fields,
 });
 const plan = (input: Partial<SandboxPlanInput>) =>
@@ -78,6 +78,21 @@ describe("planSandboxes", () => {
   it("puts to sleep what the database does not have, and keeps it", () => {
     const observed = [seen("a"), seen("b", { state: "sleeping", microVmId: null })];
     assert.deepEqual(actions({ observed }), [{ kind: "shelve_sandbox", sandboxId: "a" }]);
+  });
+
+  it("takes over a newer version, and no older one", () => {
+    const version = {
+      ...{ seq: 3, sha256: "00", createdAtMs: 5, reason: "interval" as const },
+      ...{ diskBytes: 9, dataBytes: 2, storedBytes: 1 },
+    };
+    const sync = { version, syncedAtMs: 7, behindBytes: 0, failure: null };
+    const stored = (seq: number | null) => live("a", { sync: { workspaceId: "w" as WorkspaceId, seq } });
+    for (const seq of [null, 2])
+      assert.deepEqual(actions({ live: [stored(seq)], observed: [seen("a", { sync })] }), [
+        { kind: "adopt_sync", sandboxId: "a", version, syncedAtMs: 7 },
+      ]);
+    for (const seq of [3, 4]) assert.deepEqual(actions({ live: [stored(seq)], observed: [seen("a", { sync })] }), []);
+    assert.deepEqual(actions({ live: [live("a")], observed: [seen("a", { sync })] }), []);
   });
 
   it("takes over a larger disk", () => {

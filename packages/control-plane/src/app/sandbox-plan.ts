@@ -1,4 +1,4 @@
-import type { MicroVmId, ObservedSandbox, SandboxId } from "@mags/domain";
+import type { MicroVmId, ObservedSandbox, SandboxId, WorkspaceVersion } from "@mags/domain";
 import type { LiveSandbox } from "./sandbox-store.ts";
 
 export type SandboxAction =
@@ -19,6 +19,13 @@ export type SandboxAction =
   | { readonly kind: "release_sandbox"; readonly sandboxId: SandboxId; readonly reason: "requested" | "ended" }
   /** The database does not have it, as after its restore from a copy: it sleeps, and what is on its disk stays. */
   | { readonly kind: "shelve_sandbox"; readonly sandboxId: SandboxId }
+  /** It was published in a newer version than was stored. */
+  | {
+      readonly kind: "adopt_sync";
+      readonly sandboxId: SandboxId;
+      readonly version: WorkspaceVersion;
+      readonly syncedAtMs: number;
+    }
   /** Its disk is larger than was stored. */
   | { readonly kind: "raise_disk"; readonly sandboxId: SandboxId; readonly diskGiB: number };
 
@@ -38,6 +45,12 @@ export interface SandboxPlanInput {
 export interface SandboxPlan {
   readonly actions: readonly SandboxAction[];
   readonly doubts: ReadonlySet<string>;
+}
+
+function planSync({ id: sandboxId, sync }: LiveSandbox, { sync: seen }: ObservedSandbox): SandboxAction[] {
+  if (!sync || !seen?.version || seen.version.seq <= (sync.seq ?? 0)) return [];
+  const { version, syncedAtMs } = seen;
+  return [{ kind: "adopt_sync", sandboxId, version, syncedAtMs: syncedAtMs ?? version.createdAtMs }];
 }
 
 /** Decides what makes database and node agree about sandboxes. Touches nothing: same input, same plan. */
@@ -63,6 +76,7 @@ export function planSandboxes({ live, observed, others, doubts: before }: Sandbo
     if (state === "starting" && makerLives) return [];
     const actions: SandboxAction[] = [];
     if (seen.diskGiB > sandbox.size.diskGiB) actions.push({ kind: "raise_disk", sandboxId, diskGiB: seen.diskGiB });
+    actions.push(...planSync(sandbox, seen));
     if (seen.state !== state || seen.microVmId !== sandbox.microVmId) {
       const lost = state === "running" && seen.state === "sleeping" ? seen.lost : null;
       const mark = { kind: "mark_sandbox", sandboxId, state: seen.state, microVmId: seen.microVmId, lost } as const;

@@ -8,10 +8,13 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobTimings } from "./job-timings.ts";
 import type { SandboxTransition } from "./sandbox.ts";
 import type { ChangedStatus, NewSandboxState, SandboxEnd, SandboxStore } from "./sandbox-store.ts";
+import { syncEvent, syncOf } from "./sync-events.ts";
 import { createTurns } from "./turns.ts";
+import type { WorkspaceRecords } from "./workspace-records.ts";
 
 export interface SandboxReportsDeps {
   readonly sandboxes: SandboxStore;
+  readonly workspaces: WorkspaceRecords;
   readonly queue: () => Pick<JobQueue, "vacate">;
   readonly changes: JobChanges;
   readonly timings: JobTimings;
@@ -36,8 +39,10 @@ export interface SandboxReports {
 /** What `mags status` tells of; other events are history. */
 const TRANSITIONS: ReadonlySet<string> = new Set(["slept", "woke", "vm_lost"]);
 
+const SYNCS: ReadonlySet<string> = new Set(["synced", "sync_failed", "sync_lost"]);
+
 export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
-  const { sandboxes, changes, timings, log } = deps;
+  const { sandboxes, workspaces, changes, timings, log } = deps;
   const turns = createTurns<SandboxId>();
 
   function tell(changed: readonly ChangedStatus[]): void {
@@ -58,10 +63,22 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
   function store(update: SandboxUpdate): Promise<void> {
     const { sandboxId, state, microVmId, name } = update;
     const at = new Date(update.atMs);
+    if (SYNCS.has(name)) return storeSync(update, randomUUID());
     const event = { at, name, data: { ...update.data, ...(microVmId !== null && { microVmId }) } };
     if (state === "gone") return end(sandboxId, { at, message: goneText(update) }, event);
     const transition = TRANSITIONS.has(name) ? transitionOf(event) : null;
     return mark(sandboxId, { state, microVmId, at, transition }, event, randomUUID());
+  }
+
+  /** What happens to the workspace; its sandbox is as it was. */
+  function storeSync(update: SandboxUpdate, reportId: string): Promise<void> {
+    const { sandboxId, atMs } = update;
+    const sync = syncOf(update);
+    const event = syncEvent(update);
+    return turns.run(sandboxId, async () => {
+      if (sync) await workspaces.recordSync(sandboxId, sync.version, new Date(atMs));
+      if (event) await sandboxes.tell(sandboxId, event, reportId);
+    });
   }
 
   return {

@@ -1,7 +1,8 @@
-import type { AccountId, JobDemand, JobId, JobStatus, MicroVmId, SandboxId } from "@mags/domain";
+import type { AccountId, JobDemand, JobId, JobStatus, MicroVmId, SandboxId, WorkspaceId } from "@mags/domain";
 import type { NewJob, NewJobEvent } from "./job.ts";
 import type { NewSandbox, Sandbox, SandboxState, SandboxTransition } from "./sandbox.ts";
 import type { PolicyFacts } from "./sandbox-policy.ts";
+import type { Workspace } from "./workspace.ts";
 import type { JobInSandbox, WorkspaceUse } from "./workspace-use.ts";
 
 /** One that has not ended. */
@@ -15,6 +16,8 @@ export interface LiveSandbox {
   readonly releaseRequested: boolean;
   /** The job that it is made for has not ended. */
   readonly makerLives: boolean;
+  /** The workspace that it is published as, and the latest version of that as far as is stored. */
+  readonly sync: { readonly workspaceId: WorkspaceId; readonly seq: number | null } | null;
 }
 
 export interface NewSandboxState {
@@ -38,6 +41,15 @@ export interface ChangedStatus {
   readonly status: JobStatus;
 }
 
+/** A sandbox of a workspace, and what is known of both. */
+export interface SandboxInUse {
+  readonly sandbox: Sandbox;
+  /** Those that have not ended. */
+  readonly jobs: readonly JobInSandbox[];
+  /** Null: the workspace was never to be synced. */
+  readonly workspace: Workspace | null;
+}
+
 export type JoinResult =
   | { readonly kind: "joined" }
   /** Nothing was stored. */
@@ -54,18 +66,19 @@ export interface SandboxStore {
   ofWorkspace(accountId: AccountId, workspaceId: string): Promise<Sandbox | null>;
   /**
    * Stores a job together with the sandbox that its start makes.
-   * @returns `taken`: its workspace has one already; nothing was stored.
+   * @returns Where nothing was stored: `taken`, its workspace has one already; `changed`, its workspace is not as it was
+   * found, or its base is no more.
    */
-  insertFirst(job: NewJob, sandbox: NewSandbox, events: readonly NewJobEvent[]): Promise<"stored" | "taken">;
+  insertFirst(
+    job: NewJob,
+    sandbox: NewSandbox,
+    events: readonly NewJobEvent[],
+  ): Promise<"stored" | "taken" | "changed">;
   /**
    * Stores a job that runs in the sandbox of its workspace, if `decide` says so, and completes the owner that it takes
-   * over from. The sandbox and its jobs stand still meanwhile. `decide` may run more than once.
+   * over from. Workspace, sandbox and its jobs stand still meanwhile. `decide` may run more than once.
    */
-  join(
-    job: NewJob,
-    events: readonly NewJobEvent[],
-    decide: (sandbox: Sandbox, jobs: readonly JobInSandbox[]) => WorkspaceUse,
-  ): Promise<JoinResult>;
+  join(job: NewJob, events: readonly NewJobEvent[], decide: (found: SandboxInUse) => WorkspaceUse): Promise<JoinResult>;
   get(sandboxId: SandboxId): Promise<Sandbox | null>;
   policyFacts(sandboxId: SandboxId): Promise<PolicyFacts | null>;
   /** Jobs in it that have not ended. */
@@ -80,6 +93,8 @@ export interface SandboxStore {
     event: NewJobEvent,
     reportId: string,
   ): Promise<readonly ChangedStatus[]>;
+  /** Tells the owner, else its newest job, once for each `reportId`. */
+  tell(sandboxId: SandboxId, event: NewJobEvent, reportId: string): Promise<void>;
   /** It is no more; the event goes to the owner, else to its newest job. Jobs that run in it end by themselves. */
   end(sandboxId: SandboxId, end: SandboxEnd, event: NewJobEvent): Promise<readonly ChangedStatus[]>;
   /**

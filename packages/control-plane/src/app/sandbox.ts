@@ -1,5 +1,15 @@
-import type { AccountId, GuestId, JobId, MicroVmId, MicroVmSize, SandboxId } from "@mags/domain";
+import type {
+  AccountId,
+  GuestId,
+  JobId,
+  MicroVmId,
+  MicroVmSize,
+  SandboxId,
+  SyncTarget,
+  WorkspaceId,
+} from "@mags/domain";
 import type { Job } from "./job.ts";
+import type { OpenableVersion, Origin } from "./workspace.ts";
 
 /** `starting`: the job that it is made for waits for its microVM. `gone`: released, or lost with its disk. */
 export type SandboxState = "starting" | "running" | "sleeping" | "gone";
@@ -24,11 +34,19 @@ export interface Sandbox {
   readonly ownerJobId: JobId | null;
   readonly microVmId: MicroVmId | null;
   readonly size: MicroVmSize;
+  /** The version that its disk was made from; null: it began empty. */
+  readonly from: Origin | null;
+  /** The workspace that its disk is published as; null: its disk is local. */
+  readonly syncsTo: WorkspaceId | null;
 }
 
 export interface NewSandbox {
   readonly id: SandboxId;
   readonly subdomain: string;
+  readonly from: OpenableVersion | null;
+  readonly syncTo: SyncTarget | null;
+  /** What its workspace was when this was decided; null: there was none. */
+  readonly found: { readonly id: WorkspaceId; readonly seq: number | null } | null;
 }
 
 /** What a job has of the sandbox it runs in. */
@@ -42,6 +60,16 @@ export interface JobSandbox {
   readonly state: SandboxState;
   readonly ownerJobId: JobId | null;
   readonly lastTransition: SandboxTransition | null;
+  /** Null: its disk is local. */
+  readonly sync: JobSync | null;
+}
+
+/** What is stored of the syncs of a sandbox. */
+export interface JobSync {
+  readonly workspaceId: WorkspaceId;
+  /** The latest version; null: none was published yet. */
+  readonly seq: number | null;
+  readonly lastSyncedAt: Date | null;
 }
 
 /** Where commands of a job run and its files lie. */

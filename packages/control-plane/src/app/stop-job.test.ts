@@ -10,6 +10,7 @@ import { createJobWriter } from "./job-writer.ts";
 import type { SandboxReports } from "./sandbox-reports.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import { stopJob } from "./stop-job.ts";
+import type { WorkspaceRecords } from "./workspace-records.ts";
 
 const timings = { submitted() {}, started() {}, firstOutput() {}, ended() {} };
 
@@ -38,7 +39,12 @@ describe("stopJob", () => {
     const queue = { withdraw() {}, leave() {} };
     const base = { store, node, writer, queue, changes, clock: systemClock, log: silentLogger };
     // Without a sandbox these are not asked.
-    const deps = { ...base, sandboxes: {} as SandboxStore, reports: {} as SandboxReports };
+    const deps = {
+      ...base,
+      sandboxes: {} as SandboxStore,
+      workspaces: {} as WorkspaceRecords,
+      reports: {} as SandboxReports,
+    };
     await assert.rejects(stopJob(deps, job, { patienceMs: 10 }), (error) => isAppError(error, "unavailable"));
     away = false;
     await waitFor(() => done.length === 2, { what: "the stop to be done" });

@@ -1,31 +1,36 @@
 import { randomUUID } from "node:crypto";
-import { AppError, type Clock, type Logger, messageOf, untilAborted } from "@mags/core";
-import { isTerminal, type NodeRuntime } from "@mags/domain";
+import { AppError, isAppError, messageOf, untilAborted } from "@mags/core";
+import { isTerminal, type SandboxId } from "@mags/domain";
 import { isScriptOver, type Job } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import { neverStarted } from "./job-end.ts";
 import type { JobQueue } from "./job-queue.ts";
 import type { JobStore } from "./job-store.ts";
 import type { JobWriter } from "./job-writer.ts";
-import { releaseSandbox } from "./release-sandbox.ts";
-import type { SandboxReports } from "./sandbox-reports.ts";
-import type { SandboxStore } from "./sandbox-store.ts";
+import { type ReleaseDeps, type ReleaseOptions, releaseSandbox } from "./release-sandbox.ts";
 import { untilJob } from "./until-job.ts";
 
-export interface StopDeps {
+export interface StopDeps extends ReleaseDeps {
   readonly store: JobStore;
-  readonly sandboxes: SandboxStore;
-  readonly reports: SandboxReports;
-  readonly node: NodeRuntime;
   readonly writer: JobWriter;
   readonly queue: Pick<JobQueue, "withdraw" | "leave">;
   readonly changes: JobChanges;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** Ended before or within the patience of whoever waited, or still on the way: the wish is stored. */
-export type Stopped = "ended" | "ending";
+export type Stopped =
+  | { readonly kind: "ended" }
+  | { readonly kind: "ending" }
+  /** Its last changes cannot be published now, for this reason. It lives until they are; that is tried again and again. */
+  | { readonly kind: "unsynced"; readonly reason: string };
+
+export const ENDED: Stopped = { kind: "ended" };
+
+export interface StopOptions {
+  readonly patienceMs: number;
+  /** Ends the sandbox also when its last changes cannot be published. */
+  readonly discard?: boolean;
+}
 
 /**
  * Ends a job: writes the wish down, so that a restart does not forget it, has the node release the microVM, and waits
@@ -33,8 +38,8 @@ export type Stopped = "ended" | "ending";
  * goes on without the caller.
  * @throws AppError `unavailable` when the wish is not stored within `patienceMs`.
  */
-export async function stopJob(deps: StopDeps, job: Job, options: { readonly patienceMs: number }): Promise<Stopped> {
-  if (isTerminal(job.status)) return "ended";
+export async function stopJob(deps: StopDeps, job: Job, options: StopOptions): Promise<Stopped> {
+  if (isTerminal(job.status)) return ENDED;
   const { store, node, writer, queue, clock } = deps;
 
   async function end(): Promise<void> {
@@ -43,7 +48,7 @@ export async function stopJob(deps: StopDeps, job: Job, options: { readonly pati
     // Another may have taken over from it: then the sandbox is that one's.
     if (!latest || isTerminal(latest.status)) return;
     // With its owner goes the sandbox, and with it whatever else runs in it.
-    if (job.sandbox?.owns) await releaseSandbox(deps, job.sandbox.id, { reason: "stopped" });
+    if (job.sandbox?.owns) await releaseOrTell(deps, job.sandbox.id, { reason: "stopped", discard: options.discard });
     else await node.stop(job.id);
     if (node.observe().some((seen) => seen.jobId === job.id)) return;
     // The node never had it, or has told of its end already: then this changes nothing.
@@ -61,7 +66,7 @@ export async function stopJob(deps: StopDeps, job: Job, options: { readonly pati
  * is `stopJob`.
  */
 export async function stopScript(deps: StopDeps, job: Job, options: { readonly patienceMs: number }): Promise<Stopped> {
-  if (isScriptOver(job)) return "ended";
+  if (isScriptOver(job)) return ENDED;
   if (!job.sandbox?.owns) return stopJob(deps, job, options);
   const { store, node, writer, queue, clock } = deps;
   const event = { at: clock.now(), name: "script_stop_requested", data: {} };
@@ -101,8 +106,25 @@ async function carryOut(deps: StopDeps, job: Job, ending: Ending): Promise<Stopp
   try {
     await untilAborted(done, patience);
     await untilJob(deps, job.id, ending.isDone, { signal: patience });
-    return "ended";
-  } catch {
-    return "ending";
+    return ENDED;
+  } catch (error) {
+    return stoppedBy(error);
   }
+}
+
+/** What is left of a release that did not come to its end. */
+export function stoppedBy(error: unknown): Stopped {
+  return isAppError(error, "changes_not_synced") ? { kind: "unsynced", reason: error.message } : { kind: "ending" };
+}
+
+/** As `releaseSandbox`; the first time that it cannot publish is an event. */
+export async function releaseOrTell(deps: ReleaseDeps, sandboxId: SandboxId, options: ReleaseOptions): Promise<void> {
+  const { sandboxes, clock } = deps;
+  await releaseSandbox(deps, sandboxId, options).catch(async (error: unknown) => {
+    if (isAppError(error, "changes_not_synced")) {
+      const event = { at: clock.now(), name: "stop_waits", data: { reason: error.message } };
+      await sandboxes.tell(sandboxId, event, sandboxId);
+    }
+    throw error;
+  });
 }

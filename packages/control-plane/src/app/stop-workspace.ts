@@ -1,25 +1,31 @@
 import { messageOf, untilAborted } from "@mags/core";
-import type { AccountId } from "@mags/domain";
-import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
-import type { Stopped } from "./stop-job.ts";
+import type { AccountId, SandboxId } from "@mags/domain";
+import type { ReleaseDeps } from "./release-sandbox.ts";
+import { ENDED, releaseOrTell, type StopOptions, type Stopped, stoppedBy } from "./stop-job.ts";
 
-/** Releases the VM of a workspace that is only kept warm; what is not done within `patienceMs` goes on. */
+/** Releases the VM of a workspace in which no job lives; what is not done within `patienceMs` goes on. */
 export async function stopWorkspace(
   deps: ReleaseDeps,
   accountId: AccountId,
-  workspaceId: string,
-  options: { readonly patienceMs: number },
+  name: string,
+  options: StopOptions,
 ): Promise<Stopped> {
-  const { sandboxes, clock, log } = deps;
-  const sandbox = await sandboxes.ofWorkspace(accountId, workspaceId);
+  const { sandboxes, workspaces, clock } = deps;
+  const sandbox = await sandboxes.ofWorkspace(accountId, name);
   // Whoever came to use it meanwhile keeps it.
-  if (!sandbox || !(await sandboxes.requestRelease(sandbox.id, clock.now()))) return "ended";
-  const released = releaseSandbox(deps, sandbox.id, { reason: "stopped" });
-  released.catch((error: unknown) =>
-    log.warn("sandbox.release_failed", { sandboxId: sandbox.id, error: messageOf(error) }),
-  );
-  return untilAborted(released, AbortSignal.timeout(options.patienceMs)).then(
-    () => "ended",
-    () => "ending",
-  );
+  if (sandbox)
+    return (await sandboxes.requestRelease(sandbox.id, clock.now())) ? release(deps, sandbox.id, options) : ENDED;
+  const releasing = (await workspaces.find(accountId, name))?.releasing;
+  return releasing ? release(deps, releasing, options) : ENDED;
+}
+
+/** Its release is stored as a wish. */
+async function release(
+  deps: ReleaseDeps,
+  sandboxId: SandboxId,
+  { patienceMs, discard }: StopOptions,
+): Promise<Stopped> {
+  const released = releaseOrTell(deps, sandboxId, { reason: "stopped", discard });
+  released.catch((error: unknown) => deps.log.warn("sandbox.release_failed", { sandboxId, error: messageOf(error) }));
+  return untilAborted(released, AbortSignal.timeout(patienceMs)).then(() => ENDED, stoppedBy);
 }

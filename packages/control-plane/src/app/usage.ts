@@ -8,6 +8,8 @@ export interface UsageSummary {
   readonly failedJobs: number;
   /** Seconds that microVMs ran within the window, whenever their jobs were created. */
   readonly vmSeconds: number;
+  /** What the latest versions of its workspaces take in the object store now; what workspaces share counts in each. */
+  readonly storageBytes: number;
 }
 
 export interface UsageStore {

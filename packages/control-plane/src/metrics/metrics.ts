@@ -1,6 +1,7 @@
 import type { Clock } from "@mags/core";
 import type { JobId, NodeRuntime } from "@mags/domain";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { CollectorRun } from "../app/collector.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 
@@ -26,6 +27,8 @@ export interface Metrics {
     readonly durationMs: number;
   }): void;
   reconciled(run: { readonly ok: boolean; readonly durationMs: number; readonly actions: number }): void;
+  /** The object store was looked at for garbage. */
+  collected(run: CollectorRun): void;
   /** A submit was refused because too many jobs wait. */
   refused(by: "account" | "server"): void;
   /** A job got no microVM in time. */
@@ -121,6 +124,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
 
   return {
     timings: createTimings(registry, clock),
+    collected: createCollections(registry, clock),
     refused: (by) => refused.inc({ limit: by }),
     overdue: () => overdue.inc(),
     request({ method, route, status, durationMs }) {
@@ -133,6 +137,37 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     },
     text: () => registry.metrics(),
     contentType: registry.contentType,
+  };
+}
+
+function createCollections(registry: Registry, clock: Clock): Metrics["collected"] {
+  const registers = [registry];
+  const runs = new Counter({
+    name: "mags_collector_runs_total",
+    help: "Runs of the collector of workspaces.",
+    labelNames: ["result"],
+    registers,
+  });
+  const removed = new Counter({
+    name: "mags_collector_removed_bytes_total",
+    help: "What the collector of workspaces removed from the object store.",
+    registers,
+  });
+  const waiting = new Gauge({
+    name: "mags_collector_waiting_objects",
+    help: "Objects that are garbage and not yet for long enough, at the last run.",
+    registers,
+  });
+  const last = new Gauge({
+    name: "mags_collector_last_success_timestamp_seconds",
+    help: "When the collector of workspaces last looked at all accounts; 0: not since the start.",
+    registers,
+  });
+  return (run) => {
+    runs.inc({ result: run.ok ? "ok" : "failed" });
+    removed.inc(run.removedBytes);
+    waiting.set(run.waiting);
+    if (run.ok) last.set(clock.now().getTime() / 1000);
   };
 }
 

@@ -3,6 +3,7 @@ import type { BoundRoute } from "../http/route.ts";
 import { makeFolderRoute, removeFileRoute, renameFileRoute } from "./change-files.ts";
 import { createTokenRoute } from "./create-token.ts";
 import { deleteTokenRoute } from "./delete-token.ts";
+import { deleteWorkspaceRoute } from "./delete-workspace.ts";
 import type { RouteDeps } from "./deps.ts";
 import { execAttachRoute } from "./exec-attach.ts";
 import { execInJobRoute } from "./exec-in-job.ts";
@@ -15,9 +16,12 @@ import { listEventsRoute } from "./list-events.ts";
 import { listFilesRoute, statFileRoute } from "./list-files.ts";
 import { listJobsRoute } from "./list-jobs.ts";
 import { listTokensRoute } from "./list-tokens.ts";
+import { listWorkspaceVersionsRoute } from "./list-workspace-versions.ts";
+import { listWorkspacesRoute } from "./list-workspaces.ts";
 import { meRoute } from "./me.ts";
 import { poolStatusRoute } from "./pool-status.ts";
 import { getFileRoute, headFileRoute } from "./read-file.ts";
+import { restoreWorkspaceRoute } from "./restore-workspace.ts";
 import { sleepJobRoute } from "./sleep-job.ts";
 import { stopJobRoute } from "./stop-job.ts";
 import { submitJobRoute } from "./submit-job.ts";
@@ -57,6 +61,10 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   makeFolder: makeFolderRoute,
   getArchive: getArchiveRoute,
   putArchive: putArchiveRoute,
+  listWorkspaces: listWorkspacesRoute,
+  deleteWorkspace: deleteWorkspaceRoute,
+  listWorkspaceVersions: listWorkspaceVersionsRoute,
+  restoreWorkspace: restoreWorkspaceRoute,
   me: meRoute,
   listTokens: listTokensRoute,
   createToken: createTokenRoute,

@@ -9,11 +9,13 @@ import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { JobWriter } from "../app/job-writer.ts";
 import type { Policies } from "../app/policies.ts";
+import type { WorkspaceWork } from "../app/reconcile-workspaces.ts";
 import type { SandboxDefaults } from "../app/sandbox-policy.ts";
 import type { SandboxReports } from "../app/sandbox-reports.ts";
 import type { SandboxStore } from "../app/sandbox-store.ts";
 import type { Uploads } from "../app/uploads.ts";
 import type { UsageStore } from "../app/usage.ts";
+import type { WorkspaceRecords } from "../app/workspace-records.ts";
 
 /** What routes work with; each takes what it needs. */
 export interface RouteDeps {
@@ -22,6 +24,8 @@ export interface RouteDeps {
   readonly usage: UsageStore;
   readonly uploads: Uploads;
   readonly sandboxes: SandboxStore;
+  readonly workspaces: WorkspaceRecords;
+  readonly workspaceWork: WorkspaceWork;
   readonly reports: SandboxReports;
   readonly policies: Policies;
   readonly disks: Disks;

@@ -4,6 +4,8 @@ import type { RouteDeps } from "./deps.ts";
 import { findJob } from "./find-job.ts";
 import { jobToWire } from "./job-wire.ts";
 
-export function getJobRoute({ store }: RouteDeps): BoundRoute {
-  return bind(ROUTES.getJob, async ({ params, account }) => jobToWire(await findJob(store, account.id, params.id)));
+export function getJobRoute({ store, node }: RouteDeps): BoundRoute {
+  return bind(ROUTES.getJob, async ({ params, account }) =>
+    jobToWire(await findJob(store, account.id, params.id), node),
+  );
 }

@@ -29,7 +29,7 @@ export function getLogsRoute(deps: RouteDeps): BoundRoute {
     // Whoever resumes has left out the entries before `offset` already.
     const skip = resumeAt ? 0 : query.offset;
     if (!query.follow) return new Streamed("application/json; charset=utf-8", snapshot(batches, query, skip));
-    const events = follow(batches, { query, skip, onOutput: () => deps.timings.firstOutput(job.id) });
+    const events = follow(batches, deps, { query, skip, onOutput: () => deps.timings.firstOutput(job.id) });
     return new Streamed(`${EVENT_STREAM}; charset=utf-8`, withHeartbeat(events, deps.heartbeatMs));
   });
 }
@@ -56,6 +56,7 @@ async function* snapshot(
 
 async function* follow(
   batches: AsyncGenerator<readonly LogItem[], Job | null>,
+  { node }: Pick<RouteDeps, "node">,
   options: { readonly query: Query; readonly skip: number; readonly onOutput: () => void },
 ): AsyncGenerator<string> {
   const { query } = options;
@@ -64,7 +65,7 @@ async function* follow(
     for (;;) {
       const { value, done } = await batches.next();
       if (done) {
-        if (value) yield eventText({ event: "end", data: statusToWire(value) });
+        if (value) yield eventText({ event: "end", data: statusToWire(value, node) });
         return;
       }
       if (value.some((item) => item.kind === "output")) options.onOutput();

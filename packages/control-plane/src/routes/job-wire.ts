@@ -1,8 +1,12 @@
 import type { jobs } from "@mags/api-schema";
-import type { EgressPolicy } from "@mags/domain";
+import type { EgressPolicy, NodeRuntime } from "@mags/domain";
 import type { Job } from "../app/job.ts";
+import { syncedAt } from "./workspace-wire.ts";
 
-export function statusToWire(job: Job): jobs.StatusWire {
+/** What knows how far syncs are. */
+type Syncs = Pick<NodeRuntime, "observeSandboxes">;
+
+export function statusToWire(job: Job, node: Syncs): jobs.StatusWire {
   const { sandbox } = job;
   const transition = sandbox?.lastTransition;
   return {
@@ -30,6 +34,7 @@ export function statusToWire(job: Job): jobs.StatusWire {
         at: transition.at,
       },
     }),
+    ...syncToWire(job, node),
     disk_gb: job.size.diskGiB,
     vcpus: job.size.vcpus,
     memory_mb: job.size.memoryMiB,
@@ -43,6 +48,19 @@ function egressToWire(egress: EgressPolicy): jobs.StatusWire["egress"] {
   return typeof egress === "string" ? egress : { allow: [...egress.allow] };
 }
 
-export function jobToWire(job: Job): jobs.JobWire {
-  return { id: job.id, ...statusToWire(job) };
+/** While the sandbox stays: later it says nothing of the workspace. */
+function syncToWire({ sandbox }: Job, node: Syncs): Pick<jobs.StatusWire, "sync"> {
+  if (!sandbox?.sync || sandbox.state === "gone") return {};
+  const { seq: version, lastSyncedAt } = sandbox.sync;
+  const seen = node.observeSandboxes().find(({ sandboxId }) => sandboxId === sandbox.id)?.sync ?? null;
+  return {
+    sync: {
+      ...{ version, last_synced_at: syncedAt(lastSyncedAt, seen) },
+      ...{ behind_bytes: seen?.behindBytes ?? 0, failure: seen?.failure ?? null },
+    },
+  };
+}
+
+export function jobToWire(job: Job, node: Syncs): jobs.JobWire {
+  return { id: job.id, ...statusToWire(job, node) };
 }

@@ -4,14 +4,14 @@ import { type BoundRoute, bind } from "../http/route.ts";
 import type { RouteDeps } from "./deps.ts";
 import { jobToWire } from "./job-wire.ts";
 
-export function listJobsRoute({ store }: RouteDeps): BoundRoute {
+export function listJobsRoute({ store, node }: RouteDeps): BoundRoute {
   return bind(ROUTES.listJobs, async ({ query, account }) => {
     const { page, page_size } = query;
     const found = await store.list(account.id, filterOf(query), {
       limit: page_size,
       offset: (page - 1) * page_size,
     });
-    return { jobs: found.jobs.map(jobToWire), total: found.total, page, page_size };
+    return { jobs: found.jobs.map((job) => jobToWire(job, node)), total: found.total, page, page_size };
   });
 }
 

@@ -13,6 +13,6 @@ export function sleepJobRoute({ store, node, reports }: RouteDeps): BoundRoute {
       await node.sleepSandbox(sandboxId, { reason: "requested" });
       await reports.settled(sandboxId);
     });
-    return statusToWire(after);
+    return statusToWire(after, node);
   });
 }

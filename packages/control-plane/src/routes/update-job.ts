@@ -22,6 +22,6 @@ export function updateJobRoute(deps: RouteDeps): BoundRoute {
     const onlyLabels = Object.values(ofVm).every((value) => value === null);
     if (onlyLabels) await work();
     const updated = onlyLabels ? ((await store.get(job.id)) ?? job) : await afterWork(store, job, work);
-    return { success: true as const, message: "Mags job updated", ...statusToWire(updated) };
+    return { success: true as const, message: "Mags job updated", ...statusToWire(updated, deps.node) };
   });
 }

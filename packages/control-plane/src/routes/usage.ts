@@ -16,8 +16,7 @@ export function usageRoute({ usage, clock }: RouteDeps): BoundRoute {
       completed_jobs: summary.completedJobs,
       running_jobs: summary.runningJobs,
       failed_jobs: summary.failedJobs,
-      // Workspaces lie on the disks of their VMs only.
-      storage_bytes: 0,
+      storage_bytes: summary.storageBytes,
     };
   });
 }

@@ -13,6 +13,6 @@ export function wakeJobRoute({ store, node, reports }: RouteDeps): BoundRoute {
       await node.wakeSandbox(sandboxId, { reason: "requested", signal });
       await reports.settled(sandboxId);
     });
-    return statusToWire(after);
+    return statusToWire(after, node);
   });
 }

@@ -1,9 +1,10 @@
-import type { AccountId, JobCommand, JobId, MicroVmId, MicroVmSize, SandboxId } from "@mags/domain";
+import type { AccountId, JobCommand, JobId, MicroVmId, MicroVmSize, SandboxId, WorkspaceId } from "@mags/domain";
 import type { Kysely, Selectable } from "kysely";
 import type { Job, JobEvent, NewJob, StoredStart } from "../app/job.ts";
 import type { LiveJob } from "../app/job-store.ts";
-import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
+import type { JobSync, SandboxState, SandboxTransition } from "../app/sandbox.ts";
 import type { Tables } from "./tables.ts";
+import { originFromRow, TARGET_COLUMNS, type TargetRow, targetFromRow } from "./workspace-rows.ts";
 
 type Row = Selectable<Tables["jobs"]>;
 
@@ -18,7 +19,11 @@ const JOB_COLUMNS = [
 const START_COLUMNS = [
   ...(["id", "command_kind", "script", "environment", "image", "vcpus", "memory_mib", "disk_gib"] as const),
   ...(["egress", "timeout_ms", "file_ids", "sandbox_id", "makes_sandbox", "owns_sandbox"] as const),
+  ...(["account_id", "workspace_id"] as const),
 ] satisfies readonly (keyof Row)[];
+
+/** What the disk of a sandbox was made from. */
+const FROM_COLUMNS = ["from_workspace_id", "from_name", "from_seq", "from_sha256"] as const;
 
 const LIVE_COLUMNS = [
   ...(["id", "account_id", "status", "stop_requested_at", "image", "vcpus", "memory_mib", "disk_gib"] as const),
@@ -33,13 +38,19 @@ interface JobRow extends Pick<Row, (typeof JOB_COLUMNS)[number]> {
   readonly sandbox_state: SandboxState | null;
   readonly owner_job_id: string | null;
   readonly last_transition: SandboxTransition | null;
+  readonly syncs_to: string | null;
+  readonly synced_seq: number | null;
+  readonly last_synced_at: Date | null;
 }
 
 interface LiveRow extends Pick<Row, (typeof LIVE_COLUMNS)[number]> {
   readonly sandbox_state: SandboxState | null;
 }
 
-interface StartRow extends Pick<Row, (typeof START_COLUMNS)[number]> {
+interface StartRow
+  extends Pick<Row, (typeof START_COLUMNS)[number]>,
+    TargetRow,
+    Pick<Selectable<Tables["sandboxes"]>, (typeof FROM_COLUMNS)[number]> {
   readonly kept: boolean | null;
   readonly sandbox_egress: Row["egress"] | null;
   readonly owner_id: string | null;
@@ -56,8 +67,10 @@ export function selectJobs(db: Kysely<Tables>) {
     .selectFrom("jobs")
     .leftJoin("sandboxes", "sandboxes.id", "jobs.sandbox_id")
     .select(ofJobs(JOB_COLUMNS))
+    .leftJoin("workspaces", "workspaces.id", "sandboxes.syncs_to")
     .select(["sandboxes.subdomain", "sandboxes.state as sandbox_state", "sandboxes.owner_job_id"])
-    .select("sandboxes.last_transition");
+    .select(["sandboxes.last_transition", "sandboxes.syncs_to"])
+    .select(["workspaces.seq as synced_seq", "workspaces.last_synced_at"]);
 }
 
 /** What a start of a job needs. */
@@ -69,7 +82,10 @@ export function selectStarts(db: Kysely<Tables>) {
       // An owner that ended in error owns it no more.
       on.onRef("owner.id", "=", "sandboxes.owner_job_id").on("owner.completed_at", "is", null),
     )
+    .leftJoin("workspaces", "workspaces.id", "sandboxes.syncs_to")
     .select(ofJobs(START_COLUMNS))
+    .select(FROM_COLUMNS.map((column) => `sandboxes.${column}` as const))
+    .select(TARGET_COLUMNS)
     .select([
       "sandboxes.kept",
       "sandboxes.egress as sandbox_egress",
@@ -109,6 +125,7 @@ export function jobFromRow(row: JobRow): Job {
       state: row.sandbox_state ?? "gone",
       ownerJobId: row.owner_job_id as JobId | null,
       lastTransition: row.last_transition,
+      sync: row.syncs_to === null ? null : syncFromRow(row.syncs_to, row),
     },
     scriptEndedAt: row.script_ended_at,
     microVmId: row.micro_vm_id as MicroVmId | null,
@@ -153,8 +170,18 @@ export function startFromRow(row: StartRow): StoredStart {
     fileIds: row.file_ids,
     sandbox: roleFromRow(row),
     policyFacts:
-      row.kept === null ? null : { kept: row.kept, egress: row.sandbox_egress ?? row.egress, owner: owner || null },
+      row.kept === null
+        ? null
+        : {
+            ...{ kept: row.kept, named: row.workspace_id !== null, egress: row.sandbox_egress ?? row.egress },
+            ...{ owner: owner || null, syncTo: targetFromRow(row) },
+          },
+    from: originFromRow(row),
   };
+}
+
+function syncFromRow(workspaceId: string, row: Pick<JobRow, "synced_seq" | "last_synced_at">): JobSync {
+  return { workspaceId: workspaceId as WorkspaceId, seq: row.synced_seq, lastSyncedAt: row.last_synced_at };
 }
 
 function roleFromRow(row: RoleRow): NewJob["sandbox"] {

@@ -5,6 +5,7 @@ import { begin } from "./migrations/0001-begin.ts";
 import { egressPolicies } from "./migrations/0002-egress-policies.ts";
 import { sandboxes } from "./migrations/0003-sandboxes.ts";
 import { uploads } from "./migrations/0004-uploads.ts";
+import { workspaces } from "./migrations/0005-workspaces.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -13,6 +14,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0002_egress_policies": egressPolicies,
   "0003_sandboxes": sandboxes,
   "0004_uploads": uploads,
+  "0005_workspaces": workspaces,
 };
 
 /**

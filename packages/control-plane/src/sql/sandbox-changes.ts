@@ -7,7 +7,7 @@ import { LIVE } from "./job-statements.ts";
 import { changedFromRow, liveJobsIn } from "./sandbox-rows.ts";
 import { storableJson, storableText } from "./storable.ts";
 
-type Changes = Pick<SandboxStore, "markBegun" | "markState" | "end" | "requestRelease" | "raiseDisk">;
+type Changes = Pick<SandboxStore, "markBegun" | "markState" | "tell" | "end" | "requestRelease" | "raiseDisk">;
 
 export function createSandboxChanges(database: Database): Changes {
   async function run(statement: RawBuilder<{ job_id: string; status: string }>): Promise<readonly ChangedStatus[]> {
@@ -42,6 +42,14 @@ export function createSandboxChanges(database: Database): Changes {
         ${state === "running" ? periodBegins(at) : periodEnds(at)},
         ${eventTold(event, reportId)}
         select job_id, status from changed`);
+    },
+
+    async tell(sandboxId, event, reportId) {
+      await database.run((db) =>
+        sql`with sandbox as (select id, owner_job_id from sandboxes where id = ${sandboxId}),
+          ${eventTold(event, reportId)}
+          select 1`.execute(db),
+      );
     },
 
     end(sandboxId, { at, message, onlyStarting }, event) {

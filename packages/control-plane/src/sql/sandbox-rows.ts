@@ -1,4 +1,4 @@
-import type { AccountId, JobId, MicroVmId, SandboxId } from "@mags/domain";
+import type { AccountId, JobId, MicroVmId, SandboxId, WorkspaceId } from "@mags/domain";
 import type { Kysely, Selectable } from "kysely";
 import type { Sandbox } from "../app/sandbox.ts";
 import type { ChangedStatus, LiveSandbox } from "../app/sandbox-store.ts";
@@ -6,11 +6,14 @@ import type { JobInSandbox } from "../app/workspace-use.ts";
 import { sizeFromRow } from "./job-rows.ts";
 import { LIVE } from "./job-statements.ts";
 import type { Tables } from "./tables.ts";
+import { originFromRow } from "./workspace-rows.ts";
 
 type Row = Selectable<Tables["sandboxes"]>;
 export interface LiveRow extends Row {
   readonly release_requested: boolean;
   readonly maker_lives: boolean;
+  /** Of the workspace that it is published as. */
+  readonly seq: number | null;
 }
 
 export function ofWorkspace(db: Kysely<Tables>, accountId: AccountId, workspaceId: string) {
@@ -53,13 +56,16 @@ export function sandboxFromRow(row: Row): Sandbox {
     ownerJobId: row.owner_job_id as JobId | null,
     microVmId: row.micro_vm_id as MicroVmId | null,
     size: sizeFromRow(row),
+    from: originFromRow(row),
+    syncsTo: row.syncs_to as WorkspaceId | null,
   };
 }
 
 export function liveFromRow(row: LiveRow): LiveSandbox {
-  const { id, accountId, state, microVmId, size } = sandboxFromRow(row);
+  const { id, accountId, state, microVmId, size, syncsTo } = sandboxFromRow(row);
   return {
     ...{ id, accountId, microVmId, size, releaseRequested: row.release_requested, makerLives: row.maker_lives },
+    sync: syncsTo && { workspaceId: syncsTo, seq: row.seq },
     // The rows asked for have not ended.
     state: state as LiveSandbox["state"],
   };

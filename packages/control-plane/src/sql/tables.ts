@@ -90,6 +90,38 @@ export interface Tables {
     readonly created_at: Date;
     readonly release_requested_at: Date | null;
     readonly ended_at: Date | null;
+    /** The workspace whose versions its disk is published as; of those that have not ended, one a workspace. */
+    readonly syncs_to: string | null;
+    /** The version that its disk was made from: all four or none. */
+    readonly from_workspace_id: string | null;
+    readonly from_name: string | null;
+    readonly from_seq: number | null;
+    readonly from_sha256: string | null;
+  };
+  /** Of an account at most one of a name is not deleted. */
+  readonly workspaces: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly name: string;
+    /** That its disk is made for. */
+    readonly image: string;
+    readonly created_at: Date;
+    readonly updated_at: Date;
+    /** The latest version; null: it was never synced. */
+    readonly seq: number | null;
+    readonly sha256: string | null;
+    readonly disk_bytes: ColumnType<number, number | undefined, number>;
+    readonly data_bytes: ColumnType<number, number | undefined, number>;
+    readonly stored_bytes: ColumnType<number, number | undefined, number>;
+    readonly last_synced_at: Date | null;
+    readonly forked_from_id: string | null;
+    readonly forked_from_name: string | null;
+    readonly forked_from_seq: number | null;
+    /** An older version is being made the newest: nobody may open it. */
+    readonly restoring_at: ColumnType<Date | null, null | undefined, Date | null>;
+    readonly deleted_at: ColumnType<Date | null, null | undefined, Date>;
+    /** The node has been told of its deletion. */
+    readonly removed_at: ColumnType<Date | null, null | undefined, Date>;
   };
   /** When sandboxes had a microVM. */
   readonly awake_periods: {

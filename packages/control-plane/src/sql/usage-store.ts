@@ -27,7 +27,10 @@ export function createUsageStore(database: Database): UsageStore {
           select coalesce(sum(extract(epoch from greatest(
             coalesce(ended_at, ${to}) - greatest(began_at, ${from}), interval '0'
           ))), 0)::float8 from awake
-        ) as "vmSeconds"
+        ) as "vmSeconds", (
+          select coalesce(sum(stored_bytes), 0)::float8 from workspaces
+          where account_id = ${accountId} and deleted_at is null
+        ) as "storageBytes"
         from counted`;
       const { rows } = await database.run((db) => statement.execute(db));
       const [summary] = rows;

@@ -5,6 +5,7 @@ import { type ApiClient, waitFor } from "@mags/test-kit";
 import type { TestPlane } from "./plane.ts";
 
 export const JOBS = "/api/v1/mags-jobs";
+export const WORKSPACES = "/api/v1/mags-workspaces";
 
 /** Bodies of the API are checked against its schemas by the server under test, so tests read them freely. */
 // biome-ignore lint/suspicious/noExplicitAny: see above.
@@ -14,6 +15,9 @@ export type Body = any;
 export const NEW = (name: string) => ({ ...KEPT(name), script: "sleep infinity" });
 /** A persistent job on a local workspace. */
 export const KEPT = (name: string) => ({ name, workspace_id: name, persistent: true, no_sync: true });
+
+/** A persistent job on a synced workspace. */
+export const SYNCED = (name: string) => ({ name, workspace_id: name, persistent: true });
 
 export function sandboxTests(plane: () => TestPlane, client: () => ApiClient = () => plane().admin) {
   async function call(method: string, path: string, body?: unknown) {

@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { flag } from "./flag.ts";
+import { Done } from "./jobs.ts";
+import { route } from "./route.ts";
+
+export const WorkspaceBase = z
+  .object({ workspace_id: z.string(), version: z.int() })
+  .meta({ id: "WorkspaceBase", description: "The version of another workspace that it began as." });
+
+export const Workspace = z
+  .object({
+    workspace_id: z.string().describe("Its name."),
+    id: z.string().describe("Same as workspace_id."),
+    version: z.int().nullable().describe("The latest one; null: it was not synced yet."),
+    size_bytes: z.int().describe("What of its disk is in use."),
+    stored_bytes: z.int().describe("What that takes in the object store."),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime().describe("When the latest version was made."),
+    last_synced_at: z.iso.datetime().nullable().describe("When it was last known to be all in the object store."),
+    active_request_id: z.uuid().nullable().describe("A live job that works on it."),
+    base: WorkspaceBase.nullable(),
+    behind_bytes: z.int().describe("Bytes that changed in its VM since the last sync, as far as is known."),
+    failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+  })
+  .meta({ id: "Workspace" });
+export type WorkspaceWire = z.infer<typeof Workspace>;
+
+export const WorkspaceVersion = z
+  .object({
+    version: z.int().describe("Rises within a workspace."),
+    sha256: z.string().describe("Digest of its manifest."),
+    created_at: z.iso.datetime(),
+    reason: z.string().describe("Why it was made: interval, stop, sleep, request, promotion, fork, restore."),
+    size_bytes: z.int(),
+    stored_bytes: z.int(),
+    disk_bytes: z.int().describe("Size of the disk."),
+  })
+  .meta({ id: "WorkspaceVersion" });
+export type WorkspaceVersionWire = z.infer<typeof WorkspaceVersion>;
+
+const WorkspaceParams = z.object({ id: z.string().min(1).describe("The name of the workspace.") });
+
+export const listWorkspaces = route({
+  method: "GET",
+  path: "/mags-workspaces",
+  summary: "List synced workspaces, by name",
+  auth: "account",
+  responses: {
+    200: z.object({ workspaces: z.array(Workspace), total: z.int() }).meta({ id: "Workspaces" }),
+  },
+  errors: [],
+});
+
+export const deleteWorkspace = route({
+  method: "DELETE",
+  path: "/mags-workspaces/{id}",
+  summary: "Delete a workspace and its data for good",
+  description:
+    "Refused with 409, which names a job, while a VM stands on it: one that it is open in, awake, asleep or warm, or that began as a version of it. Its data is removed from the object store after a day.",
+  auth: "account",
+  params: WorkspaceParams,
+  query: z.object({ force: flag.describe("`1`: stop what stands on it first, and drop what changed there.") }),
+  responses: { 200: Done },
+  errors: [404, 409],
+});
+
+export const listWorkspaceVersions = route({
+  method: "GET",
+  path: "/mags-workspaces/{id}/versions",
+  summary: "List the versions of a workspace that are kept, newest first",
+  auth: "account",
+  params: WorkspaceParams,
+  responses: {
+    200: z
+      .object({ workspace_id: z.string(), versions: z.array(WorkspaceVersion), total: z.int() })
+      .meta({ id: "WorkspaceVersions" }),
+  },
+  errors: [404],
+});
+
+export const restoreWorkspace = route({
+  method: "POST",
+  path: "/mags-workspaces/{id}/restore",
+  summary: "Make an older version of a workspace its newest",
+  description: "Later versions stay. Refused with 409 while the workspace is open.",
+  auth: "account",
+  params: WorkspaceParams,
+  body: z.object({ version: z.int().positive() }).meta({ id: "RestoreWorkspace" }),
+  responses: { 200: Done.extend({ version: z.int().describe("The new version.") }).meta({ id: "RestoredWorkspace" }) },
+  errors: [404, 409],
+});

@@ -1,0 +1,214 @@
+/** Restarts between a row and a call of the node, and reports that are lost. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { AppError } from "@mags/core";
+import { createSimulatedNode, type SimulatedNode, waitFor } from "@mags/test-kit";
+import { startTestServer, type TestServer } from "./support/database.ts";
+import { startTestPlane, type TestPlane, type TestPlaneOptions } from "./support/plane.ts";
+import { type Body, JOBS, SYNCED, sandboxTests, WORKSPACES } from "./support/sandboxes.ts";
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server[Symbol.asyncDispose]());
+
+/** One plane after another, on one database and with one node. */
+async function history() {
+  const address = await server.database();
+  const node = createSimulatedNode();
+  return {
+    node,
+    async plane(
+      work: (api: ReturnType<typeof sandboxTests>, plane: TestPlane) => Promise<void>,
+      fields: TestPlaneOptions = {},
+    ) {
+      await using plane = await startTestPlane(address, { node, reconcileIntervalMs: 50, ...fields });
+      await work(
+        sandboxTests(() => plane),
+        plane,
+      );
+    },
+  };
+}
+
+async function makeSynced(api: ReturnType<typeof sandboxTests>, node: SimulatedNode, name: string, text: string) {
+  await api.untilScriptOver(await api.submit(SYNCED(name)));
+  node.write(api.newestSandbox(), text);
+  await api.call("POST", `${JOBS}/${name}/stop`);
+}
+
+const listed = async (api: ReturnType<typeof sandboxTests>, name: string): Promise<Body> =>
+  (await api.call("GET", WORKSPACES)).body.workspaces.find(({ id }: Body) => id === name);
+
+describe("a restart of the control plane", () => {
+  it("takes over versions that were published meanwhile", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+    });
+    const [sandbox] = node.observeSandboxes();
+    assert.ok(sandbox);
+    node.write(sandbox.sandboxId, "meanwhile");
+    await node.interval(sandbox.sandboxId);
+    await plane(async (api) => {
+      await waitFor(async () => (await listed(api, "w")).version === 1, { what: "the version" });
+    });
+  });
+
+  it("opens what was published by a stop whose end it never heard of", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      await makeSynced(api, node, "w", "one ");
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+    });
+    const [sandbox] = node.observeSandboxes();
+    assert.ok(sandbox);
+    node.write(sandbox.sandboxId, "two");
+    await node.releaseSandbox(sandbox.sandboxId, { reason: "stopped" });
+    node.storeAway("away");
+    await plane(async (api) => {
+      // Until it is known what was published last, nobody may open it.
+      assert.equal((await api.statusOf("w")).status, "running");
+      node.storeAway(null);
+      await api.untilStatus("w", "error");
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+      assert.equal(node.contentOf(api.newestSandbox()), "one two");
+    });
+  });
+
+  it("finishes a stop that waits for the store", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+      node.write(api.newestSandbox(), "x");
+      node.storeAway("away");
+      await api.call("POST", `${JOBS}/w/stop`);
+    });
+    node.storeAway(null);
+    await plane(async (api) => {
+      await api.untilStatus("w", "completed");
+      assert.equal((await listed(api, "w")).version, 1);
+    });
+  });
+
+  it("tells the node of a promotion that it was not told of", async () => {
+    const { node, plane } = await history();
+    let deaf = false;
+    const setSandboxPolicy: SimulatedNode["setSandboxPolicy"] = async (...asked) => {
+      if (!deaf) await node.setSandboxPolicy(...asked);
+    };
+    await plane(
+      async (api) => {
+        await api.untilStatus(await api.submit({ workspace_id: "w" }), "completed");
+        node.write(api.newestSandbox(), "x");
+        deaf = true;
+        await api.untilScriptOver(await api.submit(SYNCED("w")));
+        assert.equal(node.policyOf(api.newestSandbox())?.syncTo, null);
+      },
+      { node: { ...node, setSandboxPolicy } },
+    );
+    await plane(async (api) => {
+      await waitFor(async () => (await listed(api, "w")).version === 1, { what: "the promotion" });
+    });
+  });
+
+  it("finishes a deletion that the node was not told of", async () => {
+    const { node, plane } = await history();
+    const deleteWorkspace = async () => {
+      throw new AppError("unavailable", "the server was killed here");
+    };
+    await plane(
+      async (api) => {
+        await makeSynced(api, node, "w", "x");
+        assert.equal((await api.call("DELETE", `${WORKSPACES}/w`)).status, 200);
+        assert.equal(node.storedWorkspaces().length, 1);
+      },
+      { node: { ...node, deleteWorkspace } },
+    );
+    await plane(async () => {
+      await waitFor(() => node.storedWorkspaces().length === 0, { what: "the deletion" });
+    });
+  });
+
+  for (const [what, took] of [
+    ["took effect", true],
+    ["did not", false],
+  ] as const)
+    it(`finds out whether a restore that was cut off ${what}`, async () => {
+      const { node, plane } = await history();
+      const restoreVersion: SimulatedNode["restoreVersion"] = async (...asked) => {
+        if (took) await node.restoreVersion(...asked);
+        throw new AppError("unavailable", "the server was killed here");
+      };
+      await plane(
+        async (api) => {
+          for (const text of ["a", "b"]) await makeSynced(api, node, "w", text);
+          const reply = await api.call("POST", `${WORKSPACES}/w/restore`, { version: 1 });
+          assert.equal(reply.status, 503);
+          const refused = await api.post(SYNCED("w"));
+          assert.match(refused.body.error, /already exists and is in use: it is being restored/);
+        },
+        { node: { ...node, restoreVersion }, reconcileIntervalMs: 1e6 },
+      );
+      await plane(async (api) => {
+        const opened = async () => (await api.post(SYNCED("w"))).status === 202;
+        await waitFor(opened, { what: "the workspace to be free" });
+        await api.untilScriptOver("w");
+        assert.equal(node.contentOf(api.newestSandbox()), took ? "a" : "ab");
+      });
+    });
+});
+
+describe("a sandbox that is lost with its disk", () => {
+  it("leaves what was published", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      const id = await api.submit(SYNCED("w"));
+      await api.untilScriptOver(id);
+      const sandbox = api.newestSandbox();
+      node.write(sandbox, "saved");
+      await api.call("POST", `${JOBS}/w/sync`);
+      node.write(sandbox, " lost");
+      node.forgetSandbox(sandbox);
+      await api.untilStatus(id, "error");
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+      assert.equal(node.contentOf(api.newestSandbox()), "saved");
+    });
+  });
+});
+
+describe("the collector", () => {
+  it("keeps what disks stand on, of each account, and says what it did", async () => {
+    const { node, plane } = await history();
+    await plane(async (api, own) => {
+      await makeSynced(api, node, "base", "x");
+      const [base] = node.storedWorkspaces();
+      assert.ok(base);
+      const { client } = await own.addUser();
+      const theirs = sandboxTests(
+        () => own,
+        () => client,
+      );
+      await makeSynced(theirs, node, "base", "y");
+      const fork = await api.submit({ base_workspace_id: "base", script: "hang" });
+      await api.untilStatus(fork, "running");
+      await makeSynced(api, node, "base", "y");
+      assert.deepEqual(await own.plane.collectNow(), { ok: true, removedBytes: 0, waiting: 0 });
+      const pins = () => node.collections.flatMap(({ pinned }) => pinned.get(base) ?? []).map(({ seq }) => seq);
+      assert.deepEqual([pins(), node.collections.length], [[1], 2]);
+      await api.call("DELETE", `${WORKSPACES}/base?force=1`);
+      assert.equal((await own.plane.collectNow()).removedBytes, 100);
+      node.storeAway("away");
+      assert.equal((await own.plane.collectNow()).ok, false);
+      const metrics = String((await api.call("GET", "/metrics")).body);
+      for (const line of [
+        /mags_collector_runs_total\{result="ok"\} 2/,
+        /mags_collector_runs_total\{result="failed"\} 1/,
+      ])
+        assert.match(metrics, line);
+      assert.match(metrics, /mags_collector_removed_bytes_total 100/);
+      assert.match(metrics, /mags_collector_last_success_timestamp_seconds \d{10}/);
+    });
+  });
+});
