@@ -210,4 +210,11 @@ describe("mags ssh", () => {
       ...{ no_sync: true, startup_command: "sleep infinity" },
     });
   });
+
+  it("makes it with sync where a synced workspace has its name", async () => {
+    const running = cli.run(["ssh", "golden", "true"]);
+    await until("the sandbox", () => api.jobs.at(-1)?.status.name === "golden");
+    assert.equal((await running).code, 0);
+    assert.deepEqual([api.jobs.at(-1)?.body.persistent, api.jobs.at(-1)?.body.no_sync], [true, undefined]);
+  });
 });

@@ -168,16 +168,14 @@ describe("commands about VMs that stay", () => {
     assert.equal(api.requests.length, 0);
   });
 
-  it("say how to end what is in the way of a new one", async () => {
+  it("pass on how to end what is in the way of a new one", async () => {
+    const error = "workspace box already exists and is in use: end it first: mags stop box";
     api.intercept = (request, reply) => {
       if (request.method !== "POST") return false;
-      send(reply, 409, { error: "workspace box already exists and is in use: --replace", code: "workspace_in_use" });
+      send(reply, 409, { error, code: "workspace_in_use" });
       return true;
     };
-    const { stderr } = await cli.run(["new", "box"]);
-    assert.match(stderr.toString(), /box already exists and is in use/);
-    assert.match(stderr.toString(), /mags stop box/);
-    assert.doesNotMatch(stderr.toString(), /--replace/);
+    assert.equal((await cli.run(["new", "box"])).stderr, `error: ${error}\n`);
   });
 
   it("make the disk larger", async () => {
@@ -192,6 +190,22 @@ describe("commands about VMs that stay", () => {
     const { stdout } = await cli.run(["status", "box"]);
     for (const line of [/^Workspace: +box$/m, /^Sleep: +when idle for 10 min$/m, /^Last change: +slept .*: idle$/m])
       assert.match(stdout.toString(), line);
+  });
+
+  it("show in the status how far the workspace is synced", async () => {
+    const job = await idle("box");
+    const sync = { version: 7, last_synced_at: new Date().toISOString(), behind_bytes: 2048, failure: "no room" };
+    job.status.sync = sync;
+    const text = async () => (await cli.run(["status", "box"])).stdout.toString();
+    assert.match(await text(), /^Synced: +version 7, \d+s ago; 2.0 KiB behind; failed: no room$/m);
+    job.status.sync = { version: null, last_synced_at: null, behind_bytes: 0, failure: null };
+    assert.match(await text(), /^Synced: +not yet$/m);
+  });
+
+  it("stop it also where it cannot be synced", async () => {
+    await idle("box");
+    await cli.run(["stop", "--force", "box"]);
+    assert.equal(last()?.query.get("force"), "1");
   });
 
   it("say what the server says of a sync", async () => {
@@ -245,6 +259,8 @@ describe("the SDK about VMs that stay", () => {
     await idle("box");
     await mags.stop("box", { scriptOnly: true });
     assert.equal(last()?.query.toString(), "script_only=1");
+    await mags.stop("box", { force: true });
+    assert.equal(last()?.query.toString(), "force=1");
     await mags.list({ workspaceId: "box" });
     assert.equal(last()?.query.get("workspace_id"), "box");
   });

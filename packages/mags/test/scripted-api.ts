@@ -95,6 +95,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     if (noun === "mags-jobs" && id !== undefined && FIXED[id] === undefined) return answerForJob(reply, seen, id, verb);
     if (noun === "mags-jobs" && seen.method === "POST") return submit(reply, seen.body as SubmitJob);
     if (noun === "mags-jobs" && id === undefined) return send(reply, 200, page(seen.query));
+    if (noun === "mags-workspaces" && id !== undefined) return send(reply, 200, workspaceReply(id, verb));
     const fixed = FIXED[id ?? noun ?? ""];
     if (fixed === undefined) return send(reply, 404, { error: "no such path", code: "route_not_found" });
     send(reply, seen.method === "POST" ? 201 : 200, fixed);
@@ -129,6 +130,8 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
       case "wake":
         job.status.status = verb === "sleep" ? "sleeping" : "running";
         return send(reply, 200, job.status);
+      case "sync":
+        return send(reply, 200, { success: true, message: `Workspace ${id} synced as version 4`, version: 4 });
       case "status":
         return send(reply, 200, job.status);
       case "logs":
@@ -221,6 +224,18 @@ const KEPT_TOKEN = {
   last_used_at: null,
 };
 
+export const SYNCED_WORKSPACE = {
+  ...{ workspace_id: "golden", id: "golden", version: 4, size_bytes: 3_000_000, stored_bytes: 1536 },
+  ...{ created_at: "2026-01-02T03:04:05.000Z", updated_at: "2026-01-02T03:04:05.000Z" },
+  ...{ last_synced_at: "2026-01-02T03:04:05.000Z", active_request_id: null },
+  ...{ base: { workspace_id: "stem", version: 2 }, behind_bytes: 0, failure: null },
+};
+
+function workspaceReply(name: string, verb: string | undefined): unknown {
+  if (verb === "versions") return { workspace_id: name, versions: [], total: 0 };
+  return { success: true, message: `Workspace ${name} deleted` };
+}
+
 /** Replies that are always the same, by the last part of their path. */
 const FIXED: Readonly<Record<string, unknown>> = {
   "pool-status": {
@@ -243,6 +258,7 @@ const FIXED: Readonly<Record<string, unknown>> = {
     storage_bytes: 0,
   },
   me: { id: ACCOUNT_ID, email: "admin@localhost", name: "Admin", role: "admin" },
+  "mags-workspaces": { workspaces: [SYNCED_WORKSPACE], total: 1 },
   "access-tokens": { tokens: [KEPT_TOKEN], ...KEPT_TOKEN, token: TOKEN },
   [KEPT_TOKEN.id]: { success: true, message: "the token was revoked" },
 };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { age, duration, writeFields, writeTable } from "./format.ts";
+import { age, bytes, duration, writeFields, writeTable } from "./format.ts";
 
 describe("duration", () => {
   it("shows two parts at most", () => {
@@ -19,6 +19,20 @@ describe("age", () => {
     assert.equal(age("2026-01-09T21:00:00Z", now), "3h");
     assert.equal(age("2026-01-01T00:00:00Z", now), "9d");
     assert.equal(age("2026-01-10T00:00:05Z", now), "0s");
+  });
+});
+
+describe("bytes", () => {
+  it("has one unit and no more digits than say something", () => {
+    const cases = [
+      [0, "0 B"],
+      [1023, "1023 B"],
+      [1536, "1.5 KiB"],
+      [12 * 1024 ** 2, "12 MiB"],
+      [3 * 1024 ** 3, "3.0 GiB"],
+      [5000 * 1024 ** 4, "5000 TiB"],
+    ] as const;
+    for (const [count, text] of cases) assert.equal(bytes(count), text);
   });
 });
 

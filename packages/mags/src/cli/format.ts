@@ -18,6 +18,16 @@ export function age(from: string, nowMs: number): string {
   return `${Math.floor(seconds / 86_400)}d`;
 }
 
+/** In one unit of 1024: `0 B`, `512 B`, `1.5 KiB`, `12 MiB`, `3.0 GiB`. */
+export function bytes(count: number): string {
+  let [value, unit] = [count, "B"];
+  for (const next of ["KiB", "MiB", "GiB", "TiB"]) {
+    if (value < 1024) break;
+    [value, unit] = [value / 1024, next];
+  }
+  return `${unit === "B" || value >= 10 ? Math.round(value) : value.toFixed(1)} ${unit}`;
+}
+
 function pad(value: number): string {
   return String(value).padStart(2, "0");
 }

@@ -5,7 +5,7 @@ import { Failure } from "./failure.ts";
  * Commands and options that Mags is known for and this version does not have. They are refused by name before anything
  * is sent, so that nobody takes them for typing errors or believes that they took effect.
  */
-const COMMANDS = ["url", "workspace", "cron", "browser", "setup-claude"];
+const COMMANDS = ["url", "cron", "browser", "setup-claude"];
 
 const RUN_OPTIONS = ["--url", "--port <port>"];
 

@@ -3,7 +3,7 @@ import type { Cli } from "./cli.ts";
 import { Failure, report } from "./failure.ts";
 import { isLaterCommand, refuseLater } from "./later.ts";
 import { BrokenPipe } from "./output.ts";
-import { createProgram } from "./program.ts";
+import { createProgram, withSubcommands } from "./program.ts";
 
 /** What a process that SIGPIPE ended would give: 128 + 13. */
 const BROKEN_PIPE_EXIT_CODE = 141;
@@ -46,7 +46,7 @@ async function dispatch(args: readonly string[], cli: Cli): Promise<number> {
     // Its errors arrive below as exceptions.
     writeErr: () => {},
   };
-  for (const command of [program, ...program.commands]) command.configureOutput(configuration);
+  for (const command of [program, ...withSubcommands(program)]) command.configureOutput(configuration);
   try {
     await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
   } catch (error) {

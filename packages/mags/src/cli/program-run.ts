@@ -8,11 +8,14 @@ export function addRun(program: Command, cli: Cli, onExit: (code: number) => voi
     .command("run")
     .description("run a script in a microVM and print its output")
     .argument("[script...]", "the script; several words are joined by blanks")
-    .option("-w, --workspace <name>", "run in the VM of this workspace, with its files; also names the job")
+    .option(
+      "-w, --workspace <name>",
+      "run in the VM of this workspace, with its files; with -p they are synced; also names the job",
+    )
     .option("-n, --name <name>", "the same as --workspace")
     .option("-p, --persistent", "keep the VM when the script has ended, until mags stop")
     .option("--no-sync", "with -p and -w: keep the workspace on the disk of its VM only")
-    .option("--base <workspace>", "begin with the files of this workspace")
+    .option("--base <workspace>", "begin with the files of this synced workspace (or NAME@VERSION)")
     .option("--no-sleep", "with -p: the VM does not sleep when it is idle")
     .option("--idle <minutes>", "with -p: the VM sleeps when it was idle for so long (default: 10)", wholeNumber)
     .option("--startup-command <command>", "with -p: run when the VM wakes without its memory")

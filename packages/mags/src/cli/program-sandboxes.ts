@@ -20,7 +20,7 @@ export function addSandboxCommands(program: Command, cli: Cli, onExit: (code: nu
     .description("make a VM that stays, and wait until it runs")
     .argument("[name]", "its name")
     .option("-p, --persistent", "sync its files to the object store")
-    .option("--base <workspace>", "begin with the files of this workspace")
+    .option("--base <workspace>", "begin with the files of this synced workspace (or NAME@VERSION)")
     .option("--disk <GB>", "size of the disk")
     .addOption(json())
     .action(async (name: string | undefined, flags: NewFlags) => {
@@ -75,7 +75,7 @@ export function addSandboxCommands(program: Command, cli: Cli, onExit: (code: nu
 
   program
     .command("sync")
-    .description("sync the workspace of a job now")
+    .description("sync the workspace of a job now; its VM runs on")
     .addArgument(sandbox())
     .addOption(json())
     .action(async (name: string, flags: JsonFlag) => {

@@ -6,12 +6,14 @@ import type { ListFlags } from "./commands/list.ts";
 import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
 import type { SshFlags } from "./commands/ssh.ts";
+import type { StopFlags } from "./commands/stop.ts";
 import type { UsageFlags } from "./commands/usage.ts";
 import { environmentEntry, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
 import { addRun } from "./program-run.ts";
 import { addSandboxCommands } from "./program-sandboxes.ts";
+import { addWorkspaceCommands } from "./program-workspaces.ts";
 
 interface JsonFlag {
   readonly json?: boolean;
@@ -36,6 +38,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
 
   addRun(program, cli, onExit);
   addSandboxCommands(program, cli, onExit);
+  addWorkspaceCommands(program, cli, onExit);
 
   program
     .command("exec")
@@ -127,10 +130,11 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
 
   program
     .command("stop")
-    .description("end a job and its VM")
+    .description("end a job and its VM; a synced workspace is synced before")
     .addArgument(job())
+    .option("--force", "drop what changed since the last sync, where it cannot be synced now")
     .addOption(json())
-    .action(async (name: string, flags: JsonFlag) => {
+    .action(async (name: string, flags: StopFlags) => {
       onExit(await (await import("./commands/stop.ts")).stop(cli, name, flags));
     });
 
@@ -176,9 +180,14 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
       onExit(await (await import("./commands/whoami.ts")).whoami(cli, flags));
     });
 
-  for (const command of program.commands) {
+  for (const command of withSubcommands(program)) {
     command.exitOverride();
     if (command.name() === "run") refuseLaterRunOptions(command);
   }
   return program.addHelpText("after", () => epilogue(program));
+}
+
+/** All commands, those below others too. */
+export function withSubcommands({ commands }: Command): Command[] {
+  return commands.flatMap((command) => [command, ...withSubcommands(command)]);
 }

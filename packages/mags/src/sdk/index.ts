@@ -12,6 +12,7 @@ export {
   Mags,
   type MagsOptions,
   type RunAndWaitOptions,
+  type StopOptions,
   type SubmitOptions,
   type SubmittedJob,
 } from "./mags.ts";
@@ -36,7 +37,15 @@ export type {
   Me,
   NewAccessToken,
   PoolStatus,
+  RestoredWorkspace,
   SubmitReply,
+  Synced,
+  SyncProgress,
   UpdatedJob,
   Usage,
+  Workspace,
+  WorkspaceBase,
+  Workspaces,
+  WorkspaceVersion,
+  WorkspaceVersions,
 } from "./wire.generated.ts";

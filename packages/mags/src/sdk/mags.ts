@@ -32,11 +32,16 @@ import type {
   Me,
   NewAccessToken,
   PoolStatus,
+  RestoredWorkspace,
   SubmitReply,
+  Synced,
   UpdatedJob,
   Uploaded,
   Usage,
+  Workspaces,
+  WorkspaceVersions,
 } from "./wire.generated.ts";
+import { deleteWorkspace, listWorkspaces, restoreWorkspace, workspaceVersions } from "./workspaces.ts";
 
 export interface MagsOptions {
   /** Default: the environment variable `MAGS_API_TOKEN`, then `MAGS_TOKEN`. */
@@ -102,6 +107,12 @@ export interface SubmitOptions extends RunOptions, Cancellable {
   readonly onRefused?: ((error: MagsError) => void) | undefined;
 }
 
+export interface StopOptions {
+  readonly scriptOnly?: boolean | undefined;
+  /** Drops what changed in a synced workspace since its last sync, where it cannot be synced. */
+  readonly force?: boolean | undefined;
+}
+
 const DEFAULT_TIMEOUT_MS = 30_000;
 const DEFAULT_WAIT_MS = 60_000;
 const DEFAULT_POLL_INTERVAL_MS = 1_000;
@@ -111,6 +122,8 @@ const EXEC_SLACK_MS = 10_000;
 const UPLOAD_TIMEOUT_MS = 300_000;
 /** Memory of a VM goes to disk, or comes from there. */
 const CHANGE_MS = 120_000;
+/** As much as a disk holds goes to the object store. */
+const SYNC_MS = 600_000;
 const NO_VM_PAUSE_MS = 200;
 const LEAST_REFUSED_PAUSE_MS = 100;
 
@@ -313,17 +326,44 @@ export class Mags {
     return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/wake"), timeoutMs: CHANGE_MS });
   }
 
-  /** Syncs the workspace of a job now. */
-  async sync(nameOrId: string): Promise<Done> {
-    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/sync") });
+  /**
+   * Publishes what changed in the workspace of a job; its VM runs on.
+   * @throws MagsError 400 when the workspace is local, 503 while the object store is away: nothing is lost then.
+   */
+  async sync(nameOrId: string): Promise<Synced> {
+    return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/sync"), timeoutMs: SYNC_MS });
+  }
+
+  /** The synced workspaces, by name. */
+  async listWorkspaces(): Promise<Workspaces> {
+    return await listWorkspaces(this.#transport);
+  }
+
+  /**
+   * Deletes a synced workspace and its data for good.
+   * @param options.force  Stops what stands on it first; else that is a MagsError `workspace_in_use`.
+   */
+  async deleteWorkspace(name: string, { force = false }: { readonly force?: boolean } = {}): Promise<Done> {
+    return await deleteWorkspace(this.#transport, name, force);
+  }
+
+  /** The versions of a synced workspace that are kept, newest first. */
+  async workspaceVersions(name: string): Promise<WorkspaceVersions> {
+    return await workspaceVersions(this.#transport, name);
+  }
+
+  /** Makes an older version of a synced workspace its newest, as a version of its own; not while it is open. */
+  async restoreWorkspace(name: string, version: number): Promise<RestoredWorkspace> {
+    return await restoreWorkspace(this.#transport, name, version);
   }
 
   /**
    * Ends a job and releases its VM; with `scriptOnly` only its script, where the VM stays. Stopping an ended job is no
-   * error.
+   * error. While what changed in a synced workspace cannot be synced the job lives on, and `message` says so; with
+   * `force` that is dropped.
    */
-  async stop(nameOrId: string, { scriptOnly }: { readonly scriptOnly?: boolean | undefined } = {}): Promise<Done> {
-    const query = { script_only: scriptOnly ? 1 : undefined };
+  async stop(nameOrId: string, { scriptOnly, force }: StopOptions = {}): Promise<Done> {
+    const query = { script_only: scriptOnly ? 1 : undefined, force: force ? 1 : undefined };
     return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/stop"), query });
   }
 

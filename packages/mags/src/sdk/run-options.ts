@@ -23,14 +23,18 @@ export interface RunOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Leaves `workspaceId` out; not together with `persistent` or `baseWorkspaceId`. */
   readonly ephemeral?: boolean | undefined;
-  /** Jobs of one workspace run in one VM and see its files. */
+  /**
+   * Jobs of one workspace run in one VM and see its files. With `persistent` it is synced to the object store; one that
+   * was synced is opened as its latest version.
+   */
   readonly workspaceId?: string | undefined;
+  /** A synced workspace whose files the job begins with: its name, or `name@version`. It is never changed. */
   readonly baseWorkspaceId?: string | undefined;
   /** The VM stays when the script has ended, until the job is stopped. */
   readonly persistent?: boolean | undefined;
   /** The VM does not sleep when it is idle. Needs `persistent`. */
   readonly noSleep?: boolean | undefined;
-  /** The workspace stays on the disk of its VM. */
+  /** The workspace of a persistent job stays on the disk of its VM. */
   readonly noSync?: boolean | undefined;
   /** Run when the VM wakes without its memory. */
   readonly startupCommand?: string | undefined;

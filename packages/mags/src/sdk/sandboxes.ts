@@ -7,6 +7,7 @@ import type { Job, JobStatus, SubmitReply } from "./wire.generated.ts";
 export interface NewOptions {
   /** Sync the files to the object store; else they lie on the disk of the VM only. Default: false. */
   readonly persistent?: boolean | undefined;
+  /** A synced workspace whose files it begins with: its name, or `name@version`. */
   readonly baseWorkspaceId?: string | undefined;
   readonly diskGb?: number | undefined;
   /** How long to wait until it runs, in ms; it goes on when the wait ends. Default: 30000. */

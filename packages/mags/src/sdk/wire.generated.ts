@@ -25,14 +25,14 @@ export interface SubmitJob {
     allow: string[];
   } | null;
   labels?: Record<string, string>;
-  /** The workspace stays on the disk of its VM. Needed for a persistent job with a workspace. */
+  /** The workspace of a persistent job stays on the disk of its VM; else it is synced. */
   no_sync?: boolean;
   /** The VM does not sleep when it is idle. Needs `persistent`. */
   no_sleep?: boolean;
-  /** Jobs of one workspace share a VM and its files, one script at a time. */
+  /** Jobs of one workspace share a VM and its files, one script at a time. With `persistent` it is synced; one that was synced is opened as its latest version. */
   workspace_id?: string | null;
-  /** Not supported by this build: synced workspaces. */
-  base_workspace_id?: unknown;
+  /** A synced workspace whose files the job begins with: its name, or name@version. It is never changed. */
+  base_workspace_id?: string | null;
   /** Uploads, put into /uploads and /root of the VM; the script starts in /uploads then. */
   file_ids?: string[] | null;
   /** Run when the VM of a persistent job wakes without its memory. */
@@ -47,6 +47,17 @@ export interface SubmitReply {
   request_id: string;
   status: "accepted";
   message: string;
+}
+
+export interface SyncProgress {
+  /** The latest version; null: it was not synced yet. */
+  version: number | null;
+  /** When the disk was last known to be all synced. */
+  last_synced_at: string | null;
+  /** Bytes that changed since, as far as is known. */
+  behind_bytes: number;
+  /** Why the last sync failed; null when it did not. */
+  failure: string | null;
 }
 
 export interface JobStatus {
@@ -79,6 +90,8 @@ export interface JobStatus {
     reason?: string;
     at: string;
   };
+  /** While the VM of a synced workspace stays. */
+  sync?: SyncProgress;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -119,6 +132,8 @@ export interface Job {
     reason?: string;
     at: string;
   };
+  /** While the VM of a synced workspace stays. */
+  sync?: SyncProgress;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -283,6 +298,8 @@ export interface UpdatedJob {
     reason?: string;
     at: string;
   };
+  /** While the VM of a synced workspace stays. */
+  sync?: SyncProgress;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -291,6 +308,13 @@ export interface UpdatedJob {
     allow: string[];
   };
   labels: Record<string, string>;
+}
+
+export interface Synced {
+  success: true;
+  message: string;
+  /** The latest version of the workspace. */
+  version: number;
 }
 
 export interface PoolStatus {
@@ -313,6 +337,7 @@ export interface Usage {
   completed_jobs: number;
   running_jobs: number;
   failed_jobs: number;
+  /** What synced workspaces take in the object store, as of their latest versions. */
   storage_bytes: number;
 }
 
@@ -350,4 +375,70 @@ export interface AccessTokens {
 export interface CreateAccessToken {
   /** What the token is for. */
   name: string;
+}
+
+export interface WorkspaceBase {
+  workspace_id: string;
+  version: number;
+}
+
+export interface Workspace {
+  /** Its name. */
+  workspace_id: string;
+  /** Same as workspace_id. */
+  id: string;
+  /** The latest one; null: it was not synced yet. */
+  version: number | null;
+  /** What of its disk is in use. */
+  size_bytes: number;
+  /** What that takes in the object store. */
+  stored_bytes: number;
+  created_at: string;
+  /** When the latest version was made. */
+  updated_at: string;
+  /** When it was last known to be all in the object store. */
+  last_synced_at: string | null;
+  /** A live job that works on it. */
+  active_request_id: string | null;
+  base: WorkspaceBase | null;
+  /** Bytes that changed in its VM since the last sync, as far as is known. */
+  behind_bytes: number;
+  /** Why the last sync failed; null when it did not. */
+  failure: string | null;
+}
+
+export interface WorkspaceVersion {
+  /** Rises within a workspace. */
+  version: number;
+  /** Digest of its manifest. */
+  sha256: string;
+  created_at: string;
+  /** Why it was made: interval, stop, sleep, request, promotion, fork, restore. */
+  reason: string;
+  size_bytes: number;
+  stored_bytes: number;
+  /** Size of the disk. */
+  disk_bytes: number;
+}
+
+export interface Workspaces {
+  workspaces: Workspace[];
+  total: number;
+}
+
+export interface WorkspaceVersions {
+  workspace_id: string;
+  versions: WorkspaceVersion[];
+  total: number;
+}
+
+export interface RestoreWorkspace {
+  version: number;
+}
+
+export interface RestoredWorkspace {
+  success: true;
+  message: string;
+  /** The new version. */
+  version: number;
 }

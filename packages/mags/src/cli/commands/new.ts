@@ -1,4 +1,3 @@
-import { MagsError } from "../../sdk/errors.ts";
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
 import { Failure } from "../failure.ts";
@@ -24,10 +23,7 @@ export async function newSandbox(cli: Cli, name: string | undefined, flags: NewF
     diskGb: diskOf(flags),
     timeout: RUNNING_WITHIN_MS,
   };
-  const { requestId } = await mags.new(name, options).catch((error: unknown) => {
-    if (!(error instanceof MagsError) || error.code !== "workspace_in_use") throw error;
-    throw new Failure(`workspace ${name} already exists and is in use`, `end it first: mags stop ${name}`);
-  });
+  const { requestId } = await mags.new(name, options);
   if (flags.json) {
     await printJson(cli, { request_id: requestId, name, status: "running" });
     return 0;

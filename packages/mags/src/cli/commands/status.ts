@@ -1,7 +1,7 @@
-import type { JobStatus } from "../../sdk/wire.generated.ts";
+import type { JobStatus, SyncProgress } from "../../sdk/wire.generated.ts";
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
-import { duration, paintStatus, writeFields } from "../format.ts";
+import { age, bytes, duration, paintStatus, writeFields } from "../format.ts";
 
 export async function status(cli: Cli, name: string, flags: { readonly json?: boolean }): Promise<number> {
   const mags = await connect(cli);
@@ -21,6 +21,7 @@ export async function status(cli: Cli, name: string, flags: { readonly json?: bo
     ["Ran for", job.script_duration_ms === undefined ? undefined : duration(job.script_duration_ms)],
     ["VM", job.vm_id],
     ["Sleep", job.persistent ? sleepText(job) : undefined],
+    ["Synced", job.sync && syncText(job.sync, cli.now())],
     ["Last change", lastChange(job)],
     ["On cold wake", job.startup_command],
     ["Size", `${job.vcpus} vCPU, ${job.memory_mb} MB memory, ${job.disk_gb} GB disk`],
@@ -36,6 +37,16 @@ export async function status(cli: Cli, name: string, flags: { readonly json?: bo
 
 function sleepText({ no_sleep, idle_minutes }: JobStatus): string {
   return no_sleep ? "never by itself" : `when idle for ${idle_minutes ?? "?"} min`;
+}
+
+function syncText({ version, last_synced_at, behind_bytes, failure }: SyncProgress, nowMs: number): string {
+  const when = last_synced_at === null ? "not yet" : `${age(last_synced_at, nowMs)} ago`;
+  const parts = [
+    version === null ? when : `version ${version}, ${when}`,
+    ...(behind_bytes > 0 ? [`${bytes(behind_bytes)} behind`] : []),
+    ...(failure === null ? [] : [`failed: ${failure}`]),
+  ];
+  return parts.join("; ");
 }
 
 function lastChange({ last_transition: last }: JobStatus): string | undefined {
