@@ -2,6 +2,7 @@
 import { AppError, silentLogger, systemClock, untilAborted } from "@mags/core";
 import { NO_UPLOADS } from "@mags/domain";
 import { type ImageSummary, type Images, openNode, openStoredImages } from "@mags/node";
+import { blockServerOf, type ServerProgram } from "./block-server.ts";
 import type { ServerConfig } from "./config.ts";
 import { callControlSocket } from "./control-socket.ts";
 import { placesOf } from "./installation.ts";
@@ -12,7 +13,7 @@ const CALL_MS = 60_000;
 /** Boots a guest twice; emulated, beside others, that takes a while. */
 const REGISTER_MS = 600_000;
 
-export async function openImages(config: ServerConfig): Promise<Images & AsyncDisposable> {
+export async function openImages(config: ServerConfig, server: ServerProgram): Promise<Images & AsyncDisposable> {
   if (await serverStatus(placesOf(config))) return imagesOfServer(config);
   const options = nodeOptionsOf(config);
   const stored = await openStoredImages(options);
@@ -28,7 +29,8 @@ export async function openImages(config: ServerConfig): Promise<Images & AsyncDi
       const deps = { uploads: NO_UPLOADS, clock: systemClock, log: silentLogger };
       const timeUp = AbortSignal.timeout(REGISTER_MS);
       const signal = ended ? AbortSignal.any([timeUp, ended]) : timeUp;
-      const node = await openNode(deps, { ...options, config: { ...options.config, pool } }, { signal });
+      const blockServer = await blockServerOf(config, server);
+      const node = await openNode(deps, { ...options, config: { ...options.config, pool }, blockServer }, { signal });
       try {
         return await node.images.register(build, name, { signal });
       } finally {

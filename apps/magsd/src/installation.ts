@@ -11,6 +11,7 @@ export interface Places {
   readonly postgresData: string;
   readonly postgresSockets: string;
   readonly postgresLog: string;
+  readonly blockServerLog: string;
   readonly uploads: string;
   /** Where the object store is a folder. */
   readonly objects: string;
@@ -25,6 +26,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     postgresData: join(config.data_dir, "postgres"),
     postgresSockets: join(config.data_dir, "pgsock"),
     postgresLog: join(config.data_dir, "postgres.log"),
+    blockServerLog: join(config.data_dir, "block-server.log"),
     uploads: join(config.data_dir, "uploads"),
     objects: join(config.data_dir, "objects"),
   };

@@ -4,6 +4,7 @@ import { setPriority } from "node:os";
 import { resolve } from "node:path";
 import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, Option } from "commander";
+import { runBlockServer } from "./block-server.ts";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
 import { collectImages, importImage, listImages, removeImage } from "./commands/image.ts";
@@ -135,11 +136,36 @@ command("serve", "run the server in the foreground")
     setPriority(SERVER_NICE);
     const deps = { clock: systemClock, log };
     try {
-      await serve({ ...deps, parts: partsOf(deps, settings) }, settings, { signal: stopping.signal });
+      const server = { program: realpathSync(process.argv[1] ?? ""), configFile: resolve(config) };
+      await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal: stopping.signal });
     } catch (error) {
       fail(log, "server.failed", error);
     }
     // Connections to guests may still hold the event loop; everything that must be written is.
+    process.exit(0);
+  });
+
+program
+  .command("block-server", { hidden: true })
+  .description("run the node's block server in the foreground; the node starts it")
+  .requiredOption("--config <file>", "configuration file")
+  .action(async ({ config }) => {
+    const settings = await loadConfig(config).catch(endAsMisconfigured);
+    await mkdir(settings.data_dir, { recursive: true, mode: 0o711 });
+    const log = createLogger(
+      settings.log_level,
+      openLogFile(placesOf(settings).blockServerLog, { maxBytes: LOG_FILE_BYTES }),
+    );
+    endOnStrayErrors(log);
+    const stopping = new AbortController();
+    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
+    process.on("SIGHUP", () => {}); // the terminal it was started from may close
+    try {
+      const options = { program: realpathSync(process.argv[1] ?? ""), signal: stopping.signal };
+      await runBlockServer({ clock: systemClock, log }, settings, options);
+    } catch (error) {
+      fail(log, "block_server.failed", error);
+    }
     process.exit(0);
   });
 

@@ -3,6 +3,7 @@ import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
+import { blockServerOf, type ServerProgram } from "./block-server.ts";
 import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
 
@@ -18,7 +19,11 @@ export function nodeOptionsOf(config: ServerConfig): NodeOptions {
   return { dataDirectory: placesOf(config).nodeDirectory, artifactsFile: config.artifacts, config: config.node };
 }
 
-export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, config: ServerConfig): ServerParts {
+export function partsOf(
+  deps: { readonly clock: Clock; readonly log: Logger },
+  config: ServerConfig,
+  server: ServerProgram,
+): ServerParts {
   return {
     async openDatabaseServer({ signal }) {
       if (config.database.url) return null;
@@ -33,6 +38,9 @@ export function partsOf(deps: { readonly clock: Clock; readonly log: Logger }, c
       };
       return startPostgres(deps, place, { database: DATABASE_NAME, signal });
     },
-    openNode: ({ signal, uploads }) => openNode({ ...deps, uploads }, nodeOptionsOf(config), { signal }),
+    async openNode({ signal, uploads }) {
+      const options = { ...nodeOptionsOf(config), blockServer: await blockServerOf(config, server) };
+      return await openNode({ ...deps, uploads }, options, { signal });
+    },
   };
 }

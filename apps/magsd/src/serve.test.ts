@@ -57,7 +57,7 @@ describe("serve", () => {
 
   function start(parts: Partial<ServerParts>) {
     const stopping = new AbortController();
-    const embedded = partsOf(deps, config);
+    const embedded = partsOf(deps, config, { program: "/nowhere", configFile: "/nowhere" });
     const all = { ...embedded, openNode: async () => nodeOf(), ...parts };
     const ended = serve({ ...deps, parts: all }, config, { signal: stopping.signal });
     ended.catch(() => {}); // awaited later

@@ -11,11 +11,12 @@ const MIB = 1024 ** 2;
  * @throws the signal's reason, when what this process made is removed.
  */
 export async function importImage(
-  { config, print }: CommandContext,
+  context: CommandContext,
   options: { readonly name: string; readonly file: string; readonly signal: AbortSignal },
 ): Promise<void> {
+  const { config, print } = context;
   const { name, signal } = options;
-  await using images = await openImages(config);
+  await using images = await openImages(config, context);
   await images.checkName(name); // before the work
   await using prepared = await prepareImport(nodeOptionsOf(config), resolve(options.file), { signal });
   const { draft } = prepared;
@@ -28,11 +29,9 @@ export async function importImage(
   if (missing.length > 0) print(`it lacks, of what the standard image has: ${missing.join(", ")}`);
 }
 
-export async function listImages(
-  { config, print }: CommandContext,
-  options: { readonly json: boolean },
-): Promise<void> {
-  await using images = await openImages(config);
+export async function listImages(context: CommandContext, options: { readonly json: boolean }): Promise<void> {
+  const { config, print } = context;
+  await using images = await openImages(config, context);
   const list = await images.list();
   if (options.json) return print(JSON.stringify({ images: list.map(toJson) }));
   const rows = list.flatMap((image) =>
@@ -49,17 +48,16 @@ export async function listImages(
     );
 }
 
-export async function removeImage(
-  { config, print }: CommandContext,
-  { name }: { readonly name: string },
-): Promise<void> {
-  await using images = await openImages(config);
+export async function removeImage(context: CommandContext, { name }: { readonly name: string }): Promise<void> {
+  const { config, print } = context;
+  await using images = await openImages(config, context);
   await images.remove(name);
   print(`removed image ${name}`);
 }
 
-export async function collectImages({ config, print }: CommandContext): Promise<void> {
-  await using images = await openImages(config);
+export async function collectImages(context: CommandContext): Promise<void> {
+  const { config, print } = context;
+  await using images = await openImages(config, context);
   const removed = await images.collect();
   for (const digest of removed) print(`removed ${digest}`);
   if (removed.length === 0) print("nothing to remove");

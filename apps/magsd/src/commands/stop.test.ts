@@ -19,7 +19,7 @@ const DYING_SERVER = `
   import { placesOf } from "./installation.ts";
   import { partsOf } from "./parts.ts";
   const config = await loadConfig(process.argv[1]);
-  const { openDatabaseServer } = partsOf({ clock: systemClock, log: silentLogger }, config);
+  const { openDatabaseServer } = partsOf({ clock: systemClock, log: silentLogger }, config, { program: "", configFile: "" });
   const database = await openDatabaseServer({ signal: AbortSignal.timeout(60_000) });
   await serveControlSocket(placesOf(config).controlSocket, {
     "POST /stop": async () => {

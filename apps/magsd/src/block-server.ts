@@ -1,0 +1,59 @@
+/** The block server of this machine's node: which program it is, and running it. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { startBlockServer } from "@mags/block-server";
+import type { Clock, Logger } from "@mags/core";
+import { type BlockServerProgram, blocksDirectory } from "@mags/node";
+import type { ServerConfig } from "./config.ts";
+import { placesOf } from "./installation.ts";
+import { openConfiguredStore } from "./object-store.ts";
+
+/** What is run, by which command line. */
+export interface ServerProgram {
+  readonly program: string;
+  readonly configFile: string;
+}
+
+const MIB = 1024 ** 2;
+const HOUR_MS = 3_600_000;
+/** Who waits for the store asks again: nothing is gained by more patience here. */
+const STORE_DEADLINE_MS = 10_000;
+
+/** A block server of another program, or of another configuration, is replaced. */
+export async function blockServerOf(
+  config: ServerConfig,
+  { program, configFile }: ServerProgram,
+): Promise<BlockServerProgram> {
+  const build = await buildOf(config, program);
+  return { command: { file: process.execPath, args: [program, "block-server", "--config", configFile] }, build };
+}
+
+async function buildOf({ object_store: store }: ServerConfig, program: string): Promise<string> {
+  const settings = Object.entries(store).map(([key, value]) => [
+    key,
+    typeof value === "object" && value !== null ? value.reveal() : value,
+  ]);
+  return createHash("sha256")
+    .update(await readFile(program))
+    .update(JSON.stringify(settings))
+    .digest("hex");
+}
+
+/** Runs until it is asked to end, by its node or by the signal. */
+export async function runBlockServer(
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  config: ServerConfig,
+  { program, signal }: { readonly program: string; readonly signal: AbortSignal },
+): Promise<void> {
+  await using store = await openConfiguredStore(config, { log }, { deadlineMs: STORE_DEADLINE_MS });
+  await using server = await startBlockServer(
+    { store, clock, log },
+    {
+      directory: blocksDirectory(placesOf(config).nodeDirectory),
+      build: await buildOf(config, program),
+      cacheBytes: config.node.block_cache_mb * MIB,
+      graceMs: config.node.garbage_hours * HOUR_MS,
+    },
+  );
+  await Promise.race([server.asked, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
+}
