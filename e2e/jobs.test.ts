@@ -202,8 +202,7 @@ describe("bad input", () => {
     ["a bad name", { script: "true", name: "-x" }, 400, /name/],
     ["a reserved name", { script: "true", name: "usage" }, 400, /name.*reserved/],
     ["an unknown image", { script: "true", rootfs_type: "nope" }, 400, /standard/],
-    ["a base", { script: "true", base_workspace_id: "w" }, 400, /base_workspace_id/],
-    ["a synced workspace", { script: "true", workspace_id: "w", persistent: true }, 400, /workspace_id.*no_sync/],
+    ["a base that is not there", { script: "true", base_workspace_id: "w" }, 400, /base_workspace_id.*mags sync w/],
     ["too many processors", { script: "true", vcpus: 10_000 }, 400, /vcpus/],
     ["a bad variable", { script: "true", environment: { "A-B": "c" } }, 400, /environment/],
   ];

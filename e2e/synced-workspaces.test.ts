@@ -1,0 +1,109 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { waitFor } from "@mags/test-kit";
+import { startServer, type TestServer } from "./harness/server.ts";
+
+let server: TestServer;
+before(async () => {
+  server = await startServer({ config: { workspaces: { warm_seconds: 6 } } });
+});
+after(() => server[Symbol.asyncDispose]());
+
+/** Runs a command line that must succeed. */
+async function mags(...args: string[]): Promise<string> {
+  const { exitCode, text, errors } = await server.mags(args);
+  assert.equal(exitCode, 0, `mags ${args.join(" ")}: ${text}${errors}`);
+  return text;
+}
+
+/** Runs a command line that must fail. @returns what it says. */
+async function refused(...args: string[]): Promise<string> {
+  const { exitCode, text, errors } = await server.mags(args);
+  assert.notEqual(exitCode, 0, `mags ${args.join(" ")}: ${text}`);
+  return text + errors;
+}
+
+describe("a synced workspace", () => {
+  it("keeps files, packages and configuration from a persistent run to the next", async () => {
+    await mags(
+      "run",
+      "-p",
+      "-w",
+      "site",
+      "mkdir /root/app; echo one >/root/app/file; echo cfg >/etc/app.conf; echo kept >/jfs/kept",
+    );
+    await mags("stop", "site");
+    assert.equal(
+      await mags("run", "-p", "-w", "site", "cat /root/app/file /etc/app.conf /jfs/kept"),
+      "one\ncfg\nkept\n",
+    );
+    await mags("stop", "site");
+  });
+
+  it("is opened at its latest version without -p, and what that changes is not kept", async () => {
+    await mags("run", "-p", "-w", "lib", "echo 1 >/root/n");
+    await mags("stop", "lib");
+    assert.equal(await mags("run", "-w", "lib", "cat /root/n; echo 2 >/root/n"), "1\n");
+    await mags("stop", "lib").catch(() => "");
+    await waitFor(async () => (await server.mags(["run", "-w", "lib", "cat /root/n"])).text === "1\n", {
+      what: "the warm copy to go",
+      deadlineMs: 60_000,
+      intervalMs: 2_000,
+    });
+  });
+
+  it("is a base that many jobs read at once and none changes", async () => {
+    await mags("run", "-p", "-w", "golden", "echo gold >/root/g");
+    await mags("sync", "golden");
+    await mags("stop", "golden");
+    const all = await Promise.all(
+      [1, 2, 3].map((n) => mags("run", "--base", "golden", `cat /root/g; echo ${n} >>/root/g; cat /root/g`)),
+    );
+    assert.deepEqual(
+      all,
+      [1, 2, 3].map((n) => `gold\ngold\n${n}\n`),
+    );
+    assert.equal(await mags("run", "--base", "golden", "-w", "fork", "-p", "cat /root/g; echo f >>/root/g"), "gold\n");
+    await mags("stop", "fork");
+    assert.equal(await mags("run", "-w", "fork", "-p", "cat /root/g"), "gold\nf\n");
+    await mags("stop", "fork");
+    assert.equal(await mags("run", "--base", "golden", "cat /root/g"), "gold\n");
+    assert.match(await refused("run", "--base", "nothing", "true"), /nothing/);
+  });
+
+  it("is listed, has versions, goes back to one, and is deleted", async () => {
+    await mags("run", "-p", "-w", "doc", "echo 1 >/root/v");
+    await mags("sync", "doc");
+    await mags("exec", "doc", "echo 2 >/root/v");
+    await mags("sync", "doc");
+    assert.match(await mags("workspace", "list"), /doc/);
+    const versions = await mags("workspace", "versions", "doc");
+    assert.match(versions, /1/);
+    assert.match(await refused("workspace", "delete", "-y", "nowhere"), /nowhere/);
+    await mags("stop", "doc");
+    await mags("workspace", "restore", "doc", "--version", "1");
+    assert.equal(await mags("run", "-p", "-w", "doc", "cat /root/v"), "1\n");
+    await mags("stop", "doc");
+    await mags("workspace", "delete", "-y", "doc");
+    assert.doesNotMatch(await mags("workspace", "list"), /doc/);
+  });
+
+  it("sleeps, wakes, and survives the end of its server", async () => {
+    await mags("new", "box", "-p");
+    await mags("exec", "box", "echo a >/root/a");
+    await mags("sleep", "box");
+    assert.equal(await mags("exec", "box", "cat /root/a"), "a\n");
+    await server.kill();
+    await server.start();
+    await mags("exec", "box", "echo b >/root/b");
+    await mags("sync", "box");
+    await mags("stop", "box");
+    assert.equal(await mags("run", "-p", "-w", "box", "cat /root/a /root/b"), "a\nb\n");
+    await mags("stop", "box");
+  });
+
+  it("leaves nothing behind", async () => {
+    const { text } = await server.magsd("doctor", "--leaks");
+    assert.match(text, /^nothing leaked/m, text);
+  });
+});
