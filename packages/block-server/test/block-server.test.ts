@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import { makeTempDir, type TempDir } from "@mags/test-kit";
+import { createFaultyStore, createSeededRandom, makeTempDir, type TempDir } from "@mags/test-kit";
 import { CHUNK_BYTES, type VersionName } from "@mags/workspace-store";
 import {
   contentsOf,
@@ -132,6 +132,28 @@ describe("serve", () => {
     await server.ask("unserve", { id: "fork-1" });
     await server.restart();
     assert.deepEqual(await server.ask("served", {}), []);
+  });
+});
+
+describe("a store that is away", () => {
+  it("does not keep what was read before from being read, also by the next process; reads of the rest wait", async () => {
+    const faulty = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
+    await using patient = await startTestServer(faulty, at("patient"));
+    const workspace = randomUUID();
+    const disk = await newDisk("away", "write -P 1 0 1M", "write -P 2 100M 1M");
+    const { version } = await exported(disk, {}, (source) => patient.sync({ workspace, parent: null, source }));
+    const socket = at("away.sock");
+    const key = { account: patient.account, workspace, version: { seq: version.seq, sha256: version.sha256 } };
+    await patient.ask("serve", { id: "x", version: key, socket, uid: 0 });
+    const uri = `nbd+unix:///disk?socket=${socket}`;
+    const read = (offset: string) =>
+      tool("qemu-io", "-r", "-f", "raw", "-c", `read -P ${offset === "0" ? 1 : 2} ${offset} 64k`, uri);
+    assert.match(await read("0"), /read 65536/);
+    faulty.inject({ kind: "busy", on: /^get /, times: 1000 });
+    await patient.restart();
+    assert.match(await read("0"), /read 65536/);
+    await assert.rejects(read("100M"), { stdout: /No space left/ });
+    await assert.rejects(patient.ask("versions", key), { code: "unavailable" });
   });
 });
 

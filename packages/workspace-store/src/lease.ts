@@ -138,12 +138,24 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
     try {
       if (given) throw new AppError("lease_lost", `the right to write workspace ${workspace} was given back`);
       const written = await tryPut(store, change(current.head), { expected: current.etag, signal });
-      if (!written) throw await lost(signal);
-      current = written;
-      return written.head;
+      const settled = written ?? (await afterLostReply(change, signal));
+      if (!settled) throw await lost(signal);
+      current = settled;
+      return settled.head;
     } finally {
       leave();
     }
+  }
+
+  /** A head of this generation is one that this holder wrote, and of which it was not told. */
+  async function afterLostReply(
+    change: (head: Head) => HeadDraft,
+    signal: AbortSignal,
+  ): Promise<StoredHead | undefined> {
+    const now = await readHead(store, first.head, { signal });
+    if (now?.head.generation !== generation || now.head.lease === null) return undefined;
+    current = now;
+    return await tryPut(store, change(now.head), { expected: now.etag, signal });
   }
 
   async function lost(signal: AbortSignal): Promise<AppError> {

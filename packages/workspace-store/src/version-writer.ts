@@ -227,6 +227,12 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       let before: readonly HeadVersion[] = [];
       const head = await lease.update(
         (now) => {
+          // Of an earlier publication nobody was told: what this one was made of is not the newest version any more.
+          if ((latestOf(now)?.seq ?? 0) !== latest)
+            throw new AppError(
+              "unavailable",
+              `workspace ${lease.workspace} has a version that was not known of: try again`,
+            );
           before = [...now.versions, entry];
           const kept = new Set(keep(before)).add(entry);
           return { ...now, versions: before.filter((one) => kept.has(one)) };

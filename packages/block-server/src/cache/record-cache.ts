@@ -26,6 +26,7 @@ export async function openRecordCache(
   /** Sizes by path below the directory; the least recently used first. */
   const kept = await find(directory);
   let sizeBytes = [...kept.values()].reduce((sum, size) => sum + size, 0);
+  const writing = new Set<string>();
   let failing = false;
   const nameOf = (account: string, { sha256 }: RecordRef) => join(account, sha256.slice(0, 2), sha256);
 
@@ -60,21 +61,23 @@ export async function openRecordCache(
     },
     async put(account, ref, plain) {
       const name = nameOf(account, ref);
-      if (kept.has(name) || plain.length > maxBytes) return;
-      kept.set(name, plain.length);
-      sizeBytes += plain.length;
+      if (kept.has(name) || writing.has(name) || plain.length > maxBytes) return;
+      writing.add(name);
       const path = join(directory, name);
       const temporary = `${path}.${randomBytes(4).toString("hex")}${TEMPORARY}`;
       try {
         await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
         await writeFile(temporary, plain, { mode: 0o600 });
         await rename(temporary, path);
+        kept.set(name, plain.length);
+        sizeBytes += plain.length;
         failing = false;
       } catch (error) {
-        await rm(temporary, { force: true });
-        await drop(name);
+        await rm(temporary, { force: true }).catch(() => {}); // found by the next start
         if (!failing) log.warn("blocks.cache_not_written", { error: messageOf(error) });
         failing = true;
+      } finally {
+        writing.delete(name);
       }
       await shrink();
     },

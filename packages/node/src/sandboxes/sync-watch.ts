@@ -34,7 +34,7 @@ export function createSyncWatch(
   let dueAtMs = clock.bootMs() + EVERY_MS;
   let pauseMs = EVERY_MS;
   let failure: string | null = null;
-  /** Another writes the workspace: nothing that is done here can help. */
+  /** Another writes the workspace. That was told of; it is tried again now and then. */
   let lost = false;
   let behindBytes = 0;
 
@@ -63,7 +63,7 @@ export function createSyncWatch(
       return { version: own?.info ?? null, syncedAtMs: own?.atMs ?? null, behindBytes, failure };
     },
     tick() {
-      if (!watched.record().policy.syncTo || lost || !watched.isAwake() || watched.isChanging()) return;
+      if (!watched.record().policy.syncTo || !watched.isAwake() || watched.isChanging()) return;
       if (clock.bootMs() < dueAtMs) return;
       dueAtMs = clock.bootMs() + pauseMs;
       watched.begin("interval").catch(() => {}); // it was told of

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { silentLogger } from "@mags/core";
+import { makeTempDir } from "@mags/test-kit";
+import { type RecordRef, sha256Of } from "@mags/workspace-store";
+import { openRecordCache } from "./record-cache.ts";
+
+const ACCOUNT = "a";
+const SIZE = 1000;
+const options = { maxBytes: 3 * SIZE, log: silentLogger };
+
+function record(seed: number): { readonly ref: RecordRef; readonly plain: Buffer } {
+  const plain = Buffer.alloc(SIZE, seed);
+  const ref = {
+    pack: "0".repeat(32),
+    offset: 0,
+    storedBytes: SIZE,
+    plainBytes: SIZE,
+    codec: 0,
+    sha256: sha256Of(plain),
+  };
+  return { ref: ref as RecordRef, plain };
+}
+
+const filesIn = async (path: string) =>
+  (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
+
+describe("the cache of records", () => {
+  it("gives back what it was given, over restarts, and lets go of what was not used for longest", async () => {
+    await using dir = await makeTempDir();
+    let cache = await openRecordCache(dir.path, options);
+    const records = [1, 2, 3, 4].map(record);
+    for (const { ref, plain } of records.slice(0, 3)) await cache.put(ACCOUNT, ref, plain);
+    const [first, second, third, fourth] = records;
+    assert.ok(first && second && third && fourth);
+    assert.deepEqual(await cache.get(ACCOUNT, first.ref), first.plain);
+    await cache.put(ACCOUNT, fourth.ref, fourth.plain);
+    assert.equal(await cache.get(ACCOUNT, second.ref), undefined);
+    assert.equal(cache.sizeBytes, 3 * SIZE);
+    assert.equal((await filesIn(dir.path)).length, 3);
+    cache = await openRecordCache(dir.path, options);
+    for (const { ref, plain } of [first, third, fourth]) assert.deepEqual(await cache.get(ACCOUNT, ref), plain);
+    assert.equal(await cache.get("another", first.ref), undefined, "accounts do not see each other's");
+    cache = await openRecordCache(dir.path, { ...options, maxBytes: SIZE });
+    assert.equal(cache.sizeBytes, SIZE);
+  });
+
+  it("gives nothing that is not what it was given", async () => {
+    await using dir = await makeTempDir();
+    const cache = await openRecordCache(dir.path, options);
+    const { ref, plain } = record(7);
+    await cache.put(ACCOUNT, ref, plain);
+    const [file] = await filesIn(dir.path);
+    assert.ok(file);
+    await writeFile(join(file.parentPath, file.name), Buffer.alloc(SIZE, 8));
+    assert.equal(await cache.get(ACCOUNT, ref), undefined);
+    assert.equal(cache.sizeBytes, 0);
+    await cache.put(ACCOUNT, ref, plain);
+    assert.deepEqual(await cache.get(ACCOUNT, ref), plain);
+  });
+
+  it("removes what a crash left half written, and does without what cannot be written", async () => {
+    await using dir = await makeTempDir();
+    let cache = await openRecordCache(dir.path, options);
+    const { ref, plain } = record(7);
+    await cache.put(ACCOUNT, ref, plain);
+    const [file] = await filesIn(dir.path);
+    assert.ok(file);
+    await writeFile(join(file.parentPath, `${file.name}.12345678.tmp`), "half");
+    cache = await openRecordCache(dir.path, options);
+    assert.equal((await filesIn(dir.path)).length, 1);
+    await writeFile(join(dir.path, "b"), "in the way of a folder");
+    await cache.put("b", ref, plain);
+    assert.equal(await cache.get("b", ref), undefined);
+  });
+});
