@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { JobId } from "@mags/domain";
-import { waitFor } from "@mags/test-kit";
+import { createSimulatedNode, waitFor } from "@mags/test-kit";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
 import { type Body, JOBS, KEPT, NEW, SYNCED, sandboxTests, WORKSPACES } from "./support/sandboxes.ts";
@@ -327,7 +327,9 @@ describe("a sync on request", () => {
     const reply = await sync("stolen");
     assert.deepEqual([reply.status, reply.body.code], [409, "lease_lost"]);
     assert.match((await untilEvent(id, "sync_lost")).message, /another writes it now/);
-    await stop("stolen");
+    assert.match((await stop("stolen")).body.message, /not stopped yet: .*another writes workspace/);
+    assert.equal((await stop("stolen", "?force=1")).body.message, "Mags job stopped");
+    assert.match((await untilEvent(id, "changes_discarded")).message, /another writes workspace/);
   });
 });
 
@@ -352,6 +354,24 @@ describe("a stop while the store is away", () => {
     await untilScriptOver(await submit(SYNCED("waits")));
     assert.equal(content(), "dear");
     await stop("waits");
+  });
+
+  it("waits also for what fails in another way", async () => {
+    const inner = createSimulatedNode();
+    let fails = true;
+    const releaseSandbox: typeof inner.releaseSandbox = async (id, options) => {
+      if (fails && !options.discard) throw new Error("the operation was aborted");
+      await inner.releaseSandbox(id, options);
+    };
+    await using own = await startTestPlane(await server.database(), { node: { ...inner, releaseSandbox } });
+    const mine = sandboxTests(() => own);
+    const id = await mine.submit(SYNCED("odd"));
+    await mine.untilScriptOver(id);
+    const reply = await mine.call("POST", `${JOBS}/odd/stop`);
+    assert.match(reply.body.message, /not stopped yet: .*\(it took too long, or failed otherwise\)/);
+    fails = false;
+    await mine.call("POST", `${JOBS}/odd/stop`);
+    assert.equal((await mine.statusOf(id)).status, "completed");
   });
 
   it("drops what is not synced with force, and says so", async () => {

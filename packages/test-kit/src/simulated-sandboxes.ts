@@ -108,8 +108,7 @@ export function createSimulatedSandboxes(deps: {
     try {
       disks.sync(id, get(id).diskGiB, "stop");
     } catch (error) {
-      // Who lost the right to publish has nothing to wait for.
-      if (!isAppError(error, "lease_lost") && !(discard && isAppError(error, "unavailable"))) throw error;
+      if (!discard || !isAppError(error)) throw error;
     }
   }
 

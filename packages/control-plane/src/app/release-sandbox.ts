@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { AppError, type Clock, isAppError, type Logger } from "@mags/core";
-import type { NodeRuntime, SandboxId } from "@mags/domain";
+import { AppError, type Clock, isAppError, type Logger, messageOf } from "@mags/core";
+import type { NodeRuntime, ObservedSync, SandboxId } from "@mags/domain";
 import type { SandboxReports } from "./sandbox-reports.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import { takeOverVersion } from "./take-over-version.ts";
@@ -33,9 +33,12 @@ export async function releaseSandbox(
 ): Promise<void> {
   const { reports, node, clock } = deps;
   await node.releaseSandbox(sandboxId, { reason }).catch(async (error: unknown) => {
-    if (!isAppError(error, "unavailable")) throw error;
-    if (!discard) throw new AppError("changes_not_synced", error.message, { cause: error });
-    await discardChanges(deps, sandboxId, { reason, why: error.message });
+    const sync = node.observeSandboxes().find((seen) => seen.sandboxId === sandboxId)?.sync;
+    // What is local has nothing to publish, and what is gone neither.
+    if (!sync) throw error;
+    const why = whyOf(deps, sandboxId, error);
+    if (!discard) throw new AppError("changes_not_synced", why, { cause: error });
+    await discardChanges(deps, sandboxId, { reason, why, sync });
   });
   await reports.settled(sandboxId);
   // Without effect where the node has told of it.
@@ -45,13 +48,18 @@ export async function releaseSandbox(
   await reports.end(sandboxId, end, { at, name: "released", data: { reason } });
 }
 
+function whyOf({ log }: ReleaseDeps, sandboxId: SandboxId, error: unknown): string {
+  if (isAppError(error)) return error.message;
+  log.warn("sandbox.release_failed", { sandboxId, error: messageOf(error) });
+  return "it took too long, or failed otherwise";
+}
+
 async function discardChanges(
   { sandboxes, node, clock }: ReleaseDeps,
   sandboxId: SandboxId,
-  { reason, why }: { readonly reason: string; readonly why: string },
+  { reason, why, sync }: { readonly reason: string; readonly why: string; readonly sync: ObservedSync },
 ): Promise<void> {
-  const sync = node.observeSandboxes().find((seen) => seen.sandboxId === sandboxId)?.sync;
-  const data = { reason: why, behindBytes: sync?.behindBytes ?? null, version: sync?.version?.seq ?? null };
+  const data = { reason: why, behindBytes: sync.behindBytes, version: sync.version?.seq ?? null };
   await sandboxes.tell(sandboxId, { at: clock.now(), name: "changes_discarded", data }, randomUUID());
   await node.releaseSandbox(sandboxId, { reason, discard: true });
 }
