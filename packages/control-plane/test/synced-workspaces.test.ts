@@ -374,6 +374,20 @@ describe("a stop while the store is away", () => {
     assert.equal((await mine.statusOf(id)).status, "completed");
   });
 
+  it("is over soon with force, also where a sync hangs", async () => {
+    const inner = createSimulatedNode();
+    const releaseSandbox: typeof inner.releaseSandbox = async (id, options) => {
+      if (options.discard) await inner.releaseSandbox(id, options);
+      else await new Promise(() => {});
+    };
+    await using own = await startTestPlane(await server.database(), { node: { ...inner, releaseSandbox } });
+    const mine = sandboxTests(() => own);
+    const id = await mine.submit(SYNCED("hung"));
+    await mine.untilScriptOver(id);
+    assert.equal((await mine.call("POST", `${JOBS}/hung/stop?force=1`)).body.message, "Mags job stopped");
+    assert.match((await mine.untilEvent(id, "changes_discarded")).message, /takes longer than 5 s/);
+  });
+
   it("drops what is not synced with force, and says so", async () => {
     await makeSynced("forced", "kept");
     const id = await write(SYNCED("forced"), " lost");

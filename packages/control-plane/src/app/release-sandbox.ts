@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { AppError, type Clock, isAppError, type Logger, messageOf } from "@mags/core";
+import { AppError, type Clock, isAppError, type Logger, messageOf, withDeadline } from "@mags/core";
 import type { NodeRuntime, ObservedSync, SandboxId } from "@mags/domain";
 import type { SandboxReports } from "./sandbox-reports.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
@@ -21,6 +21,10 @@ export interface ReleaseOptions {
   readonly discard?: boolean | undefined;
 }
 
+/** How long is tried to publish what would be dropped otherwise: whoever forces does not want to wait. */
+const FORCED_MS = 5_000;
+const tooLong = () => new AppError("unavailable", `it takes longer than ${FORCED_MS / 1000} s`);
+
 /**
  * Ends a sandbox with what runs in it and its disk, after its last changes are published if it is synced; resolves when
  * it is gone and that is stored. May be repeated, also by the reconciler, which finishes what a restart cut off.
@@ -32,7 +36,8 @@ export async function releaseSandbox(
   { reason, discard = false }: ReleaseOptions,
 ): Promise<void> {
   const { reports, node, clock } = deps;
-  await node.releaseSandbox(sandboxId, { reason }).catch(async (error: unknown) => {
+  const released = node.releaseSandbox(sandboxId, { reason });
+  await (discard ? withDeadline(released, FORCED_MS, tooLong) : released).catch(async (error: unknown) => {
     const sync = node.observeSandboxes().find((seen) => seen.sandboxId === sandboxId)?.sync;
     // What is local has nothing to publish, and what is gone neither.
     if (!sync) throw error;
