@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { resolve } from "node:path";
 import { AppError, messageOf, systemClock } from "@mags/core";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { runBlockServer } from "./block-server.ts";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
@@ -12,6 +12,7 @@ import { leaks } from "./commands/leaks.ts";
 import { start } from "./commands/start.ts";
 import { status } from "./commands/status.ts";
 import { stop } from "./commands/stop.ts";
+import { checkStore, exportWorkspace, printStoreStats } from "./commands/store.ts";
 import { token } from "./commands/token.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { DEFAULT_CONFIG_FILE, loadConfig, type ServerConfig } from "./config.ts";
@@ -115,6 +116,37 @@ image
   .description("remove what has lost its name and is not used any more")
   .action(async () => collectImages(await imageContext()));
 
+const store = command("store", "the object store with the synced workspaces: check, stats, export");
+const storeContext = () => context(store.opts<{ config: string }>().config);
+
+store
+  .command("check")
+  .description("read what lists all versions, and say what is missing or damaged")
+  .option("--data", "read all data, too, and check it by its digests", false)
+  .action(({ data }) =>
+    untilInterrupted(async (signal) => {
+      process.exitCode = await checkStore(await storeContext(), { data, signal });
+    }),
+  );
+
+store
+  .command("stats")
+  .description("show accounts and workspaces, and what they take")
+  .action(() => untilInterrupted(async (signal) => printStoreStats(await storeContext(), { signal })));
+
+store
+  .command("export <workspace> <file>")
+  .description("write the disk of a workspace, by name or id, as a raw image")
+  .option("--version-number <n>", "an older version (magsd store stats, mags workspace versions)", wholeNumber)
+  .action((workspace, file, { versionNumber }) =>
+    untilInterrupted(async (signal) =>
+      exportWorkspace(await storeContext(), {
+        ...{ workspace, file: resolve(file), signal },
+        ...(versionNumber !== undefined && { version: versionNumber }),
+      }),
+    ),
+  );
+
 command("uninstall", "end everything and remove all that Mags put on this machine")
   .option("--yes", "really", false)
   .action(async ({ config, yes }) => uninstall(await context(config), { yes }));
@@ -168,6 +200,11 @@ program
     }
     process.exit(0);
   });
+
+function wholeNumber(text: string): number {
+  if (!/^[1-9]\d{0,9}$/.test(text)) throw new InvalidArgumentError("It must be the number of a version.");
+  return Number(text);
+}
 
 function endAsMisconfigured(error: unknown): never {
   process.stderr.write(`magsd: ${messageOf(error)}\n`);

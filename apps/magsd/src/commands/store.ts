@@ -1,0 +1,125 @@
+/**
+ * Looks into the object store of the configuration, by nothing but its objects: no server, no database. What it prints of
+ * names stands in the heads of the workspaces.
+ */
+import { open, rm } from "node:fs/promises";
+import { AppError, silentLogger } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import {
+  checkAccount,
+  exportDisk,
+  type Head,
+  type HeadVersion,
+  latestOf,
+  listAccounts,
+  openVersion,
+  recordsOf,
+  surveyAccount,
+} from "@mags/workspace-store";
+import { openConfiguredStore } from "../object-store.ts";
+import type { CommandContext } from "./context.ts";
+
+type Context = Pick<CommandContext, "config" | "print">;
+type Signal = { readonly signal: AbortSignal };
+
+const MIB = 1024 ** 2;
+const mebibytes = (bytes: number) => `${(bytes / MIB).toFixed(1)} MiB`;
+
+function withStore<T>({ config }: Context, work: (store: ObjectStore) => Promise<T>): Promise<T> {
+  return openConfiguredStore(config, { log: silentLogger }).then(async (opened) => {
+    await using store = opened;
+    return await work(store);
+  });
+}
+
+/** @returns the exit code: 1 when something is not as it must be. */
+export function checkStore(context: Context, { data, signal }: Signal & { readonly data: boolean }): Promise<number> {
+  const { print } = context;
+  return withStore(context, async (store) => {
+    let problems = 0;
+    for (const account of await listAccounts(store, { signal })) {
+      const onProblem = ({ key, what }: { readonly key: string; readonly what: string }) =>
+        print(`BAD  ${key}: ${what}`);
+      const found = await checkAccount(store, { account, data, signal, onProblem });
+      problems += found.problems;
+      const { workspaces, versions, packs, records, unusedPacks } = found;
+      print(
+        `${found.problems === 0 ? "ok  " : "BAD "} account ${account}: ${workspaces} workspaces, ${versions} versions, ${packs} packs (${unusedPacks} unused), ${records} records${data ? ", all read" : ""}`,
+      );
+    }
+    print(
+      problems === 0 ? `${store.location}: nothing is missing or damaged` : `${store.location}: ${problems} problems`,
+    );
+    return problems === 0 ? 0 : 1;
+  });
+}
+
+export function printStoreStats(context: Context, { signal }: Signal): Promise<void> {
+  const { print } = context;
+  return withStore(context, async (store) => {
+    for (const account of await listAccounts(store, { signal })) {
+      const { packs, heads } = await surveyAccount(store, { account, signal });
+      const packBytes = [...packs.values()].reduce((sum, bytes) => sum + bytes, 0);
+      print(`account ${account}: ${packs.size} packs, ${mebibytes(packBytes)}`);
+      for (const [workspace, head] of heads) print(`  ${lineOf(workspace, head)}`);
+    }
+  });
+}
+
+function lineOf(workspace: string, { name, state, versions }: Head): string {
+  const latest = versions.at(-1);
+  const kept = versions.length === 1 ? "1 version" : `${versions.length} versions`;
+  if (state === "deleted") return `${workspace} ${name}: deleted, ${kept} left`;
+  if (!latest) return `${workspace} ${name}: not published yet`;
+  const sizes = `${mebibytes(latest.data_bytes)} of data, ${mebibytes(latest.stored_bytes)} stored`;
+  return `${workspace} ${name}: ${kept}, the latest is ${latest.seq} of ${latest.created_at}: ${sizes}`;
+}
+
+/** Writes a version as a raw disk image, into a file that is not there yet. */
+export function exportWorkspace(
+  context: Context,
+  options: Signal & { readonly workspace: string; readonly version?: number; readonly file: string },
+): Promise<void> {
+  const { workspace, file, signal } = options;
+  return withStore(context, async (store) => {
+    const { key, head } = await findWorkspace(store, workspace, { signal });
+    const version = versionOf(head, options.version);
+    const records = recordsOf(store, key.account);
+    const reader = await openVersion(store, key, { name: version, records, signal });
+    await using image = await open(file, "wx", 0o600);
+    try {
+      await exportDisk(reader, image, { records, signal });
+      await image.sync();
+    } catch (error) {
+      await rm(file, { force: true }); // half an image is none
+      throw error;
+    }
+    context.print(
+      `${file}: version ${version.seq} of ${head.name}, ${mebibytes(version.disk_bytes)} of disk, ${mebibytes(version.data_bytes)} of data; mount it with: mount -o loop,ro ${file} /mnt (files are below up/)`,
+    );
+  });
+}
+
+/** By id, or by its name where only one has that. */
+async function findWorkspace(store: ObjectStore, wanted: string, { signal }: Signal) {
+  const found: { readonly key: { readonly account: string; readonly workspace: string }; readonly head: Head }[] = [];
+  for (const account of await listAccounts(store, { signal }))
+    for (const [workspace, head] of (await surveyAccount(store, { account, signal })).heads)
+      if (workspace === wanted || head.name === wanted) found.push({ key: { account, workspace }, head });
+  const [only, other] = found;
+  if (!only)
+    throw new AppError("workspace_not_found", `${store.location} has no workspace ${wanted}: see magsd store stats`);
+  if (other)
+    throw new AppError(
+      "validation_failed",
+      `several workspaces are called ${wanted}: name one by its id, ${found.map(({ key }) => key.workspace).join(" or ")}`,
+    );
+  return only;
+}
+
+function versionOf(head: Head, seq: number | undefined): HeadVersion {
+  const version = seq === undefined ? latestOf(head) : head.versions.find((one) => one.seq === seq);
+  if (version) return version;
+  const kept = head.versions.map((one) => one.seq).join(", ") || "none";
+  throw new AppError("version_not_found", `${head.name} has no version ${seq ?? "yet"}; kept are: ${kept}`);
+}
