@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { waitFor } from "@mags/test-kit";
+import { toolCommand } from "@mags/runtime-root";
+import { findArtifacts, waitFor } from "@mags/test-kit";
+import { run } from "./harness/run.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 
 let server: TestServer;
@@ -100,6 +104,22 @@ describe("a synced workspace", () => {
     await mags("stop", "box");
     assert.equal(await mags("run", "-p", "-w", "box", "cat /root/a /root/b"), "a\nb\n");
     await mags("stop", "box");
+  });
+
+  it("lies whole in the object store, and comes out of it as a disk image", async () => {
+    const { text, exitCode } = await server.magsd("store", "check", "--data");
+    assert.equal(exitCode, 0, text);
+    assert.match(text, /nothing is missing or damaged/);
+    assert.match((await server.magsd("store", "stats")).text, / site: \d+ versions?, the latest is/);
+    const file = join(server.dataDir, "site.img");
+    const out = await server.magsd("store", "export", "site", file);
+    assert.equal(out.exitCode, 0, out.text + out.errors);
+    const { runtime, launcher } = findArtifacts();
+    const debugfs = toolCommand({ dir: runtime, launcher }, "/usr/sbin/debugfs", ["-R", "cat /up/root/app/file", file]);
+    const listing = await run(debugfs.file, debugfs.args);
+    assert.equal(listing.text, "one\n");
+    await rm(file);
+    assert.match((await server.magsd("store", "export", "nowhere", file)).errors, /has no workspace nowhere/);
   });
 
   it("leaves nothing behind", async () => {

@@ -90,6 +90,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   const givenUp = AbortSignal.any([closing.signal, ending.signal]);
   let { awake, giveBack } = state;
   let gone = false;
+  let removed = false;
   /** Who comes now waits until it sleeps. */
   let fallingAsleep = false;
   let calls = 0;
@@ -411,13 +412,15 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       };
       if (discard || !isBehind()) end();
       await inTurn(async () => {
-        if (!gone) await publishForGood(AbortSignal.timeout(LAST_SYNC_MS));
+        if (!gone) await publishForGood(AbortSignal.any([AbortSignal.timeout(LAST_SYNC_MS), givenUp]));
+        if (removed) return; // by a call that came before
         end();
         const current = awake;
         awake = null;
         guests.ended(id, reason);
         if (current) await releaseMicroVm(current);
         await store.remove(id);
+        removed = true;
         await letGo();
         onGone();
         tell("released", { reason });
