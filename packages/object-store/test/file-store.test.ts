@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rmdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
@@ -133,5 +133,31 @@ describe("a folder as a store", () => {
     await store.put("a/b", Buffer.from("secret"));
     const { stdout } = await promisify(execFile)("find", [dir.path, "-mindepth", "1", "-perm", "/077"]);
     assert.equal(stdout, "");
+  });
+});
+
+describe("a folder that is away", () => {
+  it("is that, and no object of it counts as lost; nothing is written in its place", async () => {
+    await using dir = await makeTempDir();
+    const place = join(dir.path, "store");
+    const store = await openFileStore(place);
+    await store.put("a", Buffer.from("1"));
+    await rename(place, join(dir.path, "elsewhere"));
+    await mkdir(place); // where nothing is mounted now
+    const all = async () => {
+      for await (const _ of store.list("")) assert.fail();
+    };
+    const calls = [
+      () => store.get("a"),
+      () => store.head("a"),
+      () => store.put("b", Buffer.from("2")),
+      () => store.delete("a"),
+      all,
+    ];
+    for (const call of calls) await assert.rejects(call(), { code: "unavailable", message: /mounted/ });
+    assert.deepEqual(await readdir(place), []);
+    await rmdir(place);
+    await rename(join(dir.path, "elsewhere"), place);
+    assert.equal((await store.get("a")).bytes.toString(), "1");
   });
 });

@@ -6,7 +6,7 @@
  * moment of the look and the rename. Readers need none: a file that is open stays as it was.
  */
 import { type BigIntStats, constants } from "node:fs";
-import { type FileHandle, lstat, open, unlink } from "node:fs/promises";
+import { type FileHandle, lstat, open, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@mags/core";
 import {
@@ -44,6 +44,16 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
     if (ifMatch !== undefined && (!current || etagOf(current) !== ifMatch)) throw conditionFailed(key, location);
   }
 
+  /** A folder that was there when the store was opened, and is not: what it is mounted from is away, and no object is lost. */
+  async function mustBeThere(): Promise<void> {
+    const stats = await stat(tree).catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+      return undefined;
+    });
+    if (!stats?.isDirectory())
+      throw new AppError("unavailable", `${location} is not there: is what it lies on mounted?`);
+  }
+
   return {
     location,
 
@@ -54,7 +64,10 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
         signal?.throwIfAborted();
         await using file = await openIfThere(pathOf(key));
         const stats = await file?.stat({ bigint: true });
-        if (!file || !stats?.isFile()) throw notFound(key, location);
+        if (!file || !stats?.isFile()) {
+          await mustBeThere();
+          throw notFound(key, location);
+        }
         const { start, end } = range ?? { start: 0, end: Number(stats.size) };
         if (end > Number(stats.size)) throw rangeBeyond(key, { start, end });
         checkSize(key, end - start);
@@ -69,6 +82,7 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       return attempt(`looking at ${key}`, async () => {
         signal?.throwIfAborted();
         const stats = await look(pathOf(key));
+        if (!stats) await mustBeThere();
         return stats && headOf(stats);
       });
     },
@@ -80,6 +94,7 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       const path = pathOf(key);
       return attempt(`writing ${key}`, async () => {
         signal?.throwIfAborted();
+        await mustBeThere();
         checkCondition(key, await look(path), options); // before all the bytes are written in vain
         await using file = await writeNewFile(newFiles, bytes, { signal });
         const place = async () => {
@@ -104,6 +119,7 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       const path = pathOf(key);
       await attempt(`removing ${key}`, async () => {
         signal?.throwIfAborted();
+        await mustBeThere();
         const remove = async () => {
           if (!(await look(path))) return;
           await unlink(path);
@@ -123,6 +139,7 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       const isWanted = (key: string) =>
         key.startsWith(prefix) && isKey(key) && (after === undefined || compareKeys(key, after) > 0);
       try {
+        await mustBeThere();
         for await (const key of keysBelow(tree, mayHold, prefix.slice(0, prefix.lastIndexOf("/") + 1))) {
           signal?.throwIfAborted();
           const stats = isWanted(key) ? await look(pathOf(key)) : undefined;
