@@ -20,6 +20,8 @@ export interface SyncCall extends WorkspaceKey {
   readonly name: string;
   readonly forkedFrom: { readonly workspace: string; readonly name: string; readonly seq: number } | null;
   readonly image: BaseImage;
+  /** Names the disk, of all that this node has and had. */
+  readonly disk: string;
   readonly diskBytes: number;
   readonly reason: SyncReason;
   /** What the disk was made from, or last published as; null: nothing but zeros. */

@@ -102,7 +102,15 @@ export async function startTestServer(
     ask,
     sync: (what) =>
       ask("sync", {
-        ...{ account, name: "w", forkedFrom: null, image: IMAGE, diskBytes: DISK_BYTES, reason: "request" },
+        ...{
+          account,
+          name: "w",
+          forkedFrom: null,
+          image: IMAGE,
+          disk: "disk-1",
+          diskBytes: DISK_BYTES,
+          reason: "request",
+        },
         ...what,
       }),
     async contents(workspace, name) {

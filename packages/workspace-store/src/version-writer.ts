@@ -34,6 +34,8 @@ export interface NewVersion {
   readonly image: BaseImage;
   /** At least the parent's. */
   readonly diskBytes: number;
+  /** Who it is made by. Default: the holder of the lease. */
+  readonly writer?: string;
 }
 
 export interface Published {
@@ -155,7 +157,7 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       workspace: lease.workspace,
       seq,
       parent: parent ? { ...parent.name, ...(elsewhere ? { workspace: parent.manifest.workspace } : {}) } : null,
-      writer: lease.holder,
+      writer: version.writer ?? lease.holder,
       generation: lease.generation,
       createdAt: clock.now(),
       reason,

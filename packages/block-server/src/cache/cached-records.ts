@@ -1,5 +1,5 @@
 /** Records through the cache; what is fetched once at a time is fetched for all who want it. */
-import { untilAborted } from "@mags/core";
+import { isAppError, untilAborted } from "@mags/core";
 import type { RecordRef, RecordSource } from "@mags/workspace-store";
 import type { RecordCache } from "./record-cache.ts";
 
@@ -11,15 +11,22 @@ export function cachedRecords(
 ): RecordSource {
   const fetching = new Map<string, Promise<Buffer>>();
 
-  /** Asks for all at once, so that neighbours are read together. */
+  /** Asks for all at once, so that neighbours are read together; for each alone when one of them is damaged. */
   function fetch(refs: readonly RecordRef[]): void {
     const all = source.getAll(refs, { signal: ending });
     for (const [i, ref] of refs.entries()) {
-      const one = all.then(async (plains) => {
-        const plain = plains[i] as Buffer; // one for one
-        await cache.put(account, ref, plain);
-        return plain;
-      });
+      const one = all
+        .then(
+          (plains) => plains[i] as Buffer, // one for one
+          (error: unknown) => {
+            if (!isAppError(error, "chunk_corrupt") || refs.length === 1) throw error;
+            return source.get(ref, { signal: ending });
+          },
+        )
+        .then(async (plain) => {
+          await cache.put(account, ref, plain);
+          return plain;
+        });
       fetching.set(ref.sha256, one);
       one.catch(() => {}).finally(() => fetching.delete(ref.sha256));
     }

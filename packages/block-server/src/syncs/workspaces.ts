@@ -94,6 +94,8 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
     }
   }
 
+  const writerOf = ({ disk }: SyncCall) => `${holder}/${disk}`;
+
   const open = (key: VersionKey, { signal }: Signal) =>
     openVersion(store, key, { name: key.version, records: records(key.account), signal });
 
@@ -107,7 +109,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   }
 
   /**
-   * What the disk of a call is to be compared with: its parent, or a newer version that this node made of that and whose
+   * What the disk of a call is to be compared with: its parent, or a newer version that was made of this disk and whose
    * publication its caller does not know of, because the reply was lost. All that changed since the parent comes again.
    */
   async function parentOf(call: SyncCall, lease: Lease, options: Signal): Promise<VersionReader | undefined> {
@@ -116,7 +118,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
     const latest = latestOf(lease.head);
     if (!latest || latest.sha256 === parent?.version.sha256) return reader;
     const newest = await open({ ...call, version: latest }, options);
-    for (let one = newest.manifest; one.writer === holder && one.reason !== "restore"; ) {
+    for (let one = newest.manifest; one.writer === writerOf(call) && one.reason !== "restore"; ) {
       if (one.parent === null || one.parent.sha256 === parent?.version.sha256) {
         if (one.parent?.sha256 === parent?.version.sha256) reader = newest;
         break;
@@ -129,11 +131,13 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   async function sync(call: SyncCall, options: Signal): Promise<SyncResult> {
     return await withLease(call, { ...options, create: call }, async (lease) => {
       const parent = await parentOf(call, lease, options);
+      // Of changes since another version than the one that was found nothing is known.
+      const bitmap = parent?.name.sha256 === call.parent?.version.sha256 ? call.source.bitmap : null;
       await using writer = createVersionWriter(
         { store, lease, clock },
-        { parent, image: call.image, diskBytes: call.diskBytes },
+        { parent, image: call.image, diskBytes: call.diskBytes, writer: writerOf(call) },
       );
-      await write(call, writer, options);
+      await write({ ...call, source: { ...call.source, bitmap } }, writer, options);
       const latest = latestOf(lease.head);
       const unchanged =
         writer.changedChunks === 0 &&
