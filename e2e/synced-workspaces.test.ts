@@ -71,7 +71,7 @@ describe("a synced workspace", () => {
     await mags("stop", "fork");
     assert.equal(await mags("run", "-w", "fork", "-p", "cat /root/g"), "gold\nf\n");
     await mags("stop", "fork");
-    assert.equal(await mags("run", "--base", "golden", "cat /root/g"), "gold\n");
+    assert.equal(await mags("run", "--base", "golden", "sleep 4; cat /root/g"), "gold\n");
     assert.match(await refused("run", "--base", "nothing", "true"), /nothing/);
   });
 

@@ -105,7 +105,8 @@ async function findWorkspace(store: ObjectStore, wanted: string, { signal }: Sig
   const found: { readonly key: { readonly account: string; readonly workspace: string }; readonly head: Head }[] = [];
   for (const account of await listAccounts(store, { signal }))
     for (const [workspace, head] of (await surveyAccount(store, { account, signal })).heads)
-      if (workspace === wanted || head.name === wanted) found.push({ key: { account, workspace }, head });
+      if (workspace === wanted || (head.name === wanted && head.state === "live"))
+        found.push({ key: { account, workspace }, head });
   const [only, other] = found;
   if (!only)
     throw new AppError("workspace_not_found", `${store.location} has no workspace ${wanted}: see magsd store stats`);

@@ -1,5 +1,5 @@
 /** Gets a microVM for a job: parked with its disk, parked and given a disk, or restored when none was left. */
-import { isAppError } from "@mags/core";
+import { isAppError, messageOf } from "@mags/core";
 import type { JobUpdate, MicroVmSize } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
@@ -51,6 +51,8 @@ export async function ensureTemplate(
   await deps.templates.get(image, size);
 }
 
+const LET_GO_MS = 5_000;
+
 /** What a job's disk stands on; undefined: nothing. */
 type From = Standing | undefined;
 
@@ -92,6 +94,7 @@ export async function acquireMicroVm(
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
+      await letGo(deps, from);
       await deps.host.release(microVm);
       if (!isAppError(error, "microvm_lost")) throw error;
       deps.log.warn("job.clone_was_dead", { microVmId: microVm.id });
@@ -108,7 +111,16 @@ export async function acquireMicroVm(
     ready.catch(() => {});
     return { microVm, agent, origin: "restored", resumed: Promise.resolve(), ready };
   } catch (error) {
+    await letGo(deps, from);
     await deps.host.release(microVm);
     throw error;
   }
+}
+
+/** Nothing is read for it any more. What cannot be said now is so at the next start. */
+async function letGo({ blocks, log }: AcquireDeps, from: From): Promise<void> {
+  if (!from) return;
+  await blocks
+    .call("unserve", { id: from.id }, { signal: AbortSignal.timeout(LET_GO_MS) })
+    .catch((error: unknown) => log.warn("job.not_let_go", { sandboxId: from.id, error: messageOf(error) }));
 }

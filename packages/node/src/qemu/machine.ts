@@ -31,13 +31,14 @@ export interface Machine {
   growDisk(sizeBytes: number): Promise<void>;
   /**
    * Gives the paused guest's slot another disk. `neverRan`: this guest was loaded and not yet resumed. `backing`: the block
-   * server's socket, where what is not on the disk itself is read.
+   * server's socket, where what is not on the disk itself is read. `used`: another QEMU had it, and may have been killed.
    */
   insertDisk(disk: {
     readonly path: string;
     readonly sizeBytes: number;
     readonly neverRan: boolean;
     readonly backing?: string;
+    readonly used?: boolean;
   }): Promise<void>;
   /** Takes the disk out of the paused guest's slot: the placeholder is back and the file closed. */
   ejectDisk(): Promise<void>;
@@ -85,6 +86,14 @@ const RECONNECT_SECONDS = 100 * 86_400;
 const StatusReply = z.object({ status: z.string() });
 const MigrationReply = z.object({ status: z.string().optional(), "error-desc": z.string().optional() });
 const ConsoleReply = z.string();
+const BitmapsReply = z.array(
+  z.object({
+    "node-name": z.string(),
+    "dirty-bitmaps": z
+      .array(z.object({ name: z.string().optional(), inconsistent: z.boolean().optional() }))
+      .optional(),
+  }),
+);
 
 function endOf(status: string, reason?: unknown): GuestEnd | undefined {
   if (status === "guest-panicked") return "panicked";
@@ -116,6 +125,13 @@ export function backingOptions(socket: string) {
 /** Puts another block node into the slot. The guest goes on without noticing, if it has the same content and size. */
 export function pointSlotAt(qmp: Qmp, node: string): Promise<void> {
   return qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: node }] });
+}
+
+async function removeBrokenBitmaps(qmp: Qmp, node: string): Promise<void> {
+  const nodes = await qmp.query("query-named-block-nodes", BitmapsReply, { flat: true });
+  const bitmaps = nodes.find((one) => one["node-name"] === node)?.["dirty-bitmaps"] ?? [];
+  for (const { name, inconsistent } of bitmaps)
+    if (name !== undefined && inconsistent === true) await qmp.execute("block-dirty-bitmap-remove", { node, name });
 }
 
 export function createMachine(qmp: Qmp): Machine {
@@ -239,7 +255,7 @@ export function createMachine(qmp: Qmp): Machine {
     async growDisk(sizeBytes) {
       await qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes });
     },
-    async insertDisk({ path, sizeBytes, neverRan, backing }) {
+    async insertDisk({ path, sizeBytes, neverRan, backing, used = false }) {
       const name = `disk${++serial}`;
       const previous = inserted ?? "placeholder";
       await Promise.all([
@@ -256,9 +272,14 @@ export function createMachine(qmp: Qmp): Machine {
         pointSlotAt(qmp, name),
         // After an incoming load every block node is inactive until the guest first runs, and an inactive one cannot be resized.
         ...(neverRan ? [qmp.execute("blockdev-set-active", { active: true })] : []),
-        qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes }),
+        ...(used ? [] : [qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes })]),
         qmp.execute("blockdev-del", { "node-name": previous }),
       ]);
+      if (used) {
+        // A disk with bitmaps of a QEMU that was killed cannot be resized.
+        await removeBrokenBitmaps(qmp, name);
+        await qmp.execute("block_resize", { "node-name": "slot", size: sizeBytes });
+      }
       inserted = name;
     },
     async ejectDisk() {

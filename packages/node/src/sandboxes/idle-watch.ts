@@ -49,7 +49,8 @@ export function createIdleWatch(
     tick() {
       const { policy, scripts } = watched.record();
       const isKept = policy.idle.action !== "release";
-      if (watched.calls() > 0 || scripts.some(({ keepsAwake }) => keepsAwake || !isKept)) touch();
+      // Also where it is to go as soon as nothing is done in it.
+      if (watched.calls() > 0 || scripts.some(({ keepsAwake }) => keepsAwake || !isKept)) return touch();
       if (watched.isChanging() || !idleness.isDue(policy.idle, clock.bootMs())) return;
       if (isKept && watched.awake()) watched.sleep().catch(failed("sandbox.idle_failed"));
       // Also one that sleeps already: its microVM was lost, say.

@@ -3,7 +3,7 @@
  * as far as that is known, else all of it is compared.
  */
 import { randomBytes } from "node:crypto";
-import { AppError, messageOf, withDeadline } from "@mags/core";
+import { AppError, isAppError, messageOf, withDeadline } from "@mags/core";
 import type { MicroVmId, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { changedBytes } from "../qemu/disk-view/changed-bytes.ts";
 import { openDiskView } from "../qemu/disk-view/disk-view.ts";
@@ -39,6 +39,8 @@ const SYNC_ROUNDS = 4;
 const SYNC_MS = 30_000;
 const FREEZE_MS = 5_000;
 /** The guest thaws by itself after so long, whatever becomes of the host. */
+/** The file system notes that it is in use again. With more, the guest has written something meanwhile. */
+const THAW_WRITES = 1;
 const WATCHDOG_MS = 10_000;
 
 export interface Publisher {
@@ -61,6 +63,15 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
     return quiet?.microVmId === microVm.id && (await diskWrites(microVm.machine.qmp)) === quiet.writes;
   }
 
+  /** @throws AppError `unavailable` when the object store is away. */
+  async function mustReach({ accountId, workspaceId }: SyncTarget, signal: AbortSignal): Promise<void> {
+    await deps.blocks
+      .call("versions", { account: accountId, workspace: workspaceId }, { signal })
+      .catch((error: unknown) => {
+        if (!isAppError(error, "workspace_not_found")) throw error; // it is to be made
+      });
+  }
+
   return {
     isQuiet,
     async behindBytes({ microVm }) {
@@ -77,15 +88,12 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       if (!target) throw new AppError("validation_failed", "the workspace is local: it is not synced");
       const own = published?.workspaceId === target.workspaceId ? published.info : null;
       await using hold = createHold(deps, awake, options);
+      // A guest whose disk waits for the store does not answer, and need not be held up for one that is away.
+      if (kept.now.base) await mustReach(target, options.signal);
       const written = await hold.writeOut();
-      if (own && written && (await isQuiet(awake))) {
-        if (options.hold) await hold.pause();
-        if (!options.hold || (await isQuiet(awake))) {
-          hold.keep();
-          return { version: own, done: null };
-        }
-      }
+      if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, done: null };
 
+      if (!kept.now.base) await mustReach(target, options.signal);
       const mark = published?.mark ?? null;
       const since = (await settleDisk(qmp, place, { since: mark })).tracked ? mark : null;
       const next = randomBytes(4).toString("hex");
@@ -100,6 +108,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
         {
           ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
           image: { name: kept.now.image.name, digest: kept.now.image.digest },
+          disk: kept.now.id,
           diskBytes: sizeBytes,
           reason: firstReason(published, target) ?? options.reason,
           parent: published && {
@@ -139,11 +148,10 @@ interface Hold extends AsyncDisposable {
   readonly atMoment: (take: () => Promise<void>) => Promise<void>;
   /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. */
   writeOut(): Promise<boolean>;
-  pause(): Promise<void>;
   /** A guest that is paused stays so when this is disposed. */
   keep(): void;
   readonly stallMs: number;
-  /** What QEMU had counted when the guest went on. */
+  /** What QEMU had counted when the guest went on; -1 when it has written something since the view. */
   readonly writes: number;
 }
 
@@ -181,7 +189,6 @@ function createHold(
         () => true,
         (error: unknown) => told("sandbox.not_synced")(error) !== undefined,
       ),
-    pause,
     get stallMs() {
       return stallMs;
     },
@@ -198,12 +205,14 @@ function createHold(
         () => true,
         (error: unknown) => told("sandbox.not_frozen")(error) !== undefined,
       );
+      const before = frozen ? await diskWrites(microVm.machine.qmp) : Number.NaN;
       try {
         if (hold) await pause();
         await take();
       } finally {
         if (!hold) await thaw();
-        writes = await diskWrites(microVm.machine.qmp).catch(() => -1); // QEMU has gone, which others see, too
+        const after = await diskWrites(microVm.machine.qmp).catch(() => Number.NaN); // QEMU has gone, which others see, too
+        writes = after - before <= THAW_WRITES ? after : -1;
         stallMs = Math.round((clock.monotonicMs() - beganMs) * 10) / 10;
       }
     },

@@ -14,6 +14,7 @@ import type {
   SandboxPolicy,
   SleepReason,
   SyncReason,
+  SyncTarget,
   WakeReason,
   WorkspaceVersion,
 } from "@mags/domain";
@@ -21,6 +22,7 @@ import type { GuestHandle } from "../guests/guests.ts";
 import { untilEnded } from "../host/processes.ts";
 import { untilDone } from "../host/until-done.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
+import { versionOf } from "../workspaces/workspace-runtime.ts";
 import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { keepRecord } from "./kept-record.ts";
 import { asleepWithout, makeAwake, makeReady } from "./make-awake.ts";
@@ -76,6 +78,8 @@ const ROOM_MS = 60_000;
 const LAST_SYNC_MS = 60_000;
 const SLEEP_SYNC_MS = 30_000;
 const LET_GO_MS = 5_000;
+/** The report of a version that nobody has just made. */
+const NOTHING_SENT = { reason: "interval", changedBytes: 0, sentBytes: 0, puts: 0, stallMs: 0, durationMs: 0 } as const;
 const REVIVAL = { firstMs: 1_000, longestMs: 60_000 };
 
 export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
@@ -141,7 +145,10 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   async function publishForGood(signal: AbortSignal): Promise<void> {
     if (!isBehind()) return;
     if (!awake) await wakeUp("requested");
-    await syncs.publish({ reason: "stop", hold: true, signal });
+    // Most of it while the guest runs, however long that takes; then the little that is left, with the guest paused.
+    await syncs.publish({ reason: "stop", hold: false, signal });
+    const last = AbortSignal.any([AbortSignal.timeout(LAST_SYNC_MS), signal]);
+    await syncs.publish({ reason: "stop", hold: true, signal: last });
   }
 
   async function inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -213,10 +220,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     );
     if (reason === "idle" && turn.waiting > 0) return touch(); // somebody wants it
     // What cannot be published now is so after its next wake.
-    if (kept.now.policy.syncTo)
-      await syncs.publish({ reason: "sleep", hold: false, signal: AbortSignal.timeout(SLEEP_SYNC_MS) }).catch(() => {});
+    const synced =
+      kept.now.policy.syncTo !== null &&
+      (await syncs.publish({ reason: "sleep", hold: true, signal: AbortSignal.timeout(SLEEP_SYNC_MS) }).then(
+        () => true,
+        () => false, // it was told of
+      ));
     try {
-      await sleepOnDisk(deps, { kept, publisher }, current, reason);
+      await sleepOnDisk(deps, kept, current, { reason, synced });
     } catch (error) {
       touch();
       tell("sleep_failed", { reason: messageOf(error) });
@@ -303,22 +314,28 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     tell("resized", { diskGiB: size.diskGiB });
   }
 
-  /** The block server has nothing more to do for it; what cannot be said now it is told by the next start. */
-  async function letGo(): Promise<void> {
-    const { base, policy } = kept.now;
+  /**
+   * The block server has nothing more to do for it; what cannot be said now it is told by the next start.
+   * @returns the newest version of its workspace: of a sync that was cut off nobody may have told.
+   */
+  async function letGo(): Promise<WorkspaceVersion | null> {
+    const { base, policy, published } = kept.now;
     const signal = AbortSignal.timeout(LET_GO_MS);
-    const steps = [
-      base && deps.blocks.call("unserve", { id }, { signal }),
-      policy.syncTo &&
-        deps.blocks.call(
-          "release",
-          { account: policy.syncTo.accountId, workspace: policy.syncTo.workspaceId },
-          { signal },
-        ),
-    ];
-    for (const result of await Promise.allSettled(steps))
+    const newest = async (target: SyncTarget) => {
+      const key = { account: target.accountId, workspace: target.workspaceId };
+      await deps.blocks.call("release", key, { signal });
+      const version = (await deps.blocks.call("versions", key, { signal })).at(-1);
+      return version ? versionOf(version) : null;
+    };
+    const [unserved, asked] = await Promise.allSettled([
+      base ? deps.blocks.call("unserve", { id }, { signal }) : null,
+      policy.syncTo ? newest(policy.syncTo) : null,
+    ]);
+    for (const result of [unserved, asked])
       if (result.status === "rejected")
         log.warn("sandbox.not_let_go", { sandboxId: id, error: messageOf(result.reason) });
+    if (asked.status === "fulfilled") return asked.value;
+    return policy.syncTo && published?.workspaceId === policy.syncTo.workspaceId ? published.info : null;
   }
 
   if (awake) watch(awake.microVm);
@@ -412,7 +429,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       };
       if (discard || !isBehind()) end();
       await inTurn(async () => {
-        if (!gone) await publishForGood(AbortSignal.any([AbortSignal.timeout(LAST_SYNC_MS), givenUp]));
+        if (!gone) await publishForGood(givenUp);
         if (removed) return; // by a call that came before
         end();
         const current = awake;
@@ -421,8 +438,9 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         if (current) await releaseMicroVm(current);
         await store.remove(id);
         removed = true;
-        await letGo();
+        const version = await letGo();
         onGone();
+        if (version) tell("synced", { ...NOTHING_SENT, version });
         tell("released", { reason });
       });
     },

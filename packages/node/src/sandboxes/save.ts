@@ -9,7 +9,6 @@ import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
-import type { Publisher } from "./publish.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
@@ -17,6 +16,7 @@ import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.t
 const MEMORY_DEADLINE_MS = 30_000;
 const MS_PER_MIB = 1000 / 16;
 /** Less is none: the file system keeps some for itself. */
+const THAW_MS = 5_000;
 const FULL_BYTES = 16 * 1024 ** 2;
 
 export function memoryDeadlineMs({ size }: Pick<SandboxRecord, "size">): number {
@@ -64,18 +64,18 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
 }
 
 /**
- * Pauses the guest, keeps its memory and writes down that it sleeps: from then on its QEMU can be ended at any time.
+ * Pauses the guest, unless it is, keeps its memory and writes down that it sleeps: from then on its QEMU can be ended at any time.
+ * @param options.synced  All that the guest wrote is published, and its file system still.
  * @throws AppError `unavailable` when that fails: the guest runs on.
  */
 export async function sleepOnDisk(
   deps: SandboxDeps,
-  { kept, publisher }: { readonly kept: KeptRecord; readonly publisher: Publisher },
+  kept: KeptRecord,
   awake: Awake,
-  reason: SleepReason,
+  { reason, synced }: { readonly reason: SleepReason; readonly synced: boolean },
 ): Promise<void> {
   try {
     await awake.microVm.machine.pause();
-    const synced = await publisher.isQuiet(awake);
     const memory = await saveMemory(deps, kept.now, awake);
     await deps.guests.settle(kept.now.id); // the guest has forgotten what was acknowledged
     await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory, synced } }));
@@ -83,7 +83,10 @@ export async function sleepOnDisk(
     await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
     // When that fails it is lost, which is seen.
     const runsOn = await awake.microVm.machine.resume().then(
-      () => " and runs on",
+      () => {
+        awake.agent.thaw({ deadlineMs: THAW_MS }).catch(() => {}); // it was not frozen, or thaws by itself
+        return " and runs on";
+      },
       () => "",
     );
     throw new AppError("unavailable", `the sandbox could not be put to sleep${runsOn}: ${messageOf(error)}`, {

@@ -20,6 +20,7 @@ import { machineOf, memoryDeadlineMs } from "./save.ts";
 
 const GIB = 1024 ** 3;
 const START_MS = 10_000;
+const THAW_MS = 5_000;
 
 /** Writes down that the sandbox is awake in that microVM. From then on its memory file is used up. */
 export type Commit = (microVm: MicroVm) => Promise<void>;
@@ -109,6 +110,8 @@ export async function wakeWarm(deps: SandboxDeps, record: SandboxRecord, commit:
       connectGuest(microVm, deps, { first: (connection) => tellTime(connection, deps) }),
       machine.resume(),
     ]);
+    // It may have fallen asleep with its file system still; if not, or if it has thawed by itself, it says so.
+    if (record.policy.syncTo) await agent.thaw({ deadlineMs: THAW_MS }).catch(() => {});
     return { microVm, agent };
   } catch (error) {
     giveUp.abort();
@@ -130,7 +133,7 @@ export async function wakeCold(deps: SandboxDeps, record: SandboxRecord, commit:
     await prepare(deps, record, microVm);
     await serveBase(deps, record, { jail: microVm.paths.jail, uid: microVm.uid });
     const backing = record.base ? { backing: BLOCKS_SOCKET } : {};
-    await microVm.machine.insertDisk({ path: `${JAIL.vm}/${DISK}`, sizeBytes, neverRan: true, ...backing });
+    await microVm.machine.insertDisk({ path: `${JAIL.vm}/${DISK}`, sizeBytes, neverRan: true, used: true, ...backing });
     await commit(microVm);
     await rm(place.memory, { force: true });
     await microVm.machine.resume();

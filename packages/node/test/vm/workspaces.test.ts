@@ -103,13 +103,19 @@ const of = (id: SandboxId) =>
 const sync = (id: SandboxId) => node.syncSandbox(id, { reason: "request", signal });
 const SUMS = "cd /root && find . -type f | sort | xargs sha256sum";
 
+async function latest(target: SyncTarget): Promise<WorkspaceVersion> {
+  const version = (await node.listVersions(target, { signal })).at(-1);
+  assert.ok(version);
+  return version;
+}
+
 describe("a synced sandbox", () => {
   it("waits for a store that is away, and goes on", async () => {
     const target = newTarget("patient");
     const id = await sandboxWith({ syncTo: target }, "head -c 6000000 /dev/urandom >/root/big");
-    const version = await sync(id);
     const sums = await run(id, SUMS);
     await node.releaseSandbox(id, { reason: "stop" });
+    const version = await latest(target);
     const copy = await sandboxWith({ from: refOf(target, version), syncTo: target });
     await rm(join(blocksDirectory(temp.path), "cache"), { recursive: true });
     await rename(join(temp.path, "objects"), join(temp.path, "away"));
@@ -154,13 +160,13 @@ describe("a synced sandbox", () => {
 
     await run(id, "echo last >/root/last");
     await node.releaseSandbox(id, { reason: "stop" });
-    const [, , third] = await node.listVersions(target, { signal });
-    assert.equal(third?.reason, "stop");
-    const again = await sandboxWith({ from: refOf(target, third), syncTo: target });
+    const last = await latest(target);
+    assert.ok(last.seq > second.seq && last.reason === "stop");
+    const again = await sandboxWith({ from: refOf(target, last), syncTo: target });
     assert.equal(await run(again, "cat /root/last"), "last\n");
     await run(again, "echo more >>/root/last");
-    const fourth = await sync(again);
-    assert.ok(fourth.seq === 4 && fourth.reason === "request");
+    const next = await sync(again);
+    assert.deepEqual([next.seq, next.reason], [last.seq + 1, "request"]);
     await node.releaseSandbox(again, { reason: "stop" });
   });
 
@@ -199,12 +205,31 @@ describe("a synced sandbox", () => {
     await node.releaseSandbox(id, { reason: "stop" });
   });
 
+  it("wakes cold after its QEMU was killed between a wake and a sync, and is published whole", async () => {
+    const target = newTarget("killed");
+    const id = await sandboxWith({ syncTo: target }, "echo 1 >/root/n; head -c 1000000 /dev/urandom >/root/big");
+    await node.sleepSandbox(id, { reason: "requested" });
+    await node.wakeSandbox(id, { reason: "requested", signal });
+    await run(id, "echo 2 >/root/n; sync");
+    const microVmId = node.observeSandboxes().find(({ sandboxId }) => sandboxId === id)?.microVmId;
+    const pid = node.footprint().microVms.find((microVm) => microVm.id === microVmId)?.pid;
+    assert.ok(pid);
+    process.kill(pid, "SIGKILL");
+    await waitFor(() => of(id).some(({ name }) => name === "vm_lost"), { what: "its loss" });
+    assert.equal(await run(id, "cat /root/n"), "2\n");
+    const sums = await run(id, SUMS);
+    await node.releaseSandbox(id, { reason: "stop" });
+    const copy = await sandboxWith({ from: refOf(target, await latest(target)) });
+    assert.equal(await run(copy, SUMS), sums);
+    await node.releaseSandbox(copy, { reason: "test" });
+  });
+
   it("reads on after its block server was killed, and survives a restart of the node", async () => {
     const target = newTarget("tough");
     const id = await sandboxWith({ syncTo: target }, "head -c 4000000 /dev/urandom >/root/big");
-    const version = await sync(id);
     const sums = await run(id, SUMS);
     await node.releaseSandbox(id, { reason: "stop" });
+    const version = await latest(target);
     const copy = await sandboxWith({ from: refOf(target, version), syncTo: target });
     const socket = controlSocketOf(blocksDirectory(temp.path));
     const { pid } = await call(socket, "hello", {}, { signal });
