@@ -82,7 +82,7 @@ export interface WorkspaceRuntime {
   deleteWorkspace(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Removes what nothing needs any more from the object store, once that is so for the time of grace.
-   * @param pinned  Versions of a workspace that something stands on; asked after the store was looked at.
+   * @param pinned  Versions of a workspace that something stands on.
    * @throws AppError `unavailable`, `store_corrupt`.
    */
   collectGarbage(

@@ -16,7 +16,10 @@ export interface CollectOptions extends Signal {
   /** How long something must have been garbage, without a break, before it is removed. */
   readonly graceMs: number;
   readonly clock: Clock;
-  /** Versions that something stands on. It is asked after the heads were read. */
+  /**
+   * Versions that something stands on. An answer of some time ago will do: only what a head lists can come to be stood on,
+   * and what none lists has its time of grace.
+   */
   readonly pinned: (workspace: string) => Promise<readonly VersionName[]>;
 }
 
