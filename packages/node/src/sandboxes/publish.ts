@@ -3,7 +3,7 @@
  * as far as that is known, else all of it is compared.
  */
 import { randomBytes } from "node:crypto";
-import { AppError, isAppError, messageOf, withDeadline } from "@mags/core";
+import { AppError, isAppError } from "@mags/core";
 import type { MicroVmId, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { changedBytes } from "../qemu/disk-view/changed-bytes.ts";
 import { openDiskView } from "../qemu/disk-view/disk-view.ts";
@@ -11,6 +11,7 @@ import { viewPlaceOf } from "../qemu/disk-view/place.ts";
 import { settleDisk } from "../qemu/disk-view/settle.ts";
 import { diskWrites } from "../qemu/disk-writes.ts";
 import { versionOf } from "../workspaces/workspace-runtime.ts";
+import { createHold } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { Published } from "./sandbox-record.ts";
@@ -35,13 +36,6 @@ export interface PublishResult {
 }
 
 const GIB = 1024 ** 3;
-const SYNC_ROUNDS = 4;
-const SYNC_MS = 30_000;
-const FREEZE_MS = 5_000;
-/** The guest thaws by itself after so long, whatever becomes of the host. */
-/** The file system notes that it is in use again. With more, the guest has written something meanwhile. */
-const THAW_WRITES = 1;
-const WATCHDOG_MS = 10_000;
 
 export interface Publisher {
   /**
@@ -141,89 +135,4 @@ function forkedFrom({ forkedFrom: base }: SyncTarget) {
 function firstReason(published: Published | null, target: SyncTarget): SyncReason | undefined {
   if (published?.workspaceId === target.workspaceId) return undefined;
   return published ? "fork" : "promotion";
-}
-
-interface Hold extends AsyncDisposable {
-  /** Has the guest's file system whole on its disk and still while the view is taken. */
-  readonly atMoment: (take: () => Promise<void>) => Promise<void>;
-  /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. */
-  writeOut(): Promise<boolean>;
-  /** A guest that is paused stays so when this is disposed. */
-  keep(): void;
-  readonly stallMs: number;
-  /** What QEMU had counted when the guest went on; -1 when it has written something since the view. */
-  readonly writes: number;
-}
-
-/** A guest that does not answer is not waited for: its disk is published as a power cut would leave it. */
-function createHold(
-  { clock, log }: Pick<SandboxDeps, "clock" | "log">,
-  { microVm, agent }: Awake,
-  { hold }: PublishOptions,
-): Hold {
-  let paused = false;
-  let frozen = false;
-  let stallMs = 0;
-  let writes = -1;
-  const told = (what: string) => (error: unknown) => {
-    log.info(what, { microVmId: microVm.id, error: messageOf(error) });
-    return undefined;
-  };
-
-  const late = () => new Error("no answer");
-
-  async function thaw(): Promise<void> {
-    if (!frozen) return;
-    frozen = false;
-    await agent.thaw({ deadlineMs: FREEZE_MS }).catch(told("sandbox.not_thawed")); // it does so by itself
-  }
-
-  async function pause(): Promise<void> {
-    await microVm.machine.pause();
-    paused = true;
-  }
-
-  return {
-    writeOut: () =>
-      withDeadline(agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS }), SYNC_MS, late).then(
-        () => true,
-        (error: unknown) => told("sandbox.not_synced")(error) !== undefined,
-      ),
-    get stallMs() {
-      return stallMs;
-    },
-    get writes() {
-      return writes;
-    },
-    async atMoment(take) {
-      const beganMs = clock.monotonicMs();
-      frozen = await withDeadline(
-        agent.freeze({ watchdogMs: WATCHDOG_MS }, { deadlineMs: FREEZE_MS }),
-        FREEZE_MS,
-        late,
-      ).then(
-        () => true,
-        (error: unknown) => told("sandbox.not_frozen")(error) !== undefined,
-      );
-      const before = frozen ? await diskWrites(microVm.machine.qmp) : Number.NaN;
-      try {
-        if (hold) await pause();
-        await take();
-      } finally {
-        if (!hold) await thaw();
-        const after = await diskWrites(microVm.machine.qmp).catch(() => Number.NaN); // QEMU has gone, which others see, too
-        writes = after - before <= THAW_WRITES ? after : -1;
-        stallMs = Math.round((clock.monotonicMs() - beganMs) * 10) / 10;
-      }
-    },
-    keep() {
-      paused = false;
-      frozen = false;
-    },
-    async [Symbol.asyncDispose]() {
-      if (paused) await microVm.machine.resume();
-      paused = false;
-      await thaw();
-    },
-  };
 }

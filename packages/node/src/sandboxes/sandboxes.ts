@@ -1,20 +1,18 @@
 /** All sandboxes of a node: makes them, finds them, takes over those of an earlier process, and looks which are idle. */
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { JobStart, SandboxId, SandboxRuntime, WorkspaceRuntime } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
-import { connectGuest, tellTime } from "../microvm/guest.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import { DISK } from "../pool/clone.ts";
-import { viewPlaceOf } from "../qemu/disk-view/place.ts";
-import { settleDisk } from "../qemu/disk-view/settle.ts";
 import { FIRST_MARK } from "../workspaces/stand-on.ts";
 import { asleepWithout } from "./make-awake.ts";
-import { createSandbox, type Sandbox, type SandboxState } from "./sandbox.ts";
+import { createSandbox, type Sandbox } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
+import type { SandboxState } from "./sandbox-life.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
+import { adopt, discard, settleBlocks } from "./take-over.ts";
 
 export interface Sandboxes
   extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">,
@@ -37,7 +35,6 @@ export interface Sandboxes
 }
 
 const SYNCED_FOLDER = "/jfs";
-const BLOCKS_MS = 30_000;
 const TICK_MS = 1_000;
 const CPU_EVERY_MS = 20_000;
 
@@ -63,52 +60,6 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     return sandbox;
   }
 
-  /** @throws AppError `microvm_lost` with a reason for people. */
-  async function adopt(found: MicroVmRecord, record: SandboxRecord): Promise<Awake> {
-    const { id } = record;
-    const microVm = await host.adopt(found);
-    const { machine, paths } = microVm;
-    // The earlier process may have ended while it put it to sleep, published it, or before it let it run.
-    await machine.cancelSave();
-    if (record.policy.syncTo)
-      await settleDisk(machine.qmp, viewPlaceOf(microVm), { since: record.published?.mark ?? null });
-    const state = await machine.status();
-    if (state === "paused" || state === "waiting") await machine.resume();
-    else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
-    for (const path of [join(paths.jail, MEMORY), store.placeOf(id).memory]) await rm(path, { force: true });
-    let agent: AgentConnection;
-    try {
-      agent = await connectGuest(microVm, deps, { first: (connection) => tellTime(connection, deps) });
-    } catch (cause) {
-      const message = `its guest agent did not answer after a restart of the server: ${messageOf(cause)}`;
-      throw new AppError("microvm_lost", message, { cause });
-    }
-    const { diskState, identity } = await agent.hello;
-    if (diskState !== "none" && identity.some((byte) => byte !== 0)) return { microVm, agent };
-    await agent[Symbol.asyncDispose]();
-    throw new AppError("microvm_lost", "the earlier server ended before its guest had disk and identity");
-  }
-
-  /** Disks that stand on a version answer nothing without the block server, and their QEMU then not much either. */
-  async function settleBlocks(records: readonly SandboxRecord[]): Promise<void> {
-    const standing = new Set<string>(records.filter(({ base }) => base).map(({ id }) => id));
-    if (standing.size === 0) return;
-    const signal = AbortSignal.timeout(BLOCKS_MS);
-    try {
-      for (const id of await deps.blocks.call("served", {}, { signal }))
-        if (!standing.has(id)) await deps.blocks.call("unserve", { id }, { signal });
-    } catch (error) {
-      log.error("sandbox.blocks_not_settled", { error: messageOf(error) });
-    }
-  }
-
-  async function discard(found: MicroVmRecord | undefined): Promise<void> {
-    if (!found) return;
-    await host
-      .discard(found)
-      .catch((error: unknown) => log.error("sandbox.microvm_not_removed", { error: messageOf(error) }));
-  }
-
   async function resumeOne(
     record: SandboxRecord,
     found: MicroVmRecord | undefined,
@@ -116,7 +67,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
   ): Promise<void> {
     if (record.asleep !== null) {
       // The earlier process ended after it had written down that it sleeps: what is left of its microVM did not run since.
-      await discard(found);
+      await discard(deps, found);
       const sandbox = add({ record, awake: null, giveBack: () => {} });
       await before(sandbox);
       if (record.asleep.memory !== null) return;
@@ -127,13 +78,13 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     let awake: Awake | null = null;
     let why = "its QEMU process ended while the server was away";
     try {
-      if (found) awake = await adopt(found, record);
+      if (found) awake = await adopt(deps, found, record);
     } catch (error) {
       log.info("sandbox.not_adopted", { sandboxId: record.id, error: messageOf(error) });
       if (found?.process) why = messageOf(error);
     }
     if (!awake) {
-      await discard(found);
+      await discard(deps, found);
       const asleep = asleepWithout(deps, `the VM was lost: ${why}`);
       // What cannot be written is found by the next start again.
       await store
@@ -193,7 +144,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
 
     async resume(found, before) {
       const records = await store.load({ log });
-      await settleBlocks(records);
+      await settleBlocks(deps, records);
       const microVms = new Map(found.map(({ record }) => [record.id, record]));
       await Promise.all(records.map((record) => resumeOne(record, microVms.get(record.microVmId), before)));
       const kept = new Set(records.map(({ microVmId }) => microVmId));

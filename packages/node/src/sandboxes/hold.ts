@@ -1,0 +1,100 @@
+/** Has a guest bring what it wrote to its disk, and holds it still for the moment in which a view of that is taken. */
+import { messageOf, withDeadline } from "@mags/core";
+import { diskWrites } from "../qemu/disk-writes.ts";
+import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
+
+const SYNC_ROUNDS = 4;
+const SYNC_MS = 30_000;
+const FREEZE_MS = 5_000;
+/** The guest thaws by itself after so long, whatever becomes of the host. */
+const WATCHDOG_MS = 10_000;
+/** The file system notes that it is in use again. With more, the guest has written something meanwhile. */
+const THAW_WRITES = 1;
+
+export interface Hold extends AsyncDisposable {
+  /** Has the guest's file system whole on its disk and still while the view is taken. */
+  readonly atMoment: (take: () => Promise<void>) => Promise<void>;
+  /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. */
+  writeOut(): Promise<boolean>;
+  /** A guest that is paused stays so when this is disposed. */
+  keep(): void;
+  readonly stallMs: number;
+  /** What QEMU had counted when the guest went on; -1 when it has written something since the view. */
+  readonly writes: number;
+}
+
+/**
+ * A guest that does not answer is not waited for: its disk is published as a power cut would leave it.
+ * @param options.hold  The guest is left paused after the moment.
+ */
+export function createHold(
+  { clock, log }: Pick<SandboxDeps, "clock" | "log">,
+  { microVm, agent }: Awake,
+  { hold }: { readonly hold: boolean },
+): Hold {
+  let paused = false;
+  let frozen = false;
+  let stallMs = 0;
+  let writes = -1;
+  const told = (what: string) => (error: unknown) => {
+    log.info(what, { microVmId: microVm.id, error: messageOf(error) });
+    return undefined;
+  };
+
+  const late = () => new Error("no answer");
+
+  async function thaw(): Promise<void> {
+    if (!frozen) return;
+    frozen = false;
+    await agent.thaw({ deadlineMs: FREEZE_MS }).catch(told("sandbox.not_thawed")); // it does so by itself
+  }
+
+  async function pause(): Promise<void> {
+    await microVm.machine.pause();
+    paused = true;
+  }
+
+  return {
+    writeOut: () =>
+      withDeadline(agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS }), SYNC_MS, late).then(
+        () => true,
+        (error: unknown) => told("sandbox.not_synced")(error) !== undefined,
+      ),
+    get stallMs() {
+      return stallMs;
+    },
+    get writes() {
+      return writes;
+    },
+    async atMoment(take) {
+      const beganMs = clock.monotonicMs();
+      frozen = await withDeadline(
+        agent.freeze({ watchdogMs: WATCHDOG_MS }, { deadlineMs: FREEZE_MS }),
+        FREEZE_MS,
+        late,
+      ).then(
+        () => true,
+        (error: unknown) => told("sandbox.not_frozen")(error) !== undefined,
+      );
+      const before = frozen ? await diskWrites(microVm.machine.qmp) : Number.NaN;
+      try {
+        if (hold) await pause();
+        await take();
+      } finally {
+        if (!hold) await thaw();
+        const after = await diskWrites(microVm.machine.qmp).catch(() => Number.NaN); // QEMU has gone, which others see, too
+        writes = after - before <= THAW_WRITES ? after : -1;
+        stallMs = Math.round((clock.monotonicMs() - beganMs) * 10) / 10;
+      }
+    },
+    keep() {
+      paused = false;
+      frozen = false;
+    },
+    async [Symbol.asyncDispose]() {
+      if (paused) await microVm.machine.resume();
+      paused = false;
+      await thaw();
+    },
+  };
+}
