@@ -36,6 +36,14 @@ export interface SyncResult {
   readonly puts: number;
 }
 
+export interface GarbageCount {
+  readonly removed: number;
+  readonly removedBytes: number;
+  readonly waiting: number;
+  /** Objects that are damaged or lost, each told of in the log: what they may need was left alone. */
+  readonly unreadable: number;
+}
+
 export interface BlockServerCalls {
   hello(params: Record<string, never>): Promise<{ readonly build: string; readonly pid: number }>;
   /** Is answered when it ends: who waits for it knows at once. */
@@ -68,7 +76,7 @@ export interface BlockServerCalls {
     readonly account: string;
     /** Versions that something stands on, by workspace. */
     readonly pinned: Readonly<Record<string, readonly VersionName[]>>;
-  }): Promise<{ readonly removed: number; readonly removedBytes: number; readonly waiting: number }>;
+  }): Promise<GarbageCount>;
 }
 
 export type CallName = keyof BlockServerCalls;

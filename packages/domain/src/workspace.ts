@@ -57,6 +57,15 @@ export interface ObservedSync {
   readonly failure: string | null;
 }
 
+export interface CollectedGarbage {
+  readonly removed: number;
+  readonly removedBytes: number;
+  /** Objects that are garbage and not yet for long enough. */
+  readonly waiting: number;
+  /** Objects that are damaged or lost: what they may need was left alone, and somebody should look. */
+  readonly unreadable: number;
+}
+
 export interface WorkspaceRuntime {
   /**
    * Publishes what changed in a sandbox; resolves when the version is in the store. At once when nothing changed.
@@ -91,5 +100,5 @@ export interface WorkspaceRuntime {
       readonly pinned: (workspaceId: WorkspaceId) => Promise<readonly VersionName[]>;
       readonly signal: AbortSignal;
     },
-  ): Promise<{ readonly removed: number; readonly removedBytes: number; readonly waiting: number }>;
+  ): Promise<CollectedGarbage>;
 }

@@ -147,7 +147,7 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
       collections.push({ accountId, pinned: pins });
       const garbage = own.filter(([id, { deleted }]) => deleted && pins.get(id)?.length === 0);
       for (const [id] of garbage) workspaces.delete(id);
-      return { removed: garbage.length, removedBytes: 100 * garbage.length, waiting: 0 };
+      return { removed: garbage.length, removedBytes: 100 * garbage.length, waiting: 0, unreadable: 0 };
     },
   };
 }

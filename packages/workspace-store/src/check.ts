@@ -1,19 +1,25 @@
-/** Reads everything an account has in the store, and says what is not as it must be. Changes nothing. */
+/**
+ * Reads everything an account has in the store, and says what is not as it must be. Changes nothing. Versions are published
+ * and garbage is removed meanwhile: what looks wrong is looked at again, and is wrong only while something still needs it.
+ */
 import { isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
+import { mayBeListed } from "./collect.ts";
 import type { Manifest } from "./format/manifest.ts";
 import { readPackIndex } from "./format/pack.ts";
 import { decodeRecord, type RecordRef } from "./format/records.ts";
-import { packKey, versionKey } from "./keys.ts";
+import { headKey, packKey, type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
+import { readHead } from "./lease.ts";
 import { recordsOf } from "./record-source.ts";
 import { surveyAccount } from "./survey.ts";
 import { openVersion } from "./version-reader.ts";
 
-export interface CheckOptions {
+type Signal = { readonly signal: AbortSignal };
+
+export interface CheckOptions extends Signal {
   readonly account: string;
   /** Also read all packs, and check each record by its digest. Else only what lists them. */
   readonly data: boolean;
-  readonly signal: AbortSignal;
   readonly onProblem: (problem: { readonly key: string; readonly what: string }) => void;
 }
 
@@ -26,6 +32,14 @@ export interface Checked {
   /** Packs that no version uses: the collector removes them in time. */
   readonly unusedPacks: number;
   readonly problems: number;
+  /** Digests of the images that versions name, with the key of one that does. */
+  readonly images: ReadonlyMap<string, string>;
+}
+
+interface PackInUse {
+  readonly records: Map<number, RecordRef>;
+  /** Keys of manifests that name it. */
+  readonly users: Set<string>;
 }
 
 /** Needs memory for each record that a version uses: about 300 bytes. */
@@ -37,42 +51,88 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
     options.onProblem({ key, what });
   };
   const survey = await surveyAccount(store, { account, signal });
-  const used = new Map<string, Map<number, RecordRef>>();
-  const use = (ref: RecordRef) => {
-    const records = used.get(ref.pack) ?? new Map<number, RecordRef>();
-    used.set(ref.pack, records.set(ref.offset, ref));
+  const used = new Map<string, PackInUse>();
+  const images = new Map<string, string>();
+  const read = async (workspace: string, version: VersionName) => {
+    const key = { account, workspace };
+    const problem = await wrongTwice(async () => {
+      const refs = new Set<RecordRef>();
+      const reader = await openVersion(store, key, { name: version, records: recordsOf(store, account), signal });
+      images.set(reader.manifest.image.digest, versionKey(key, version));
+      for (const ref of await refsOf(reader.manifest, (segment) => reader.table(segment, { signal }))) refs.add(ref);
+      use(used, refs, versionKey(key, version));
+    });
+    if (problem && (await isNeeded(store, key, { version, signal }))) report(versionKey(key, version), problem);
   };
 
-  for (const { workspace, version } of survey.versions) {
-    const key = { account, workspace };
-    try {
-      const reader = await openVersion(store, key, { name: version, records: recordsOf(store, account), signal });
-      for (const ref of await refsOf(reader.manifest, (segment) => reader.table(segment, { signal }))) use(ref);
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      report(versionKey(key, version), messageOf(error));
-    }
-  }
+  for (const { workspace, version } of survey.versions) await read(workspace, version);
   const there = new Set(survey.versions.map(({ version }) => version.sha256));
   for (const [workspace, head] of survey.heads)
-    for (const version of head.versions)
-      if (!there.has(version.sha256) && !(await store.head(versionKey({ account, workspace }, version), { signal })))
-        report(versionKey({ account, workspace }, version), "the head lists it, and it is not there");
-
-  for (const [pack, records] of used) {
+    for (const version of head.state === "live" ? head.versions : [])
+      if (!there.has(version.sha256)) await read(workspace, version);
+  for (const workspace of survey.unreadable.keys()) {
+    const key = { account, workspace };
+    const problem = await wrongTwice(async () => void (await readHead(store, key, { signal })));
+    if (problem) report(headKey(key), problem);
+  }
+  for (const [pack, { records, users }] of used) {
+    if (!data && survey.packs.has(pack)) continue;
     const key = packKey(account, pack);
-    const sizeBytes = survey.packs.get(pack) ?? (await store.head(key, { signal }))?.sizeBytes;
-    if (sizeBytes === undefined) report(key, `it is not there, and ${records.size} records of it are used`);
-    else if (data) for (const what of await problemsOf(store, { key, pack, records, signal })) report(key, what);
+    const found = await problemsOf(store, { key, pack, records, data, signal });
+    if (found.length === 0) continue;
+    const again = await problemsOf(store, { key, pack, records, data, signal });
+    if (again.length > 0 && (await isAnyThere(store, users, { signal }))) for (const what of again) report(key, what);
   }
   return {
-    workspaces: survey.heads.size,
+    workspaces: survey.heads.size + survey.unreadable.size,
     versions: survey.versions.length,
     packs: survey.packs.size,
-    records: [...used.values()].reduce((sum, records) => sum + records.size, 0),
+    records: [...used.values()].reduce((sum, { records }) => sum + records.size, 0),
     unusedPacks: [...survey.packs.keys()].filter((pack) => !used.has(pack)).length,
     problems,
+    images,
   };
+}
+
+function use(used: Map<string, PackInUse>, refs: Iterable<RecordRef>, user: string): void {
+  for (const ref of refs) {
+    const pack = used.get(ref.pack) ?? { records: new Map<number, RecordRef>(), users: new Set<string>() };
+    used.set(ref.pack, pack);
+    pack.records.set(ref.offset, ref);
+    pack.users.add(user);
+  }
+}
+
+/** What was wrong the second time; undefined when it was right once. */
+async function wrongTwice(look: () => Promise<void>): Promise<string | undefined> {
+  let problem: string | undefined;
+  for (let looks = 0; looks < 2; looks++) {
+    try {
+      await look();
+      return undefined;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      problem = messageOf(error);
+    }
+  }
+  return problem;
+}
+
+/** A version that no head lists any more and whose manifest is gone has been collected. */
+async function isNeeded(
+  store: ObjectStore,
+  key: WorkspaceKey,
+  { version, signal }: Signal & { readonly version: VersionName },
+): Promise<boolean> {
+  return (
+    (await store.head(versionKey(key, version), { signal })) !== undefined ||
+    (await mayBeListed(store, key, { version, signal }))
+  );
+}
+
+async function isAnyThere(store: ObjectStore, keys: Iterable<string>, { signal }: Signal): Promise<boolean> {
+  for (const key of keys) if (await store.head(key, { signal })) return true;
+  return false;
 }
 
 async function refsOf(
@@ -86,14 +146,16 @@ async function refsOf(
 
 async function problemsOf(
   store: ObjectStore,
-  options: {
+  options: Signal & {
     readonly key: string;
     readonly pack: string;
     readonly records: ReadonlyMap<number, RecordRef>;
-    readonly signal: AbortSignal;
+    readonly data: boolean;
   },
 ): Promise<string[]> {
-  const { key, pack, records, signal } = options;
+  const { key, pack, records, data, signal } = options;
+  const gone = `it is not there, and ${records.size} records of it are used`;
+  if (!data) return (await store.head(key, { signal })) ? [] : [gone];
   const found: string[] = [];
   const attempt = (act: () => void) => {
     try {
@@ -110,7 +172,7 @@ async function problemsOf(
       attempt(() => void decodeRecord(bytes.subarray(ref.offset, ref.offset + ref.storedBytes), ref));
   } catch (error) {
     if (!isAppError(error, "object_not_found")) throw error;
-    found.push("it is not there any more");
+    found.push(gone);
   }
   return found;
 }

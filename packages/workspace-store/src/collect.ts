@@ -2,11 +2,20 @@
  * The collector of an account: finds what no version needs, and removes what nobody needed for the time of grace.
  * It may run at any time, beside writers and other collectors. @see docs/formats/workspace-store.md, "Garbage"
  */
-import { type Clock, isAppError } from "@mags/core";
+import { type Clock, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { readCondemned, writeCondemned } from "./condemned.ts";
-import { accountPrefix, headKey, packKey, type VersionName, versionKey } from "./keys.ts";
-import { surveyAccount } from "./survey.ts";
+import { judge, readCondemned, tryWriteCondemned } from "./condemned.ts";
+import {
+  accountPrefix,
+  condemnedKey,
+  headKey,
+  packKey,
+  type VersionName,
+  versionKey,
+  type WorkspaceKey,
+} from "./keys.ts";
+import { readHead } from "./lease.ts";
+import { type Survey, surveyAccount } from "./survey.ts";
 import { readManifest } from "./version-reader.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -23,46 +32,37 @@ export interface CollectOptions extends Signal {
   readonly pinned: (workspace: string) => Promise<readonly VersionName[]>;
 }
 
+export interface Unreadable {
+  readonly key: string;
+  readonly what: string;
+}
+
 export interface Collected {
   readonly removed: readonly string[];
   /** Garbage that has its time of grace before it. */
   readonly waiting: number;
   readonly removedBytes: number;
+  /** Heads and manifests that are damaged, lost or of an unknown format. What they may need was left alone. */
+  readonly unreadable: readonly Unreadable[];
 }
 
-/** Garbage is seen at least so many times before it is removed, unless the time of grace is zero. */
-const LOOKS_OF_GRACE = 24;
-
-/** @throws AppError `store_corrupt` if a head or a manifest cannot be read: then nothing is removed. */
+/** @throws AppError `store_corrupt` if the list of what is condemned cannot be read: then nothing is removed. */
 export async function collect(store: ObjectStore, options: CollectOptions): Promise<Collected> {
   const { account, graceMs, clock, signal } = options;
-  const garbage = await findGarbage(store, options);
+  const { garbage, unreadable } = await findGarbage(store, options);
   const prefix = accountPrefix(account);
-  const before = await readCondemned(store, account, { signal });
-  const lookedAt = clock.now();
-  const passedMs = passedSince(before.lookedAt, { now: lookedAt, graceMs });
-  const agesMs = new Map<string, number>();
-  const due: string[] = [];
-  for (const key of garbage.keys()) {
-    const name = key.slice(prefix.length);
-    const age = before.agesMs.get(name);
-    const ageMs = age === undefined ? 0 : age + passedMs;
-    if (age !== undefined && ageMs >= graceMs) due.push(key);
-    agesMs.set(name, ageMs);
-  }
-  if (before.agesMs.size > 0 || agesMs.size > 0) {
-    try {
-      await writeCondemned(store, account, { lookedAt, agesMs, etag: before.etag, signal });
-    } catch (error) {
-      if (!isAppError(error, "precondition_failed")) throw error;
-      return { removed: [], waiting: garbage.size, removedBytes: 0 }; // another collector is at it
-    }
-  }
-  for (const key of due) await store.delete(key, { signal });
+  const names = [...garbage.keys()].map((key) => key.slice(prefix.length));
+  const before = await readCondemned(store, condemnedKey(account), { signal });
+  const judgement = judge(names, before, { now: clock.now(), graceMs });
+  if (!(await tryWriteCondemned(store, condemnedKey(account), { judgement, before, signal })))
+    return { removed: [], waiting: garbage.size, removedBytes: 0, unreadable };
+  const removed = [...judgement.due].map((name) => `${prefix}${name}`);
+  for (const key of removed) await store.delete(key, { signal });
   return {
-    removed: due,
-    waiting: garbage.size - due.length,
-    removedBytes: due.reduce((sum, key) => sum + (garbage.get(key) ?? 0), 0),
+    removed,
+    waiting: garbage.size - removed.length,
+    removedBytes: removed.reduce((sum, key) => sum + (garbage.get(key) ?? 0), 0),
+    unreadable,
   };
 }
 
@@ -70,36 +70,71 @@ export async function collect(store: ObjectStore, options: CollectOptions): Prom
 async function findGarbage(
   store: ObjectStore,
   { account, pinned, signal }: CollectOptions,
-): Promise<ReadonlyMap<string, number>> {
+): Promise<{ readonly garbage: ReadonlyMap<string, number>; readonly unreadable: readonly Unreadable[] }> {
   const survey = await surveyAccount(store, { account, signal });
   const garbage = new Map<string, number>();
-  const needed = new Set<string>();
   const withVersions = new Set<string>();
   const pins = new Map<string, ReadonlySet<string>>();
   for (const { workspace, version, sizeBytes } of survey.versions) {
-    const key = { account, workspace };
     withVersions.add(workspace);
+    if (survey.unreadable.has(workspace)) continue; // its head may list it
     const head = survey.heads.get(workspace);
     const listed = head?.state === "live" && head.versions.some(({ sha256 }) => sha256 === version.sha256);
     if (!pins.has(workspace)) pins.set(workspace, new Set((await pinned(workspace)).map(({ sha256 }) => sha256)));
-    if (!listed && !pins.get(workspace)?.has(version.sha256)) garbage.set(versionKey(key, version), sizeBytes);
-    const manifest = await readManifest(store, key, { name: version, signal });
-    for (const pack of manifest.packs.keys()) needed.add(pack);
+    if (!listed && !pins.get(workspace)?.has(version.sha256))
+      garbage.set(versionKey({ account, workspace }, version), sizeBytes);
   }
-  for (const [pack, sizeBytes] of survey.packs) if (!needed.has(pack)) garbage.set(packKey(account, pack), sizeBytes);
+  const { packs: needed, unreadable } = await packsInUse(store, survey, { account, signal });
+  // What a manifest names that cannot be read is not known, so any pack may be one of its.
+  if (unreadable.length === 0)
+    for (const [pack, sizeBytes] of survey.packs) if (!needed.has(pack)) garbage.set(packKey(account, pack), sizeBytes);
   for (const [workspace, head] of survey.heads)
     if (head.state === "deleted" && !withVersions.has(workspace)) garbage.set(headKey({ account, workspace }), 0);
-  return garbage;
+  const heads = [...survey.unreadable].map(([workspace, what]) => ({ key: headKey({ account, workspace }), what }));
+  return { garbage, unreadable: [...heads, ...unreadable] };
 }
 
-/**
- * What one look adds to the age of garbage: never more than a part of the time of grace, whatever the wall clock was
- * set to meanwhile.
- */
-function passedSince(
-  lookedAt: Date | undefined,
-  { now, graceMs }: { readonly now: Date; readonly graceMs: number },
-): number {
-  if (!lookedAt) return 0;
-  return Math.round(Math.min(Math.max(now.getTime() - lookedAt.getTime(), 0), graceMs / LOOKS_OF_GRACE));
+/** The packs that manifests name: all that are there, and all that live heads list. */
+async function packsInUse(
+  store: ObjectStore,
+  survey: Survey,
+  { account, signal }: Signal & { readonly account: string },
+): Promise<{ readonly packs: ReadonlySet<string>; readonly unreadable: readonly Unreadable[] }> {
+  const packs = new Set<string>();
+  const unreadable: Unreadable[] = [];
+  const seen = new Set<string>();
+  const read = async (workspace: string, version: VersionName) => {
+    const key = { account, workspace };
+    seen.add(versionKey(key, version));
+    try {
+      const manifest = await readManifest(store, key, { name: version, signal });
+      for (const pack of manifest.packs.keys()) packs.add(pack);
+    } catch (error) {
+      const gone = isAppError(error, "version_not_found");
+      if (!gone && !isAppError(error, "store_corrupt")) throw error;
+      // Another collector may have removed it, and then no head lists it.
+      if (!gone || (await mayBeListed(store, key, { version, signal })))
+        unreadable.push({ key: versionKey(key, version), what: messageOf(error) });
+    }
+  };
+  for (const { workspace, version } of survey.versions) await read(workspace, version);
+  for (const [workspace, head] of survey.heads)
+    for (const version of head.state === "live" ? head.versions : [])
+      if (!seen.has(versionKey({ account, workspace }, version))) await read(workspace, version);
+  return { packs, unreadable };
+}
+
+/** Looks again: true also when the head cannot be read. */
+export async function mayBeListed(
+  store: ObjectStore,
+  key: WorkspaceKey,
+  { version, signal }: Signal & { readonly version: VersionName },
+): Promise<boolean> {
+  try {
+    const head = (await readHead(store, key, { signal }))?.head;
+    return head?.state === "live" && head.versions.some(({ sha256 }) => sha256 === version.sha256);
+  } catch (error) {
+    if (isAppError(error, "store_corrupt")) return true;
+    throw error;
+  }
 }

@@ -1,10 +1,12 @@
-/** What the collector of an account saw as garbage, and for how long. @see docs/formats/workspace-store.md */
+/** What a collector saw as garbage, and for how long. @see docs/formats/workspace-store.md */
 import { AppError, isAppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { z } from "zod";
-import { condemnedKey } from "./keys.ts";
+import { decodeJsonObject } from "./format/json-object.ts";
 
 const FORMAT = 1;
+/** Some 600 000 pieces of garbage. */
+const MAX_BYTES = 64 << 20;
 const Wire = z.object({
   magic: z.literal("mags-condemned"),
   format: z.literal(FORMAT),
@@ -15,21 +17,31 @@ const Wire = z.object({
 export interface Condemned {
   /** When the collector last looked; undefined when it never did. */
   readonly lookedAt: Date | undefined;
-  /** Keys without the account's prefix, to the milliseconds for which they have been garbage. */
+  /** What is garbage, by names of the collector's own, to the milliseconds for which it has been that. */
   readonly agesMs: ReadonlyMap<string, number>;
   readonly etag: string | undefined;
 }
 
+export interface Judgement {
+  readonly lookedAt: Date;
+  readonly agesMs: ReadonlyMap<string, number>;
+  /** Those that have been garbage for the time of grace, in the order in which they came. */
+  readonly due: ReadonlySet<string>;
+}
+
+/** Garbage is seen at least so many times before it is removed, unless the time of grace is zero. */
+const LOOKS_OF_GRACE = 24;
+
 /** @throws AppError `store_corrupt`. */
 export async function readCondemned(
   store: ObjectStore,
-  account: string,
+  key: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Condemned> {
-  const key = condemnedKey(account);
+  const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
   try {
     const { bytes, etag } = await store.get(key, { signal });
-    const { looked_at, ages_ms } = decode(bytes, key);
+    const { looked_at, ages_ms } = decodeJsonObject(bytes, Wire, { maxBytes: MAX_BYTES, format: FORMAT, bad });
     return { lookedAt: new Date(looked_at), agesMs: new Map(Object.entries(ages_ms)), etag };
   } catch (error) {
     if (isAppError(error, "object_not_found")) return { lookedAt: undefined, agesMs: new Map(), etag: undefined };
@@ -37,34 +49,63 @@ export async function readCondemned(
   }
 }
 
-function decode(bytes: Buffer, key: string): z.infer<typeof Wire> {
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    throw new AppError("store_corrupt", `${key} is no JSON`);
+/** How old each piece of garbage is now: what was not garbage at the last look begins anew. */
+export function judge(
+  garbage: Iterable<string>,
+  before: Condemned,
+  { now, graceMs }: { readonly now: Date; readonly graceMs: number },
+): Judgement {
+  const passedMs = passedSince(before.lookedAt, { now, graceMs });
+  const agesMs = new Map<string, number>();
+  const due = new Set<string>();
+  for (const name of garbage) {
+    const age = before.agesMs.get(name);
+    const ageMs = age === undefined ? 0 : age + passedMs;
+    if (age !== undefined && ageMs >= graceMs) due.add(name);
+    agesMs.set(name, ageMs);
   }
-  const parsed = Wire.safeParse(json);
-  if (!parsed.success) throw new AppError("store_corrupt", `${key} is not valid: ${z.prettifyError(parsed.error)}`);
-  return parsed.data;
+  return { lookedAt: now, agesMs, due };
 }
 
-/** @throws AppError `precondition_failed` if another collector wrote it meanwhile. */
-export async function writeCondemned(
+/**
+ * What one look adds to the age of garbage: never more than a part of the time of grace, whatever the wall clock was
+ * set to meanwhile.
+ */
+function passedSince(
+  lookedAt: Date | undefined,
+  { now, graceMs }: { readonly now: Date; readonly graceMs: number },
+): number {
+  if (!lookedAt) return 0;
+  return Math.round(Math.min(Math.max(now.getTime() - lookedAt.getTime(), 0), graceMs / LOOKS_OF_GRACE));
+}
+
+/** @returns false if another collector wrote it meanwhile: what is due is that one's to remove. */
+export async function tryWriteCondemned(
   store: ObjectStore,
-  account: string,
-  condemned: Condemned & { readonly lookedAt: Date; readonly signal: AbortSignal },
-): Promise<void> {
+  key: string,
+  {
+    judgement,
+    before,
+    signal,
+  }: { readonly judgement: Judgement; readonly before: Condemned; readonly signal: AbortSignal },
+): Promise<boolean> {
+  if (before.agesMs.size === 0 && judgement.agesMs.size === 0) return true;
   const wire: z.infer<typeof Wire> = {
     magic: "mags-condemned",
     format: FORMAT,
-    looked_at: condemned.lookedAt.toISOString(),
-    ages_ms: Object.fromEntries(condemned.agesMs),
+    looked_at: judgement.lookedAt.toISOString(),
+    ages_ms: Object.fromEntries(judgement.agesMs),
   };
-  const { etag, signal } = condemned;
-  await store.put(
-    condemnedKey(account),
-    Buffer.from(JSON.stringify(wire)),
-    etag === undefined ? { ifAbsent: true, signal } : { ifMatch: etag, signal },
-  );
+  const { etag } = before;
+  try {
+    await store.put(
+      key,
+      Buffer.from(JSON.stringify(wire)),
+      etag === undefined ? { ifAbsent: true, signal } : { ifMatch: etag, signal },
+    );
+    return true;
+  } catch (error) {
+    if (!isAppError(error, "precondition_failed")) throw error;
+    return false;
+  }
 }

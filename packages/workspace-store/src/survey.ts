@@ -1,4 +1,5 @@
 /** What an account has in the store. */
+import { isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import type { Head } from "./format/head.ts";
 import { accountOf, packsPrefix, type VersionName, workspaceObjectOf, workspacesPrefix } from "./keys.ts";
@@ -18,6 +19,8 @@ export interface Survey {
   readonly packs: ReadonlyMap<string, number>;
   /** By workspace; what has versions and no head is not here. */
   readonly heads: ReadonlyMap<string, Head>;
+  /** Workspaces whose heads are damaged or of an unknown format, with why: which versions they have is not known. */
+  readonly unreadable: ReadonlyMap<string, string>;
   /** Those whose manifests are there, listed by a head or not. */
   readonly versions: readonly StoredVersion[];
 }
@@ -42,11 +45,17 @@ export async function surveyAccount(
     if (found.version) versions.push({ workspace: found.workspace, version: found.version, sizeBytes });
   }
   const heads = new Map<string, Head>();
+  const unreadable = new Map<string, string>();
   for (const workspace of workspaces) {
-    const stored = await readHead(store, { account, workspace }, { signal });
-    if (stored) heads.set(workspace, stored.head);
+    try {
+      const stored = await readHead(store, { account, workspace }, { signal });
+      if (stored) heads.set(workspace, stored.head);
+    } catch (error) {
+      if (!isAppError(error, "store_corrupt")) throw error;
+      unreadable.set(workspace, messageOf(error));
+    }
   }
-  return { packs, heads, versions };
+  return { packs, heads, unreadable, versions };
 }
 
 /** The accounts that have anything in the store. */

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import type { ObjectStore } from "@mags/object-store";
 import { makeTempDir } from "@mags/test-kit";
-import { CHUNK_BYTES, checkAccount, exportDisk, listAccounts, recordsOf } from "../src/index.ts";
-import { chunkOf, createTestStore, DISK_CHUNKS, signal, type TestStore } from "./harness.ts";
+import { CHUNK_BYTES, checkAccount, collect, exportDisk, listAccounts, recordsOf } from "../src/index.ts";
+import { chunkOf, createTestStore, DISK_CHUNKS, IMAGE, signal, type TestStore } from "./harness.ts";
 
 async function keysOf({ store }: TestStore, part: string): Promise<string[]> {
   const keys: string[] = [];
@@ -34,7 +35,9 @@ describe("checkAccount", () => {
     const { found, ...counts } = await check(test);
     assert.deepEqual(found, []);
     // 31 chunks; tables of 3 segments, and one of them again.
-    assert.deepEqual(counts, { workspaces: 1, versions: 2, packs: 2, records: 35, unusedPacks: 0, problems: 0 });
+    const { images, ...numbers } = counts;
+    assert.deepEqual(numbers, { workspaces: 1, versions: 2, packs: 2, records: 35, unusedPacks: 0, problems: 0 });
+    assert.deepEqual([...images.keys()], [IMAGE.digest]);
     assert.deepEqual(await listAccounts(test.store, { signal }), [test.account]);
   });
 
@@ -71,9 +74,52 @@ describe("checkAccount", () => {
     await test.store.delete(first);
     await test.store.put(second, Buffer.from("{}"));
     const { found, unusedPacks } = await check(test);
-    assert.match(found.join("\n"), /versions\/0000000001\S+: the head lists it, and it is not there/);
+    assert.match(found.join("\n"), /versions\/0000000001\S+: the store has no version 1/);
     assert.match(found.join("\n"), /versions\/0000000002\S+: .*another digest than its name/);
     assert.equal(unusedPacks, 2);
+  });
+
+  it("says which head cannot be read, and goes on with the others", async () => {
+    const { test } = await example();
+    const [head] = await keysOf(test, "/head");
+    assert.ok(head);
+    await test.publish(await test.lease(test.newKey()), new Map([[0, chunkOf(5)]]));
+    for (const [bytes, what] of [
+      [Buffer.from("{"), "it is no JSON"],
+      [Buffer.from('{"magic":"mags-head","format":9}'), "it has format 9"],
+    ] as const) {
+      await test.store.put(head, bytes);
+      const { found, workspaces, versions } = await check(test);
+      assert.equal(found.length, 1);
+      assert.ok(found[0]?.startsWith(`${head}: `) && found[0].includes(what), found[0]);
+      assert.deepEqual([workspaces, versions], [2, 3]);
+    }
+  });
+
+  it("finds nothing wrong with what is published and collected while it looks", async () => {
+    for (const before of [/\/versions\/0000000001/, /\/packs\//]) {
+      const { test, mine } = await example();
+      const grace = { account: test.account, graceMs: 0, clock: test.clock, pinned: async () => [], signal };
+      let busy = false;
+      const busyStore: ObjectStore = {
+        ...test.store,
+        async get(key, options) {
+          if (!busy && before.test(key)) {
+            busy = true;
+            await test.publish(mine, new Map(Array.from({ length: 30 }, (_, i) => [i * 40, chunkOf(i + 200)])), {
+              keep: 1,
+            });
+            for (let look = 0; look < 4; look++) await collect(test.store, grace);
+            assert.equal((await keysOf(test, "/versions/")).length, 1);
+            assert.equal((await keysOf(test, "/packs/")).length, 1);
+          }
+          return test.store.get(key, options);
+        },
+      };
+      const { found } = await check({ ...test, store: busyStore });
+      assert.deepEqual(found, []);
+      assert.ok(busy);
+    }
   });
 });
 

@@ -158,19 +158,52 @@ describe("collect", () => {
     assert.deepEqual(await looks(test, 24), []);
   });
 
-  it("removes nothing when a manifest cannot be read", async () => {
+  it("removes no pack while a manifest cannot be read or is lost, and says which", async () => {
+    for (const spoil of [
+      (test: TestStore, key: string) => test.store.put(key, Buffer.from("{}")),
+      (test: TestStore, key: string) => test.store.delete(key),
+    ]) {
+      const test = createTestStore();
+      const mine = await test.lease(test.newKey());
+      await test.publish(mine, chunks(1, 2));
+      await test.publish(mine, chunks(9, 2), { keep: 1 });
+      await looks(test, 30);
+      const manifest = (await keysOf(test)).find((one) => one.includes("/versions/0000000002"));
+      assert.ok(manifest);
+      await spoil(test, manifest);
+      await looks(test, 60);
+      assert.equal((await keysOf(test)).filter((one) => one.includes("/packs/")).length, 2);
+      assert.deepEqual(
+        (await look(test)).unreadable.map(({ key }) => key),
+        [manifest],
+      );
+    }
+  });
+
+  it("leaves all that a head may name alone while it cannot be read, and removes other garbage", async () => {
     const test = createTestStore();
-    const mine = await test.lease(test.newKey());
-    await test.publish(mine, chunks(1, 2));
-    await test.publish(mine, chunks(9, 2), { keep: 1 });
-    await looks(test, 24);
-    const manifest = (await keysOf(test)).find((one) => one.includes("/versions/0000000002"));
-    assert.ok(manifest);
-    await test.store.put(manifest, Buffer.from("{}"));
-    const before = await keysOf(test);
-    test.clock.pass(HOUR_MS);
-    await assert.rejects(look(test), { code: "store_corrupt" });
-    assert.deepEqual(await keysOf(test), before);
+    const [damaged, other] = [test.newKey(), test.newKey()];
+    const garbage: string[] = [];
+    for (const key of [damaged, other]) {
+      const mine = await test.lease(key);
+      await test.publish(mine, chunks(1, 2));
+      await test.publish(mine, chunks(9, 2), { keep: 1 });
+    }
+    const keys = await keysOf(test);
+    const head = keys.find((key) => key.includes(damaged.workspace) && key.endsWith("/head"));
+    assert.ok(head);
+    const { bytes } = await test.store.get(head, { signal });
+    await test.store.put(head, Buffer.from("{}"));
+    garbage.push(...(await looks(test, 80)));
+    assert.equal(garbage.length, 2, "a version and a pack of the other");
+    assert.ok(garbage.every((key) => !key.includes(damaged.workspace)));
+    const { unreadable } = await look(test);
+    assert.deepEqual(
+      unreadable.map(({ key }) => key),
+      [head],
+    );
+    await test.store.put(head, bytes);
+    assert.equal((await looks(test, 80)).length, 2, "as before, when it can be read again");
   });
 
   it("removes once what several collectors see at a time, and leaves strangers alone", async () => {

@@ -58,10 +58,11 @@ export function printStoreStats(context: Context, { signal }: Signal): Promise<v
   const { print } = context;
   return withStore(context, async (store) => {
     for (const account of await listAccounts(store, { signal })) {
-      const { packs, heads } = await surveyAccount(store, { account, signal });
+      const { packs, heads, unreadable } = await surveyAccount(store, { account, signal });
       const packBytes = [...packs.values()].reduce((sum, bytes) => sum + bytes, 0);
       print(`account ${account}: ${packs.size} packs, ${mebibytes(packBytes)}`);
       for (const [workspace, head] of heads) print(`  ${lineOf(workspace, head)}`);
+      for (const [workspace, why] of unreadable) print(`  ${workspace}: ${why}`);
     }
   });
 }

@@ -205,19 +205,20 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         return null;
       }),
     async workspaces({ account }, options) {
-      const { heads, versions } = await surveyAccount(store, { account, ...options });
-      return [...new Set([...heads.keys(), ...versions.map(({ workspace }) => workspace)])];
+      const { heads, unreadable, versions } = await surveyAccount(store, { account, ...options });
+      return [...new Set([...heads.keys(), ...unreadable.keys(), ...versions.map(({ workspace }) => workspace)])];
     },
     async collect({ account, pinned }, options) {
       const pins = new Map(Object.entries(pinned));
-      const { removed, removedBytes, waiting } = await collect(store, {
+      const { removed, removedBytes, waiting, unreadable } = await collect(store, {
         account,
         graceMs: deps.graceMs,
         clock,
         pinned: async (workspace) => pins.get(workspace) ?? [],
         ...options,
       });
-      return { removed: removed.length, removedBytes, waiting };
+      for (const object of unreadable) log.error("blocks.object_unreadable", { account, ...object });
+      return { removed: removed.length, removedBytes, waiting, unreadable: unreadable.length };
     },
     async [Symbol.asyncDispose]() {
       clearInterval(renewing);

@@ -13,7 +13,7 @@ export interface CollectorDeps {
 }
 
 export interface CollectorRun {
-  /** All accounts were looked at. */
+  /** All accounts were looked at, and all that was to be read could be. */
   readonly ok: boolean;
   readonly removedBytes: number;
   /** Objects that are garbage and not yet for long enough. */
@@ -47,6 +47,7 @@ export function createCollector({ workspaces, node, clock, log, onRun }: Collect
         const result = await collect(accountId);
         removedBytes += result.removedBytes;
         waiting += result.waiting;
+        ok &&= result.unreadable === 0;
       } catch (error) {
         if (signal.aborted) throw error;
         ok = false;

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@mags/core";
 import { z } from "zod";
+import { decodeJsonObject } from "./json-object.ts";
 import { SyncReason } from "./manifest.ts";
 
 const FORMAT = 1;
@@ -55,21 +56,10 @@ export function encodeHead(head: HeadDraft): { readonly head: Head; readonly byt
 /** @throws AppError `store_corrupt`. */
 export function decodeHead(bytes: Buffer, key: string): Head {
   const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
-  if (bytes.length > MAX_HEAD_BYTES) throw bad(`it has ${bytes.length} bytes`);
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    throw bad("it is no JSON");
-  }
-  const format = z.object({ format: z.unknown() }).safeParse(json).data?.format;
-  if (typeof format === "number" && format !== FORMAT)
-    throw bad(`it has format ${format}, and only ${FORMAT} is known`);
-  const parsed = Wire.safeParse(json);
-  if (!parsed.success) throw bad(z.prettifyError(parsed.error));
-  const { versions } = parsed.data;
+  const head = decodeJsonObject(bytes, Wire, { maxBytes: MAX_HEAD_BYTES, format: FORMAT, bad });
+  const { versions } = head;
   if (versions.some(({ seq }, i) => seq <= (versions[i - 1]?.seq ?? 0))) throw bad("its versions are not in order");
-  return parsed.data;
+  return head;
 }
 
 /** The version that the workspace is; undefined before its first was published. */

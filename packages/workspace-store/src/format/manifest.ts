@@ -3,6 +3,7 @@ import { AppError } from "@mags/core";
 import { z } from "zod";
 import type { VersionName } from "../keys.ts";
 import { PACK_ID } from "../keys.ts";
+import { decodeJsonObject } from "./json-object.ts";
 import { CHUNK_BYTES, CODEC, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./records.ts";
 import { MAX_TABLE_BYTES } from "./table.ts";
 
@@ -138,7 +139,7 @@ export function decodeManifest(bytes: Buffer, name: VersionName): Manifest {
   const bad = (why: string) =>
     new AppError("store_corrupt", `the manifest of version ${name.seq} is not valid: ${why}`);
   if (sha256Of(bytes) !== name.sha256) throw bad("its bytes have another digest than its name");
-  const wire = parseWire(bytes, bad);
+  const wire: Wire = decodeJsonObject(bytes, Wire, { maxBytes: MAX_MANIFEST_BYTES, format: FORMAT, bad });
   if (wire.seq !== name.seq) throw bad(`it is of version ${wire.seq}`);
   const tables = new Map<number, RecordRef>();
   for (const [segment, number, offset, storedBytes, codec, plainBytes, sha256] of wire.tables) {
@@ -167,20 +168,4 @@ export function decodeManifest(bytes: Buffer, name: VersionName): Manifest {
     ),
     tables,
   };
-}
-
-function parseWire(bytes: Buffer, bad: (why: string) => AppError): Wire {
-  if (bytes.length > MAX_MANIFEST_BYTES) throw bad(`it has ${bytes.length} bytes`);
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString("utf8"));
-  } catch {
-    throw bad("it is no JSON");
-  }
-  const format = z.object({ format: z.unknown() }).safeParse(json).data?.format;
-  if (typeof format === "number" && format !== FORMAT)
-    throw bad(`it has format ${format}, and only ${FORMAT} is known`);
-  const parsed = Wire.safeParse(json);
-  if (!parsed.success) throw bad(z.prettifyError(parsed.error));
-  return parsed.data;
 }
