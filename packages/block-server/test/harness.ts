@@ -2,11 +2,11 @@
 import { execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { silentLogger, systemClock } from "@mags/core";
+import { type Clock, silentLogger, systemClock } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { toolCommand } from "@mags/runtime-root";
 import { findArtifacts, waitFor } from "@mags/test-kit";
@@ -63,13 +63,23 @@ export async function exported<T>(
   const child = spawn(file, [...args], { stdio: "ignore" });
   const exited = once(child, "exit");
   try {
-    await waitFor(() => existsSync(socket), { what: "qemu-nbd", deadlineMs: DEADLINE_MS });
+    await waitFor(() => listens(socket), { what: "qemu-nbd", deadlineMs: DEADLINE_MS });
     const { bitmap = null } = options;
     return await work({ socket, exportName: "disk", bitmap });
   } finally {
     child.kill("SIGTERM");
     await exited;
   }
+}
+
+/** The file of a socket is there before somebody listens on it. */
+function listens(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket);
+    probe.once("connect", () => probe.destroy());
+    probe.once("error", () => {});
+    probe.once("close", (failed) => resolve(!failed));
+  });
 }
 
 type Ask = <Name extends Parameters<Caller>[0]>(name: Name, params: ParamsOf<Name>) => Promise<ResultOf<Name>>;
@@ -87,13 +97,16 @@ export interface TestServer extends AsyncDisposable {
 export async function startTestServer(
   store: ObjectStore,
   directory: string,
-  { holder = "node-a", account = randomUUID() as string } = {},
+  {
+    holder = "node-a",
+    account = randomUUID() as string,
+    clock = systemClock as Clock,
+    graceMs = 0,
+    cacheBytes = 64 * MIB,
+  } = {},
 ): Promise<TestServer> {
   const start = (): Promise<BlockServer> =>
-    startBlockServer(
-      { store, clock: systemClock, log: silentLogger },
-      { directory, build: "test", holder, cacheBytes: 64 * MIB, graceMs: 0 },
-    );
+    startBlockServer({ store, clock, log: silentLogger }, { directory, build: "test", holder, cacheBytes, graceMs });
   let server = await start();
   const signal = AbortSignal.timeout(5 * DEADLINE_MS);
   const ask: Ask = (name, params) => call(controlSocketOf(directory), name, params, { signal });

@@ -33,8 +33,18 @@ export interface FaultyStore extends ObjectStore {
   /** The labels of all calls so far. */
   readonly calls: readonly string[];
   inject(fault: Fault): void;
+  /** Nothing goes wrong any more; what stalls does so until its signal. */
+  heal(): void;
+  /** The next call whose label matches (or the nth) waits, before anything is done, until it is let go. */
+  hold(on: RegExp, options?: { readonly nth?: number }): HeldCall;
   /** Flips a bit of an object where it lies. */
   damage(key: string): Promise<void>;
+}
+
+export interface HeldCall {
+  /** Resolves when it is there. */
+  readonly reached: Promise<void>;
+  letGo(): void;
 }
 
 interface Armed {
@@ -42,9 +52,17 @@ interface Armed {
   seen: number;
 }
 
+interface Hold {
+  readonly on: RegExp;
+  left: number;
+  readonly reached: PromiseWithResolvers<void>;
+  readonly go: PromiseWithResolvers<void>;
+}
+
 export function createFaultyStore(store: ObjectStore, { random }: { readonly random: SeededRandom }): FaultyStore {
   const calls: string[] = [];
   const armed: Armed[] = [];
+  const holds: Hold[] = [];
 
   /** What goes wrong with this call, if anything. */
   function meet(label: string): FaultKind | undefined {
@@ -59,6 +77,16 @@ export function createFaultyStore(store: ObjectStore, { random }: { readonly ran
     return met;
   }
 
+  async function heldUp(label: string): Promise<void> {
+    for (const hold of holds) {
+      if (hold.left === 0 || !hold.on.test(label)) continue;
+      hold.left--;
+      if (hold.left > 0) continue;
+      hold.reached.resolve();
+      await hold.go.promise;
+    }
+  }
+
   /** @param spoil  What becomes of the result where a bit is to be another. */
   async function call<T>(
     label: string,
@@ -66,6 +94,7 @@ export function createFaultyStore(store: ObjectStore, { random }: { readonly ran
     action: () => Promise<T>,
     spoil = (result: T) => result,
   ): Promise<T> {
+    await heldUp(label);
     const kind = meet(label);
     if (kind === undefined) return action();
     if (kind === "flipped") return spoil(await action());
@@ -86,6 +115,15 @@ export function createFaultyStore(store: ObjectStore, { random }: { readonly ran
     location: store.location,
     calls,
     inject: (fault) => void armed.push({ fault, seen: 0 }),
+    heal: () => void armed.splice(0),
+    hold(on, { nth = 1 } = {}) {
+      const hold: Hold = {
+        ...{ on, left: nth },
+        ...{ reached: Promise.withResolvers<void>(), go: Promise.withResolvers<void>() },
+      };
+      holds.push(hold);
+      return { reached: hold.reached.promise, letGo: () => hold.go.resolve() };
+    },
     async damage(key) {
       await store.put(key, flip((await store.get(key)).bytes));
     },
