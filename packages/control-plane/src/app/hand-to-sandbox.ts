@@ -1,5 +1,5 @@
 /** Gives jobs to the node that run in sandboxes which exist: they take no new microVM, so they wait for none. */
-import { type Clock, type Logger, messageOf } from "@mags/core";
+import { AppError, type Clock, type Logger, messageOf, withDeadline } from "@mags/core";
 import type { JobId, NodeRuntime, SandboxId } from "@mags/domain";
 import type { Disks } from "./disks.ts";
 import { jobStart, type StoredStart } from "./job.ts";
@@ -19,6 +19,9 @@ export interface HandToSandboxDeps {
   readonly defaults: SandboxDefaults;
   readonly log: Logger;
 }
+
+/** A disk that is being published grows after that, however long that takes. */
+const GROW_MS = 10_000;
 
 /** One that is still being made is waited for: `handWaiting` follows when its first job has started. */
 export async function handToSandbox(deps: HandToSandboxDeps, jobId: JobId): Promise<void> {
@@ -48,6 +51,8 @@ export async function handWaiting(deps: HandToSandboxDeps, sandboxId: SandboxId)
   for (const { id, status } of jobs) if (status === "pending") await handToSandbox(deps, id);
 }
 
+const growsLater = () => new AppError("unavailable", "its disk cannot grow now, and does so as soon as it can");
+
 /** A script that finds no room says so itself: it is not kept from running. */
 async function grow(
   { store, disks, clock }: HandToSandboxDeps,
@@ -55,7 +60,7 @@ async function grow(
   sandbox: Sandbox,
 ): Promise<void> {
   try {
-    await disks.grow(sandbox, diskGiB);
+    await withDeadline(disks.grow(sandbox, diskGiB), GROW_MS, growsLater);
   } catch (error) {
     const data = { reason: messageOf(error), diskGiB: sandbox.size.diskGiB };
     await store.addEvent(id, { at: clock.now(), name: "resize_failed", data }, id);

@@ -1,4 +1,4 @@
-import { type Logger, messageOf } from "@mags/core";
+import { type Logger, messageOf, withDeadline } from "@mags/core";
 import type { NodeRuntime, SandboxId } from "@mags/domain";
 import { policyOf, type SandboxDefaults } from "./sandbox-policy.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
@@ -7,7 +7,10 @@ import type { SandboxStore } from "./sandbox-store.ts";
 export interface Policies {
   /** As the database has it now. Rejects when the node does not take it; `pushAgain` tries it again. */
   push(sandboxId: SandboxId): Promise<void>;
-  /** What failed before, and `also`. */
+  /**
+   * What failed before, and `also`; all at a time. One that takes longer than others should wait goes on beside, and is not
+   * begun again until it has ended.
+   */
   pushAgain(also: readonly SandboxId[]): Promise<void>;
 }
 
@@ -17,6 +20,8 @@ export interface PoliciesDeps {
   readonly defaults: SandboxDefaults;
   readonly log: Logger;
 }
+
+const PATIENCE_MS = 5_000;
 
 export function createPolicies({ sandboxes, node, defaults, log }: PoliciesDeps): Policies {
   const failed = new Set<SandboxId>();
@@ -46,10 +51,15 @@ export function createPolicies({ sandboxes, node, defaults, log }: PoliciesDeps)
   return {
     push,
     async pushAgain(also) {
-      for (const sandboxId of new Set([...failed, ...also]))
-        await push(sandboxId).catch((error: unknown) =>
-          log.warn("sandbox.policy_not_set", { sandboxId, error: messageOf(error) }),
-        );
+      const idle = [...new Set([...failed, ...also])].filter((sandboxId) => !turns.has(sandboxId));
+      const late = () => new Error(`the node has not answered for ${PATIENCE_MS / 1000} s`);
+      await Promise.all(
+        idle.map((sandboxId) =>
+          withDeadline(push(sandboxId), PATIENCE_MS, late).catch((error: unknown) =>
+            log.warn("sandbox.policy_not_set", { sandboxId, error: messageOf(error) }),
+          ),
+        ),
+      );
     },
   };
 }

@@ -1,4 +1,5 @@
 import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
+import type { JobId } from "@mags/domain";
 import { type HandToSandboxDeps, handToSandbox } from "./hand-to-sandbox.ts";
 import { lostOutcome, neverStarted, SCRIPT_LOST } from "./job-end.ts";
 import type { JobQueue } from "./job-queue.ts";
@@ -31,6 +32,7 @@ export interface Reconciler extends AsyncDisposable {
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { store, sandboxes, node, writer, queue, clock, log } = deps;
   const closing = new AbortController();
+  const handing = new Set<JobId>();
   let pause = new AbortController();
   let loop: Promise<void> = Promise.resolve();
 
@@ -48,7 +50,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       case "mark_script_lost":
         return writer.storeEnd(jobId, { kind: "lost", message: SCRIPT_LOST, endedAtMs: clock.now().getTime() });
       case "hand_over":
-        return handToSandbox(deps, jobId);
+        return handOver(action);
       case "mark_lost": {
         const { outcome, event } = lostOutcome(clock.now());
         await writer.change(jobId, () => store.markEnded(jobId, outcome, event));
@@ -67,6 +69,17 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       default:
         action satisfies never;
     }
+  }
+
+  /** The node may have to wait for the disk of that sandbox: no other job waits with it. One hand-over of a job at a time. */
+  function handOver(action: ReconcileAction): void {
+    const { jobId } = action;
+    if (handing.has(jobId)) return;
+    handing.add(jobId);
+    inBackground(
+      action,
+      handToSandbox(deps, jobId).finally(() => handing.delete(jobId)),
+    );
   }
 
   /** The node may take its time to release a microVM, and the next run looks again: no other job waits for it. */
