@@ -42,8 +42,9 @@ export interface SandboxSpec extends SandboxPolicy {
 }
 
 /** Why a sandbox went to sleep or woke. */
-export type SleepReason = "idle" | "requested";
-export type WakeReason = "exec" | "files" | "script" | "requested" | "no_sleep";
+/** `sync`: to publish what it fell asleep with. That is no use of it. */
+export type SleepReason = "idle" | "requested" | "sync";
+export type WakeReason = "exec" | "files" | "script" | "requested" | "no_sleep" | "sync";
 
 /** Reported in order per sandbox. */
 export interface SandboxUpdate {

@@ -5,6 +5,7 @@ import { untilEnded } from "../host/processes.ts";
 import { storedBytes } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxLife } from "./sandbox-life.ts";
+import type { Behind } from "./sandbox-record.ts";
 import { sleepOnDisk } from "./save.ts";
 import type { SyncWatch } from "./sync-watch.ts";
 
@@ -13,7 +14,7 @@ const QUIT_MS = 3_000;
 const SLEEP_SYNC_MS = 30_000;
 
 export interface SleepParts {
-  readonly syncs: Pick<SyncWatch, "publish">;
+  readonly syncs: Pick<SyncWatch, "publish" | "behindBytes">;
   /** It is not idle after all. */
   readonly touch: () => void;
   readonly releaseMicroVm: (awake: Awake) => Promise<void>;
@@ -33,22 +34,19 @@ export async function fallAsleep(
   await withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, () => new Error("no answer")).catch(
     (error: unknown) => log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
   );
-  if (reason === "idle" && life.waiting() > 0) return touch(); // somebody wants it
-  // What cannot be published now is so after its next wake.
-  const synced =
-    kept.now.policy.syncTo !== null &&
-    (await syncs.publish({ reason: "sleep", hold: true, signal: AbortSignal.timeout(SLEEP_SYNC_MS) }).then(
-      () => true,
-      () => false, // it was told of
-    ));
+  if (reason !== "requested" && life.waiting() > 0) return touch(); // somebody wants it
+  const behind = kept.now.policy.syncTo ? await publishLast(syncs) : null;
   try {
-    await sleepOnDisk(deps, kept, awake, { reason, synced });
+    await life.underOnePolicy(async () => {
+      const synced = kept.now.policy.syncTo !== null && behind === null;
+      await sleepOnDisk(deps, kept, awake, { reason, synced, behind });
+      life.awake = null;
+    });
   } catch (error) {
     touch();
     tell("sleep_failed", { reason: messageOf(error) });
     throw error;
   }
-  life.awake = null;
   guests.suspended(id);
   await microVm.machine.quit();
   await untilEnded(microVm.process, QUIT_MS);
@@ -58,4 +56,14 @@ export async function fallAsleep(
   );
   const durationMs = Math.round(clock.monotonicMs() - begunMs);
   tell("slept", { reason, durationMs, memoryBytes: await storedBytes(store.placeOf(id).memory) });
+}
+
+/** What cannot be published now is so when the store is there again. @returns null when all of it is. */
+async function publishLast(syncs: SleepParts["syncs"]): Promise<Behind | null> {
+  try {
+    await syncs.publish({ reason: "sleep", hold: true, signal: AbortSignal.timeout(SLEEP_SYNC_MS) });
+    return null;
+  } catch (error) {
+    return { bytes: await syncs.behindBytes(), reason: messageOf(error) };
+  }
 }

@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { AppError, isAppError } from "@mags/core";
 import type { MicroVmId, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
+import { readBlockGraph } from "../qemu/disk-view/block-graph.ts";
 import { changedBytes } from "../qemu/disk-view/changed-bytes.ts";
 import { openDiskView } from "../qemu/disk-view/disk-view.ts";
 import { viewPlaceOf } from "../qemu/disk-view/place.ts";
@@ -35,14 +36,14 @@ export interface PublishResult {
   } | null;
 }
 
-const GIB = 1024 ** 3;
-
 export interface Publisher {
   /**
    * @throws AppError `unavailable`, `lease_lost`, `microvm_lost` and others: what changed is known as before, and the guest
    *   runs.
    */
   publish(awake: Awake, options: PublishOptions): Promise<PublishResult>;
+  /** @throws AppError `unavailable` when the object store is away. */
+  reach(options: { readonly signal: AbortSignal }): Promise<void>;
   /** What a publication would have to look at, as far as it is on the disk. */
   behindBytes(awake: Awake): Promise<number>;
   /** True when the guest has written nothing since it was published; false when it has, or when that is not known. */
@@ -68,10 +69,14 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
 
   return {
     isQuiet,
+    async reach({ signal }) {
+      const { syncTo } = kept.now.policy;
+      if (syncTo) await mustReach(syncTo, signal);
+    },
     async behindBytes({ microVm }) {
-      const { published, grownGiB } = kept.now;
+      const { published } = kept.now;
       const known = published && (await changedBytes(microVm.machine.qmp, published.mark));
-      return known ?? grownGiB * GIB;
+      return known ?? (await readBlockGraph(microVm.machine.qmp)).sizeBytes;
     },
     async publish(awake, options) {
       const { microVm } = awake;
@@ -91,7 +96,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       const mark = published?.mark ?? null;
       const since = (await settleDisk(qmp, place, { since: mark })).tracked ? mark : null;
       const next = randomBytes(4).toString("hex");
-      const sizeBytes = kept.now.grownGiB * GIB;
+      const { sizeBytes } = await readBlockGraph(qmp);
       await using view = await openDiskView(
         { qmp, runtime: deps.runtime, place },
         { sizeBytes, since, next, atMoment: hold.atMoment },

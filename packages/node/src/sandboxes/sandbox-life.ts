@@ -1,5 +1,5 @@
 /** What the parts of one sandbox share: its record, its microVM, its turn, and what others were told of it. */
-import { AppError, createGate } from "@mags/core";
+import { AppError, createGate, type Gate } from "@mags/core";
 import type { ObservedSandbox, SandboxId } from "@mags/domain";
 import { type KeptRecord, keepRecord } from "./kept-record.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
@@ -15,7 +15,7 @@ export interface SandboxState {
 export interface SandboxLife {
   readonly id: SandboxId;
   readonly kept: KeptRecord;
-  /** Null while it sleeps. Only a holder of the turn changes it. */
+  /** Null while it sleeps. Only a holder of the turn changes it, and under one policy. */
   awake: Awake | null;
   /** It has ended, or is about to. */
   readonly gone: boolean;
@@ -29,6 +29,11 @@ export interface SandboxLife {
   readonly waiting: () => number;
   /** One change of its state or disk at a time. */
   inTurn<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * What gives it a microVM or takes it away, and what changes its policy: one at a time. A change of its state does it in
+   * its turn; a change of its policy needs no turn, and so does not wait for a sync.
+   */
+  underOnePolicy<T>(work: () => Promise<T>): Promise<T>;
   write(changes: Partial<SandboxRecord>): Promise<void>;
   /** Reports it, with the state it is in now. */
   tell(name: string, data: Readonly<Record<string, unknown>>): void;
@@ -46,6 +51,7 @@ export function createSandboxLife(
 ): SandboxLife {
   const { id } = state.record;
   const turn = createGate(1);
+  const policyTurn = createGate(1);
   const kept = keepRecord(store, state.record);
   const closing = new AbortController();
   /** A wake that is under way is given up between two of its attempts. */
@@ -67,14 +73,8 @@ export function createSandboxLife(
     givenUp: AbortSignal.any([closing.signal, ending.signal]),
     isChanging: () => gone || turn.inside > 0,
     waiting: () => turn.waiting,
-    async inTurn(work) {
-      const leave = await turn.enter();
-      try {
-        return await work();
-      } finally {
-        leave();
-      }
-    },
+    inTurn: (work) => within(turn, work),
+    underOnePolicy: (work) => within(policyTurn, work),
     write: (changes) => kept.change(() => changes),
     tell(name, data) {
       log.info(`sandbox.${name}`, { sandboxId: id, ...data });
@@ -97,4 +97,13 @@ export function createSandboxLife(
   };
   let told = seen();
   return life;
+}
+
+async function within<T>(gate: Gate, work: () => Promise<T>): Promise<T> {
+  const leave = await gate.enter();
+  try {
+    return await work();
+  } finally {
+    leave();
+  }
 }

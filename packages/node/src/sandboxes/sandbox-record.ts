@@ -92,6 +92,15 @@ export interface Asleep {
   readonly memory: MemoryState | null;
   /** Its disk is what was published last. */
   readonly synced?: boolean;
+  /** What could not be published before it fell asleep; null or missing when that is nothing, or not known. */
+  readonly behind?: Behind | null;
+}
+
+export interface Behind {
+  /** As far as was known. */
+  readonly bytes: number;
+  /** Why, for people. */
+  readonly reason: string;
 }
 
 /** A version that the disk is, but for what a bitmap in it says has changed since. */

@@ -5,7 +5,6 @@
  * - A memory is used once: the record says awake before the first instruction after it.
  * - Whatever fails, the disk stays, until `release`.
  */
-import { isDeepStrictEqual } from "node:util";
 import { AppError, untilAborted } from "@mags/core";
 import type {
   JobId,
@@ -18,21 +17,23 @@ import type {
   WorkspaceVersion,
 } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
+import { createCatchUp } from "./catch-up.ts";
+import { changePolicy } from "./change-policy.ts";
 import { fallAsleep } from "./fall-asleep.ts";
+import { createGrowth } from "./growth.ts";
 import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { isBehind, letGo, publishForGood } from "./last-sync.ts";
 import { createPublisher } from "./publish.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { createSandboxLife, type SandboxState } from "./sandbox-life.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
-import { createSyncWatch, type SyncWatch } from "./sync-watch.ts";
+import { createSyncWatch } from "./sync-watch.ts";
 import { createWaking } from "./waking.ts";
 
-export interface Sandbox extends GuestHandle, Pick<IdleWatch, "tick" | "sampleCpu"> {
+export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
   readonly id: SandboxId;
   readonly record: SandboxRecord;
   readonly awake: Awake | null;
-  readonly syncs: Pick<SyncWatch, "tick">;
   observe(): ObservedSandbox;
   /** Publishes what has changed; wakes it when something has since it fell asleep. */
   sync(reason: SyncReason, options: { readonly signal: AbortSignal }): Promise<WorkspaceVersion>;
@@ -49,8 +50,8 @@ export interface Sandbox extends GuestHandle, Pick<IdleWatch, "tick" | "sampleCp
   /** On stable storage when it resolves. */
   beginScript(script: ScriptRecord): Promise<void>;
   endScript(jobId: JobId): Promise<void>;
-  /** Goes on with a growth that an earlier process did not finish. */
-  growFully(): Promise<void>;
+  /** Begins what is due: a sleep, a sync, what failed before. */
+  tick(): void;
   /** It was found without its microVM: `reason` is for people. */
   tellLost(reason: string): void;
   /** Gives it up to the next process: a microVM runs on. */
@@ -61,9 +62,9 @@ export interface Sandbox extends GuestHandle, Pick<IdleWatch, "tick" | "sampleCp
 const NOTHING_SENT = { reason: "interval", changedBytes: 0, sentBytes: 0, puts: 0, stallMs: 0, durationMs: 0 } as const;
 
 export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
-  const { store, guests, egress } = deps;
+  const { store, guests } = deps;
   const life = createSandboxLife(deps, state);
-  const { id, kept, write, inTurn, tell } = life;
+  const { id, kept, inTurn, tell } = life;
   let removed = false;
   /** Who comes now waits until it sleeps. */
   let fallingAsleep = false;
@@ -94,7 +95,58 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     behindBytes: async () => (life.awake ? publisher.behindBytes(life.awake) : 0),
     tell,
   });
-  const waking = createWaking(deps, life, { idle, giveBack: state.giveBack });
+  const growth = createGrowth(deps, life);
+  const waking = createWaking(deps, life, { idle, growth, giveBack: state.giveBack });
+  const catchUp = createCatchUp(deps, life, {
+    reach: (options) => publisher.reach(options),
+    async publishAsleep() {
+      await waking.wakeUp("sync");
+      // Most of it while the guest runs, however long that takes; what fails is told of, and known when it sleeps again.
+      await syncs.publish({ reason: "sleep", hold: false, signal: life.givenUp }).catch(() => {});
+      if (calls === 0 && life.waiting() === 0) await putToSleep("sync");
+    },
+  });
+  /** Of each kind one is under way, whoever asks for it again. */
+  const releases = new Map<boolean, Promise<void>>();
+
+  /** Its caller has the turn. */
+  async function putToSleep(reason: SleepReason): Promise<void> {
+    const { awake, gone } = life;
+    if (!awake || gone) return;
+    if (calls > 0)
+      throw new AppError(
+        "sandbox_busy",
+        `the sandbox is busy: ${calls === 1 ? "1 call is" : `${calls} calls are`} under way; try again`,
+      );
+    fallingAsleep = true;
+    try {
+      const { releaseMicroVm } = waking;
+      await fallAsleep(deps, life, { reason, awake, syncs, touch, releaseMicroVm });
+    } finally {
+      fallingAsleep = false;
+    }
+  }
+
+  async function releaseFully(reason: string, { discard }: { readonly discard: boolean }): Promise<void> {
+    if (discard || !isBehind(life)) life.end();
+    await inTurn(async () => {
+      if (!life.gone) await publishForGood(life, { syncs, waking });
+      if (removed) return; // by a call that came before
+      life.end();
+      const current = life.awake;
+      await life.underOnePolicy(async () => {
+        life.awake = null;
+      });
+      guests.ended(id, reason);
+      if (current) await waking.releaseMicroVm(current);
+      await store.remove(id);
+      removed = true;
+      const version = await letGo(deps, life);
+      onGone();
+      if (version) tell("synced", { ...NOTHING_SENT, version });
+      tell("released", { reason });
+    });
+  }
 
   const sandbox: Sandbox = {
     id,
@@ -120,7 +172,6 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         touch();
       }
     },
-    syncs,
     async sync(reason, { signal }) {
       const { policy, published } = kept.now;
       if (!policy.syncTo) throw new AppError("validation_failed", "the workspace is local: it is not synced");
@@ -139,63 +190,27 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       diskGiB: kept.now.grownGiB,
       lost: kept.now.asleep?.memory === null ? kept.now.asleep.reason : null,
     }),
-    sleep: (reason) =>
-      inTurn(async () => {
-        const { awake, gone } = life;
-        if (!awake || gone) return;
-        if (calls > 0)
-          throw new AppError(
-            "sandbox_busy",
-            `the sandbox is busy: ${calls === 1 ? "1 call is" : `${calls} calls are`} under way; try again`,
-          );
-        fallingAsleep = true;
-        try {
-          const { releaseMicroVm } = waking;
-          await fallAsleep(deps, life, { reason, awake, syncs, touch, releaseMicroVm });
-        } finally {
-          fallingAsleep = false;
-        }
-      }),
+    sleep: (reason) => inTurn(() => putToSleep(reason)),
     wake: (reason, options) => sandbox.use(reason, async () => {}, options),
-    grow: (diskGiB) =>
-      inTurn(async () => {
-        const { size } = kept.now;
-        if (diskGiB < size.diskGiB)
-          throw new AppError(
-            "validation_failed",
-            `disk_gb: the disk has ${size.diskGiB} GB and cannot be made smaller; ask for more than that`,
-          );
-        if (diskGiB > size.diskGiB) await write({ size: { ...size, diskGiB } });
-        if (life.awake) await waking.growNow(life.awake);
-      }),
-    async setPolicy(policy) {
-      const { policy: before } = kept.now;
-      if (isDeepStrictEqual(before, policy)) return;
-      await inTurn(async () => {
-        // Rules first: when this is cut off it is asked for again, and the record still differs.
-        if (life.awake && !isDeepStrictEqual(before.egress, policy.egress))
-          await egress.change(life.awake.microVm.index, policy.egress);
-        await write({ policy });
-      });
+    async grow(diskGiB) {
+      const { size } = kept.now;
+      if (diskGiB < size.diskGiB)
+        throw new AppError(
+          "validation_failed",
+          `disk_gb: the disk has ${size.diskGiB} GB and cannot be made smaller; ask for more than that`,
+        );
+      // From here on it grows, whatever becomes of this call.
+      if (diskGiB > size.diskGiB)
+        await kept.change((now) => ({ size: { ...now.size, diskGiB: Math.max(now.size.diskGiB, diskGiB) } }));
+      await inTurn(growth.now);
     },
-    growFully: () => inTurn(async () => (life.awake ? waking.growNow(life.awake) : undefined)),
-    async release(reason, { discard = false } = {}) {
-      if (discard || !isBehind(life)) life.end();
-      await inTurn(async () => {
-        if (!life.gone) await publishForGood(life, { syncs, waking });
-        if (removed) return; // by a call that came before
-        life.end();
-        const current = life.awake;
-        life.awake = null;
-        guests.ended(id, reason);
-        if (current) await waking.releaseMicroVm(current);
-        await store.remove(id);
-        removed = true;
-        const version = await letGo(deps, life);
-        onGone();
-        if (version) tell("synced", { ...NOTHING_SENT, version });
-        tell("released", { reason });
-      });
+    setPolicy: (policy) => changePolicy(deps, life, policy),
+    release(reason, { discard = false } = {}) {
+      const underWay = releases.get(discard);
+      if (underWay) return underWay;
+      const released = releaseFully(reason, { discard }).finally(() => releases.delete(discard));
+      releases.set(discard, released);
+      return released;
     },
     beginScript: (script) => {
       const { jobId } = script;
@@ -203,7 +218,12 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     endScript: (jobId) =>
       kept.change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
-    tick: idle.tick,
+    tick() {
+      idle.tick();
+      syncs.tick();
+      growth.tick();
+      catchUp.tick();
+    },
     sampleCpu: idle.sampleCpu,
     tellLost: waking.tellLost,
     async leave() {

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { JobStart, SandboxId, SandboxRuntime, WorkspaceRuntime } from "@mags/domain";
-import type { AgentConnection } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import { DISK } from "../pool/clone.ts";
 import { FIRST_MARK } from "../workspaces/stand-on.ts";
+import { makeSyncedFolder } from "./change-policy.ts";
 import { asleepWithout } from "./make-awake.ts";
 import { createSandbox, type Sandbox } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
@@ -34,7 +34,6 @@ export interface Sandboxes
   start(): void;
 }
 
-const SYNCED_FOLDER = "/jfs";
 const TICK_MS = 1_000;
 const CPU_EVERY_MS = 20_000;
 
@@ -102,9 +101,6 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     guests.connected({ id: record.id, agent, gone: microVm.gone });
     deps.egress.restore(microVm.index, record.policy.egress); // it may have changed since the microVM was bound
     egressWatch.begin(record.lastJobId, microVm.index);
-    sandbox
-      .growFully()
-      .catch((error: unknown) => log.warn("sandbox.not_grown", { sandboxId: record.id, error: messageOf(error) }));
     log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id });
   }
 
@@ -157,7 +153,6 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       const tick = () => {
         for (const sandbox of sandboxes.values()) {
           sandbox.tick();
-          sandbox.syncs.tick();
         }
       };
       const sample = () => {
@@ -185,11 +180,6 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       await Promise.all([...sandboxes.values()].map((sandbox) => sandbox.leave()));
     },
   };
-}
-
-/** Where scripts expect what is kept with a synced workspace. All of the disk is: this is a folder of it. */
-async function makeSyncedFolder(agent: AgentConnection): Promise<void> {
-  await agent.makeDirectory({ path: SYNCED_FOLDER, parents: true });
 }
 
 /** For people: those that were made from the image of that name. */

@@ -10,7 +10,7 @@ import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import { MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
+import { type Asleep, MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
 /** Beyond this, and a second for each 16 MiB, something is wrong. */
 const MEMORY_DEADLINE_MS = 30_000;
@@ -65,20 +65,20 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
 
 /**
  * Pauses the guest, unless it is, keeps its memory and writes down that it sleeps: from then on its QEMU can be ended at any time.
- * @param options.synced  All that the guest wrote is published, and its file system still.
+ * @param options.synced  All that the guest wrote is published, and its file system still; `behind` says what is not.
  * @throws AppError `unavailable` when that fails: the guest runs on.
  */
 export async function sleepOnDisk(
   deps: SandboxDeps,
   kept: KeptRecord,
   awake: Awake,
-  { reason, synced }: { readonly reason: SleepReason; readonly synced: boolean },
+  { reason, ...state }: { readonly reason: SleepReason } & Pick<Asleep, "synced" | "behind">,
 ): Promise<void> {
   try {
     await awake.microVm.machine.pause();
     const memory = await saveMemory(deps, kept.now, awake);
     await deps.guests.settle(kept.now.id); // the guest has forgotten what was acknowledged
-    await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory, synced } }));
+    await kept.change(() => ({ asleep: { atMs: deps.clock.now().getTime(), reason, memory, ...state } }));
   } catch (error) {
     await rm(deps.store.placeOf(kept.now.id).memory, { force: true });
     // When that fails it is lost, which is seen.

@@ -8,6 +8,8 @@ export interface SyncWatch {
   /** Null: its disk is local. */
   observe(): ObservedSync | null;
   tick(): void;
+  /** Bytes that changed since what was published last, as far as is known. */
+  behindBytes(): Promise<number>;
   /** Publishes now; told of as it is. Its caller has the sandbox's turn. */
   publish(options: PublishOptions): Promise<WorkspaceVersion>;
 }
@@ -57,11 +59,16 @@ export function createSyncWatch(
 
   return {
     observe() {
-      const { policy, published } = watched.record();
+      const { policy, published, asleep } = watched.record();
       if (!policy.syncTo) return null;
       const own = published?.workspaceId === policy.syncTo.workspaceId ? published : null;
-      return { version: own?.info ?? null, syncedAtMs: own?.atMs ?? null, behindBytes, failure };
+      const behind = asleep?.behind ?? { bytes: behindBytes, reason: failure };
+      return {
+        ...{ version: own?.info ?? null, syncedAtMs: own?.atMs ?? null },
+        ...{ behindBytes: behind.bytes, failure: behind.reason },
+      };
     },
+    behindBytes: () => watched.behindBytes().catch(() => behindBytes), // its QEMU has gone, which others see, too
     tick() {
       if (!watched.record().policy.syncTo || !watched.isAwake() || watched.isChanging()) return;
       if (clock.bootMs() < dueAtMs) return;

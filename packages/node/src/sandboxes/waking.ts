@@ -1,8 +1,10 @@
-/** Gives a sandbox its microVM, and takes it away: wakes it, sees that it is lost, and has its disk grow. */
+/** Gives a sandbox its microVM, and takes it away: wakes it, and sees that it is lost. */
 import { AppError, messageOf, untilAborted } from "@mags/core";
 import type { WakeReason } from "@mags/domain";
 import { untilDone } from "../host/until-done.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
+import { tryMakeSyncedFolder } from "./change-policy.ts";
+import type { Growth } from "./growth.ts";
 import type { IdleWatch } from "./idle-watch.ts";
 import { asleepWithout, makeAwake, makeReady } from "./make-awake.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
@@ -14,25 +16,24 @@ export interface Waking {
   awaken(reason: WakeReason): Promise<void>;
   /** The same for a caller that has the turn. Nothing happens to one that is awake. */
   wakeUp(reason: WakeReason): Promise<void>;
-  /** Has disk and file system of one that is awake be as large as they were asked to be. Its caller has the turn. */
-  growNow(awake: Awake): Promise<void>;
   /** Removes a microVM that it has no more. */
   releaseMicroVm(awake: Awake): Promise<void>;
   /** It was found without its microVM: `reason` is for people. */
   tellLost(reason: string): void;
 }
 
-const GIB = 1024 ** 3;
 /** For memory of the host. */
 const ROOM_MS = 60_000;
 const REVIVAL = { firstMs: 1_000, longestMs: 60_000 };
 
-/** @param options.giveBack  Of the memory that its microVM takes. */
-export function createWaking(
-  deps: SandboxDeps,
-  life: SandboxLife,
-  { idle, ...options }: { readonly idle: Pick<IdleWatch, "begin">; readonly giveBack: () => void },
-): Waking {
+export interface WakingParts {
+  readonly idle: Pick<IdleWatch, "begin">;
+  readonly growth: Pick<Growth, "now">;
+  /** Gives back the memory that its microVM takes. */
+  readonly giveBack: () => void;
+}
+
+export function createWaking(deps: SandboxDeps, life: SandboxLife, { idle, growth, ...options }: WakingParts): Waking {
   const { host, guests, egress, egressWatch, clock, log } = deps;
   const { id, kept, tell } = life;
   let { giveBack } = options;
@@ -61,7 +62,9 @@ export function createWaking(
   async function lose(microVm: MicroVm, reason: string): Promise<void> {
     if (life.awake?.microVm !== microVm || life.closing.aborted) return;
     const lost = life.awake;
-    life.awake = null;
+    await life.underOnePolicy(async () => {
+      life.awake = null;
+    });
     guests.ended(id, reason);
     const written = life.write({ asleep: asleepWithout(deps, `the VM was lost: ${reason}`) });
     const failed = (error: unknown) => log.error("sandbox.loss_failed", { sandboxId: id, error: messageOf(error) });
@@ -95,18 +98,19 @@ export function createWaking(
     });
     const leaveGate = await deps.gate.enter();
     try {
-      const woken = await makeAwake(deps, {
-        record: () => kept.now,
-        write: life.write,
-        onFailure: (failure) => tell("wake_failed", { reason: failure }),
-        onCold: (why) => guests.ended(id, why),
-        onCommit: leaveGate, // what the guest does from here on, others need not wait for
-        signal: life.givenUp,
+      const { microVm, agent, coldBecause } = await life.underOnePolicy(async () => {
+        const woken = await makeAwake(deps, {
+          record: () => kept.now,
+          write: life.write,
+          onFailure: (failure) => tell("wake_failed", { reason: failure }),
+          onCold: (why) => guests.ended(id, why),
+          onCommit: leaveGate, // what the guest does from here on, others need not wait for
+          signal: life.givenUp,
+        });
+        giveBack = back;
+        life.awake = { microVm: woken.microVm, agent: woken.agent };
+        return woken;
       });
-      const { microVm, agent, coldBecause } = woken;
-      giveBack = back;
-      const awake = { microVm, agent };
-      life.awake = awake;
       idle.begin();
       watch(microVm);
       guests.connected({ id, agent, gone: microVm.gone });
@@ -115,8 +119,10 @@ export function createWaking(
       const kind = coldBecause === null ? "warm" : "cold";
       const durationMs = Math.round(clock.monotonicMs() - begunMs);
       tell("woke", { reason, kind, durationMs, ...(coldBecause !== null && { coldBecause }) });
-      await growNow(awake).catch((error: unknown) => tell("resize_failed", { reason: messageOf(error) }));
-      if (coldBecause !== null) void startUp(awake);
+      // It is there but for one that was promoted while it slept. A disk that waits for the object store holds no wake up.
+      if (kept.now.policy.syncTo) void tryMakeSyncedFolder(deps, life, { microVm, agent });
+      await growth.now().catch(() => {}); // it was told of, and is tried again
+      if (coldBecause !== null) void startUp({ microVm, agent });
     } catch (error) {
       if (giveBack !== back) back();
       throw error;
@@ -145,17 +151,7 @@ export function createWaking(
     return underWay;
   }
 
-  async function growNow({ microVm, agent }: Awake): Promise<void> {
-    const { size, grownGiB } = kept.now;
-    if (grownGiB === size.diskGiB) return;
-    await host.limitDisk(microVm, size);
-    await microVm.machine.growDisk(size.diskGiB * GIB);
-    await agent.grow({ sizeBytes: size.diskGiB * GIB });
-    await life.write({ grownGiB: size.diskGiB });
-    tell("resized", { diskGiB: size.diskGiB });
-  }
-
   if (life.awake) watch(life.awake.microVm);
 
-  return { awaken, wakeUp, growNow, releaseMicroVm, tellLost };
+  return { awaken, wakeUp, releaseMicroVm, tellLost };
 }

@@ -1,12 +1,22 @@
 /** The block server of a node under test, with its object store in a folder beside it: `node … DATA_DIRECTORY`. */
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startBlockServer } from "@mags/block-server";
-import { silentLogger, systemClock } from "@mags/core";
-import { openFileStore } from "@mags/object-store";
+import { silentLogger, sleep, systemClock } from "@mags/core";
+import { type ObjectStore, openFileStore } from "@mags/object-store";
 import { blocksDirectory } from "../../src/workspaces/blocks.ts";
 
 const dataDirectory = process.argv[2] ?? "";
-const store = await openFileStore(join(dataDirectory, "objects"));
+const folder = await openFileStore(join(dataDirectory, "objects"));
+/** It takes as many bytes a second as the file `rate` says, if there is one. */
+const store: ObjectStore = {
+  ...folder,
+  async put(key, bytes, options = {}) {
+    const rate = Number(await readFile(join(dataDirectory, "rate"), "utf8").catch(() => "0"));
+    if (rate > 0) await sleep((1000 * bytes.length) / rate, options.signal ? { signal: options.signal } : {});
+    return folder.put(key, bytes, options);
+  },
+};
 const server = await startBlockServer(
   { store, clock: systemClock, log: silentLogger },
   { directory: blocksDirectory(dataDirectory), build: "test", holder: "node-test", cacheBytes: 256 << 20, graceMs: 0 },

@@ -25,6 +25,8 @@ export interface ChangeBitmap {
 export interface BlockGraph {
   /** Node name of the disk in the slot. */
   readonly disk: string;
+  /** As large as it is for the guest, also when a growth was cut off before its file system has followed. */
+  readonly sizeBytes: number;
   /** Those of ours that the disk has. */
   readonly bitmaps: readonly ChangeBitmap[];
   /** Names of all nodes. */
@@ -43,6 +45,7 @@ const NodesReply = z.array(
   z.object({
     "node-name": z.string(),
     drv: z.string(),
+    image: z.object({ "virtual-size": z.int().nonnegative() }),
     "dirty-bitmaps": z
       .array(z.object({ name: z.string().optional(), recording: z.boolean(), inconsistent: z.boolean().optional() }))
       .optional(),
@@ -60,5 +63,6 @@ export async function readBlockGraph(qmp: Qmp): Promise<BlockGraph> {
   const bitmaps = (disk["dirty-bitmaps"] ?? []).flatMap(({ name, recording, inconsistent = false }) =>
     name?.startsWith(BITMAP_PREFIX) ? [{ name, recording, inconsistent }] : [],
   );
-  return { disk: disk["node-name"], bitmaps, nodes: new Set(nodes.map((node) => node["node-name"])) };
+  const sizeBytes = disk.image["virtual-size"];
+  return { disk: disk["node-name"], sizeBytes, bitmaps, nodes: new Set(nodes.map((node) => node["node-name"])) };
 }

@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { SandboxUpdate } from "@mags/domain";
+import { waitFor } from "@mags/test-kit";
+import { openQmp } from "../../src/qemu/qmp.ts";
+import { openSyncedNode, refOf, STAYS, type SyncedNode } from "./synced-node.ts";
+
+const GIB = 1024 ** 3;
+const deadlineMs = 60_000;
+let tests: SyncedNode;
+
+before(async () => {
+  tests = await openSyncedNode({ prefix: "tss", network: "10.249.0.0/24", uidBase: 1_951_000_000 });
+});
+after(async () => {
+  await tests?.[Symbol.asyncDispose]();
+});
+
+const named = (updates: readonly SandboxUpdate[], wanted: string) => updates.filter(({ name }) => name === wanted);
+
+describe("a synced sandbox", () => {
+  it("that fell asleep while the store was away says so, and is published and asleep again when it is there", async () => {
+    const target = tests.newTarget("sleeper");
+    const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n");
+    const first = await tests.sync(id);
+    await tests.run(id, "head -c 2000000 /dev/urandom >/root/big; sync");
+    await tests.storeGoes();
+    await tests.node.sleepSandbox(id, { reason: "requested" });
+    await tests.restart();
+    const { sync, state } = tests.seen(id);
+    assert.equal(state, "sleeping");
+    assert.ok(sync && sync.behindBytes >= 2_000_000, JSON.stringify(sync));
+    assert.ok(sync.failure);
+    assert.deepEqual(named(tests.of(id), "woke"), [], "nobody wakes it for nothing");
+    await tests.storeComes();
+    await waitFor(() => named(tests.of(id), "slept").length > 0, { what: "its sleep", deadlineMs });
+    assert.deepEqual(
+      tests.of(id).flatMap(({ name, data }) => (name === "woke" || name === "slept" ? [[name, data.reason]] : [])),
+      [
+        ["woke", "sync"],
+        ["slept", "sync"],
+      ],
+    );
+    const caughtUp = tests.seen(id);
+    assert.deepEqual([caughtUp.state, caughtUp.sync?.behindBytes, caughtUp.sync?.failure], ["sleeping", 0, null]);
+    assert.ok((await tests.latest(target)).seq > first.seq);
+    const version = await tests.latest(target);
+    await tests.node.releaseSandbox(id, { reason: "stop" });
+    assert.deepEqual(await tests.latest(target), version, "nothing was left to publish");
+  });
+
+  it("is published with the size that its disk has, also when the growth to it was cut off", async () => {
+    const target = tests.newTarget("grown");
+    const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n");
+    await tests.sync(id);
+    await tests.restart(async () => {
+      const record = JSON.parse(await readFile(join(tests.dataDirectory, "sandboxes", id, "sandbox.json"), "utf8"));
+      const socket = join(tests.dataDirectory, "vms", record.microVmId, "qmp.sock");
+      await using qmp = await openQmp(socket, { signal: tests.signal });
+      await qmp.execute("block_resize", { "node-name": "slot", size: 3 * GIB });
+    });
+    await tests.run(id, "echo 2 >/root/n");
+    const { diskBytes } = await tests.sync(id);
+    assert.equal(diskBytes, 3 * GIB);
+    await tests.node.growSandbox(id, { diskGiB: 3 });
+    assert.ok(Number(await tests.run(id, "df --output=size -B1M / | tail -1")) > 2_700);
+    await tests.node.releaseSandbox(id, { reason: "stop" });
+    const copy = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)) });
+    assert.equal(await tests.run(copy, "cat /root/n"), "2\n");
+    await tests.node.releaseSandbox(copy, { reason: "test" });
+  });
+
+  it("that was local gets the folder of synced ones, and a new policy while it is being published", async () => {
+    const target = tests.newTarget("promoted");
+    const id = await tests.sandboxWith({}, "head -c 3000000 /dev/urandom >/root/big");
+    assert.equal(await tests.run(id, "ls -d /jfs || true"), "");
+    await tests.node.setSandboxPolicy(id, { ...STAYS, syncTo: target });
+    assert.equal(await tests.run(id, "ls -d /jfs"), "/jfs\n");
+    await tests.slowStore(300_000);
+    const publishing = tests.sync(id);
+    const policy = { ...STAYS, syncTo: target, egress: "none" } as const;
+    const first = await Promise.race([
+      tests.node.setSandboxPolicy(id, policy).then(() => "policy"),
+      publishing.then(() => "sync"),
+    ]);
+    assert.equal(first, "policy");
+    await tests.node.growSandbox(id, { diskGiB: 3 });
+    await tests.slowStore(null);
+    assert.equal((await publishing).reason, "promotion");
+    await waitFor(() => named(tests.of(id), "resized").length > 0, { what: "the growth", deadlineMs });
+    const releases = [1, 2, 3].map(() => tests.node.releaseSandbox(id, { reason: "stop" }));
+    await Promise.all(releases);
+    assert.equal(named(tests.of(id), "released").length, 1);
+  });
+});
