@@ -17,6 +17,9 @@ import { parkedClones } from "./parked-clones.ts";
 import { sleepWake } from "./sleep-wake.ts";
 import { startLatency } from "./start-latency.ts";
 import { streams } from "./streams.ts";
+import { workspaceFork } from "./workspace-fork.ts";
+import { workspaceMemory } from "./workspace-memory.ts";
+import { workspaceSync } from "./workspace-sync.ts";
 
 const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "start-latency": startLatency,
@@ -32,6 +35,9 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   exec,
   files,
   streams,
+  "workspace-sync": workspaceSync,
+  "workspace-fork": workspaceFork,
+  "workspace-memory": workspaceMemory,
 };
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
