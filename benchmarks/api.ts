@@ -18,7 +18,7 @@ export interface BenchClient {
     id: string,
   ): Promise<{ readonly origin: string; readonly stages_ms: Readonly<Record<string, number>> } | undefined>;
   /** What a command printed that ran in the VM of a job. */
-  exec(id: string, command: string): Promise<string>;
+  exec(id: string, command: string, options?: { readonly timeoutS?: number }): Promise<string>;
   /** Sends bytes and throws unless they are taken. */
   send(method: string, path: string, body: { readonly type: string; readonly bytes: Buffer }): Promise<void>;
   /** Fetches bytes and counts them. */
@@ -80,8 +80,10 @@ export function createBenchClient(url: string, token: string): BenchClient {
       const { events } = await json<{ events: Event[] }>(await call("GET", `/mags-jobs/${id}/events`));
       return events.find(({ name }) => name === "started")?.data;
     },
-    async exec(id, command) {
-      const { stdout } = await json<{ stdout: string }>(await call("POST", `/mags-jobs/${id}/exec`, { command }));
+    async exec(id, command, { timeoutS: timeout } = {}) {
+      const { stdout } = await json<{ stdout: string }>(
+        await call("POST", `/mags-jobs/${id}/exec`, { command, timeout }),
+      );
       return stdout;
     },
     async send(method, path, body) {

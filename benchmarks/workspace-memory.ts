@@ -30,7 +30,7 @@ export const workspaceMemory: Benchmark = async ({ say, note }) => {
   };
   const before = await memory();
   const most = { ...before };
-  const writing = Promise.all(ids.map((id) => client.exec(id, WRITE)));
+  const writing = Promise.all(ids.map((id) => client.exec(id, WRITE, { timeoutS: 2 * SECONDS })));
   let running = true;
   const syncing = ids.map(async (id) => {
     let syncs = 0;

@@ -137,7 +137,7 @@ print(round(took[-1], 1), round(took[int(len(took) * .99)], 1), round(len(took) 
 `;
 
 async function steadyWriter(synced: SyncedServer, id: string, seconds: number): Promise<string> {
-  return (await synced.client.exec(id, `python3 /root/writer.py ${seconds}`)).trim();
+  return (await synced.client.exec(id, `python3 /root/writer.py ${seconds}`, { timeoutS: 2 * seconds })).trim();
 }
 
 export const workspaceSync: Benchmark = async ({ say, note }) => {

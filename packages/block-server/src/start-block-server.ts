@@ -7,8 +7,9 @@ import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Logger, lockFile, untilAborted } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { decodeManifest, fetchManifest, type RecordSource, recordsOf } from "@mags/workspace-store";
-import { cachedRecords } from "./cache/cached-records.ts";
+import { decodeManifest, fetchManifest, recordsOf } from "@mags/workspace-store";
+import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
+import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
@@ -37,6 +38,9 @@ export interface BlockServer extends AsyncDisposable {
   readonly asked: Promise<void>;
 }
 
+/** Of records in memory: what several guests read ahead. */
+const RECENT_BYTES = 48 << 20;
+
 export const controlSocketOf = (directory: string) => join(directory, "control.sock");
 
 /** @throws AppError when another process has the directory. */
@@ -50,10 +54,12 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   const ending = new AbortController();
   scope.defer(() => ending.abort(new Error("the block server ends")));
   const cache = await openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log });
-  const sources = new Map<string, RecordSource>();
+  const recent = createRecentRecords({ maxBytes: RECENT_BYTES });
+  const sources = new Map<string, CachedRecords>();
   const records = (account: string) => {
     const source =
-      sources.get(account) ?? cachedRecords(recordsOf(store, account), cache, { account, signal: ending.signal });
+      sources.get(account) ??
+      cachedRecords(recordsOf(store, account), cache, { account, recent, signal: ending.signal });
     sources.set(account, source);
     return source;
   };

@@ -6,6 +6,8 @@ import type { VersionReader } from "./version-reader.ts";
 
 /** Chunks that are read together: 4 MiB. */
 const BATCH = 64;
+/** Batches that are asked for at a time. */
+const READS = 4;
 
 export interface ExportOptions {
   readonly records: RecordSource;
@@ -26,21 +28,32 @@ export async function exportDisk(
   const { diskBytes, dataBytes, tables } = version.manifest;
   await file.truncate(diskBytes);
   let written = 0;
+  const reading: Batch[] = [];
+
+  async function writeNext(): Promise<void> {
+    const batch = reading.shift();
+    for (const [i, bytes] of ((await batch?.plain) ?? []).entries())
+      await file.write(bytes, 0, bytes.length, (batch?.chunks[i] ?? 0) * CHUNK_BYTES);
+    written += (batch?.chunks.length ?? 0) * CHUNK_BYTES;
+    onProgress?.(written, dataBytes);
+  }
+
   for (const segment of [...tables.keys()].toSorted((a, b) => a - b)) {
-    const chunks = [...(await version.table(segment, { signal }))];
-    for (let from = 0; from < chunks.length; from += BATCH) {
-      const batch = chunks.slice(from, from + BATCH);
-      const plain = await records.getAll(
-        batch.map(([, ref]) => ref),
-        { signal },
-      );
-      for (const [i, [place]] of batch.entries()) {
-        const at = (segment * SEGMENT_CHUNKS + place) * CHUNK_BYTES;
-        const bytes = plain[i];
-        if (bytes) await file.write(bytes, 0, bytes.length, at);
-      }
-      written += batch.length * CHUNK_BYTES;
-      onProgress?.(written, dataBytes);
+    const places = [...(await version.table(segment, { signal }))];
+    for (let from = 0; from < places.length; from += BATCH) {
+      const batch = places.slice(from, from + BATCH);
+      const refs = batch.map(([, ref]) => ref);
+      const plain = records.getAll(refs, { signal });
+      plain.catch(() => {}); // it is awaited in its turn
+      reading.push({ chunks: batch.map(([place]) => segment * SEGMENT_CHUNKS + place), plain });
+      if (reading.length >= READS) await writeNext();
     }
   }
+  while (reading.length > 0) await writeNext();
+}
+
+interface Batch {
+  /** Numbers of the chunks. */
+  readonly chunks: readonly number[];
+  readonly plain: Promise<readonly Buffer[]>;
 }

@@ -66,8 +66,11 @@ export async function openRecordCache(
       const path = join(directory, name);
       const temporary = `${path}.${randomBytes(4).toString("hex")}${TEMPORARY}`;
       try {
-        await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
-        await writeFile(temporary, plain, { mode: 0o600 });
+        await writeFile(temporary, plain, { mode: 0o600 }).catch(async (error: NodeJS.ErrnoException) => {
+          if (error.code !== "ENOENT") throw error;
+          await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
+          await writeFile(temporary, plain, { mode: 0o600 });
+        });
         await rename(temporary, path);
         kept.set(name, plain.length);
         sizeBytes += plain.length;

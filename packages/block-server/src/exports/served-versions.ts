@@ -8,7 +8,8 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { createNbdServer, type NbdServer } from "@mags/nbd";
-import { createVersionReader, decodeManifest, type RecordSource } from "@mags/workspace-store";
+import { createVersionReader, decodeManifest } from "@mags/workspace-store";
+import type { CachedRecords } from "../cache/cached-records.ts";
 import { EXPORT_NAME, type VersionKey } from "../calls.ts";
 import { versionExport } from "./version-export.ts";
 
@@ -38,7 +39,7 @@ const SUFFIX = ".json";
 
 export async function openServedVersions(
   directory: string,
-  deps: { readonly records: (account: string) => RecordSource; readonly log: Logger },
+  deps: { readonly records: (account: string) => CachedRecords; readonly log: Logger },
 ): Promise<ServedVersions> {
   const { log } = deps;
   const served = new Map<string, Served>();

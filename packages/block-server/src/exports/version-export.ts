@@ -5,30 +5,24 @@
  */
 import { isAppError, type Logger, messageOf, sleep } from "@mags/core";
 import { type NbdExport, type NbdPiece, type NbdZeroExtent, NotNow } from "@mags/nbd";
-import {
-  CHUNK_BYTES,
-  type RecordRef,
-  type RecordSource,
-  SEGMENT_CHUNKS,
-  type VersionReader,
-} from "@mags/workspace-store";
+import { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS, type VersionReader } from "@mags/workspace-store";
+import type { CachedRecords } from "../cache/cached-records.ts";
+import { createReadAhead } from "./read-ahead.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
 export interface VersionExportDeps {
-  readonly records: RecordSource;
+  readonly records: CachedRecords;
   readonly log: Logger;
 }
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 1_000;
 const PATIENCE_MS = 3_000;
-/** Chunks that are fetched ahead of one who reads on: 2 MiB. */
-const READ_AHEAD = 32;
+const READ_AHEAD_MS = 30_000;
 
 export function versionExport(version: VersionReader, { records, log }: VersionExportDeps): NbdExport {
-  /** Where the last read ended: one that begins there reads on. */
-  let ended = -1;
+  const ahead = createReadAhead({ chunkCount: version.chunkCount });
 
   /** Until it succeeds, or what is asked for is known to be no more, or it takes too long. */
   async function persistently<T>(work: () => Promise<T>, { signal }: Signal): Promise<T> {
@@ -56,16 +50,10 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
     return refs;
   }
 
-  /** Fills the cache; nobody waits for it. */
-  async function readAhead(first: number): Promise<void> {
-    const signal = AbortSignal.timeout(30_000);
-    const end = Math.min(first + READ_AHEAD, version.chunkCount);
-    const refs: RecordRef[] = [];
-    for (let index = first; index < end; index++) {
-      const ref = await version.chunk(index, { signal });
-      if (ref) refs.push(ref);
-    }
-    if (refs.length > 0) await records.getAll(refs, { signal });
+  /** Nobody waits for it. */
+  async function readAhead({ first, end }: { readonly first: number; readonly end: number }): Promise<void> {
+    const refs = await refsOf(first, end, { signal: AbortSignal.timeout(READ_AHEAD_MS) });
+    records.prefetch(refs.filter((ref) => ref !== undefined));
   }
 
   return {
@@ -73,11 +61,11 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
     async read(offset, length, options) {
       const first = Math.floor(offset / CHUNK_BYTES);
       const end = Math.ceil((offset + length) / CHUNK_BYTES);
+      const following = ahead.onRead(first, end);
+      if (following) readAhead(following).catch(() => {}); // who needs it asks again
       const refs = await refsOf(first, end, options);
       const wanted = refs.filter((ref) => ref !== undefined);
       const plains = wanted.length > 0 ? await persistently(() => records.getAll(wanted, options), options) : [];
-      if (offset === ended) readAhead(end).catch(() => {}); // who needs it asks again
-      ended = offset + length;
       const pieces: NbdPiece[] = [];
       let next = 0;
       for (const [i, ref] of refs.entries()) {
