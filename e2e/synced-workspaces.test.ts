@@ -1,11 +1,28 @@
 import assert from "node:assert/strict";
-import { rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { toolCommand } from "@mags/runtime-root";
 import { findArtifacts, waitFor } from "@mags/test-kit";
 import { run } from "./harness/run.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
+
+/** Files of all kinds, changes to the image's, a package of our own, and a program with a capability. */
+const MAKE_TREE = `set -e
+mkdir -p /root/tree/folder; cd /root/tree
+echo text >text; head -c 3000000 /dev/urandom >large; truncate -s 64M sparse; echo end >>sparse
+ln text folder/hard; ln -s ../text folder/soft; mkfifo pipe; mknod device c 1 3; chown 12345:70000 text; chmod 4711 text
+touch -d '1999-12-31 23:59:59.123456789' large; for n in $(seq 500); do echo $n >folder/n$n; done
+cp /bin/true able; python3 -c 'import os
+os.setxattr("able", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))'
+rm /etc/debian_version; rm -r /usr/share/pixmaps; mkdir /usr/share/pixmaps; echo mine >/usr/share/pixmaps/mine
+mkdir -p /tmp/p/DEBIAN /tmp/p/opt/leaving; echo yes >/tmp/p/opt/leaving/file
+printf 'Package: leaving\\nVersion: 1\\nArchitecture: all\\nMaintainer: me\\nDescription: leaves\\n' >/tmp/p/DEBIAN/control
+dpkg-deb -b /tmp/p /tmp/p.deb; dpkg -i /tmp/p.deb`;
+/** What can be seen of that, and of the package. */
+const listTree = (root: string) => `cd ${root}; trees='root/tree opt/leaving'
+find $trees -type d -printf '%y %m %U %G %T@ %p\\n' -o -printf '%y %m %U %G %T@ %n %s %l %p\\n' | sort
+find $trees -type f -exec sha256sum {} + | sort; grep -A1 '^Package: leaving$' var/lib/dpkg/status`;
 
 let server: TestServer;
 before(async () => {
@@ -120,6 +137,34 @@ describe("a synced workspace", () => {
     assert.equal(listing.text, "one\n");
     await rm(file);
     assert.match((await server.magsd("store", "export", "nowhere", file)).errors, /has no workspace nowhere/);
+  });
+
+  it("comes out as a tar archive that has what its guest had", async () => {
+    await mags("run", "-p", "-w", "leave", MAKE_TREE);
+    const inGuest = await mags("exec", "leave", listTree("/"));
+    await mags("stop", "leave");
+    const file = join(server.dataDir, "leave.tar");
+    const { exitCode, text, errors } = await server.magsd("store", "export", "leave", file, "--tar");
+    assert.equal(exitCode, 0, text + errors);
+    assert.match(text, /as a layer over the image standard/);
+    const listing = (await run("tar", ["-tvv", "--xattrs", "--xattrs-include=*", "-f", file])).text;
+    assert.match(listing, / etc\/\.wh\.debian_version$/m);
+    assert.match(listing, / usr\/share\/pixmaps\/\.wh\.\.wh\.\.opq$/m);
+    assert.match(listing, / x: +20 security\.capability$/m);
+    assert.doesNotMatch(listing, /trusted\.overlay/);
+    const out = join(server.dataDir, "leave");
+    await mkdir(out);
+    await run("tar", ["-xf", file, "-C", out, "--xattrs", "--xattrs-include=*", "--exclude=.wh.*"]);
+    const here = await run("sh", ["-c", listTree(out)]);
+    assert.equal(here.text, inGuest);
+    assert.match(here.text, /Package: leaving\nStatus: install ok installed/);
+    await mags("run", "-p", "-w", "leave", "mv /usr/share/doc /usr/share/papers");
+    await mags("stop", "leave");
+    const moved = await server.magsd("store", "export", "leave", `${file}.2`, "--tar");
+    assert.equal(moved.exitCode, 1, moved.text);
+    assert.match(moved.text, /^MISSING {2}"usr\/share\/papers" was moved from .* of the image/m);
+    const overlay = await server.magsd("store", "export", "leave", `${file}.3`, "--tar", "overlay");
+    assert.equal(overlay.exitCode, 0, overlay.text + overlay.errors);
   });
 
   it("leaves nothing behind", async () => {

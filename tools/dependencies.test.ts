@@ -79,6 +79,16 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     to: noneOf("@mags/core"),
   },
   {
+    why: "a file system is read from bytes, wherever they come from",
+    from: source("packages/ext4"),
+    to: noneOf("@mags/core"),
+  },
+  {
+    why: "the files of a version need the store's readers and formats, and no node, server or database",
+    from: source("packages/workspace-files"),
+    to: noneOf("@mags/core", "@mags/ext4", "@mags/tar", "@mags/workspace-store"),
+  },
+  {
     why: "an object store is bytes by key; it knows nothing of who keeps what in it",
     from: source("packages/object-store"),
     to: noneOf("@mags/core"),

@@ -136,15 +136,23 @@ store
 
 store
   .command("export <workspace> <file>")
-  .description("write the disk of a workspace, by name or id, as a raw image")
+  .description("write a workspace, by name or id, into a file: its disk as a raw image, or its files as a tar archive")
   .option("--version-number <n>", "an older version (magsd store stats, mags workspace versions)", wholeNumber)
-  .action((workspace, file, { versionNumber }) =>
-    untilInterrupted(async (signal) =>
-      exportWorkspace(await storeContext(), {
-        ...{ workspace, file: resolve(file), signal },
+  .addOption(
+    new Option(
+      "--tar [shape]",
+      "a tar archive of what differs from the image: as an OCI layer (deleted files are empty files .wh.NAME), or as the upper layer of an overlayfs",
+    )
+      .choices(["layer", "overlay"])
+      .preset("layer"),
+  )
+  .action((workspace, file, { versionNumber, tar = "disk" }) =>
+    untilInterrupted(async (signal) => {
+      process.exitCode = await exportWorkspace(await storeContext(), {
+        ...{ workspace, form: tar, file: resolve(file), signal },
         ...(versionNumber !== undefined && { version: versionNumber }),
-      }),
-    ),
+      });
+    }),
   );
 
 command("uninstall", "end everything and remove all that Mags put on this machine")

@@ -4,9 +4,20 @@ import type { TarEntryType, TarHeader } from "./entry-reader.ts";
 import { BLOCK_BYTES, checksumOf } from "./header.ts";
 import { paxRecord } from "./pax.ts";
 
-export type WrittenEntry = Omit<TarHeader, "type"> & { readonly type: Exclude<TarEntryType, "device"> };
+export interface WrittenEntry extends Omit<TarHeader, "type"> {
+  readonly type: Exclude<TarEntryType, "device"> | "character" | "block";
+  /** Of a character or block device. */
+  readonly device?: { readonly major: number; readonly minor: number };
+  /** Nanoseconds after `mtime`. Default: 0. */
+  readonly mtimeNanos?: number;
+  /**
+   * Size of a file of which only parts follow, after their map (see `sparse-map.ts`); `size` then counts both. GNU tar,
+   * bsdtar and Go read those, busybox does not.
+   */
+  readonly sparseSize?: number;
+}
 
-const FLAG = { file: "0", link: "1", symlink: "2", directory: "5", fifo: "6" } as const;
+const FLAG = { file: "0", link: "1", symlink: "2", character: "3", block: "4", directory: "5", fifo: "6" } as const;
 const MAX_OCTAL_7 = 0o7777777;
 const MAX_OCTAL_11 = 0o77777777777;
 const MAX_SHORT_NAME = 100;
@@ -35,23 +46,36 @@ function gnuName(flag: "L" | "K", name: string): Buffer {
 
 /** @param names  Those that an extended header is made for where they do not fit. */
 function posixHeader(entry: WrittenEntry, names: { readonly path: string; readonly linkPath: string }): Buffer {
-  const { uid, gid, size, mtime } = entry;
+  const { uid, gid, size, mtime, mtimeNanos = 0, sparseSize } = entry;
   const { path, linkPath } = names;
   const records: Buffer[] = [];
   const extend = (key: string, value: string | number | Buffer) =>
     void records.push(paxRecord(key, Buffer.isBuffer(value) ? value : Buffer.from(String(value), "latin1")));
-  if (path.length > MAX_SHORT_NAME) extend("path", path);
+  if (sparseSize !== undefined) {
+    extend("GNU.sparse.major", 1);
+    extend("GNU.sparse.minor", 0);
+    extend("GNU.sparse.name", path);
+    extend("GNU.sparse.realsize", sparseSize);
+  } else if (path.length > MAX_SHORT_NAME) extend("path", path);
   if (linkPath.length > MAX_SHORT_NAME) extend("linkpath", linkPath);
   if (uid > MAX_OCTAL_7) extend("uid", uid);
   if (gid > MAX_OCTAL_7) extend("gid", gid);
   if (size > MAX_OCTAL_11) extend("size", size);
-  if (mtime > MAX_OCTAL_11) extend("mtime", mtime);
+  if (mtime > MAX_OCTAL_11 || mtime < 0 || mtimeNanos !== 0) extend("mtime", decimal(mtime, mtimeNanos));
   for (const [name, value] of entry.xattrs) extend(`SCHILY.xattr.${name}`, value);
   const own = block(entry, FLAG[entry.type]);
   if (records.length === 0) return own;
   const body = Buffer.concat(records);
   const extension = { ...entry, path: "pax", linkPath: "", uid: 0, gid: 0, mtime: 0, size: body.length };
   return Buffer.concat([block(extension, "x"), body, padding(body.length), own]);
+}
+
+/** Seconds with nine digits behind the point; those before 1970 count from below. */
+function decimal(seconds: number, nanos: number): string {
+  const below = seconds < 0 && nanos > 0;
+  const whole = below ? seconds + 1 : seconds;
+  const part = String(below ? 1_000_000_000 - nanos : nanos).padStart(9, "0");
+  return `${below && whole === 0 ? "-" : ""}${whole}${nanos === 0 ? "" : `.${part}`}`;
 }
 
 /** What stands after a content of that many bytes. */
@@ -70,10 +94,14 @@ function block(entry: Omit<WrittenEntry, "type" | "xattrs">, flag: string): Buff
   octal(Math.min(entry.uid, MAX_OCTAL_7), 108, 7);
   octal(Math.min(entry.gid, MAX_OCTAL_7), 116, 7);
   octal(Math.min(entry.size, MAX_OCTAL_11), 124, 11);
-  octal(Math.min(entry.mtime, MAX_OCTAL_11), 136, 11);
+  octal(Math.min(Math.max(0, entry.mtime), MAX_OCTAL_11), 136, 11);
   header.write(flag, 156, "latin1");
   header.write(entry.linkPath.slice(0, MAX_SHORT_NAME), 157, "latin1");
   header.write("ustar\x0000", 257, "latin1");
+  if (entry.device) {
+    octal(entry.device.major, 329, 7);
+    octal(entry.device.minor, 337, 7);
+  }
   octal(checksumOf(header), 148, 6);
   header[154] = 0;
   header[155] = 0x20;

@@ -3,6 +3,7 @@ export { type Artifacts, findArtifacts } from "./artifacts.ts";
 export { collectAll } from "./collect-all.ts";
 export { parseEventStream, type StreamEvent } from "./event-stream.ts";
 export { type ExecTestClient, openExecClient } from "./exec-client.ts";
+export { debugfs, makeExt4Image, replayJournal } from "./ext4-image.ts";
 export { createFaultyStore, type Fault, type FaultKind, type FaultyStore } from "./faulty-store.ts";
 export { type Conversation, describeRun, type FuzzReport, runConversations } from "./fuzz-report.ts";
 export { heldMemory } from "./held-memory.ts";

@@ -2,9 +2,11 @@
  * Looks into the object store of the configuration, by nothing but its objects: no server, no database. What it prints of
  * names stands in the heads of the workspaces.
  */
-import { open, rm } from "node:fs/promises";
+import { type FileHandle, open, rm } from "node:fs/promises";
 import { AppError, silentLogger } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
+import { shown } from "@mags/tar";
+import { openUpperLayer, type TarShape, tarOf } from "@mags/workspace-files";
 import {
   checkAccount,
   exportDisk,
@@ -15,6 +17,7 @@ import {
   openVersion,
   recordsOf,
   surveyAccount,
+  type VersionReader,
 } from "@mags/workspace-store";
 import { openConfiguredStore } from "../object-store.ts";
 import type { CommandContext } from "./context.ts";
@@ -76,29 +79,68 @@ function lineOf(workspace: string, { name, state, versions }: Head): string {
   return `${workspace} ${name}: ${kept}, the latest is ${latest.seq} of ${latest.created_at}: ${sizes}`;
 }
 
-/** Writes a version as a raw disk image, into a file that is not there yet. */
+export type ExportForm = "disk" | TarShape;
+
+/** Writes a version into a file that is not there yet. @returns the exit code: 1 when some of its files could not be written. */
 export function exportWorkspace(
   context: Context,
-  options: Signal & { readonly workspace: string; readonly version?: number; readonly file: string },
-): Promise<void> {
-  const { workspace, file, signal } = options;
+  options: Signal & {
+    readonly workspace: string;
+    readonly version?: number;
+    readonly form: ExportForm;
+    readonly file: string;
+  },
+): Promise<number> {
+  const { workspace, form, file, signal } = options;
+  const { print } = context;
   return withStore(context, async (store) => {
     const { key, head } = await findWorkspace(store, workspace, { signal });
     const version = versionOf(head, options.version);
     const records = recordsOf(store, key.account);
     const reader = await openVersion(store, key, { name: version, records, signal });
-    await using image = await open(file, "wx", 0o600);
+    await using output = await open(file, "wx", 0o600);
+    const what = `${file}: version ${version.seq} of ${head.name}`;
     try {
-      await exportDisk(reader, image, { records, signal });
-      await image.sync();
+      if (form !== "disk") return await writeTar(reader, { form, output, what, print, signal });
+      await exportDisk(reader, output, { records, signal });
+      await output.sync();
     } catch (error) {
-      await rm(file, { force: true }); // half an image is none
+      await rm(file, { force: true }); // half of it is none
       throw error;
     }
-    context.print(
-      `${file}: version ${version.seq} of ${head.name}, ${mebibytes(version.disk_bytes)} of disk, ${mebibytes(version.data_bytes)} of data; mount it with: mount -o loop,ro ${file} /mnt (files are below up/)`,
+    print(
+      `${what}, ${mebibytes(version.disk_bytes)} of disk, ${mebibytes(version.data_bytes)} of data; mount it with: mount -o loop,ro ${file} /mnt (files are below up/)`,
     );
+    return 0;
   });
+}
+
+async function writeTar(
+  reader: VersionReader,
+  options: Signal & {
+    readonly form: TarShape;
+    readonly output: FileHandle;
+    readonly what: string;
+    readonly print: Context["print"];
+  },
+): Promise<number> {
+  const { form, output, what, print, signal } = options;
+  let missing = 0;
+  const onMissing = (path: string, why: string) => {
+    missing++;
+    print(`MISSING  ${shown(path)} ${why}`);
+  };
+  const layer = await openUpperLayer(reader, { signal });
+  await output.writeFile(tarOf(layer, { shape: form, signal, onMissing }));
+  await output.sync();
+  const { size } = await output.stat();
+  const { name, digest } = reader.manifest.image;
+  const meaning =
+    form === "layer"
+      ? `as a layer over the image ${name} (${digest}): what was deleted is an empty file .wh.NAME`
+      : `as the upper layer of an overlayfs over the image ${name} (${digest})`;
+  print(`${what}, ${mebibytes(size)}, ${meaning}`);
+  return missing === 0 ? 0 : 1;
 }
 
 /** By id, or by its name where only one has that. */

@@ -1,0 +1,53 @@
+/** Where the bytes of a file system come from, and a cache before it. */
+import { damaged } from "./damaged.ts";
+
+type Signal = { readonly signal: AbortSignal };
+
+/** Bytes by offset. They never change while somebody reads. */
+export interface ByteSource {
+  readonly sizeBytes: number;
+  /** Exactly `length` bytes, all of them before `sizeBytes`. The caller does not write into them. May run concurrently. */
+  read(offset: number, length: number, options: Signal): Promise<Buffer>;
+}
+
+/** What is read at once: neighbours are mostly wanted next, and of an object store one large read costs less than many. */
+const UNIT_BYTES = 1 << 20;
+const UNITS_KEPT = 32;
+
+/** Keeps what was read last, at most 32 MiB. Reads past the end are refused as damage: only the file system asks for them. */
+export function createCachedSource(source: ByteSource): ByteSource {
+  const { sizeBytes } = source;
+  const units = new Map<number, Buffer>();
+
+  async function unit(index: number, options: Signal): Promise<Buffer> {
+    const kept = units.get(index);
+    const start = index * UNIT_BYTES;
+    const bytes = kept ?? (await source.read(start, Math.min(UNIT_BYTES, sizeBytes - start), options));
+    units.delete(index);
+    units.set(index, bytes);
+    for (const [oldest] of units) {
+      if (units.size <= UNITS_KEPT) break;
+      units.delete(oldest);
+    }
+    return bytes;
+  }
+
+  return {
+    sizeBytes,
+    async read(offset, length, options) {
+      if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes))
+        throw damaged(`something is said to lie at byte ${offset}, past the end of the disk`);
+      const pieces: Buffer[] = [];
+      for (let at = offset; at < offset + length; ) {
+        const index = Math.floor(at / UNIT_BYTES);
+        const from = at - index * UNIT_BYTES;
+        const bytes = await unit(index, options);
+        const piece = bytes.subarray(from, from + offset + length - at);
+        pieces.push(piece);
+        at += piece.length;
+      }
+      const [only] = pieces;
+      return only && pieces.length === 1 ? only : Buffer.concat(pieces);
+    },
+  };
+}
