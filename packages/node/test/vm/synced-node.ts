@@ -59,11 +59,15 @@ export interface SyncedNode extends AsyncDisposable {
   restart(between?: () => Promise<void>): Promise<void>;
 }
 
-/** @param options.prefix, network  Others' on the machine have other ones. */
+/**
+ * @param options.prefix, network  Others' on the machine have other ones.
+ * @param options.dataDirectory    Of a node that has ended, or empty; it stays. Default: a new one.
+ */
 export async function openSyncedNode(options: {
   readonly prefix: string;
   readonly network: string;
   readonly uidBase: number;
+  readonly dataDirectory?: string;
 }): Promise<SyncedNode> {
   const config = NodeConfig.parse({
     default_memory_mb: SIZE.memoryMiB,
@@ -73,18 +77,18 @@ export async function openSyncedNode(options: {
     network: { prefix: options.prefix, uplink_range: options.network },
   });
   await using scope = new AsyncDisposableStack();
-  const temp = scope.use(await makeTempDir());
-  const files = { dataDirectory: temp.path, artifactsFile: ARTIFACTS, config };
+  const dataDirectory = options.dataDirectory ?? scope.use(await makeTempDir()).path;
+  const files = { dataDirectory, artifactsFile: ARTIFACTS, config };
   scope.defer(() => removeNode(files));
   const signal = AbortSignal.timeout(900_000);
   const accountId = randomUUID() as AccountId;
-  const at = (name: string) => join(temp.path, name);
+  const at = (name: string) => join(dataDirectory, name);
   let node: Node;
   let updates: NodeUpdate[] = [];
 
   async function begin(): Promise<void> {
     const deps = { uploads: NO_UPLOADS, clock: systemClock, log: silentLogger };
-    node = await openNode(deps, { ...files, blockServer: blockServerOf(temp.path) }, { signal });
+    node = await openNode(deps, { ...files, blockServer: blockServerOf(dataDirectory) }, { signal });
     updates = [];
     node.onUpdate((update: NodeUpdate) => void updates.push(update));
   }
@@ -101,7 +105,7 @@ export async function openSyncedNode(options: {
     get node() {
       return node;
     },
-    dataDirectory: temp.path,
+    dataDirectory,
     signal,
     newTarget: (name, forkedFrom = null) => ({
       ...{ accountId, workspaceId: randomUUID() as WorkspaceId, name, forkedFrom },

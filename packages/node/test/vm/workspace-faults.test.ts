@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import type { SandboxId, SyncTarget, WorkspaceVersion } from "@mags/domain";
+import { openFileStore } from "@mags/object-store";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { CHUNK_BYTES, openVersion, recordsOf } from "@mags/workspace-store";
+import { blocksDirectory } from "../../src/workspaces/blocks.ts";
+import { openSyncedNode, refOf, SUMS, type SyncedNode } from "./synced-node.ts";
+
+const CACHE_BYTES = 1 << 20;
+const STORE_BYTES = 256 << 20;
+const NODE = { prefix: "twf", network: "10.248.0.0/24", uidBase: 1_954_000_000 };
+
+let temp: TempDir;
+let node: SyncedNode;
+const objects = () => join(temp.path, "objects");
+const cache = () => join(blocksDirectory(temp.path), "cache");
+
+/** Object store and cache are small disks of their own. */
+before(async () => {
+  temp = await makeTempDir();
+  for (const [path, bytes] of [
+    [objects(), STORE_BYTES],
+    [cache(), CACHE_BYTES],
+  ] as const) {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes},mode=700`, "tmpfs", path]);
+  }
+  node = await openSyncedNode({ ...NODE, dataDirectory: temp.path });
+});
+after(async () => {
+  await node[Symbol.asyncDispose]();
+  for (const path of [objects(), cache()]) execFileSync("umount", [path]);
+  await temp[Symbol.asyncDispose]();
+});
+
+/** A workspace with random files, published and closed. `piece`: bytes of the second file, base64. */
+async function newWorkspace(name: string) {
+  const target = node.newTarget(name);
+  const id = await node.sandboxWith(
+    { syncTo: target },
+    "for n in 1 2 3; do head -c 2000000 /dev/urandom >/root/$n; done",
+  );
+  const sums = await node.run(id, SUMS);
+  const piece = await node.run(id, "head -c 1000000 /root/2 | tail -c 4096 | base64 -w0");
+  await node.node.releaseSandbox(id, { reason: "stop" });
+  return { target, version: await node.latest(target), sums, piece };
+}
+
+const openCopy = (target: SyncTarget, version: WorkspaceVersion): Promise<SandboxId> =>
+  node.sandboxWith({ from: refOf(target, version) });
+
+/** Flips a bit, in the object store, of the chunk of a version that has these bytes of some file. */
+async function damageChunk(target: SyncTarget, version: WorkspaceVersion, bytes: Buffer): Promise<void> {
+  const key = { account: target.accountId, workspace: target.workspaceId };
+  const store = await openFileStore(objects());
+  const { signal } = node;
+  const reader = await openVersion(store, key, { name: version, records: recordsOf(store, key.account), signal });
+  for (let index = 0; index < reader.chunkCount; index++) {
+    const ref = await reader.chunk(index, { signal });
+    if (!ref || !(await reader.read(index * CHUNK_BYTES, CHUNK_BYTES, { signal })).includes(bytes)) continue;
+    const name = `accounts/${key.account}/packs/${ref.pack}`;
+    const stored = await store.get(name);
+    const at = ref.offset + ref.storedBytes / 2;
+    stored.bytes.writeUInt8(stored.bytes.readUInt8(at) ^ 1, at);
+    await store.put(name, stored.bytes);
+    return;
+  }
+  assert.fail("no chunk has these bytes");
+}
+
+describe("a synced workspace", () => {
+  it("is read whole when the disk of the cache is full", async () => {
+    const { target, version, sums } = await newWorkspace("cached");
+    const copy = await openCopy(target, version);
+    assert.equal(await node.run(copy, SUMS), sums);
+    assert.ok((await statfs(cache())).bavail * 4096 < 128 << 10, "the cache is full");
+    await node.node.releaseSandbox(copy, { reason: "test" });
+  });
+
+  it("with a damaged chunk is an I/O error to who reads that chunk, and to nobody else", async () => {
+    const [mine, other] = [await newWorkspace("damaged"), await newWorkspace("other")];
+    await damageChunk(mine.target, mine.version, Buffer.from(mine.piece, "base64"));
+    const whole = await openCopy(other.target, other.version);
+    const damaged = await openCopy(mine.target, mine.version);
+    assert.match(await node.run(damaged, "cat /root/2 2>&1 >/dev/null || true"), /Input\/output error/);
+    const rest = await node.run(damaged, SUMS.replace("-type f", "-type f ! -name 2"));
+    assert.equal(rest, mine.sums.replace(/^.*\.\/2\n/m, ""));
+    assert.equal(await node.run(whole, SUMS), other.sums);
+    for (const one of [damaged, whole]) await node.node.releaseSandbox(one, { reason: "test" });
+  });
+
+  it("is published when there is room again in an object store that was full; the guest goes on meanwhile", async () => {
+    const target = node.newTarget("full");
+    const id = await node.sandboxWith({ syncTo: target }, "head -c 1000000 /dev/urandom >/root/a");
+    const first = await node.sync(id);
+    const { bavail, bsize } = await statfs(objects());
+    const filler = join(objects(), "filler");
+    await writeFile(filler, Buffer.alloc(bavail * bsize - (64 << 10)));
+    await node.run(id, "head -c 3000000 /dev/urandom >/root/b");
+    await assert.rejects(node.sync(id), { code: "disk_full" });
+    const failed = node.of(id).find(({ name }) => name === "sync_failed");
+    assert.match(String(failed?.data.reason), /full/);
+    assert.deepEqual(await node.node.listVersions(target, { signal: node.signal }), [first]);
+    const sums = await node.run(id, `echo on >/root/c; ${SUMS}`);
+    await rm(filler);
+    const second = await node.sync(id);
+    assert.equal(second.seq, 2);
+    const copy = await openCopy(target, second);
+    assert.equal(await node.run(copy, SUMS), sums);
+    for (const one of [copy, id]) await node.node.releaseSandbox(one, { reason: "test" });
+  });
+
+  it("whose node is killed while its file system is held still: the guest goes on by itself, and is published by the next", async () => {
+    const target = node.newTarget("frozen");
+    let id = "";
+    await node.restart(async () => {
+      const program = join(import.meta.dirname, "killed-node.program.ts");
+      const options = JSON.stringify({ ...NODE, dataDirectory: temp.path });
+      const stdio = ["ignore", "pipe", "inherit"] as const;
+      const child = spawn(process.execPath, [program, options, JSON.stringify(target)], { stdio: [...stdio] });
+      child.stdout?.on("data", (bytes: Buffer) => {
+        id += bytes.toString();
+      });
+      const [, killedBy] = await once(child, "close");
+      const killedAtMs = Date.now();
+      assert.equal(killedBy, "SIGKILL");
+      // There is no node: nobody but the guest itself can end it, and its disk is written only when that was done.
+      const hasGoneOn = async () => (await lastWriteMs(join(temp.path, "sandboxes", id))) > killedAtMs + 1_000;
+      await waitFor(hasGoneOn, { what: "the guest to write again", deadlineMs: 60_000, intervalMs: 200 });
+    });
+    const sandbox = id as SandboxId;
+    const beats = (await node.run(sandbox, "cat /root/beats")).trim().split("\n").map(Number);
+    const longest = Math.max(...beats.slice(1).map((beat, n) => beat - (beats[n] ?? beat)));
+    assert.ok(longest > 5_000 && longest < 20_000, `the guest stood still for ${longest} ms`);
+    const { seq } = await node.sync(sandbox);
+    assert.ok(seq > 1);
+    await node.node.releaseSandbox(sandbox, { reason: "test" });
+  });
+});
+
+/** When something was last written in a directory's files. */
+async function lastWriteMs(directory: string): Promise<number> {
+  let last = 0;
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    const found = await stat(join(entry.parentPath, entry.name)).catch(() => undefined); // just removed
+    last = Math.max(last, found?.mtimeMs ?? 0);
+  }
+  return last;
+}
