@@ -87,6 +87,21 @@ describe("run -w X -p", () => {
     assert.equal((await call("GET", WORKSPACES)).body.workspaces.filter(({ id }: Body) => id === "rush").length, 1);
   });
 
+  it("is opened by one of two that come at once, ten times over, each time with what was written last", async () => {
+    let written = "";
+    for (let n = 0; n < 10; n++) {
+      const replies = await Promise.all([1, 2].map(() => post({ ...SYNCED("raced"), script: "hang" })));
+      const refused = replies.filter(({ status }) => status !== 202);
+      assert.equal(refused.length, 1);
+      for (const reply of refused) isRefused(reply, 409, "already exists", "in use");
+      await untilStatus("raced", "running");
+      assert.equal(content(), written);
+      plane.node.write(newestSandbox(), `${n} `);
+      written += `${n} `;
+      await stop("raced");
+    }
+  });
+
   it("waits for the last changes of the job before, and begins with them", async () => {
     await write(SYNCED("handed"), "last");
     const [, next] = await Promise.all([stop("handed"), submit({ ...SYNCED("handed"), script: "hang" })]);
