@@ -43,7 +43,12 @@ interface Waiter {
 
 const MAX_ERROR_CHUNKS = 64;
 
-const nameOf = (type: number) => (type === COMMAND.read ? "read" : "block status");
+const NAMES: Readonly<Record<number, string>> = {
+  [COMMAND.read]: "read",
+  [COMMAND.blockStatus]: "block status",
+  [COMMAND.cache]: "cache",
+  [COMMAND.flush]: "flush",
+};
 
 export function createConnection(socket: Socket): NbdConnection {
   const reader = createByteReader(socket);
@@ -76,8 +81,8 @@ export function createConnection(socket: Socket): NbdConnection {
     const waiter = waiters.get(start.cookie);
     if (!waiter) throw new ProtocolFault("an answer to what was not asked");
     if (start.kind === "simple") {
-      if (start.error === 0) throw new ProtocolFault("an answer without structure");
-      waiter.error = { number: start.error, message: "" };
+      if (start.error !== 0) waiter.error = { number: start.error, message: "" };
+      else if (!waiter.answer.mayBeSimple) throw new ProtocolFault("an answer without structure");
       return settle(start.cookie, waiter);
     }
     const payloadBytes = (await reader.take(CHUNK_LENGTH_BYTES)).readUInt32BE();
@@ -109,7 +114,7 @@ export function createConnection(socket: Socket): NbdConnection {
     request<T>({ type, offset, length }: RequestSpec, answer: Answer<T>) {
       if (lost) return Promise.reject(lost);
       const cookie = ++lastCookie;
-      const what = `the NBD server's answer to a ${nameOf(type)} of ${length} bytes at ${offset}`;
+      const what = `the NBD server's answer to a ${NAMES[type]} of ${length} bytes at ${offset}`;
       return new Promise<T>((resolve, reject) => {
         const take = (value: unknown) => resolve(value as T); // it is what `answer` gives
         waiters.set(cookie, { what, answer, errorChunks: 0, resolve: take, reject });

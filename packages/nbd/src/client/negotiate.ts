@@ -20,6 +20,8 @@ import { type BlockSizes, DEFAULT_BLOCK_SIZES, readBlockSizes } from "./block-si
 export interface NegotiatedExport {
   readonly sizeBytes: number;
   readonly readOnly: boolean;
+  /** As the server sent them: see `TRANSMISSION`. */
+  readonly flags: number;
   readonly blockSizes: BlockSizes;
   /** Number of each context that the server gives, by its name. */
   readonly contexts: ReadonlyMap<string, number>;
@@ -101,7 +103,7 @@ export async function negotiate(
   });
   if (!size) throw new ProtocolFault("an export without its size");
   if (size.sizeBytes % blockSizes.minimum !== 0) throw new ProtocolFault("a size that is no multiple of its blocks'");
-  return { sizeBytes: size.sizeBytes, readOnly: (size.flags & TRANSMISSION.readOnly) !== 0, blockSizes, contexts };
+  return { ...size, readOnly: (size.flags & TRANSMISSION.readOnly) !== 0, blockSizes, contexts };
 }
 
 function unexpected(type: number): never {

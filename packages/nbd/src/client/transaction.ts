@@ -5,11 +5,22 @@ import { CHUNK, MAX_STRING_BYTES } from "../protocol/values.ts";
 
 /** What a request was answered with, while it comes. */
 export interface Answer<T> {
+  /** Nothing comes but that it was done. */
+  readonly mayBeSimple?: true;
   /** Takes one chunk with its payload, all of which is read. @throws ProtocolFault when it does not belong here. */
   take(chunk: { readonly type: number; readonly payloadBytes: number }, payload: ByteReader): Promise<void>;
   /** After the last chunk, when none was an error. @throws ProtocolFault when something is missing. */
   finish(): T;
 }
+
+/** The answer to what only is to be done. */
+export const DONE: Answer<void> = {
+  mayBeSimple: true,
+  async take({ type }) {
+    throw new ProtocolFault(`a chunk of type ${type} for what has no answer`);
+  },
+  finish() {},
+};
 
 const ERROR_BYTES = 6;
 

@@ -41,13 +41,22 @@ export const isOptionError = (type: number): boolean => type >= ERROR_BIT;
 
 export const INFO = { export: 0, blockSize: 3 } as const;
 
-export const TRANSMISSION = { hasFlags: 1, readOnly: 2, sendDf: 128, canMultiConn: 256 } as const;
+export const TRANSMISSION = {
+  hasFlags: 1,
+  readOnly: 2,
+  sendFlush: 4,
+  sendDf: 128,
+  canMultiConn: 256,
+  sendCache: 1024,
+} as const;
 
 export const COMMAND = {
   read: 0,
   write: 1,
   disconnect: 2,
+  flush: 3,
   trim: 4,
+  cache: 5,
   writeZeroes: 6,
   blockStatus: 7,
   resize: 8,
@@ -83,6 +92,8 @@ export type NbdErrno = keyof typeof ERRNO;
 /** Flags of an extent in the context `base:allocation`. */
 export const ALLOCATION = { hole: 1, zero: 2 } as const;
 export const ALLOCATION_CONTEXT = "base:allocation";
+/** QEMU's: in a context of this name the flags of an extent are how deep below the node its data lies; 0: nowhere. */
+export const DEPTH_CONTEXT = "qemu:allocation-depth";
 /** The flag of an extent in a context `qemu:dirty-bitmap:NAME` (docs/interop/nbd.txt of QEMU). */
 export const DIRTY = 1;
 
