@@ -61,7 +61,19 @@ export interface BlockServerCalls {
     readonly uid: number;
   }): Promise<{ readonly diskBytes: number; readonly image: BaseImage }>;
   unserve(params: { readonly id: string }): Promise<null>;
-  /** Ids of what is served. */
+  /**
+   * Copies what is served under that id to the disk that stands on it, which QEMU exports with its allocation depths: all
+   * of it is on stable storage there when it is answered. May be given up and repeated, and goes on then.
+   * @returns bytes that this call has copied, and that the version has.
+   * @throws AppError `unavailable`, `chunk_corrupt`; what was copied stays.
+   */
+  hydrate(params: {
+    readonly id: string;
+    readonly source: Pick<DiskSource, "socket" | "exportName">;
+    /** Of all of these calls together. */
+    readonly bytesPerSecond: number;
+  }): Promise<{ readonly copiedBytes: number; readonly dataBytes: number }>;
+  /** Ids of what is to be served, also where that did not succeed. */
   served(params: Record<string, never>): Promise<readonly string[]>;
   /** @throws AppError `lease_lost`, `lease_held`, `unavailable` and what a store says; nothing was published then. */
   sync(params: SyncCall): Promise<SyncResult>;

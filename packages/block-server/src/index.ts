@@ -11,4 +11,4 @@ export {
   type VersionKey,
 } from "./calls.ts";
 export { call, isGone } from "./rpc/call.ts";
-export { type BlockServer, controlSocketOf, startBlockServer } from "./start-block-server.ts";
+export { type BlockServer, controlSocketOf, servedDirectoryOf, startBlockServer } from "./start-block-server.ts";

@@ -11,6 +11,8 @@ import { decodeManifest, fetchManifest, recordsOf } from "@mags/workspace-store"
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
+import { hydrate } from "./exports/hydrate.ts";
+import { createPace } from "./exports/pace.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
 import { createWorkspaces } from "./syncs/workspaces.ts";
@@ -42,6 +44,8 @@ export interface BlockServer extends AsyncDisposable {
 const RECENT_BYTES = 48 << 20;
 
 export const controlSocketOf = (directory: string) => join(directory, "control.sock");
+/** Has a file for each version that is to be served. */
+export const servedDirectoryOf = (directory: string) => join(directory, "served");
 
 /** @throws AppError when another process has the directory. */
 export async function startBlockServer(deps: BlockServerDeps, options: BlockServerOptions): Promise<BlockServer> {
@@ -63,8 +67,9 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
     sources.set(account, source);
     return source;
   };
-  const served = scope.use(await openServedVersions(join(directory, "served"), { records, log }));
+  const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, log }));
   const workspaces = scope.use(createWorkspaces({ store, records, holder, graceMs, clock, log }));
+  const pace = createPace();
   const asked = Promise.withResolvers<void>();
   scope.use(
     await serveCalls(
@@ -91,6 +96,12 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
         unserve: async ({ id }) => {
           await served.unserve(id);
           return null;
+        },
+        hydrate: async ({ id, source, bytesPerSecond }, signals) => {
+          const version = served.readerOf(id);
+          const deps = { version, records: records(version.manifest.account), pace };
+          const copiedBytes = await hydrate(deps, { source, bytesPerSecond, ...signals });
+          return { copiedBytes, dataBytes: version.manifest.dataBytes };
         },
         served: async () => served.ids(),
         sync: workspaces.sync,

@@ -50,14 +50,16 @@ export const contentsOf = async (disk: string): Promise<Buffer> => {
 /** What QEMU exports of a disk while the work goes on. */
 export async function exported<T>(
   disk: string,
-  options: { readonly bitmap?: string },
+  options: { readonly bitmap?: string; readonly depths?: true },
   work: (source: DiskSource) => Promise<T>,
 ): Promise<T> {
   const artifacts = findArtifacts();
   const socket = `${disk}.sock`;
   const { file, args } = toolCommand({ dir: artifacts.runtime, launcher: artifacts.launcher }, "/usr/bin/qemu-nbd", [
-    ...["-f", "qcow2", "-r", "-t", "-k", socket, "-x", "disk"],
+    ...["-f", "qcow2", "-t", "-k", socket, "-x", "disk"],
     ...(options.bitmap === undefined ? [] : ["-B", options.bitmap]),
+    // Only an image that is not opened read only has anything copied to it.
+    ...(options.depths ? ["-A"] : ["-r"]),
     disk,
   ]);
   const child = spawn(file, [...args], { stdio: "ignore" });

@@ -178,6 +178,28 @@ describe("a sandbox that is lost with its disk", () => {
   });
 });
 
+describe("a sandbox whose disk ceases to stand on a version", () => {
+  it("keeps it no longer, and tells its job, also when its report was lost", async () => {
+    const { node, plane } = await history();
+    await plane(async (api, own) => {
+      await makeSynced(api, node, "base", "x");
+      const pinned = async () => {
+        await own.plane.collectNow();
+        return [...(node.collections.at(-1)?.pinned.values() ?? [])].flat().length;
+      };
+      for (const untold of [false, true]) {
+        const fork = await api.submit({ base_workspace_id: "base", script: "hang" });
+        await api.untilStatus(fork, "running");
+        assert.deepEqual([await pinned(), (await api.call("DELETE", `${WORKSPACES}/base`)).status], [1, 409]);
+        node.hydrate(api.newestSandbox(), { untold });
+        await waitFor(async () => (await pinned()) === 0, { what: "nothing that is kept" });
+        if (!untold) await api.untilEvent(fork, "hydrated");
+      }
+      assert.equal((await api.call("DELETE", `${WORKSPACES}/base`)).status, 200);
+    });
+  });
+});
+
 describe("the collector", () => {
   it("keeps what disks stand on, of each account, and says what it did", async () => {
     const { node, plane } = await history();

@@ -57,7 +57,8 @@ export interface SandboxUpdate {
   readonly atMs: number;
   /**
    * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk, then data.coldBecause), `vm_lost`, `released`,
-   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`; `synced` (data.version: WorkspaceVersion,
+   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`; `hydrated`
+   * (data.dataBytes, data.durationMs: its disk stands on no version of a workspace any more); `synced` (data.version: WorkspaceVersion,
    * data.reason: SyncReason, data.sentBytes, data.durationMs, data.stallMs), `sync_failed` (once, until a sync succeeds again),
    * `sync_lost` (another writes the workspace now: nothing is published any more). `data.reason` is for people or one of the reasons above.
    */
@@ -73,6 +74,8 @@ export interface ObservedSandbox {
   readonly diskGiB: number;
   /** Why it sleeps without its memory, for people: its microVM was lost, say. Null while it is awake or has it. */
   readonly lost: string | null;
+  /** Its disk stands on no version of a workspace, or not any more: none has to be kept for it. */
+  readonly hydrated: boolean;
   /** Null: its disk is local. */
   readonly sync: ObservedSync | null;
 }

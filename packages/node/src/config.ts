@@ -205,6 +205,18 @@ export const NodeConfig = z.strictObject({
     .max(10_000_000)
     .default(2_048)
     .describe("Disk for what was read of synced workspaces, in `<data_dir>/blocks/cache`."),
+  hydration: z
+    .strictObject({
+      mb_per_second: z.int().min(1).max(10_000).default(16).describe("All disks together are copied at most so fast."),
+      after_seconds: z
+        .int()
+        .min(0)
+        .max(86_400)
+        .default(10)
+        .describe("A VM that has started or woken is left alone for so long."),
+    })
+    .prefault({})
+    .describe("Disks of synced workspaces are copied from the object store while their VMs run."),
   garbage_hours: z
     .int()
     .min(1)

@@ -75,6 +75,7 @@ const MOST_FLOOR_MIB = 1024;
 const BLOCKS_LIMITS = { memoryBytes: 1024 ** 3, cpuWeight: 100, pids: 256 };
 /** What a parked clone of 1 GiB takes of the host's memory, measured. */
 const CLONE_MEMORY_MIB = 64;
+const MIB = 1024 ** 2;
 
 /**
  * The signal ends the start-up: it rejects soon then, and microVMs of jobs go on for the next one.
@@ -196,6 +197,10 @@ export async function openNode(
     capacity,
     gate,
     guests,
+    hydration: {
+      bytesPerSecond: config.hydration.mb_per_second * MIB,
+      afterMs: config.hydration.after_seconds * 1000,
+    },
     report,
   });
   const execs = scope.use(

@@ -18,6 +18,8 @@ import type { StoreOfDisks } from "./simulated-store.ts";
 export interface SimulatedSandboxes extends SandboxRuntime, SimulatedDisks, Pick<WorkspaceRuntime, "syncSandbox"> {
   /** Nothing was done in it for long enough: it sleeps or goes, as its policy says. */
   idle(sandboxId: SandboxId): Promise<void>;
+  /** Its disk ceases to stand on a version; `untold`: nobody hears of it. */
+  hydrate(sandboxId: SandboxId, options?: { readonly untold?: boolean }): void;
   /** Its microVM dies. */
   loseVm(sandboxId: SandboxId, message: string): void;
   /** Loses it as if it had never been. */
@@ -40,6 +42,7 @@ interface Held {
   microVmId: MicroVmId | null;
   diskGiB: number;
   lost: string | null;
+  hydrated: boolean;
   wakes: number;
 }
 
@@ -116,10 +119,10 @@ export function createSimulatedSandboxes(deps: {
     ...{ write: disks.write, contentOf: disks.contentOf, interval: disks.interval },
     observeSandboxes: () =>
       [...sandboxes].map(
-        ([id, { microVmId, diskGiB, lost }]): ObservedSandbox => ({
+        ([id, { microVmId, diskGiB, lost, hydrated }]): ObservedSandbox => ({
           sandboxId: id as SandboxId,
           state: microVmId === null ? "sleeping" : "running",
-          ...{ microVmId, diskGiB, lost, sync: disks.observe(id as SandboxId) },
+          ...{ microVmId, diskGiB, lost, hydrated, sync: disks.observe(id as SandboxId) },
         }),
       ),
     sleepSandbox: (id, { reason }) => sleepFor(id, reason),
@@ -155,6 +158,11 @@ export function createSimulatedSandboxes(deps: {
       tell(id, held, "vm_lost", { reason: message });
       if (held.policy.alwaysOn) wakeFor(id, "no_sleep", "cold");
     },
+    hydrate(id, { untold = false } = {}) {
+      const held = get(id);
+      held.hydrated = true;
+      if (!untold) tell(id, held, "hydrated", { dataBytes: 0, durationMs: 0 });
+    },
     forgetSandbox(id) {
       if (sandboxes.delete(id)) disks.remove(id);
     },
@@ -163,10 +171,17 @@ export function createSimulatedSandboxes(deps: {
 
     enter({ sandbox, size }) {
       if (!sandbox) return newMicroVmId();
-      const { id, exists, from: _, ...policy } = sandbox;
+      const { id, exists, from, ...policy } = sandbox;
       if (!exists && !sandboxes.has(id)) {
         disks.make(sandbox);
-        sandboxes.set(id, { policy, microVmId: newMicroVmId(), diskGiB: size.diskGiB, lost: null, wakes: 0 });
+        const made = {
+          microVmId: newMicroVmId(),
+          diskGiB: size.diskGiB,
+          lost: null,
+          hydrated: from === null,
+          wakes: 0,
+        };
+        sandboxes.set(id, { policy, ...made });
       }
       wakeFor(id, "script");
       return get(id).microVmId as MicroVmId; // just woken

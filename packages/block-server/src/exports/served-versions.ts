@@ -8,7 +8,7 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { createNbdServer, type NbdServer } from "@mags/nbd";
-import { createVersionReader, decodeManifest } from "@mags/workspace-store";
+import { createVersionReader, decodeManifest, type VersionReader } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
 import { EXPORT_NAME, type VersionKey } from "../calls.ts";
 import { versionExport } from "./version-export.ts";
@@ -26,10 +26,14 @@ export interface ServedVersions extends AsyncDisposable {
   unserve(id: string): Promise<void>;
   /** The manifest of a version that is served under that id, or was when this process began. */
   manifestOf(spec: Pick<ServedSpec, "id" | "version">): Promise<Buffer | undefined>;
+  /** Reads the version that is served under that id. @throws AppError `unavailable` when none is. */
+  readerOf(id: string): VersionReader;
+  /** Also those that could not be served again: who needs one asks for it, and it is there until `unserve`. */
   ids(): readonly string[];
 }
 
 interface Served {
+  readonly reader: VersionReader;
   readonly listener: Server;
   readonly nbd: NbdServer;
 }
@@ -43,6 +47,8 @@ export async function openServedVersions(
 ): Promise<ServedVersions> {
   const { log } = deps;
   const served = new Map<string, Served>();
+  /** Those that have a file. */
+  const known = new Set<string>();
   const pathOf = (id: string) => join(directory, `${id}${SUFFIX}`);
 
   async function begin({ id, version, socket, uid }: ServedSpec, bytes: Buffer): Promise<void> {
@@ -62,7 +68,7 @@ export async function openServedVersions(
     await chown(made, uid, uid);
     await chmod(made, 0o600);
     await rename(made, socket);
-    served.set(id, { listener, nbd });
+    served.set(id, { reader, listener, nbd });
   }
 
   async function end(id: string): Promise<void> {
@@ -89,6 +95,7 @@ export async function openServedVersions(
       await rm(join(directory, file), { force: true });
       continue;
     }
+    known.add(file.slice(0, -SUFFIX.length));
     try {
       const { spec, manifest } = JSON.parse(await readFile(join(directory, file), "utf8")) as StoredSpec;
       await begin(spec, Buffer.from(manifest, "base64"));
@@ -109,10 +116,12 @@ export async function openServedVersions(
         await file.sync();
       }
       await rename(temporary, pathOf(spec.id));
+      known.add(spec.id);
       await begin(spec, manifest);
     },
     async unserve(id) {
       await rm(pathOf(id), { force: true });
+      known.delete(id);
       await end(id);
     },
     async manifestOf({ id, version }) {
@@ -120,7 +129,12 @@ export async function openServedVersions(
       const same = known?.spec.version.version.sha256 === version.version.sha256;
       return known && same ? Buffer.from(known.manifest, "base64") : undefined;
     },
-    ids: () => [...served.keys()],
+    readerOf(id) {
+      const one = served.get(id);
+      if (!one) throw new AppError("unavailable", `nothing is served under ${id}`);
+      return one.reader;
+    },
+    ids: () => [...known],
     async [Symbol.asyncDispose]() {
       await Promise.all([...served.keys()].map(end));
     },

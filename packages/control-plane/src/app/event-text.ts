@@ -2,6 +2,8 @@ import type { JobEvent } from "./job.ts";
 
 type Data = JobEvent["data"];
 
+const MIB = 1024 ** 2;
+
 const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   submitted: (data) =>
     `job accepted: image ${data.image}, ${data.vcpus} vCPU, ${data.memoryMiB} MiB memory, ${data.diskGiB} GiB disk`,
@@ -34,6 +36,8 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
     `workspace ${data.workspace} is open as a copy: what changes in it stays on its VM and is dropped with it; to keep it, end it and run with persistent (-p)`,
   local_copy_dropped: (data) =>
     `a warm copy of workspace ${data.workspace} that was not synced was dropped; the workspace is opened as it was synced last`,
+  hydrated: (data) =>
+    `all files are on the VM's own disk now (${Math.round(Number(data.dataBytes) / MIB)} MiB in ${Math.round(Number(data.durationMs) / 1000)} s): it reads no more from the object store`,
   synced: (data) => `workspace synced as version ${data.version}: ${SYNC_REASONS[String(data.reason)] ?? data.reason}`,
   sync_failed: (data) => `workspace could not be synced, and what changed stays in its VM: ${data.reason}`,
   sync_lost: (data) => `workspace is not synced any more, another writes it now: ${data.reason ?? data.message}`,

@@ -53,6 +53,8 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
         return inBackground(action, node.sleepSandbox(sandboxId, { reason: "requested" }));
       case "adopt_sync":
         return workspaces.recordSync(sandboxId, action.version, new Date(action.syncedAtMs));
+      case "mark_hydrated":
+        return sandboxes.markHydrated(sandboxId, at);
       case "raise_disk":
         return sandboxes.raiseDisk(sandboxId, action.diskGiB);
       default:

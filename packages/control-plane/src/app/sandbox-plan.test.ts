@@ -8,11 +8,11 @@ const id = (name: string) => name as SandboxId;
 const vm = "vm-1" as MicroVmId;
 const live = (name: string, fields: Partial<LiveSandbox> = {}): LiveSandbox => ({
   ...{ id: id(name), accountId: "a" as AccountId, state: "running", microVmId: vm, releaseRequested: false },
-  ...{ size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 }, makerLives: false, sync: null },
+  ...{ size: { vcpus: 1, memoryMiB: 1024, diskGiB: 2 }, makerLives: false, hydrated: true, sync: null },
   ...fields,
 });
 const seen = (name: string, fields: Partial<ObservedSandbox> = {}): ObservedSandbox => ({
-  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null, sync: null },
+  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null, hydrated: true, sync: null },
   ...fields,
 });
 const plan = (input: Partial<SandboxPlanInput>) =>
@@ -31,6 +31,13 @@ describe("planSandboxes", () => {
     ]);
     const other = [seen("a", { microVmId: "vm-2" as MicroVmId })];
     assert.equal(actions({ live: [live("a")], observed: other })[0]?.kind, "mark_sandbox");
+  });
+
+  it("notes that a disk stands on nothing any more", () => {
+    const standing = { live: [live("a", { hydrated: false })], observed: [seen("a", { hydrated: false })] };
+    assert.deepEqual(actions(standing), []);
+    assert.deepEqual(actions({ ...standing, observed: [seen("a")] }), [{ kind: "mark_hydrated", sandboxId: "a" }]);
+    assert.deepEqual(actions({ live: [live("a")], observed: [seen("a")] }), []);
   });
 
   it("counts one as lost that the node does not have", () => {

@@ -26,6 +26,8 @@ export type SandboxAction =
       readonly version: WorkspaceVersion;
       readonly syncedAtMs: number;
     }
+  /** Its disk ceased to stand on a version. */
+  | { readonly kind: "mark_hydrated"; readonly sandboxId: SandboxId }
   /** Its disk is larger than was stored. */
   | { readonly kind: "raise_disk"; readonly sandboxId: SandboxId; readonly diskGiB: number };
 
@@ -77,6 +79,7 @@ export function planSandboxes({ live, observed, others, doubts: before }: Sandbo
     const actions: SandboxAction[] = [];
     if (seen.diskGiB > sandbox.size.diskGiB) actions.push({ kind: "raise_disk", sandboxId, diskGiB: seen.diskGiB });
     actions.push(...planSync(sandbox, seen));
+    if (seen.hydrated && !sandbox.hydrated) actions.push({ kind: "mark_hydrated", sandboxId });
     if (seen.state !== state || seen.microVmId !== sandbox.microVmId) {
       const lost = state === "running" && seen.state === "sleeping" ? seen.lost : null;
       const mark = { kind: "mark_sandbox", sandboxId, state: seen.state, microVmId: seen.microVmId, lost } as const;

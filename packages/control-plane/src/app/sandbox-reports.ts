@@ -63,11 +63,20 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
   function store(update: SandboxUpdate): Promise<void> {
     const { sandboxId, state, microVmId, name } = update;
     const at = new Date(update.atMs);
+    if (name === "hydrated") return storeHydrated(update, randomUUID());
     if (SYNCS.has(name)) return storeSync(update, randomUUID());
     const event = { at, name, data: { ...update.data, ...(microVmId !== null && { microVmId }) } };
     if (state === "gone") return end(sandboxId, { at, message: goneText(update) }, event);
     const transition = TRANSITIONS.has(name) ? transitionOf(event) : null;
     return mark(sandboxId, { state, microVmId, at, transition }, event, randomUUID());
+  }
+
+  function storeHydrated({ sandboxId, atMs, name, data }: SandboxUpdate, reportId: string): Promise<void> {
+    const at = new Date(atMs);
+    return turns.run(sandboxId, async () => {
+      await sandboxes.markHydrated(sandboxId, at);
+      await sandboxes.tell(sandboxId, { at, name, data }, reportId);
+    });
   }
 
   /** What happens to the workspace; its sandbox is as it was. */

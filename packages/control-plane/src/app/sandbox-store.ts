@@ -16,6 +16,8 @@ export interface LiveSandbox {
   readonly releaseRequested: boolean;
   /** The job that it is made for has not ended. */
   readonly makerLives: boolean;
+  /** Its disk stands on no version, or not any more. */
+  readonly hydrated: boolean;
   /** The workspace that it is published as, and the latest version of that as far as is stored. */
   readonly sync: { readonly workspaceId: WorkspaceId; readonly seq: number | null } | null;
 }
@@ -102,6 +104,8 @@ export interface SandboxStore {
    * when there are jobs in it.
    */
   requestRelease(sandboxId: SandboxId, at: Date): Promise<boolean>;
+  /** Its disk does not stand on a version any more. */
+  markHydrated(sandboxId: SandboxId, at: Date): Promise<void>;
   /** The disk of it and of its live jobs, if that is larger than before. */
   raiseDisk(sandboxId: SandboxId, diskGiB: number): Promise<void>;
 

@@ -6,6 +6,7 @@ import { egressPolicies } from "./migrations/0002-egress-policies.ts";
 import { sandboxes } from "./migrations/0003-sandboxes.ts";
 import { uploads } from "./migrations/0004-uploads.ts";
 import { workspaces } from "./migrations/0005-workspaces.ts";
+import { hydration } from "./migrations/0006-hydration.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -15,6 +16,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0003_sandboxes": sandboxes,
   "0004_uploads": uploads,
   "0005_workspaces": workspaces,
+  "0006_hydration": hydration,
 };
 
 /**

@@ -7,7 +7,10 @@ import { LIVE } from "./job-statements.ts";
 import { changedFromRow, liveJobsIn } from "./sandbox-rows.ts";
 import { storableJson, storableText } from "./storable.ts";
 
-type Changes = Pick<SandboxStore, "markBegun" | "markState" | "tell" | "end" | "requestRelease" | "raiseDisk">;
+type Changes = Pick<
+  SandboxStore,
+  "markBegun" | "markState" | "tell" | "end" | "requestRelease" | "raiseDisk" | "markHydrated"
+>;
 
 export function createSandboxChanges(database: Database): Changes {
   async function run(statement: RawBuilder<{ job_id: string; status: string }>): Promise<readonly ChangedStatus[]> {
@@ -94,6 +97,17 @@ export function createSandboxChanges(database: Database): Changes {
           return true;
         }),
       ),
+
+    async markHydrated(sandboxId, at) {
+      await database.run((db) =>
+        db
+          .updateTable("sandboxes")
+          .set({ hydrated_at: at })
+          .where("id", "=", sandboxId)
+          .where("hydrated_at", "is", null)
+          .execute(),
+      );
+    },
 
     async raiseDisk(sandboxId, diskGiB) {
       await database.run((db) =>

@@ -65,6 +65,7 @@ export function liveFromRow(row: LiveRow): LiveSandbox {
   const { id, accountId, state, microVmId, size, syncsTo } = sandboxFromRow(row);
   return {
     ...{ id, accountId, microVmId, size, releaseRequested: row.release_requested, makerLives: row.maker_lives },
+    hydrated: row.from_workspace_id === null || row.hydrated_at !== null,
     sync: syncsTo && { workspaceId: syncsTo, seq: row.seq },
     // The rows asked for have not ended.
     state: state as LiveSandbox["state"],

@@ -97,6 +97,8 @@ export interface Tables {
     readonly from_name: string | null;
     readonly from_seq: number | null;
     readonly from_sha256: string | null;
+    /** Since then its disk has all of that version, and the version need not be kept for it. */
+    readonly hydrated_at: Date | null;
   };
   /** Of an account at most one of a name is not deleted. */
   readonly workspaces: {

@@ -69,7 +69,7 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
     delete: (id, at) =>
       unless(
         id,
-        (db) => standing(db, sql`${id} in (syncs_to, from_workspace_id) or ${isCopy(id)}`),
+        (db) => standing(db, sql`syncs_to = ${id} or (${standsOn(id)}) or ${isCopy(id)}`),
         sql`deleted_at = coalesce(deleted_at, ${at})`,
       ),
     beginRestore: (id, at) =>
@@ -104,12 +104,15 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
 
     async pins(id) {
       const statement = sql<VersionName>`select distinct from_seq as seq, from_sha256 as sha256 from sandboxes
-        where from_workspace_id = ${id} and ended_at is null order by seq`;
+        where ${standsOn(id)} and ended_at is null order by seq`;
       const { rows } = await database.run((db) => statement.execute(db));
       return rows;
     },
   };
 }
+
+/** Its disk is read from there. */
+const standsOn = (id: WorkspaceId) => sql`from_workspace_id = ${id} and hydrated_at is null`;
 
 /** It has the workspace's name, synced or not. */
 const isCopy = (id: WorkspaceId) =>

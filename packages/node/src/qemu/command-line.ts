@@ -4,6 +4,7 @@
  * template's identity.
  */
 import { GUEST_NETWORK } from "../network/addresses.ts";
+import { fileOf } from "./disk-view/block-graph.ts";
 
 export type Accelerator = "kvm" | "tcg";
 
@@ -128,7 +129,7 @@ export function cloneArguments(shape: MachineShape): string[] {
  */
 export function wakeArguments(shape: MachineShape, disk: string, backing?: string): string[] {
   const memory = `memory-backend-ram,id=ram0,size=${shape.memoryMiB}M`;
-  const file = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk}`;
+  const file = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk},file.node-name=${fileOf(WOKEN_DISK)}`;
   const slot = `${file}${backing === undefined ? "" : `,${backing}`},node-name=${WOKEN_DISK}`;
   return [...machine(shape, { memory, slot }), "-incoming", "defer"];
 }

@@ -4,6 +4,7 @@ import { AppError, sleep } from "@mags/core";
 import { z } from "zod";
 import { foreignText } from "../foreign-text.ts";
 import { PLACEHOLDER_BYTES, WOKEN_DISK } from "./command-line.ts";
+import { baseOf, fileOf } from "./disk-view/block-graph.ts";
 import type { Qmp } from "./qmp.ts";
 
 /** Why a guest no longer runs although nobody stopped it. */
@@ -107,7 +108,7 @@ export function wokenBacking(socket: string): string {
   const { driver, server, export: name, ...others } = backingOptions(socket);
   const fixed = [`driver=${driver}`, `server.type=${server.type}`, `server.path=${server.path}`, `export=${name}`];
   const more = Object.entries(others).map(([key, value]) => `${key}=${value === true ? "on" : value}`);
-  return [...fixed, ...more, `node-name=${WOKEN_DISK}-base`].map((option) => `backing.${option}`).join(",");
+  return [...fixed, ...more, `node-name=${baseOf(WOKEN_DISK)}`].map((option) => `backing.${option}`).join(",");
 }
 
 /** What a disk stands on: read only, and waited for however long it is away. */
@@ -261,13 +262,13 @@ export function createMachine(qmp: Qmp): Machine {
       await Promise.all([
         ...(backing === undefined
           ? []
-          : [qmp.execute("blockdev-add", { ...backingOptions(backing), "node-name": `${name}-base` })]),
+          : [qmp.execute("blockdev-add", { ...backingOptions(backing), "node-name": baseOf(name) })]),
         qmp.execute("blockdev-add", {
           driver: "qcow2",
           "node-name": name,
           discard: "unmap",
-          file: { driver: "file", filename: path, aio: "threads" },
-          ...(backing !== undefined && { backing: `${name}-base` }),
+          file: { driver: "file", filename: path, aio: "threads", "node-name": fileOf(name) },
+          ...(backing !== undefined && { backing: baseOf(name) }),
         }),
         pointSlotAt(qmp, name),
         // After an incoming load every block node is inactive until the guest first runs, and an inactive one cannot be resized.

@@ -10,6 +10,7 @@ import type { CloneDeps } from "../pool/clone.ts";
 import type { Accelerator } from "../qemu/command-line.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
 import type { Blocks } from "../workspaces/blocks.ts";
+import type { HydrationOptions } from "../workspaces/hydration.ts";
 import type { SandboxStore } from "./sandbox-record.ts";
 
 /** What sandboxes are made of. */
@@ -25,6 +26,7 @@ export interface SandboxDeps extends CloneDeps {
   /** Wakes take their place among the starts of jobs. */
   readonly gate: Gate;
   readonly guests: Guests;
+  readonly hydration: HydrationOptions;
   readonly report: (update: NodeUpdate) => void;
 }
 

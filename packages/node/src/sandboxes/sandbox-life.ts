@@ -27,6 +27,8 @@ export interface SandboxLife {
   readonly isChanging: () => boolean;
   /** How many wait for its turn. */
   readonly waiting: () => number;
+  /** Work that is done beside the turns: each begins when `rest` has resolved. */
+  beside(work: { rest(): Promise<void> }): void;
   /** One change of its state or disk at a time. */
   inTurn<T>(work: () => Promise<T>): Promise<T>;
   /**
@@ -56,6 +58,7 @@ export function createSandboxLife(
   const closing = new AbortController();
   /** A wake that is under way is given up between two of its attempts. */
   const ending = new AbortController();
+  const others: { rest(): Promise<void> }[] = [];
   let gone = false;
   const seen = (): SandboxLife["told"] => ({
     state: life.awake ? "running" : "sleeping",
@@ -73,7 +76,12 @@ export function createSandboxLife(
     givenUp: AbortSignal.any([closing.signal, ending.signal]),
     isChanging: () => gone || turn.inside > 0,
     waiting: () => turn.waiting,
-    inTurn: (work) => within(turn, work),
+    beside: (work) => void others.push(work),
+    inTurn: (work) =>
+      within(turn, async () => {
+        for (const other of others) await other.rest();
+        return await work();
+      }),
     underOnePolicy: (work) => within(policyTurn, work),
     write: (changes) => kept.change(() => changes),
     tell(name, data) {

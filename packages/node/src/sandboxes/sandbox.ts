@@ -17,6 +17,7 @@ import type {
   WorkspaceVersion,
 } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
+import { createHydration } from "../workspaces/hydration.ts";
 import { createCatchUp } from "./catch-up.ts";
 import { changePolicy } from "./change-policy.ts";
 import { fallAsleep } from "./fall-asleep.ts";
@@ -95,6 +96,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     behindBytes: async () => (life.awake ? publisher.behindBytes(life.awake) : 0),
     tell,
   });
+  const hydration = createHydration(deps, {
+    record: () => kept.now,
+    awake: () => life.awake,
+    isChanging: life.isChanging,
+    change: kept.change,
+    tell,
+  });
+  life.beside(hydration);
   const growth = createGrowth(deps, life);
   const waking = createWaking(deps, life, { idle, growth, giveBack: state.giveBack });
   const catchUp = createCatchUp(deps, life, {
@@ -188,6 +197,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       sync: syncs.observe(),
       ...life.told,
       diskGiB: kept.now.grownGiB,
+      hydrated: kept.now.base === null,
       lost: kept.now.asleep?.memory === null ? kept.now.asleep.reason : null,
     }),
     sleep: (reason) => inTurn(() => putToSleep(reason)),
@@ -223,6 +233,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       syncs.tick();
       growth.tick();
       catchUp.tick();
+      hydration.tick();
     },
     sampleCpu: idle.sampleCpu,
     tellLost: waking.tellLost,

@@ -12,7 +12,7 @@ import { createSandbox, type Sandbox } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxState } from "./sandbox-life.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
-import { adopt, discard, settleBlocks } from "./take-over.ts";
+import { adopt, discard, reachBlocks, unserveOthers } from "./take-over.ts";
 
 export interface Sandboxes
   extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">,
@@ -140,9 +140,10 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
 
     async resume(found, before) {
       const records = await store.load({ log });
-      await settleBlocks(deps, records);
+      await reachBlocks(deps, records);
       const microVms = new Map(found.map(({ record }) => [record.id, record]));
       await Promise.all(records.map((record) => resumeOne(record, microVms.get(record.microVmId), before)));
+      await unserveOthers(deps, records);
       const kept = new Set(records.map(({ microVmId }) => microVmId));
       // Bound to a sandbox that was not written down: nothing was asked of it.
       for (const { record, binding } of found)

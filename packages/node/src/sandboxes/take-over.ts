@@ -5,6 +5,7 @@ import { AppError, messageOf } from "@mags/core";
 import type { AgentConnection } from "../agent/index.ts";
 import { connectGuest, tellTime } from "../microvm/guest.ts";
 import type { MicroVmRecord } from "../microvm/record.ts";
+import { detachBase } from "../qemu/disk-view/detach-base.ts";
 import { viewPlaceOf } from "../qemu/disk-view/place.ts";
 import { settleDisk } from "../qemu/disk-view/settle.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
@@ -20,8 +21,9 @@ export async function adopt(deps: SandboxDeps, found: MicroVmRecord, record: San
   const { machine, paths } = microVm;
   // The earlier process may have ended while it put it to sleep, published it, or before it let it run.
   await machine.cancelSave();
-  if (record.policy.syncTo)
+  if (record.policy.syncTo || record.base)
     await settleDisk(machine.qmp, viewPlaceOf(microVm), { since: record.published?.mark ?? null });
+  if (!record.base) await detachBase(machine.qmp);
   const state = await machine.status();
   if (state === "paused" || state === "waiting") await machine.resume();
   else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
@@ -40,14 +42,25 @@ export async function adopt(deps: SandboxDeps, found: MicroVmRecord, record: San
 }
 
 /** Disks that stand on a version answer nothing without the block server, and their QEMU then not much either. */
-export async function settleBlocks(
+export async function reachBlocks(
+  { blocks, log }: Pick<SandboxDeps, "blocks" | "log">,
+  records: readonly SandboxRecord[],
+): Promise<void> {
+  if (records.every(({ base }) => base === null)) return;
+  await blocks
+    .call("served", {}, { signal: AbortSignal.timeout(BLOCKS_MS) })
+    .catch((error: unknown) => log.error("sandbox.blocks_not_reached", { error: messageOf(error) }));
+}
+
+/** Ends what is served for disks that stand on nothing any more, or are gone: no QEMU has it as a base. */
+export async function unserveOthers(
   { blocks, log }: Pick<SandboxDeps, "blocks" | "log">,
   records: readonly SandboxRecord[],
 ): Promise<void> {
   const standing = new Set<string>(records.filter(({ base }) => base).map(({ id }) => id));
-  if (standing.size === 0) return;
   const signal = AbortSignal.timeout(BLOCKS_MS);
   try {
+    if (!(await blocks.keepsServed())) return;
     for (const id of await blocks.call("served", {}, { signal }))
       if (!standing.has(id)) await blocks.call("unserve", { id }, { signal });
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Caller,
@@ -14,6 +14,7 @@ import {
   isGone,
   type ParamsOf,
   type ResultOf,
+  servedDirectoryOf,
 } from "@mags/block-server";
 import { AppError, createGate, type Logger, messageOf, sleep } from "@mags/core";
 import type { Command } from "@mags/runtime-root";
@@ -29,6 +30,8 @@ export interface BlockServerProgram {
 export interface Blocks extends AsyncDisposable {
   /** As the block server's call; when it went away meanwhile it is started, and asked again. */
   readonly call: Caller;
+  /** Whether it has something to serve, now or when it is started. */
+  keepsServed(): Promise<boolean>;
 }
 
 export interface BlocksDeps {
@@ -118,6 +121,7 @@ export function createBlocks(directory: string, { program, enter, log }: BlocksD
         }
       }
     },
+    keepsServed: async () => (await readdir(servedDirectoryOf(directory)).catch(() => [])).length > 0,
     /** It ends when no microVM reads from it. */
     async [Symbol.asyncDispose]() {
       closing.abort(new AppError("unavailable", "the server is stopping"));

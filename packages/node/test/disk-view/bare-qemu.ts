@@ -21,10 +21,14 @@ export interface BareQemu extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-/** @param directory  Holds `disk.qcow2`, and gets everything else. */
-export async function startBareQemu(runtime: RuntimeRoot, directory: string): Promise<BareQemu> {
+/**
+ * @param directory  Holds `disk.qcow2`, and gets everything else.
+ * @param base       Options of what the disk stands on.
+ */
+export async function startBareQemu(runtime: RuntimeRoot, directory: string, base?: string): Promise<BareQemu> {
   const at = (name: string) => join(directory, name);
-  const disk = `driver=qcow2,discard=unmap,file.driver=file,file.filename=${at("disk.qcow2")},node-name=disk1`;
+  const own = `driver=qcow2,discard=unmap,file.driver=file,file.filename=${at("disk.qcow2")},file.node-name=disk1-file`;
+  const disk = `${own},node-name=disk1${base === undefined ? "" : `,${base}`}`;
   const { file, args } = toolCommand(runtime, "/usr/bin/qemu-system-x86_64", [
     ...["-machine", "none", "-S", "-nodefaults", "-no-user-config", "-display", "none"],
     ...["-blockdev", disk, "-blockdev", "driver=raw,file=disk1,node-name=slot"],

@@ -68,6 +68,7 @@ export async function openSyncedNode(options: {
   readonly network: string;
   readonly uidBase: number;
   readonly dataDirectory?: string;
+  readonly hydration?: { readonly mb_per_second: number; readonly after_seconds: number };
 }): Promise<SyncedNode> {
   const config = NodeConfig.parse({
     default_memory_mb: SIZE.memoryMiB,
@@ -75,6 +76,7 @@ export async function openSyncedNode(options: {
     uid_base: options.uidBase,
     pool: { min_idle: 1, max_idle: 1, slot_share: 1 },
     network: { prefix: options.prefix, uplink_range: options.network },
+    hydration: options.hydration,
   });
   await using scope = new AsyncDisposableStack();
   const dataDirectory = options.dataDirectory ?? scope.use(await makeTempDir()).path;

@@ -4,14 +4,20 @@
  *     slot → disk          slot → view-filter → disk
  *                                 view-filter → view-scratch     what the guest overwrites since the moment of the view
  *                          view → view-filter                    what the disk held then
+ *
+ * Under the disk is its file; a disk that stands on a version has that as its base, through the block server.
  */
 import { AppError } from "@mags/core";
 import { z } from "zod";
 import type { Qmp } from "../qmp.ts";
 
 export const NODE = { slot: "slot", filter: "view-filter", scratch: "view-scratch", view: "view" } as const;
-/** Name of the export, and of the descriptor that QEMU listens on for it. */
-export const VIEW_EXPORT = "view";
+/** Name of whatever is exported, and of the descriptor that QEMU listens on for it. */
+export const EXPORT = "view";
+
+/** Node names of what is under a disk of that node name. */
+export const fileOf = (disk: string): string => `${disk}-file`;
+export const baseOf = (disk: string): string => `${disk}-base`;
 
 /** A bitmap of changes to a disk. */
 export interface ChangeBitmap {

@@ -5,11 +5,11 @@
  */
 import type { DiskSource } from "@mags/block-server";
 import { AppError, messageOf } from "@mags/core";
-import { handOverCommand, type RuntimeRoot } from "@mags/runtime-root";
-import { run } from "../../host/run.ts";
+import type { RuntimeRoot } from "@mags/runtime-root";
 import { pointSlotAt } from "../machine.ts";
 import type { Qmp } from "../qmp.ts";
-import { type BlockGraph, bitmapName, GRANULARITY, NODE, readBlockGraph, VIEW_EXPORT } from "./block-graph.ts";
+import { type BlockGraph, bitmapName, EXPORT, GRANULARITY, NODE, readBlockGraph } from "./block-graph.ts";
+import { exportNode } from "./export-node.ts";
 import { makeScratch, type ViewPlace } from "./place.ts";
 import { settleDisk } from "./settle.ts";
 
@@ -74,14 +74,17 @@ export async function openDiskView(deps: DiskViewDeps, options: DiskViewOptions)
     await addFilter(qmp, graph, place);
     await atMoment(() => takeView(qmp, graph, { since, next }));
     await qmp.execute("blockdev-add", { driver: "snapshot-access", "node-name": NODE.view, file: NODE.filter });
-    await serveView(deps, graph, since);
+    await exportNode(deps, place.socket, {
+      "node-name": NODE.view,
+      ...(since !== null && { bitmaps: [{ node: graph.disk, name: bitmapName(since) }] }),
+    });
     let ended: Promise<unknown> | undefined;
     const end = async (known: string | null) => {
       ended ??= settle(known);
       await ended;
     };
     return {
-      source: { socket: place.socket, exportName: VIEW_EXPORT, bitmap: since === null ? null : bitmapName(since) },
+      source: { socket: place.socket, exportName: EXPORT, bitmap: since === null ? null : bitmapName(since) },
       finish: ({ published }) => end(published ? next : since),
       [Symbol.asyncDispose]: () => end(since),
     };
@@ -123,24 +126,4 @@ async function takeView(
   const stop = (name: string) => qmp.execute("block-dirty-bitmap-disable", { node: graph.disk, name });
   // Sent in this order, and carried out in it.
   await Promise.all([pointSlotAt(qmp, NODE.filter), ...(since === null ? [] : [stop(bitmapName(since))])]);
-}
-
-/** QEMU can make no sockets: it is given one. */
-async function serveView(
-  { qmp, runtime, place }: DiskViewDeps,
-  { disk }: BlockGraph,
-  since: string | null,
-): Promise<void> {
-  await qmp.executeWith("getfd", { fdname: VIEW_EXPORT }, (connection, message) =>
-    run(handOverCommand(runtime, place.socket, message), { shared: connection }),
-  );
-  await qmp.execute("nbd-server-start", { addr: { type: "fd", data: { str: VIEW_EXPORT } }, "max-connections": 1 });
-  await qmp.execute("block-export-add", {
-    type: "nbd",
-    id: VIEW_EXPORT,
-    name: VIEW_EXPORT,
-    "node-name": NODE.view,
-    writable: false,
-    ...(since !== null && { bitmaps: [{ node: disk, name: bitmapName(since) }] }),
-  });
 }

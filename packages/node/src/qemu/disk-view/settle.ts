@@ -1,13 +1,10 @@
-/** Puts a disk back to what it is between two views: one bitmap that records, or none, and nothing else. */
-import { AppError, isAppError } from "@mags/core";
-import { z } from "zod";
+/** Puts a disk back to what it is while nobody is shown it: one bitmap that records, or none, and nothing else. */
 import { pointSlotAt } from "../machine.ts";
 import type { Qmp } from "../qmp.ts";
 import { type BitmapPlan, planBitmaps } from "./bitmap-plan.ts";
-import { type BlockGraph, bitmapName, NODE, readBlockGraph, VIEW_EXPORT } from "./block-graph.ts";
+import { type BlockGraph, bitmapName, NODE, readBlockGraph } from "./block-graph.ts";
 import { removeViewFiles, type ViewPlace } from "./place.ts";
-
-const ExportsReply = z.array(z.object({ id: z.string() }));
+import { stopServing } from "./stop-serving.ts";
 
 export interface Settled {
   /** Whether all changes since what was asked for are known. */
@@ -15,7 +12,7 @@ export interface Settled {
 }
 
 /**
- * Looks at what is there, whoever left it and at which step it was cut off, and removes the view. May be repeated.
+ * Looks at what is there, whoever left it and at which step it was cut off, and removes the view; nobody is shown the disk. May be repeated.
  * @param since  What changes are to be known since: the name a view was opened with, or tracking began. A bitmap of that name
  *   gets what others may know beside it; bitmaps that do not help are removed. Null: none is kept.
  * @throws AppError `internal` when QEMU refuses, `microvm_lost` when it is gone.
@@ -42,16 +39,6 @@ async function removeView(qmp: Qmp, { disk, nodes }: BlockGraph): Promise<void> 
   if (nodes.has(NODE.filter)) await pointSlotAt(qmp, disk);
   await remove(NODE.filter);
   await remove(NODE.scratch);
-}
-
-/** QEMU does not tell whether it serves, and refuses to stop when it does not. That it does not is what is checked. */
-async function stopServing(qmp: Qmp): Promise<void> {
-  await qmp.execute("nbd-server-stop").catch((error: unknown) => {
-    if (!isAppError(error, "internal")) throw error;
-  });
-  const exports = await qmp.query("query-block-exports", ExportsReply);
-  if (exports.some(({ id }) => id === VIEW_EXPORT))
-    throw new AppError("internal", "QEMU still exports a view of the disk");
 }
 
 async function carryOut(qmp: Qmp, node: string, plan: BitmapPlan): Promise<void> {
