@@ -100,6 +100,10 @@ describe("a synced workspace", () => {
     assert.match(await mags("workspace", "list"), /doc/);
     const versions = await mags("workspace", "versions", "doc");
     assert.match(versions, /1/);
+    const changes = await mags("workspace", "diff", "doc");
+    assert.match(changes, /^changed +content, time +2 B +root\/v$/m);
+    assert.doesNotMatch(changes, /^\w+ .* root$/m);
+    assert.deepEqual(JSON.parse(await mags("workspace", "diff", "doc", "1", "1", "--json")).changes, []);
     assert.match(await refused("workspace", "delete", "-y", "nowhere"), /nowhere/);
     await mags("stop", "doc");
     await mags("workspace", "restore", "doc", "--version", "1");

@@ -101,7 +101,7 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
   {
     why: "the block server serves a node and knows none: bytes between object store, disks and sockets",
     from: source("packages/block-server"),
-    to: noneOf("@mags/core", "@mags/object-store", "@mags/workspace-store", "@mags/nbd"),
+    to: noneOf("@mags/core", "@mags/object-store", "@mags/workspace-files", "@mags/workspace-store", "@mags/nbd"),
   },
   {
     why: "the workspace store is a format over an object store: it knows no node, no server, no database",

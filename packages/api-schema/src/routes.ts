@@ -17,7 +17,13 @@ import { getLogs } from "./logs.ts";
 import { sleepJob, stopJob, syncJob, updateJob, wakeJob } from "./sandboxes.ts";
 import { me, poolStatus, usage } from "./service.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
-import { deleteWorkspace, listWorkspaces, listWorkspaceVersions, restoreWorkspace } from "./workspaces.ts";
+import {
+  deleteWorkspace,
+  diffWorkspaceVersions,
+  listWorkspaces,
+  listWorkspaceVersions,
+  restoreWorkspace,
+} from "./workspaces.ts";
 
 /** Every route below `/api/v1`, by the name that clients and tests use for it. */
 export const ROUTES = {
@@ -51,6 +57,7 @@ export const ROUTES = {
   listWorkspaces,
   deleteWorkspace,
   listWorkspaceVersions,
+  diffWorkspaceVersions,
   restoreWorkspace,
   me,
   listTokens,

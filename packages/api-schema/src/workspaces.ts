@@ -78,6 +78,54 @@ export const listWorkspaceVersions = route({
   errors: [404],
 });
 
+export const FileChange = z
+  .object({
+    path: z.string().describe("From the root, without a slash at its beginning."),
+    path_base64: z.string().optional().describe("Its bytes, where they are not UTF-8."),
+    change: z.enum(["added", "removed", "changed"]),
+    parts: z
+      .array(z.enum(["type", "content", "target", "mode", "owner", "time", "attributes"]))
+      .describe(
+        "What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version does not have how that was.",
+      ),
+    type: z
+      .enum(["file", "directory", "symlink", "character", "block", "fifo", "socket"])
+      .nullable()
+      .describe("As it is after, or was before it was removed; null: a file of the image."),
+    size_before: z.int().nullable().describe("Of files."),
+    size_after: z.int().nullable(),
+  })
+  .meta({ id: "FileChange" });
+export type FileChangeWire = z.infer<typeof FileChange>;
+
+export const DIFF_LIMIT = { default: 1_000, most: 10_000 } as const;
+
+export const diffWorkspaceVersions = route({
+  method: "GET",
+  path: "/mags-workspaces/{id}/versions/{version}/diff",
+  summary: "List the files that changed from one version of a workspace to another",
+  description:
+    "Files are compared by what their inodes say, and by content where that leaves it open; of a folder its time is not compared. A file of the image that was replaced by another is `added`: versions do not have the image's files. The first comparison of versions reads them from the object store; one that takes longer than a minute is answered with 503, and goes on from there when it is repeated.",
+  auth: "account",
+  params: WorkspaceParams.extend({ version: z.coerce.number().int().positive() }),
+  query: z.object({
+    with: z.coerce.number().int().positive().optional().describe("The other version. Default: the latest."),
+    limit: z.coerce.number().int().min(1).max(DIFF_LIMIT.most).default(DIFF_LIMIT.default).describe("Most changes."),
+    after: z.string().max(8_192).optional().describe("`next` of the reply before, to go on behind it."),
+  }),
+  responses: {
+    200: z
+      .object({
+        workspace_id: z.string(),
+        ...{ version: z.int(), with: z.int() },
+        changes: z.array(FileChange).describe("By the bytes of their paths, a folder before what is in it."),
+        next: z.string().nullable().describe("There are more: to be sent as `after`. Null: that was all."),
+      })
+      .meta({ id: "WorkspaceDiff" }),
+  },
+  errors: [400, 404, 503],
+});
+
 export const restoreWorkspace = route({
   method: "POST",
   path: "/mags-workspaces/{id}/restore",

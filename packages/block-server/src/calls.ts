@@ -1,4 +1,5 @@
 /** What a node asks of its block server. Both are of one build: another build is asked to end, and started anew. */
+import type { VersionDiff } from "@mags/workspace-files";
 import type { BaseImage, HeadVersion, SyncReason, VersionName, WorkspaceKey } from "@mags/workspace-store";
 
 export interface VersionKey extends WorkspaceKey {
@@ -44,6 +45,15 @@ export interface GarbageCount {
   readonly unreadable: number;
 }
 
+export interface DiffCall extends WorkspaceKey {
+  readonly before: VersionName;
+  readonly after: VersionName;
+  /** Most changes that are given. */
+  readonly limit: number;
+  /** Path of a change, to go on behind it; null: from the beginning. */
+  readonly from: string | null;
+}
+
 export interface BlockServerCalls {
   hello(params: Record<string, never>): Promise<{ readonly build: string; readonly pid: number }>;
   /** Is answered when it ends: who waits for it knows at once. */
@@ -80,6 +90,11 @@ export interface BlockServerCalls {
   /** Gives the right to write a workspace back. */
   release(params: WorkspaceKey): Promise<null>;
   versions(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
+  /**
+   * Files that changed between two versions of a workspace. Two run at a time, others wait.
+   * @throws AppError `validation_failed`, `not_supported` for a file system that cannot be read.
+   */
+  diff(params: DiffCall): Promise<VersionDiff>;
   restore(params: VersionKey): Promise<HeadVersion>;
   remove(params: WorkspaceKey): Promise<null>;
   /** Workspaces of an account that have anything in the store. */

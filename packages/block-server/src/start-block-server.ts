@@ -11,6 +11,7 @@ import { decodeManifest, fetchManifest, recordsOf } from "@mags/workspace-store"
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
+import { createVersionDiffs } from "./diffs/version-diffs.ts";
 import { hydrate } from "./exports/hydrate.ts";
 import { createPace } from "./exports/pace.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
@@ -107,6 +108,7 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
         sync: workspaces.sync,
         release: workspaces.release,
         versions: workspaces.versions,
+        diff: createVersionDiffs({ store, records }),
         restore: workspaces.restore,
         remove: workspaces.remove,
         workspaces: workspaces.workspaces,

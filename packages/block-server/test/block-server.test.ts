@@ -3,7 +3,14 @@ import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import { createFaultyStore, createSeededRandom, makeTempDir, type TempDir } from "@mags/test-kit";
+import {
+  createFaultyStore,
+  createSeededRandom,
+  debugfs,
+  makeExt4Image,
+  makeTempDir,
+  type TempDir,
+} from "@mags/test-kit";
 import { CHUNK_BYTES, type VersionName } from "@mags/workspace-store";
 import {
   contentsOf,
@@ -41,6 +48,44 @@ async function newDisk(name: string, ...writes: string[]): Promise<string> {
 const keyOf = (workspace: string, version: VersionName) => ({
   ...{ account: server.account, workspace },
   version: { seq: version.seq, sha256: version.sha256 },
+});
+
+describe("diff", () => {
+  it("names the files that changed between two versions", async () => {
+    const workspace = randomUUID();
+    const image = at("files.raw");
+    await makeExt4Image(image, { sizeMiB: DISK_BYTES / MIB });
+    await debugfs(image, "mkdir up", "cd up", "mknod kept p", "mknod gone p");
+    const publish = async (name: string, parent: VersionName | null) => {
+      await tool("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, at(name));
+      return exported(at(name), {}, (source) =>
+        server.sync({ workspace, parent: parent && keyOf(workspace, parent), source }),
+      );
+    };
+    const { version: before } = await publish("files-1", null);
+    await debugfs(image, "cd up", "rm gone", "symlink new kept");
+    const { version: after } = await publish("files-2", before);
+    const call = { account: server.account, workspace, before, after, limit: 10, from: null };
+    const { changes, more } = await server.ask("diff", call);
+    assert.deepEqual(
+      [changes.map(({ path, change, type }) => [path, change, type]), more],
+      [
+        [
+          ["gone", "removed", "fifo"],
+          ["new", "added", "symlink"],
+        ],
+        false,
+      ],
+    );
+    const rest = await server.ask("diff", { ...call, from: "gone" });
+    assert.deepEqual(
+      rest.changes.map(({ path }) => path),
+      ["new"],
+    );
+    await assert.rejects(server.ask("diff", { ...call, after: { seq: 9, sha256: "0".repeat(64) } }), {
+      code: "version_not_found",
+    });
+  });
 });
 
 describe("sync", () => {

@@ -542,6 +542,7 @@ describe("authorization", () => {
     listWorkspaces: lists(`${V1}/mags-workspaces`),
     deleteWorkspace: hidden(() => `${V1}/mags-workspaces/private`, undefined, "DELETE"),
     listWorkspaceVersions: hidden(() => `${V1}/mags-workspaces/private/versions`),
+    diffWorkspaceVersions: hidden(() => `${V1}/mags-workspaces/private/versions/1/diff`),
     restoreWorkspace: hidden(() => `${V1}/mags-workspaces/private/restore`, { version: 1 }),
     async me(client) {
       assert.match(((await client.call("GET", `${V1}/me`)).body as Body).email, /^user/);

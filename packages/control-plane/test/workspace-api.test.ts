@@ -159,6 +159,36 @@ describe("the deletion of a workspace", () => {
   });
 });
 
+describe("the differences of two versions", () => {
+  const diff = (name: string, version: number, query = "") =>
+    call("GET", `${WORKSPACES}/${name}/versions/${version}/diff${query}`);
+
+  it("are told from one to another, or to the latest", async () => {
+    await write("differs", "one");
+    await write("differs", " two ");
+    const { status, body } = await diff("differs", 1);
+    assert.equal(status, 200, JSON.stringify(body));
+    const change = { path: "content", change: "changed", parts: ["content"], type: "file" };
+    const changes = [{ ...change, size_before: 3, size_after: 8 }];
+    assert.deepEqual(body, { workspace_id: "differs", version: 1, with: 2, changes, next: null });
+    assert.deepEqual((await diff("differs", 2, "?with=1")).body.changes[0].size_after, 3);
+    assert.deepEqual((await diff("differs", 2, "?with=2")).body.changes, []);
+    const after = Buffer.from("content").toString("base64url");
+    assert.deepEqual((await diff("differs", 1, `?after=${after}`)).body.changes, []);
+  });
+
+  it("are refused for versions that there are not, and while the store is away", async () => {
+    await write("missing", "x");
+    for (const reply of [await diff("missing", 7), await diff("missing", 1, "?with=7")])
+      assert.deepEqual([reply.status, reply.body.code], [404, "version_not_found"]);
+    assert.equal((await diff("missing", 0)).status, 400);
+    assert.equal((await diff("missing", 1, "?limit=10001")).status, 400);
+    isUnknown(await diff("nowhere", 1));
+    plane.node.storeAway("the object store is away");
+    assert.equal((await diff("missing", 1)).status, 503);
+  });
+});
+
 describe("the versions of a workspace", () => {
   it("are listed newest first, and an older one is made the newest", async () => {
     for (const text of ["a", "b"]) await write("lived", text);

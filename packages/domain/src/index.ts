@@ -88,9 +88,11 @@ export type {
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
 export type {
+  FileChange,
   ObservedSync,
   SyncReason,
   SyncTarget,
+  VersionDiff,
   VersionName,
   VersionRef,
   WorkspaceId,

@@ -38,6 +38,30 @@ export interface WorkspaceVersion extends VersionName {
   readonly storedBytes: number;
 }
 
+/** What became of a path between two versions of a workspace. */
+export interface FileChange {
+  /** Without a slash at its beginning, one character a byte. */
+  readonly path: string;
+  readonly change: "added" | "removed" | "changed";
+  /**
+   * What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version
+   * does not have how that was.
+   */
+  readonly parts: readonly ("type" | "content" | "target" | "mode" | "owner" | "time" | "attributes")[];
+  /** As it is after, or was before it was removed; null: a file of the image. */
+  readonly type: "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket" | null;
+  /** Of files only, where they are there. */
+  readonly sizeBefore: number | null;
+  readonly sizeAfter: number | null;
+}
+
+export interface VersionDiff {
+  /** By the bytes of their paths, a folder before what is in it. */
+  readonly changes: readonly FileChange[];
+  /** There are more than were asked for. */
+  readonly more: boolean;
+}
+
 /** Where a sandbox's disk is published. */
 export interface SyncTarget extends WorkspaceRef {
   /** For who reads the store without a database. */
@@ -79,6 +103,23 @@ export interface WorkspaceRuntime {
   ): Promise<WorkspaceVersion>;
   /** The versions that are kept, oldest first. @throws AppError `workspace_not_found`, `unavailable`. */
   listVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
+  /**
+   * Files that changed from one version of a workspace to another. It reads of both what it needs, so it may take long; what
+   * it read is kept for the next call.
+   * @param options.from  Path of a change, to go on behind it.
+   * @throws AppError `version_not_found`, `unavailable`, `chunk_corrupt`; `validation_failed` and `not_supported` for a
+   *   file system that cannot be read.
+   */
+  diffVersions(
+    ref: WorkspaceRef,
+    options: {
+      readonly before: VersionName;
+      readonly after: VersionName;
+      readonly limit: number;
+      readonly from: string | null;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<VersionDiff>;
   /**
    * Publishes an older version as the newest. Only while no sandbox stands on the workspace.
    * @throws AppError `workspace_not_found`, `version_not_found`, `lease_held`, `unavailable`.

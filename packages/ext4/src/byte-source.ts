@@ -10,23 +10,24 @@ export interface ByteSource {
   read(offset: number, length: number, options: Signal): Promise<Buffer>;
 }
 
-/** What is read at once: neighbours are mostly wanted next, and of an object store one large read costs less than many. */
-const UNIT_BYTES = 1 << 20;
-const UNITS_KEPT = 32;
+const KEPT_BYTES = 32 << 20;
 
-/** Keeps what was read last, at most 32 MiB. Reads past the end are refused as damage: only the file system asks for them. */
-export function createCachedSource(source: ByteSource): ByteSource {
+/**
+ * Keeps what was read last, at most 32 MiB. Reads past the end are refused as damage: only the file system asks for them.
+ * @param options.unitBytes  What is read at once, a power of two: neighbours are mostly wanted next.
+ */
+export function createCachedSource(source: ByteSource, { unitBytes }: { readonly unitBytes: number }): ByteSource {
   const { sizeBytes } = source;
   const units = new Map<number, Buffer>();
 
   async function unit(index: number, options: Signal): Promise<Buffer> {
     const kept = units.get(index);
-    const start = index * UNIT_BYTES;
-    const bytes = kept ?? (await source.read(start, Math.min(UNIT_BYTES, sizeBytes - start), options));
+    const start = index * unitBytes;
+    const bytes = kept ?? (await source.read(start, Math.min(unitBytes, sizeBytes - start), options));
     units.delete(index);
     units.set(index, bytes);
     for (const [oldest] of units) {
-      if (units.size <= UNITS_KEPT) break;
+      if (units.size * unitBytes <= KEPT_BYTES) break;
       units.delete(oldest);
     }
     return bytes;
@@ -39,8 +40,8 @@ export function createCachedSource(source: ByteSource): ByteSource {
         throw damaged(`something is said to lie at byte ${offset}, past the end of the disk`);
       const pieces: Buffer[] = [];
       for (let at = offset; at < offset + length; ) {
-        const index = Math.floor(at / UNIT_BYTES);
-        const from = at - index * UNIT_BYTES;
+        const index = Math.floor(at / unitBytes);
+        const from = at - index * unitBytes;
         const bytes = await unit(index, options);
         const piece = bytes.subarray(from, from + offset + length - at);
         pieces.push(piece);

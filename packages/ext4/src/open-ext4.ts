@@ -52,12 +52,18 @@ export interface Ext4 {
   attributes(inode: Inode, options: Signal): Promise<Attributes>;
 }
 
+const UNIT_BYTES = 1 << 20;
+
 /**
+ * @param options.unitBytes  What is read of the source at once, a power of two. Default: 1 MiB, for who reads all of it.
  * @throws AppError `validation_failed` if it is no ext4, `not_supported` if it has features that are not read here, or a
  *   journal that only a kernel replays.
  */
-export async function openExt4(source: ByteSource, { signal }: Signal): Promise<Ext4> {
-  const cached = createCachedSource(source);
+export async function openExt4(
+  source: ByteSource,
+  { unitBytes = UNIT_BYTES, signal }: Signal & { readonly unitBytes?: number },
+): Promise<Ext4> {
+  const cached = createCachedSource(source, { unitBytes });
   const superblock = await superblockOf(cached, { signal });
   if (!superblock.needsRecovery) return createExt4(cached, superblock, { asStored: true });
   const unrecovered = createExt4(cached, superblock, { asStored: true });

@@ -45,6 +45,7 @@ const VERSIONS = {
   ],
   total: 1,
 };
+const DIFF = { workspace_id: "golden", version: 2, with: 4 };
 /** It is in use until it is forced. */
 const inUse = () =>
   answer((request, to) => {
@@ -132,6 +133,42 @@ describe("mags workspace", () => {
     assert.match((await cli.run(["workspace", "versions", "golden"])).stderr, /not synced yet.*mags sync golden/);
   });
 
+  it("diff compares the last two versions, or those that are named, and pages on", async () => {
+    const change = { change: "changed", parts: ["content", "time"], type: "file", size_before: 10, size_after: 2048 };
+    const pages = {
+      first: { ...DIFF, changes: [{ ...change, path: "etc/a" }], next: "bmV4dA" },
+      second: {
+        ...DIFF,
+        changes: [
+          { change: "removed", parts: [], type: null, size_before: null, size_after: null, path: "etc/b" },
+          { change: "added", parts: [], type: "symlink", size_before: null, size_after: null, path: "etc/c\u001b[31m" },
+        ],
+        next: null,
+      },
+    };
+    answer(({ path, query }, to) => {
+      if (path.endsWith("/versions")) return send(to, 200, { ...VERSIONS, versions: [{ version: 4 }, { version: 2 }] });
+      send(to, 200, query.has("after") ? pages.second : pages.first);
+    });
+    const first = await cli.run(["workspace", "diff", "golden"]);
+    assert.match(
+      first.stdout.toString(),
+      /^CHANGE +WHAT +SIZE +PATH\nchanged +content, time +10 B > 2.0 KiB +etc\/a\n$/,
+    );
+    assert.match(first.stderr, /first 1 changes from version 2 to 4. All: --all/);
+    assert.equal(seen.at(-1)?.path, "/api/v1/mags-workspaces/golden/versions/2/diff");
+    const all = await cli.run(["workspace", "diff", "golden", "2", "4", "--all"]);
+    assert.match(
+      all.stdout.toString(),
+      /\nremoved +file of the image +- +etc\/b\nadded +symlink +- +"etc\/c\\u001b\[31m"\n$/,
+    );
+    assert.equal(String(seen.at(-1)?.query), "with=4&limit=10000&after=bmV4dA");
+    const json = await cli.run(["workspace", "diff", "golden", "--all", "--json"]);
+    assert.equal(JSON.parse(json.stdout.toString()).changes.length, 3);
+    answer((_, to) => send(to, 200, { ...VERSIONS, versions: [{ version: 4 }] }));
+    assert.match((await cli.run(["workspace", "diff", "golden"])).stderr, /one version only, or none/);
+  });
+
   it("restore takes a version", async () => {
     const reply = { success: true, message: "Workspace golden is as in version 2 again, as version 5", version: 5 };
     answer((_, to) => send(to, 200, reply));
@@ -146,7 +183,7 @@ describe("mags workspace", () => {
 
   it("without a command of its own, or with an unknown one, says what there is", async () => {
     const help = await cli.run(["help", "workspace"]);
-    for (const word of ["list", "delete", "versions", "restore"]) assert.ok(help.stdout.includes(word), word);
+    for (const word of ["list", "delete", "versions", "diff", "restore"]) assert.ok(help.stdout.includes(word), word);
     const unknown = await cli.run(["workspace", "clone"]);
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /unknown command 'clone'/);

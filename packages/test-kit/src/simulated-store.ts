@@ -128,6 +128,14 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
     async listVersions(ref) {
       return find(ref).versions.map(({ version }) => version);
     },
+    async diffVersions(ref, { before, after, limit, from }) {
+      const [old, now] = [before, after].map((version) => read({ ...ref, version }).content) as [string, string];
+      const parts = ["content"] as const;
+      const sizes = { sizeBefore: old.length, sizeAfter: now.length };
+      const all = old === now ? [] : [{ path: "content", change: "changed", parts, type: "file", ...sizes } as const];
+      const left = all.filter(({ path }) => path > (from ?? ""));
+      return { changes: left.slice(0, limit), more: left.length > limit };
+    },
     async restoreVersion(ref) {
       const stored = find(ref);
       const { content, version } = read(ref);

@@ -1,2 +1,3 @@
+export { type DiffOptions, diffVersions, type VersionDiff } from "./diff-versions.ts";
 export { type TarShape, tarOf } from "./tar-of.ts";
 export { openUpperLayer } from "./upper-layer.ts";

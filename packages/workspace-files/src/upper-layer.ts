@@ -27,9 +27,12 @@ export interface FoundFile {
 const MAX_FOLDERS = 8_000_000;
 
 /** @throws AppError `validation_failed` and `not_supported` as of `openExt4`, `chunk_corrupt` of the store. */
-export async function openUpperLayer(version: VersionDisk, { signal }: Signal): Promise<UpperLayer> {
+export async function openUpperLayer(
+  version: VersionDisk,
+  { signal, ...options }: Signal & { readonly unitBytes?: number },
+): Promise<UpperLayer> {
   const { manifest, read } = version;
-  const disk = await openExt4({ sizeBytes: manifest.diskBytes, read }, { signal });
+  const disk = await openExt4({ sizeBytes: manifest.diskBytes, read }, { ...options, signal });
   for await (const { name, inode } of disk.entries(await disk.inode(ROOT_INODE, { signal }), { signal })) {
     if (name !== "up") continue;
     const root = await disk.inode(inode, { signal });

@@ -5,6 +5,7 @@ import { createTokenRoute } from "./create-token.ts";
 import { deleteTokenRoute } from "./delete-token.ts";
 import { deleteWorkspaceRoute } from "./delete-workspace.ts";
 import type { RouteDeps } from "./deps.ts";
+import { diffWorkspaceVersionsRoute } from "./diff-workspace-versions.ts";
 import { execAttachRoute } from "./exec-attach.ts";
 import { execInJobRoute } from "./exec-in-job.ts";
 import { execStreamRoute } from "./exec-stream.ts";
@@ -64,6 +65,7 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   listWorkspaces: listWorkspacesRoute,
   deleteWorkspace: deleteWorkspaceRoute,
   listWorkspaceVersions: listWorkspaceVersionsRoute,
+  diffWorkspaceVersions: diffWorkspaceVersionsRoute,
   restoreWorkspace: restoreWorkspaceRoute,
   me: meRoute,
   listTokens: listTokensRoute,

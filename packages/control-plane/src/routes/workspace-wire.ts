@@ -1,5 +1,5 @@
 import type { workspaces } from "@mags/api-schema";
-import type { ObservedSync, WorkspaceVersion } from "@mags/domain";
+import type { FileChange, ObservedSync, WorkspaceVersion } from "@mags/domain";
 import type { ListedWorkspace } from "../app/workspace-records.ts";
 
 /** @param seen  What the node knows of its syncs; null: it is open nowhere. */
@@ -30,3 +30,25 @@ export function versionToWire(version: WorkspaceVersion): workspaces.WorkspaceVe
     disk_bytes: version.diskBytes,
   };
 }
+
+/** The path as text, and its bytes where they are none. */
+export function changeToWire({
+  path,
+  change,
+  parts,
+  type,
+  sizeBefore,
+  sizeAfter,
+}: FileChange): workspaces.FileChangeWire {
+  const bytes = Buffer.from(path, "latin1");
+  const text = bytes.toString("utf8");
+  return {
+    path: text,
+    ...(!Buffer.from(text).equals(bytes) && { path_base64: bytes.toString("base64") }),
+    ...{ change, parts: [...parts], type, size_before: sizeBefore, size_after: sizeAfter },
+  };
+}
+
+/** Where a list ended: clients pass it on as it is. */
+export const placeToWire = (path: string) => Buffer.from(path, "latin1").toString("base64url");
+export const placeFromWire = (place: string) => Buffer.from(place, "base64url").toString("latin1");

@@ -1,6 +1,7 @@
 import { Argument, type Command, Option } from "commander";
 import type { Cli } from "./cli.ts";
 import type { DeleteFlags, RestoreFlags } from "./commands/workspace.ts";
+import type { DiffFlags } from "./commands/workspace-diff.ts";
 import { wholeNumber } from "./flag-values.ts";
 
 interface JsonFlag {
@@ -14,7 +15,7 @@ export function addWorkspaceCommands(program: Command, cli: Cli, onExit: (code: 
   const load = () => import("./commands/workspace.ts");
   const workspace = program
     .command("workspace")
-    .description("list, delete and restore synced workspaces")
+    .description("list, compare, restore and delete synced workspaces")
     .helpCommand(false);
 
   workspace
@@ -41,6 +42,20 @@ export function addWorkspaceCommands(program: Command, cli: Cli, onExit: (code: 
     .addArgument(name())
     .addOption(json())
     .action(async (given: string, flags: JsonFlag) => onExit(await (await load()).listVersions(cli, given, flags)));
+
+  workspace
+    .command("diff")
+    .description(
+      "list the files that changed between two versions of a workspace; without numbers between the last two",
+    )
+    .addArgument(name())
+    .addArgument(new Argument("[from]", "a version, as mags workspace versions shows it").argParser(wholeNumber))
+    .addArgument(new Argument("[to]", "another one; default: the latest").argParser(wholeNumber))
+    .option("--all", "all changes, not only the first 1000")
+    .addOption(json())
+    .action(async (given: string, from: number | undefined, to: number | undefined, flags: DiffFlags) =>
+      onExit(await (await import("./commands/workspace-diff.ts")).diffVersions(cli, given, { from, to, ...flags })),
+    );
 
   workspace
     .command("restore")

@@ -23,6 +23,7 @@ export type {
   AccessToken,
   AccessTokens,
   Done,
+  FileChange,
   FileEntry,
   FileInfo,
   FileList,
@@ -45,7 +46,9 @@ export type {
   Usage,
   Workspace,
   WorkspaceBase,
+  WorkspaceDiff,
   Workspaces,
   WorkspaceVersion,
   WorkspaceVersions,
 } from "./wire.generated.ts";
+export type { DiffOptions } from "./workspaces.ts";

@@ -38,10 +38,18 @@ import type {
   UpdatedJob,
   Uploaded,
   Usage,
+  WorkspaceDiff,
   Workspaces,
   WorkspaceVersions,
 } from "./wire.generated.ts";
-import { deleteWorkspace, listWorkspaces, restoreWorkspace, workspaceVersions } from "./workspaces.ts";
+import {
+  type DiffOptions,
+  deleteWorkspace,
+  diffVersions,
+  listWorkspaces,
+  restoreWorkspace,
+  workspaceVersions,
+} from "./workspaces.ts";
 
 export interface MagsOptions {
   /** Default: the environment variable `MAGS_API_TOKEN`, then `MAGS_TOKEN`. */
@@ -350,6 +358,14 @@ export class Mags {
   /** The versions of a synced workspace that are kept, newest first. */
   async workspaceVersions(name: string): Promise<WorkspaceVersions> {
     return await workspaceVersions(this.#transport, name);
+  }
+
+  /**
+   * The files that changed from one version of a synced workspace to another, by path. The first comparison reads from the
+   * object store; one that takes longer than a minute is a MagsError `unavailable`, and may be repeated.
+   */
+  async diffWorkspace(name: string, version: number, options: DiffOptions = {}): Promise<WorkspaceDiff> {
+    return await diffVersions(this.#transport, name, { version, ...options });
   }
 
   /** Makes an older version of a synced workspace its newest, as a version of its own; not while it is open. */

@@ -432,6 +432,31 @@ export interface WorkspaceVersions {
   total: number;
 }
 
+export interface FileChange {
+  /** From the root, without a slash at its beginning. */
+  path: string;
+  /** Its bytes, where they are not UTF-8. */
+  path_base64?: string;
+  change: "added" | "removed" | "changed";
+  /** What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version does not have how that was. */
+  parts: ("type" | "content" | "target" | "mode" | "owner" | "time" | "attributes")[];
+  /** As it is after, or was before it was removed; null: a file of the image. */
+  type: "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket" | null;
+  /** Of files. */
+  size_before: number | null;
+  size_after: number | null;
+}
+
+export interface WorkspaceDiff {
+  workspace_id: string;
+  version: number;
+  with: number;
+  /** By the bytes of their paths, a folder before what is in it. */
+  changes: FileChange[];
+  /** There are more: to be sent as `after`. Null: that was all. */
+  next: string | null;
+}
+
 export interface RestoreWorkspace {
   version: number;
 }

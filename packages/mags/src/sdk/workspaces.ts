@@ -1,11 +1,12 @@
 /** Synced workspaces: what the client asks of them. */
 import { MagsError } from "./errors.ts";
 import type { Transport } from "./transport.ts";
-import type { Done, RestoredWorkspace, Workspaces, WorkspaceVersions } from "./wire.generated.ts";
+import type { Done, RestoredWorkspace, WorkspaceDiff, Workspaces, WorkspaceVersions } from "./wire.generated.ts";
 
 /** What stands on a workspace is stopped first. */
 const DELETE_MS = 120_000;
 const RESTORE_MS = 120_000;
+const DIFF_MS = 90_000;
 
 export async function listWorkspaces(transport: Transport): Promise<Workspaces> {
   return await transport.json({ method: "GET", path: "/mags-workspaces" });
@@ -18,6 +19,25 @@ export async function deleteWorkspace(transport: Transport, name: string, force:
 
 export async function workspaceVersions(transport: Transport, name: string): Promise<WorkspaceVersions> {
   return await transport.json({ method: "GET", path: workspacePath(name, "/versions") });
+}
+
+export interface DiffOptions {
+  /** The other version. Default: the latest. */
+  readonly with?: number;
+  /** Most changes of a reply, up to 10 000. Default: 1000. */
+  readonly limit?: number;
+  /** `next` of the reply before, to go on behind it. */
+  readonly after?: string;
+}
+
+export async function diffVersions(
+  transport: Transport,
+  name: string,
+  options: DiffOptions & { readonly version: number },
+): Promise<WorkspaceDiff> {
+  const { version, ...query } = options;
+  const path = workspacePath(name, `/versions/${version}/diff`);
+  return await transport.json({ method: "GET", path, query: { ...query }, timeoutMs: DIFF_MS });
 }
 
 export async function restoreWorkspace(

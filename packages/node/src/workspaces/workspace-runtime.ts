@@ -9,6 +9,9 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
     async listVersions(ref, signals) {
       return (await blocks.call("versions", keyOf(ref), signals)).map(versionOf);
     },
+    async diffVersions(ref, { before, after, limit, from, signal }) {
+      return await blocks.call("diff", { ...keyOf(ref), before, after, limit, from }, { signal });
+    },
     async restoreVersion({ version, ...ref }, signals) {
       return versionOf(await blocks.call("restore", { ...keyOf(ref), version }, signals));
     },

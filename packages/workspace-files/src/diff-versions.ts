@@ -1,0 +1,133 @@
+/**
+ * Which files changed between two versions of a workspace. Both trees are walked together, in the order of their names'
+ * bytes: what is read of the disks are folders and inodes, which two versions mostly share, and of contents only what
+ * differs in its chunks.
+ */
+import { setImmediate } from "node:timers/promises";
+import { AppError } from "@mags/core";
+import type { Inode } from "@mags/ext4";
+import { CHUNK_BYTES } from "@mags/workspace-store";
+import type { ComparedFile, SameOnDisk } from "./content-differs.ts";
+import { type Comparison, changeOf, type FileChange } from "./file-change.ts";
+import { createWalkGuard, openUpperLayer, type UpperLayer, type VersionDisk } from "./upper-layer.ts";
+
+type Signal = { readonly signal: AbortSignal };
+
+/** What is needed of a version, as the reader of the workspace store gives it. */
+export interface ComparedVersion extends VersionDisk {
+  readonly name: { readonly seq: number; readonly sha256: string };
+  chunk(index: number, options: Signal): Promise<{ readonly sha256: string } | undefined>;
+}
+
+export interface DiffOptions extends Signal {
+  /** Most changes that are given. */
+  readonly limit: number;
+  /** Begin behind this path, as a change before had it. */
+  readonly after?: string;
+}
+
+export interface VersionDiff {
+  readonly changes: readonly FileChange[];
+  /** There are more: go on after the path of the last one. */
+  readonly more: boolean;
+}
+
+const MAX_NAMES = 1_000_000;
+const MAX_PATH_BYTES = 4095;
+/** Folders lie scattered between contents, which are not wanted. */
+const UNIT_BYTES = 256 << 10;
+/** So that others get their turn: all else may come out of a cache. */
+const PATHS_A_TURN = 200;
+
+/** May run concurrently. @throws AppError as `openUpperLayer` does. */
+export async function diffVersions(
+  before: ComparedVersion,
+  after: ComparedVersion,
+  options: DiffOptions,
+): Promise<VersionDiff> {
+  const { limit, signal } = options;
+  if (before.name.sha256 === after.name.sha256) return { changes: [], more: false };
+  const open = (version: ComparedVersion) => openUpperLayer(version, { unitBytes: UNIT_BYTES, signal });
+  const [old, now] = [await open(before), await open(after)];
+  const changes: FileChange[] = [];
+  const comparison = { signal, sameOnDisk: sameOnDisk(before, after, old.disk.asStored && now.disk.asStored) };
+  for await (const change of changesBetween(old, now, { ...comparison, after: options.after?.split("/") ?? [] })) {
+    if (changes.length === limit) return { changes, more: true };
+    changes.push(change);
+  }
+  return { changes, more: false };
+}
+
+/** Chunks of one digest have the same bytes. Where a journal is read over the disk, they say nothing. */
+function sameOnDisk(before: ComparedVersion, after: ComparedVersion, asStored: boolean): SameOnDisk {
+  return async (at, length, options) => {
+    if (!asStored) return false;
+    for (let index = Math.floor(at / CHUNK_BYTES); index * CHUNK_BYTES < at + length; index++) {
+      const [old, now] = [await before.chunk(index, options), await after.chunk(index, options)];
+      if (old?.sha256 !== now?.sha256) return false;
+    }
+    return true;
+  };
+}
+
+type Side = UpperLayer & { readonly guard: ReturnType<typeof createWalkGuard> };
+
+async function* changesBetween(
+  before: UpperLayer,
+  after: UpperLayer,
+  options: Comparison & { readonly after: readonly string[] },
+): AsyncGenerator<FileChange, void, void> {
+  const { signal } = options;
+  const old: Side = { ...before, guard: createWalkGuard(before.disk) };
+  const now: Side = { ...after, guard: createWalkGuard(after.disk) };
+  let paths = 0;
+
+  async function* folder(
+    prefix: string,
+    inodes: { readonly old: Inode | undefined; readonly now: Inode | undefined },
+    skip: readonly string[],
+  ): AsyncGenerator<FileChange, void, void> {
+    const [oldNames, nowNames] = [
+      await namesIn(old, inodes.old, { signal }),
+      await namesIn(now, inodes.now, { signal }),
+    ];
+    const names = [...new Set([...oldNames.keys(), ...nowNames.keys()])].toSorted((a, b) => (a < b ? -1 : 1));
+    const [first] = skip;
+    for (const name of names) {
+      if (first !== undefined && name < first) continue;
+      if (++paths % PATHS_A_TURN === 0) await setImmediate(undefined, { signal });
+      const path = prefix + name;
+      if (path.length > MAX_PATH_BYTES)
+        throw new AppError("not_supported", `a path has more than ${MAX_PATH_BYTES} bytes, which cannot be compared`);
+      const oldFile = await fileIn(old, oldNames.get(name), { signal });
+      const nowFile = await fileIn(now, nowNames.get(name), { signal });
+      const within = name === first ? skip.slice(1) : [];
+      if (name !== first) {
+        const change = await changeOf(path, oldFile, nowFile, options);
+        if (change) yield change;
+      }
+      const folders = { old: folderOf(oldFile), now: folderOf(nowFile) };
+      if (folders.old || folders.now) yield* folder(`${path}/`, folders, within);
+    }
+  }
+
+  yield* folder("", { old: old.root, now: now.root }, options.after);
+}
+
+const folderOf = (file: ComparedFile | undefined) => (file?.inode.type === "directory" ? file.inode : undefined);
+
+async function fileIn(side: Side, number: number | undefined, options: Signal): Promise<ComparedFile | undefined> {
+  return number === undefined ? undefined : { disk: side.disk, inode: await side.disk.inode(number, options) };
+}
+
+async function namesIn(side: Side, folder: Inode | undefined, options: Signal): Promise<ReadonlyMap<string, number>> {
+  const names = new Map<string, number>();
+  if (!folder) return names;
+  side.guard.folder(folder);
+  for await (const { name, inode } of side.disk.entries(folder, options)) {
+    names.set(name, inode);
+    if (names.size > MAX_NAMES)
+      throw new AppError("not_supported", `a folder has more than ${MAX_NAMES} files, which cannot be compared`);
+  }
+  return names;
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { createSeededRandom, debugfs, makeExt4Image, makeTempDir, seedFrom } from "@mags/test-kit";
+import { diffVersions } from "../src/index.ts";
+import { hostFile, makeDisk, signal, versionOf } from "./harness.ts";
+
+/** Lines `+ path`, `- path`, `path: parts`. */
+async function diff(before: string, after: string): Promise<string[]> {
+  const options = { limit: 100_000, signal };
+  const { changes, more } = await diffVersions(await versionOf(before), await versionOf(after), options);
+  assert.equal(more, false);
+  return changes.map(({ path, change, parts }) =>
+    change === "changed" ? `${path}: ${parts.join(" ")}` : `${change === "added" ? "+" : "-"} ${path}`,
+  );
+}
+
+describe("diffVersions", () => {
+  it("tells what was added, removed and changed, and how", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    const one = await hostFile(`${dir.path}/one`, "one");
+    const two = await hostFile(`${dir.path}/two`, "two");
+    const names = ["same", "content", "mode", "owner", "time", "attribute", "type", "gone"];
+    const writes = names.map((name) => `write ${one} ${name}`);
+    await makeDisk(
+      before,
+      ...writes,
+      "symlink link a",
+      "mknod unhidden c 0 0",
+      "mkdir tree",
+      "cd tree",
+      `write ${one} leaf`,
+    );
+    await copyFile(before, after);
+    await debugfs(
+      after,
+      "cd up",
+      ...["rm content", `write ${two} content`, "sif mode mode 0100600", "sif owner uid 7", "sif time mtime @5"],
+      ...["ea_set attribute user.a b", "rm type", "mkdir type", "rm gone", "rm link", "symlink link b"],
+      ...["rm unhidden", `write ${one} unhidden`, "mknod hidden c 0 0", `write ${one} new`],
+      ...[`write ${one} upper`, "ea_set upper trusted.overlay.origin x", "sif tree mtime @5"],
+      ...["mkdir other", "cd other", `write ${one} leaf`],
+    );
+    // What was written again may have got another time.
+    assert.deepEqual(
+      (await diff(before, after)).map((line) => line.replace(/ time$/, (end) => (line.startsWith("time") ? end : ""))),
+      [
+        "attribute: attributes",
+        "content: content",
+        "- gone",
+        "- hidden",
+        "link: target",
+        "mode: mode",
+        "+ new",
+        "+ other",
+        "+ other/leaf",
+        "owner: owner",
+        "time: time",
+        "type: type",
+        "+ unhidden",
+        "upper: ",
+      ],
+    );
+    assert.deepEqual(await diff(before, before), []);
+  });
+
+  it("finds what a comparison of the trees finds, whatever the limit", async () => {
+    const seed = seedFrom(process.env.MAGS_SEED);
+    const random = createSeededRandom(seed);
+    await using dir = await makeTempDir();
+    const tree = new Map<string, string>();
+    const images = [`${dir.path}/before`, `${dir.path}/after`] as const;
+    const from = `${dir.path}/from`;
+    await mkdir(`${from}/up`, { recursive: true });
+    const folders = ["", "a", "a/b", "a.b", "ü", "z"];
+    for (const folder of folders) await mkdir(`${from}/up/${folder}`, { recursive: true });
+    const versions: Map<string, string>[] = [];
+    for (const image of images) {
+      for (let n = 0; n < 120; n++) {
+        const path = `${random.pick(folders)}/f${random.between(0, 40)}`.replace(/^\//, "");
+        const file = `${from}/up/${path}`;
+        if (random.chance(0.3)) {
+          await rm(file, { force: true });
+          tree.delete(path);
+          continue;
+        }
+        const content = random.bytes(random.pick([3, 5_000, 200_000]));
+        if (random.chance(0.2)) content.fill(0, 1, content.length - 1); // with a hole
+        const mode = random.pick([0o600, 0o644]);
+        await writeFile(file, content);
+        await chmod(file, mode);
+        tree.set(path, `${content.toString("base64")} ${mode}`);
+      }
+      await makeExt4Image(image, { sizeMiB: 64, from, blockBytes: random.pick([1024, 4096]) });
+      versions.push(new Map(tree));
+    }
+    const [old, now] = versions as [Map<string, string>, Map<string, string>];
+    const expected = [...new Set([...old.keys(), ...now.keys()])].filter((path) => old.get(path) !== now.get(path));
+    const [before, after] = [await versionOf(images[0]), await versionOf(images[1])];
+    for (const limit of [1, 7, 100_000]) {
+      const found: string[] = [];
+      for (let place: string | undefined = "", more = true; more; ) {
+        const page = await diffVersions(before, after, { limit, signal, ...(place && { after: place }) });
+        for (const { path, parts } of page.changes)
+          if (parts.join() !== "time") found.push(Buffer.from(path, "latin1").toString());
+        ({ more } = page);
+        place = page.changes.at(-1)?.path;
+      }
+      assert.equal(new Set(found).size, found.length);
+      assert.deepEqual(found.toSorted(), expected.toSorted(), `seed ${seed}, limit ${limit}`);
+    }
+  });
+
+  it("reads no contents that lie in the same chunks", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    const large = await hostFile(`${dir.path}/large`, Buffer.alloc(20 << 20, 7));
+    await makeDisk(before, `write ${large} large`);
+    await copyFile(before, after);
+    await debugfs(after, "cd up", "sif large mtime @5");
+    const version = await versionOf(after);
+    const { changes } = await diffVersions(await versionOf(before), version, { limit: 10, signal });
+    assert.deepEqual(
+      changes.map(({ path, parts }) => [path, parts]),
+      [["large", ["time"]]],
+    );
+    assert.ok(version.readBytes < 8 << 20, `${version.readBytes} bytes were read`);
+  });
+
+  it("compares what a journal holds, though the disks below are the same", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    const block = await hostFile(`${dir.path}/block`, Buffer.alloc(4096, 1));
+    const other = await hostFile(`${dir.path}/other`, Buffer.alloc(4096, 2));
+    await makeDisk(before, `write ${block} file`);
+    await copyFile(before, after);
+    await debugfs(after, "cd up", "sif file mtime @5");
+    const at = (await readFile(after)).indexOf(Buffer.alloc(4096, 1)) / 4096;
+    await debugfs(after, "jo", `jw -b ${at} ${other}`, "jc");
+    assert.deepEqual(await diff(before, after), ["file: content time"]);
+  });
+});
