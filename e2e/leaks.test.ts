@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { createSeededRandom, type SeededRandom, seedFrom, waitFor } from "@mags/test-kit";
+import { findProcess } from "./harness/processes.ts";
 import { run } from "./harness/run.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 
@@ -31,14 +32,7 @@ async function doctor(): Promise<Report & { readonly exitCode: number | null }> 
 }
 
 /** The server's process, also while it cannot be asked yet. */
-async function serverPid(): Promise<number | undefined> {
-  const configFile = join(dirname(server.dataDir), "magsd.json");
-  for (const name of await readdir("/proc")) {
-    const args = /^\d+$/.test(name) ? await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "") : "";
-    if (args.includes(`\0serve\0--config\0${configFile}\0`)) return Number(name);
-  }
-  return undefined;
-}
+const serverPid = () => findProcess("serve", "--config", join(dirname(server.dataDir), "magsd.json"));
 
 async function killServer(): Promise<void> {
   const pid = await serverPid();

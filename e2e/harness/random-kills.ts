@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { messageOf } from "@mags/core";
 import { createSeededRandom, type SeededRandom, waitFor } from "@mags/test-kit";
+import { trySigkill } from "./processes.ts";
 import type { TestServer } from "./server.ts";
 import { untilParkedOnly } from "./traces.ts";
 
@@ -107,14 +108,6 @@ async function killQemu(server: TestServer, random: SeededRandom): Promise<strin
 
 function killDatabase(pid: number | null): void {
   if (pid !== null) trySigkill(pid);
-}
-
-function trySigkill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }
 
 async function checkJob(server: TestServer, job: Accepted, killedVms: ReadonlySet<string>): Promise<void> {

@@ -28,7 +28,7 @@ const RUN_MS = 60_000;
 /** @throws when the tree was not built. */
 export function findCephPrograms(folder: string): CephPrograms {
   const tree = process.env.MAGS_CEPH ?? DEFAULT_TREE;
-  if (!existsSync(tree)) throw new Error(`there is no Ceph at ${tree}: run ./test unit, which builds it`);
+  if (!existsSync(tree)) throw new Error(`there is no Ceph at ${tree}: run ./test, which builds it`);
   const command = (program: string, args: readonly string[]) => [
     ...["--mount", "--propagation", "private", "sh", "-euc", SCRIPT, "sh", tree, folder, program],
     ...args,
