@@ -1,6 +1,6 @@
 /** What a node asks of its block server. Both are of one build: another build is asked to end, and started anew. */
 import type { VersionDiff } from "@mags/workspace-files";
-import type { BaseImage, HeadVersion, SyncReason, VersionName, WorkspaceKey } from "@mags/workspace-store";
+import type { BaseImage, HeadVersion, ImageFiles, SyncReason, VersionName, WorkspaceKey } from "@mags/workspace-store";
 
 export interface VersionKey extends WorkspaceKey {
   readonly version: VersionName;
@@ -20,7 +20,7 @@ export interface DiskSource {
 export interface SyncCall extends WorkspaceKey {
   readonly name: string;
   readonly forkedFrom: { readonly workspace: string; readonly name: string; readonly seq: number } | null;
-  readonly image: BaseImage;
+  readonly image: ImageFiles;
   /** Names the disk, of all that this node has and had. */
   readonly disk: string;
   readonly diskBytes: number;
@@ -85,6 +85,23 @@ export interface BlockServerCalls {
   }): Promise<{ readonly copiedBytes: number; readonly dataBytes: number }>;
   /** Ids of what is to be served, also where that did not succeed. */
   served(params: Record<string, never>): Promise<readonly string[]>;
+  /** What a disk needs that stands on a version. @throws AppError `version_not_found`. */
+  imageOf(params: VersionKey): Promise<BaseImage>;
+  /**
+   * Resolves when the store has the image whole, and will have it while a version is published. The first time that sends
+   * all of it; it goes on when its caller has gone.
+   */
+  keepImage(params: { readonly image: ImageFiles }): Promise<null>;
+  /**
+   * Writes an image of the store into two files, both proven; without certificates only the first.
+   * @throws AppError `store_corrupt` or `chunk_corrupt` when the store does not have it whole, `disk_full`.
+   */
+  fetchImage(params: {
+    readonly digest: string;
+    readonly disk: string;
+    readonly caBundle: string;
+  }): Promise<{ readonly diskBytes: number; readonly caBundlePath: string | null }>;
+  collectImages(params: Record<string, never>): Promise<GarbageCount>;
   /** @throws AppError `lease_lost`, `lease_held`, `unavailable` and what a store says; nothing was published then. */
   sync(params: SyncCall): Promise<SyncResult>;
   /** Gives the right to write a workspace back. */

@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, type Logger, lockFile, untilAborted } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { decodeManifest, fetchManifest, recordsOf } from "@mags/workspace-store";
+import { decodeManifest, recordsOf } from "@mags/workspace-store";
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
@@ -15,6 +15,8 @@ import { createVersionDiffs } from "./diffs/version-diffs.ts";
 import { hydrate } from "./exports/hydrate.ts";
 import { createPace } from "./exports/pace.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
+import { createImages } from "./images.ts";
+import { createManifests } from "./manifests.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
 import { createWorkspaces } from "./syncs/workspaces.ts";
 
@@ -69,7 +71,9 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
     return source;
   };
   const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, log }));
-  const workspaces = scope.use(createWorkspaces({ store, records, holder, graceMs, clock, log }));
+  const manifests = createManifests(store);
+  const images = scope.use(createImages({ store, graceMs, clock, log }));
+  const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, clock, log }));
   const pace = createPace();
   const asked = Promise.withResolvers<void>();
   scope.use(
@@ -87,9 +91,7 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
         },
         serve: async (spec, signals) => {
           const { version } = spec;
-          const manifest =
-            (await served.manifestOf(spec)) ??
-            (await fetchManifest(store, version, { name: version.version, ...signals }));
+          const manifest = (await served.manifestOf(spec)) ?? (await manifests(version, signals));
           await served.serve(spec, manifest);
           const { diskBytes, image } = decodeManifest(manifest, version.version);
           return { diskBytes, image };
@@ -105,6 +107,13 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
           return { copiedBytes, dataBytes: version.manifest.dataBytes };
         },
         served: async () => served.ids(),
+        imageOf: async (key, signals) => decodeManifest(await manifests(key, signals), key.version).image,
+        keepImage: async ({ image }, signals) => {
+          await images.keep(image, signals);
+          return null;
+        },
+        fetchImage: images.fetch,
+        collectImages: (_, signals) => images.collect(signals),
         sync: workspaces.sync,
         release: workspaces.release,
         versions: workspaces.versions,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
@@ -17,6 +18,7 @@ import {
   DISK_BYTES,
   exported,
   IMAGE,
+  IMAGE_FILES,
   MIB,
   startTestServer,
   type TestServer,
@@ -199,6 +201,34 @@ describe("a store that is away", () => {
     assert.match(await read("0"), /read 65536/);
     await assert.rejects(read("100M"), { stdout: /No space left/ });
     await assert.rejects(patient.ask("versions", key), { code: "unavailable" });
+  });
+});
+
+describe("the image of a version", () => {
+  it("is whole in the store before the first version that names it, and comes back out of it", async () => {
+    const faulty = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
+    await using own = await startTestServer(faulty, at("with-image"));
+    const workspace = randomUUID();
+    const disk = await newDisk("imaged", "write -P 1 0 1M");
+    faulty.inject({ kind: "busy", on: /^put images/ });
+    await exported(disk, {}, async (source) => {
+      await assert.rejects(own.sync({ workspace, parent: null, source }), { code: "unavailable" });
+      const heads = faulty.calls.filter((call) => call.startsWith("put accounts") && call.includes("/versions/"));
+      assert.deepEqual(heads, []);
+      await own.ask("keepImage", { image: IMAGE_FILES });
+      const before = faulty.calls.length;
+      const { version } = await own.sync({ workspace, parent: null, source });
+      const puts = faulty.calls.slice(before).filter((call) => call.startsWith("put "));
+      const descriptor = puts.findIndex((call) => /^put images\S+image$/.test(call));
+      assert.ok(descriptor >= 0 && descriptor < puts.findIndex((call) => call.includes("/versions/")));
+      assert.deepEqual(await own.ask("imageOf", { ...keyOf(workspace, version), account: own.account }), IMAGE);
+    });
+    const [path, caBundle] = [at("fetched.erofs"), at("fetched.crt")];
+    const fetched = await own.ask("fetchImage", { digest: IMAGE.digest, disk: path, caBundle });
+    assert.deepEqual(fetched, { diskBytes: (await stat(path)).size, caBundlePath: null });
+    assert.deepEqual(await readFile(path), await readFile(IMAGE_FILES.disk));
+    for (let look = 0; look < 4; look++) await own.ask("collectImages", {});
+    await own.ask("fetchImage", { digest: IMAGE.digest, disk: path, caBundle });
   });
 });
 

@@ -1,7 +1,8 @@
 /** A block server on a store in memory, and disks made with QEMU's tools out of the runtime root. */
 import { execFile, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -28,7 +29,14 @@ const run = promisify(execFile);
 const DEADLINE_MS = 60_000;
 export const MIB = 1024 ** 2;
 export const DISK_BYTES = 128 * MIB;
-export const IMAGE = { name: "standard", digest: "0".repeat(64) };
+/** As an image any file will do: this one. */
+export const IMAGE = {
+  name: "standard",
+  digest: `sha256:${createHash("sha256")
+    .update(readFileSync(import.meta.filename))
+    .digest("hex")}`,
+};
+export const IMAGE_FILES = { ...IMAGE, disk: import.meta.filename, caBundle: null };
 
 /** Runs a tool of QEMU. */
 export async function tool(name: string, ...args: string[]): Promise<string> {
@@ -121,7 +129,7 @@ export async function startTestServer(
           account,
           name: "w",
           forkedFrom: null,
-          image: IMAGE,
+          image: IMAGE_FILES,
           disk: "disk-1",
           diskBytes: DISK_BYTES,
           reason: "request",

@@ -88,6 +88,7 @@ export type {
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
 export type {
+  CollectedGarbage,
   FileChange,
   ObservedSync,
   SyncReason,

@@ -142,4 +142,9 @@ export interface WorkspaceRuntime {
       readonly signal: AbortSignal;
     },
   ): Promise<CollectedGarbage>;
+  /**
+   * The same for images in the object store, which all accounts share.
+   * @throws AppError `unavailable`, `store_corrupt`.
+   */
+  collectImages(options: { readonly signal: AbortSignal }): Promise<CollectedGarbage>;
 }

@@ -20,6 +20,7 @@ import { loadArtifacts } from "./images/artifacts.ts";
 import { checkImage } from "./images/check-image.ts";
 import { DEFAULT_IMAGE } from "./images/image.ts";
 import { createImages, type Images } from "./images/image-administration.ts";
+import { createImageSource } from "./images/image-source.ts";
 import { imagesDirectory, openImageStore } from "./images/image-store.ts";
 import { sweepBuilds } from "./images/prepare-import.ts";
 import { createCapacity } from "./jobs/capacity.ts";
@@ -168,6 +169,7 @@ export async function openNode(
       log,
     }),
   );
+  const imageSource = scope.use(createImageSource({ store: imageStore, blocks, clock, log }));
   const cloneDeps = { runtime, host, overlays, diskIo, maxDiskGiB: config.max_disk_gb, clock, log };
   const pool = createWarmPool(
     {
@@ -221,8 +223,8 @@ export async function openNode(
     uploads: deps.uploads,
     pool,
     templates,
-    images: imageStore,
-    pooledSize,
+    images: imageSource,
+    pooledSize: { ...pooledSize, digest: imageStore.get(DEFAULT_IMAGE).digest },
     logs,
     outcomes,
     egress,
@@ -265,6 +267,7 @@ export async function openNode(
     if (clone) pool.adopt(clone);
   }
   pool.start();
+  imageSource.begin(images);
   sandboxes.start();
 
   const describe = (): NodeDescription => ({

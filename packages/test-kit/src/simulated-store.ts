@@ -147,6 +147,10 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
       const stored = workspaces.get(workspaceId);
       if (stored) stored.deleted = true;
     },
+    async collectImages() {
+      reach();
+      return { removed: 0, removedBytes: 0, waiting: 0, unreadable: 0 };
+    },
     async collectGarbage(accountId, { pinned }) {
       reach();
       const own = [...workspaces].filter(([, stored]) => stored.accountId === accountId);

@@ -104,7 +104,7 @@ function use(used: Map<string, PackInUse>, refs: Iterable<RecordRef>, user: stri
 }
 
 /** What was wrong the second time; undefined when it was right once. */
-async function wrongTwice(look: () => Promise<void>): Promise<string | undefined> {
+export async function wrongTwice(look: () => Promise<void>): Promise<string | undefined> {
   let problem: string | undefined;
   for (let looks = 0; looks < 2; looks++) {
     try {

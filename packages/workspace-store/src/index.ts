@@ -12,6 +12,12 @@ export {
   type SyncReason,
 } from "./format/manifest.ts";
 export { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./format/records.ts";
+export { type CheckedImages, checkImages } from "./images/check-images.ts";
+export { collectImages } from "./images/collect-images.ts";
+export { fetchImage } from "./images/fetch-image.ts";
+export { keepImage } from "./images/keep-image.ts";
+export { surveyImages } from "./images/list-images.ts";
+export { type ImageFiles, type ImageUpload, newImageUpload } from "./images/send-image.ts";
 export type { VersionName, WorkspaceKey } from "./keys.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
 export { type RecordSource, recordsOf } from "./record-source.ts";

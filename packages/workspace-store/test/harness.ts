@@ -4,6 +4,7 @@ import type { Clock } from "@mags/core";
 import { createMemoryStore, type ObjectStore } from "@mags/object-store";
 import {
   acquireLease,
+  type BaseImage,
   CHUNK_BYTES,
   createVersionWriter,
   type HeadVersion,
@@ -18,7 +19,7 @@ import {
   type WorkspaceKey,
 } from "../src/index.ts";
 
-export const IMAGE = { name: "standard", digest: "0".repeat(64) };
+export const IMAGE = { name: "standard", digest: `sha256:${"0".repeat(64)}` };
 export const HOUR_MS = 3_600_000;
 export const { signal } = new AbortController();
 
@@ -56,6 +57,7 @@ export interface PublishOptions {
   readonly reason?: SyncReason;
   readonly keep?: number;
   readonly parent?: VersionReader | undefined;
+  readonly image?: BaseImage;
 }
 
 export const DISK_CHUNKS = 2048;
@@ -83,7 +85,7 @@ export function createTestStore(store: ObjectStore = createMemoryStore()): TestS
       const parent = "parent" in options ? options.parent : await latest(lease);
       await using writer = createVersionWriter(
         { store, lease, clock },
-        { parent, image: IMAGE, diskBytes: diskChunks * CHUNK_BYTES },
+        { parent, image: options.image ?? IMAGE, diskBytes: diskChunks * CHUNK_BYTES },
       );
       for (const [index, bytes] of [...chunks].toSorted(([a], [b]) => a - b)) await writer.put(index, bytes);
       return await writer.publish({ reason, keep: (versions) => versions.slice(-keep), signal });

@@ -25,7 +25,7 @@ export async function importImage(
   print(`imported image ${name} (${mebibytes(draft.sizeBytes)}); use it: mags run --image ${name} ...`);
   if (draft.devicesLeftOut > 0) print(`left out ${draft.devicesLeftOut} device nodes: a VM has its own /dev`);
   if (draft.caBundle === null) print("it brings no CA certificates: programs in it cannot check TLS servers");
-  const missing = record?.tools.missing ?? [];
+  const missing = record?.tools?.missing ?? [];
   if (missing.length > 0) print(`it lacks, of what the standard image has: ${missing.join(", ")}`);
 }
 

@@ -9,6 +9,7 @@ import { shown } from "@mags/tar";
 import { openUpperLayer, type TarShape, tarOf } from "@mags/workspace-files";
 import {
   checkAccount,
+  checkImages,
   exportDisk,
   type Head,
   type HeadVersion,
@@ -17,6 +18,7 @@ import {
   openVersion,
   recordsOf,
   surveyAccount,
+  surveyImages,
   type VersionReader,
 } from "@mags/workspace-store";
 import { openConfiguredStore } from "../object-store.ts";
@@ -40,16 +42,22 @@ export function checkStore(context: Context, { data, signal }: Signal & { readon
   const { print } = context;
   return withStore(context, async (store) => {
     let problems = 0;
+    const named = new Map<string, string>();
+    const onProblem = ({ key, what }: { readonly key: string; readonly what: string }) => print(`BAD  ${key}: ${what}`);
     for (const account of await listAccounts(store, { signal })) {
-      const onProblem = ({ key, what }: { readonly key: string; readonly what: string }) =>
-        print(`BAD  ${key}: ${what}`);
       const found = await checkAccount(store, { account, data, signal, onProblem });
       problems += found.problems;
+      for (const [digest, version] of found.images) named.set(digest, version);
       const { workspaces, versions, packs, records, unusedPacks } = found;
       print(
         `${found.problems === 0 ? "ok  " : "BAD "} account ${account}: ${workspaces} workspaces, ${versions} versions, ${packs} packs (${unusedPacks} unused), ${records} records${data ? ", all read" : ""}`,
       );
     }
+    const { images, unusedImages, ...found } = await checkImages(store, { named, data, signal, onProblem });
+    problems += found.problems;
+    print(
+      `${found.problems === 0 ? "ok  " : "BAD "} images: ${images} (${unusedImages} unused), ${found.parts} parts${data ? ", all read" : ""}`,
+    );
     print(
       problems === 0 ? `${store.location}: nothing is missing or damaged` : `${store.location}: ${problems} problems`,
     );
@@ -67,7 +75,28 @@ export function printStoreStats(context: Context, { signal }: Signal): Promise<v
       for (const [workspace, head] of heads) print(`  ${lineOf(workspace, head)}`);
       for (const [workspace, why] of unreadable) print(`  ${workspace}: ${why}`);
     }
+    await printImages(store, context, { signal });
   });
+}
+
+async function printImages(store: ObjectStore, { print }: Context, { signal }: Signal): Promise<void> {
+  const { images, unreadable, uploads } = await surveyImages(store, { signal });
+  const bytesOf = (wanted: (one: (typeof uploads)[number]) => boolean) =>
+    uploads
+      .filter(wanted)
+      .flatMap(({ parts }) => [...parts.values()])
+      .reduce((sum, bytes) => sum + bytes, 0);
+  for (const [digest, { image }] of images) {
+    if (image.state === "removed") continue;
+    const stored = bytesOf((one) => one.digest === digest && one.upload === image.upload);
+    print(`image ${image.name} ${digest}: ${mebibytes(image.disk_bytes)}, ${mebibytes(stored)} stored`);
+  }
+  for (const [digest, why] of unreadable) print(`image ${digest}: ${why}`);
+  const strays = bytesOf(({ digest, upload }) => {
+    const image = images.get(digest)?.image;
+    return image?.state !== "whole" || image.upload !== upload;
+  });
+  if (strays > 0) print(`parts of uploads that are under way, or over: ${mebibytes(strays)}`);
 }
 
 function lineOf(workspace: string, { name, state, versions }: Head): string {

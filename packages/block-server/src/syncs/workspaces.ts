@@ -6,6 +6,7 @@ import { AppError, type Clock, createGate, type Gate, isAppError, type Logger, m
 import type { ObjectStore } from "@mags/object-store";
 import {
   acquireLease,
+  type BaseImage,
   CHUNK_BYTES,
   collect,
   createVersionWriter,
@@ -23,6 +24,7 @@ import {
   type WorkspaceKey,
 } from "@mags/workspace-store";
 import type { BlockServerCalls, SyncCall, SyncResult, VersionKey } from "../calls.ts";
+import type { Images } from "../images.ts";
 import { readChanges } from "./read-changes.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -44,6 +46,7 @@ export interface Workspaces extends AsyncDisposable {
 export interface WorkspacesDeps {
   readonly store: ObjectStore;
   readonly records: (account: string) => RecordSource;
+  readonly images: Pick<Images, "keep" | "wasKept">;
   /** Who holds the leases: this node. */
   readonly holder: string;
   readonly graceMs: number;
@@ -55,7 +58,7 @@ const LEASE_MS = 10 * 60_000;
 const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
 
 export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
-  const { store, records, holder, clock, log } = deps;
+  const { store, records, images, holder, clock, log } = deps;
   const leases = new Map<string, Lease>();
   const turns = new Map<string, Gate>();
   const ending = new AbortController();
@@ -94,6 +97,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
     }
   }
 
+  const baseImageOf = ({ image: { name, digest } }: SyncCall): BaseImage => ({ name, digest });
   const writerOf = ({ disk }: SyncCall) => `${holder}/${disk}`;
 
   const open = (key: VersionKey, { signal }: Signal) =>
@@ -135,7 +139,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
       const bitmap = parent?.name.sha256 === call.parent?.version.sha256 ? call.source.bitmap : null;
       await using writer = createVersionWriter(
         { store, lease, clock },
-        { parent, image: call.image, diskBytes: call.diskBytes, writer: writerOf(call) },
+        { parent, image: baseImageOf(call), diskBytes: call.diskBytes, writer: writerOf(call) },
       );
       await write({ ...call, source: { ...call.source, bitmap } }, writer, options);
       const latest = latestOf(lease.head);
@@ -145,6 +149,9 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         latest.sha256 === parent?.name.sha256 &&
         latest.disk_bytes === call.diskBytes;
       if (unchanged) return { version: latest, changedBytes: 0, sentBytes: 0, puts: 0 };
+      // While there is a parent that names the image the store keeps it.
+      const isSure = parent?.manifest.image.digest === call.image.digest && images.wasKept(call.image.digest);
+      if (!isSure) await images.keep(call.image, options);
       const changedBytes = writer.changedChunks * CHUNK_BYTES;
       const { version, sentBytes, puts } = await writer.publish({
         reason: call.reason,

@@ -1,6 +1,6 @@
 /** Has the node remove from the object store what no workspace needs any more, on a timer. */
-import { type Clock, type Logger, messageOf, sleep } from "@mags/core";
-import type { AccountId, NodeRuntime } from "@mags/domain";
+import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
+import type { CollectedGarbage, NodeRuntime } from "@mags/domain";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
 export interface CollectorDeps {
@@ -20,6 +20,8 @@ export interface CollectorRun {
   readonly waiting: number;
 }
 
+type Sum = { -readonly [Field in keyof CollectorRun]: CollectorRun[Field] };
+
 export interface Collector extends AsyncDisposable {
   /** Runs once, now; never rejects. */
   run(): Promise<CollectorRun>;
@@ -32,29 +34,28 @@ export function createCollector({ workspaces, node, clock, log, onRun }: Collect
   const { signal } = closing;
   let loop: Promise<void> = Promise.resolve();
 
-  /** Pins are read when the node asks, after it looked at the store: who opened a version since is among them. */
-  async function collect(accountId: AccountId) {
+  async function collect(what: LogFields, work: () => Promise<CollectedGarbage>, sum: Sum): Promise<void> {
     const begunMs = clock.monotonicMs();
-    const result = await node.collectGarbage(accountId, { pinned: workspaces.pins, signal });
-    log.info("workspaces.collected", { accountId, ...result, durationMs: clock.monotonicMs() - begunMs });
-    return result;
+    try {
+      const result = await work();
+      log.info("workspaces.collected", { ...what, ...result, durationMs: clock.monotonicMs() - begunMs });
+      sum.removedBytes += result.removedBytes;
+      sum.waiting += result.waiting;
+      sum.ok &&= result.unreadable === 0;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      sum.ok = false;
+      log.warn("workspaces.not_collected", { ...what, error: messageOf(error) });
+    }
   }
 
   async function collectAll(): Promise<CollectorRun> {
-    let [ok, removedBytes, waiting] = [true, 0, 0];
-    for (const accountId of await workspaces.accounts()) {
-      try {
-        const result = await collect(accountId);
-        removedBytes += result.removedBytes;
-        waiting += result.waiting;
-        ok &&= result.unreadable === 0;
-      } catch (error) {
-        if (signal.aborted) throw error;
-        ok = false;
-        log.warn("workspaces.not_collected", { accountId, error: messageOf(error) });
-      }
-    }
-    return { ok, removedBytes, waiting };
+    const sum: Sum = { ok: true, removedBytes: 0, waiting: 0 };
+    // Pins are read when the node asks, after it looked at the store: who opened a version since is among them.
+    for (const accountId of await workspaces.accounts())
+      await collect({ accountId }, () => node.collectGarbage(accountId, { pinned: workspaces.pins, signal }), sum);
+    await collect({ images: true }, () => node.collectImages({ signal }), sum);
+    return sum;
   }
 
   async function run(): Promise<CollectorRun> {

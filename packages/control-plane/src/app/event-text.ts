@@ -31,6 +31,8 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   startup_failed: (data) => `startup command failed: ${data.reason}`,
   released: (data) => `VM and disk were removed: ${RELEASE_REASONS[String(data.reason)] ?? data.reason}`,
   resized: (data) => `disk has ${data.diskGiB} GiB now`,
+  image_fetch: (data) =>
+    `image ${data.image} of the workspace's files is fetched from the object store, as this node does not have it: this start takes longer`,
   opened: (data) => `files begin as version ${data.version} of workspace ${data.workspace}`,
   local_copy: (data) =>
     `workspace ${data.workspace} is open as a copy: what changes in it stays on its VM and is dropped with it; to keep it, end it and run with persistent (-p)`,

@@ -20,6 +20,8 @@ export interface JobRequest {
   readonly command: JobCommand;
   readonly environment: Readonly<Record<string, string>>;
   readonly image: string | null;
+  /** The image is that of the files that it begins as: the node fetches it when it lacks it. */
+  readonly hasImageOfFiles?: boolean;
   readonly egress: EgressPolicy | null;
   readonly vcpus: number | null;
   readonly memoryMiB: number | null;
@@ -100,7 +102,7 @@ function normalized(command: JobCommand): { readonly command: JobCommand; readon
 
 function sizeOf(request: JobRequest, node: NodeDescription): MicroVmSize {
   const image = request.image ?? DEFAULT_IMAGE;
-  if (!node.images.includes(image))
+  if (!request.hasImageOfFiles && !node.images.includes(image))
     throw refused(`rootfs_type: there is no image ${JSON.stringify(image)}; there are ${node.images.join(", ")}`);
   const memoryMiB = request.memoryMiB ?? node.defaultMemoryMiB;
   if (memoryMiB < MIN_MEMORY_MIB) throw refused(`memory_mb: must be at least ${MIN_MEMORY_MIB}, not ${memoryMiB}`);

@@ -111,5 +111,10 @@ export function openedRequest(request: JobRequest, from: OpenableVersion | null)
       "validation_failed",
       `rootfs_type: the files of workspace ${name} are made for ${image}, not ${request.image}: leave rootfs_type out`,
     );
-  return { ...request, image, diskGiB: Math.max(request.diskGiB ?? 0, Math.ceil(diskBytes / GIB)) };
+  return {
+    ...request,
+    image,
+    hasImageOfFiles: true,
+    diskGiB: Math.max(request.diskGiB ?? 0, Math.ceil(diskBytes / GIB)),
+  };
 }

@@ -4,7 +4,7 @@ import type { MicroVmSize } from "@mags/domain";
 import { connectGuest, giveIdentity } from "../microvm/guest.ts";
 import { type CloneDeps, insertEmptyDisk, restoreClone } from "../pool/clone.ts";
 import type { TemplateStore } from "../templates/template-store.ts";
-import type { Image, ImageRecord } from "./image.ts";
+import type { Image, Tools } from "./image.ts";
 
 /** What scripts find in the standard image. */
 const PROGRAMS = [
@@ -32,7 +32,7 @@ export async function checkImage(
   deps: CheckDeps,
   image: Image,
   options: { readonly signal?: AbortSignal } = {},
-): Promise<ImageRecord["tools"]> {
+): Promise<Tools> {
   const { signal } = options;
   const template = await deps.templates.get(image, deps.size, options);
   signal?.throwIfAborted();

@@ -28,4 +28,27 @@ describe("createImages", () => {
     await images.remove("mine", () => []);
     assert.deepEqual(forgotten, ["mine"]);
   });
+
+  it("collects of what was fetched only what is idle and unused, and leaves imports to the operator", async () => {
+    const imported = ["a", "b", "c", "d"].map((digest) => ({
+      digest,
+      source: { kind: digest === "d" ? "tree" : "store" },
+    }));
+    const templates: string[] = [];
+    const store = {
+      imported: () => imported,
+      collect: async (isUsed: (digest: string) => boolean) =>
+        imported.flatMap(({ digest }) => (isUsed(digest) ? [] : [digest])),
+    } as unknown as ImageStore;
+    const deps = {
+      store,
+      installed: new Map(),
+      digestsInUse: async () => new Set(["a"]),
+      removeTemplates: async (digest: string) => void templates.push(digest),
+    };
+    const images = createImages(deps as Partial<ImagesDeps> as ImagesDeps);
+    assert.deepEqual(await images.collectFetched((digest) => digest !== "c"), ["b"]);
+    assert.deepEqual(templates, ["b"]);
+    assert.deepEqual(await images.collectFetched(() => false), []);
+  });
 });

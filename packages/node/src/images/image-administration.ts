@@ -1,6 +1,6 @@
 /** What an operator does with images: import, list, remove, collect. One at a time. */
 import { AppError, createGate, type Gate } from "@mags/core";
-import { DEFAULT_IMAGE, type Image, type ImageRecord } from "./image.ts";
+import { DEFAULT_IMAGE, type Image, type ImageRecord, type Tools } from "./image.ts";
 import type { ImageStore } from "./image-store.ts";
 
 /** An image as `magsd image list` shows it. */
@@ -30,6 +30,11 @@ export interface Images {
   collect(): Promise<readonly string[]>;
 }
 
+export interface NodeImages extends Images {
+  /** As `collect`, of those that were fetched from the object store and are idle. */
+  collectFetched(isIdle: (digest: string) => boolean): Promise<readonly string[]>;
+}
+
 export interface ImagesDeps {
   readonly store: ImageStore;
   readonly installed: ReadonlyMap<string, Image>;
@@ -38,11 +43,11 @@ export interface ImagesDeps {
   /** Digests of the images that living microVMs are made from. Undefined when that cannot be told. */
   readonly digestsInUse: () => Promise<ReadonlySet<string> | undefined>;
   readonly removeTemplates: (digest: string) => Promise<void>;
-  readonly check: (image: Image, options?: { readonly signal?: AbortSignal }) => Promise<ImageRecord["tools"]>;
+  readonly check: (image: Image, options?: { readonly signal?: AbortSignal }) => Promise<Tools>;
   readonly now: () => Date;
 }
 
-export function createImages(deps: ImagesDeps): Images {
+export function createImages(deps: ImagesDeps): NodeImages {
   const { store, installed } = deps;
   const turn: Gate = createGate(1);
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -54,14 +59,14 @@ export function createImages(deps: ImagesDeps): Images {
     }
   };
 
-  async function collect(): Promise<readonly string[]> {
+  async function collect(isWanted = (_digest: string) => true): Promise<readonly string[]> {
     const inUse = await deps.digestsInUse();
     if (!inUse)
       throw new AppError(
         "unavailable",
         "a VM runs whose template is gone, so its image is not known: try again when it has ended",
       );
-    const removed = await store.collect((digest) => inUse.has(digest));
+    const removed = await store.collect((digest) => inUse.has(digest) || !isWanted(digest));
     for (const digest of removed) await deps.removeTemplates(digest);
     return removed;
   }
@@ -114,5 +119,11 @@ export function createImages(deps: ImagesDeps): Images {
       }),
 
     collect: () => inTurn(collect),
+    collectFetched: (isIdle) =>
+      inTurn(async () => {
+        const fetched = store.imported().filter(({ source, digest }) => source.kind === "store" && isIdle(digest));
+        const digests = new Set(fetched.map(({ digest }) => digest));
+        return digests.size === 0 ? [] : await collect((digest) => digests.has(digest));
+      }),
   };
 }

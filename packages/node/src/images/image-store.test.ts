@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type Logger, silentLogger } from "@mags/core";
@@ -131,6 +131,33 @@ describe("the image store", () => {
     );
     assert.deepEqual([store.names(), await directories()], [["standard", "kept"], ["a"]]);
     assert.deepEqual((await open()).names(), ["standard", "kept"]);
+  });
+
+  it("takes a fetched content in without a name, finds it by digest, also after a restart, and collects it", async () => {
+    const [first] = DIGESTS;
+    const store = await open();
+    assert.equal(store.holdContent(STANDARD.digest, "other")?.image, STANDARD);
+    assert.equal(store.holdContent(first, "theirs"), undefined);
+    {
+      await using given = await store.beginFetch(first);
+      await writeFile(given.disk, "half");
+    }
+    assert.deepEqual(await directories(), []);
+    {
+      await using fetched = await store.beginFetch(first);
+      await writeFile(fetched.disk, "x");
+      await writeFile(fetched.caBundle, "certificates");
+      await fetched.finish({ diskBytes: 1, caBundlePath: "/etc/ssl/cert.pem", createdAt: new Date() });
+    }
+    await mkdir(join(root, "fetch-0123456789ab"));
+    const again = await open();
+    assert.deepEqual([await directories(), again.names()], [["a"], ["standard"]]);
+    const held = again.holdContent(first, "theirs");
+    assert.equal(held?.image.name, "theirs");
+    assert.equal(await readFile(join(held?.image.directory ?? "", "base.erofs"), "utf8"), "x");
+    assert.deepEqual(await again.collect(NEVER), []);
+    held?.[Symbol.dispose]();
+    assert.deepEqual(await again.collect(NEVER), [first]);
   });
 
   it("removes at the start what a publication that was cut off has left", async () => {

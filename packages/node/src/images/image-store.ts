@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { z } from "zod";
 import { removeUnfinishedWrites, syncPath, writeFileDurably } from "../host/files.ts";
-import { checkImageName, Digest, type Image, ImageDraft, ImageRecord } from "./image.ts";
+import { checkImageName, Digest, IMAGE_DISK, type Image, ImageDraft, ImageRecord } from "./image.ts";
 
 export interface ImageStore {
   /** Names that jobs may ask for, those of the installation first. */
@@ -19,6 +19,10 @@ export interface ImageStore {
   get(name: string): Image;
   /** As `get`; the content stays at least until it is given back. */
   hold(name: string): HeldImage;
+  /** As `hold`, by digest, under whatever name; undefined when it is not here. */
+  holdContent(digest: string, name: string): HeldImage | undefined;
+  /** Makes room for a content that comes from elsewhere. What is not finished when it is disposed of is removed. */
+  beginFetch(digest: string): Promise<Fetch>;
   /** @throws AppError `validation_failed` for a name that no import can have. */
   checkName(name: string): void;
   /** What an import made, before it has a name. @throws AppError `validation_failed`. */
@@ -38,16 +42,31 @@ export interface StoredImage extends ImageRecord {
   readonly names: readonly string[];
 }
 
+export interface Fetch extends AsyncDisposable {
+  /** Paths for its files. */
+  readonly disk: string;
+  readonly caBundle: string;
+  /** Both are there, proven and synced: the content is taken in, without a name. */
+  finish(found: {
+    readonly diskBytes: number;
+    readonly caBundlePath: string | null;
+    readonly createdAt: Date;
+  }): Promise<void>;
+}
+
 export interface HeldImage extends Disposable {
   readonly image: Image;
 }
 
 const Names = z.object({ version: z.literal(1), names: z.record(z.string(), Digest) });
+const CA_BUNDLE = "ca-certificates.crt";
 const CONTENT = /^[0-9a-f]{64}$/;
 /** Begins the names of what is half-made, or half removed. */
 export const BUILD_PREFIX = "build-";
 /** Of a build that is being taken in: it is out of its owner's reach, and the next store's to remove. */
 export const PUBLISH_PREFIX = "publish-";
+/** Of a content that comes from the object store; the next store's to remove, too. */
+const FETCH_PREFIX = "fetch-";
 const BUILD = /^build-[0-9a-f]+$/;
 
 export const imagesDirectory = (dataDirectory: string) => join(dataDirectory, "images");
@@ -60,7 +79,8 @@ export async function openImageStore(
   await mkdir(root, { recursive: true, mode: 0o700 });
   await removeUnfinishedWrites(root);
   for (const entry of await readdir(root))
-    if (entry.startsWith(PUBLISH_PREFIX)) await rm(join(root, entry), { recursive: true });
+    if (entry.startsWith(PUBLISH_PREFIX) || entry.startsWith(FETCH_PREFIX))
+      await rm(join(root, entry), { recursive: true });
   const contents = await readContents(root, log);
   const names = await readNames(join(root, "names.json"));
   for (const [name, digest] of names)
@@ -111,17 +131,49 @@ export async function openImageStore(
     throw new AppError("validation_failed", `there is no image ${JSON.stringify(name)}; there are ${there}`);
   }
 
+  /** Takes a directory with all files of a content in, unless that is here. */
+  async function takeIn(directory: string, record: ImageRecord): Promise<void> {
+    if (contents.has(record.digest)) return;
+    const target = directoryOf(record.digest);
+    await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
+    await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
+    await rename(directory, target);
+    await syncPath(root);
+    contents.set(record.digest, record);
+  }
+
+  function holdImage(image: Image): HeldImage {
+    held.set(image.digest, (held.get(image.digest) ?? 0) + 1);
+    return { image, [Symbol.dispose]: () => void held.set(image.digest, (held.get(image.digest) ?? 1) - 1) };
+  }
+
   return {
     names: allNames,
     imported: () => [...contents.values()].map((record) => ({ ...record, names: namesOf(record.digest).toSorted() })),
     get,
 
-    hold(name) {
-      const image = get(name);
-      held.set(image.digest, (held.get(image.digest) ?? 0) + 1);
+    hold: (name) => holdImage(get(name)),
+
+    holdContent(digest, name) {
+      const brought = [...installed.values()].find((image) => image.digest === digest);
+      const record = contents.get(digest);
+      const image = brought ?? (record && imageOf(name, directoryOf(digest), record));
+      return image && holdImage(image);
+    },
+
+    async beginFetch(digest) {
+      const directory = join(root, `${FETCH_PREFIX}${randomBytes(6).toString("hex")}`);
+      await mkdir(directory, { mode: 0o755 });
       return {
-        image,
-        [Symbol.dispose]: () => void held.set(image.digest, (held.get(image.digest) ?? 1) - 1),
+        disk: join(directory, IMAGE_DISK),
+        caBundle: join(directory, CA_BUNDLE),
+        async finish({ diskBytes, caBundlePath, createdAt }) {
+          await takeIn(directory, {
+            ...{ version: 1, digest, sizeBytes: diskBytes, caBundle: caBundlePath, createdAt: createdAt.toISOString() },
+            ...{ entries: null, devicesLeftOut: null, tools: null, source: { file: "object store", kind: "store" } },
+          });
+        },
+        [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
       };
     },
 
@@ -137,17 +189,10 @@ export async function openImageStore(
 
     async publish(build, name, record) {
       const directory = join(root, `${PUBLISH_PREFIX}${randomBytes(6).toString("hex")}`);
-      const target = directoryOf(record.digest);
       try {
         // From here on a removal of the build misses it; what one has taken before is seen.
         await takeBuild(join(root, build), { directory, record });
-        if (!contents.has(record.digest)) {
-          await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
-          await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
-          await rename(directory, target);
-          await syncPath(root);
-          contents.set(record.digest, record);
-        }
+        await takeIn(directory, record);
       } finally {
         await rm(directory, { recursive: true, force: true });
       }
@@ -180,8 +225,8 @@ async function takeBuild(
   try {
     await rename(build, directory);
     await rm(join(directory, "draft.json"));
-    if (record.caBundle !== null) await stat(join(directory, "ca-certificates.crt"));
-    const { size } = await stat(join(directory, "base.erofs"));
+    if (record.caBundle !== null) await stat(join(directory, CA_BUNDLE));
+    const { size } = await stat(join(directory, IMAGE_DISK));
     if (size !== record.sizeBytes)
       throw new AppError(
         "unavailable",
@@ -193,12 +238,16 @@ async function takeBuild(
   }
 }
 
-function imageOf(name: string, directory: string, { digest, caBundle }: ImageDraft): Image {
+function imageOf(
+  name: string,
+  directory: string,
+  { digest, caBundle }: Pick<ImageRecord, "digest" | "caBundle">,
+): Image {
   return {
     name,
     directory,
     digest,
-    caBundle: caBundle === null ? null : { file: join(directory, "ca-certificates.crt"), guestPath: caBundle },
+    caBundle: caBundle === null ? null : { file: join(directory, CA_BUNDLE), guestPath: caBundle },
   };
 }
 

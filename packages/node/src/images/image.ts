@@ -1,4 +1,6 @@
 /** Guest images as the node knows them, and what is written down of an imported one. */
+import { join } from "node:path";
+import type { SyncCall } from "@mags/block-server";
 import { AppError } from "@mags/core";
 import { z } from "zod";
 
@@ -11,7 +13,15 @@ export interface Image {
   readonly caBundle: { readonly file: string; readonly guestPath: string } | null;
 }
 
+/** Its files, as the block server reads them. */
+export function imageFilesOf({ name, digest, directory, caBundle }: Image): SyncCall["image"] {
+  return { name, digest, disk: join(directory, IMAGE_DISK), caBundle };
+}
+
+export const IMAGE_DISK = "base.erofs";
 export const Digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+
+const SOURCES = ["tree", "container"] as const;
 
 /** What an import makes before anything has run in the image. */
 export const ImageDraft = z.object({
@@ -22,16 +32,22 @@ export const ImageDraft = z.object({
   entries: z.int().nonnegative(),
   /** Device nodes of the archive that were left out. */
   devicesLeftOut: z.int().nonnegative(),
-  source: z.object({ file: z.string(), kind: z.enum(["tree", "container"]) }),
+  source: z.object({ file: z.string(), kind: z.enum(SOURCES) }),
   /** Where the guest has its certificates. */
   caBundle: z.string().nullable(),
 });
 export type ImageDraft = z.infer<typeof ImageDraft>;
 
-/** `image.json`: the draft, and what was found when the image first ran. */
+const Tools = z.object({ found: z.array(z.string()), missing: z.array(z.string()) });
+export type Tools = z.infer<typeof Tools>;
+
+/** `image.json`: the draft, and what was found when the image first ran. Of one that was fetched that is not known. */
 export const ImageRecord = ImageDraft.extend({
+  entries: ImageDraft.shape.entries.nullable(),
+  devicesLeftOut: ImageDraft.shape.devicesLeftOut.nullable(),
+  source: z.object({ file: z.string(), kind: z.enum([...SOURCES, "store"]) }),
   createdAt: z.iso.datetime(),
-  tools: z.object({ found: z.array(z.string()), missing: z.array(z.string()) }),
+  tools: Tools.nullable(),
 });
 export type ImageRecord = z.infer<typeof ImageRecord>;
 

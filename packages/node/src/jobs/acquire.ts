@@ -17,7 +17,12 @@ export interface AcquireDeps extends CloneDeps {
   readonly pool: WarmPool;
   readonly templates: TemplateStore;
   /** The size whose clones are pooled. */
-  readonly pooledSize: MicroVmSize;
+  readonly pooledSize: PooledSize;
+}
+
+export interface PooledSize extends MicroVmSize {
+  /** Of its image. */
+  readonly digest: string;
 }
 
 export type Origin = Exclude<Extract<JobUpdate, { type: "started" }>["origin"], "sandbox">;
@@ -35,8 +40,12 @@ export interface Acquired {
   readonly ready: Promise<void>;
 }
 
-export function isPooled(size: MicroVmSize, pooled: MicroVmSize): boolean {
-  return size.image === pooled.image && size.vcpus === pooled.vcpus && size.memoryMiB === pooled.memoryMiB;
+/** @param image  That of the job; of the pool's name there may be others, in which versions were made. */
+export function isPooled(
+  size: MicroVmSize,
+  { image, pooled }: { readonly image: Image; readonly pooled: PooledSize },
+): boolean {
+  return image.digest === pooled.digest && size.vcpus === pooled.vcpus && size.memoryMiB === pooled.memoryMiB;
 }
 
 /** Builds the template for a size that is not pooled when there is none yet, which takes seconds. */
@@ -82,7 +91,7 @@ export async function acquireMicroVm(
 ): Promise<Acquired> {
   const { diskGiB } = size;
   const defaultDisk = diskGiB === DEFAULT_DISK_GIB && !from;
-  const take = () => (isPooled(size, deps.pooledSize) ? deps.pool.take({ defaultDisk }) : undefined);
+  const take = () => (isPooled(size, { image, pooled: deps.pooledSize }) ? deps.pool.take({ defaultDisk }) : undefined);
   for (let parked = take(); parked; parked = take()) {
     const { microVm, agent, mounted } = parked;
     try {

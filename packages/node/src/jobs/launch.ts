@@ -3,7 +3,7 @@ import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, sl
 import type { JobStart, JobUpdate, UploadSource } from "@mags/domain";
 import type { AgentConnection, AgentStream } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
-import type { ImageStore } from "../images/image-store.ts";
+import type { ImageSource } from "../images/image-source.ts";
 import type { LogStore } from "../logs/log-store.ts";
 import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
@@ -18,7 +18,7 @@ export interface LaunchDeps extends AcquireDeps {
   readonly logs: LogStore;
   readonly egress: Egress;
   readonly egressWatch: EgressWatch;
-  readonly images: Pick<ImageStore, "hold">;
+  readonly images: Pick<ImageSource, "hold">;
   readonly uploads: UploadSource;
   /** Starts under way at a time: about as many as there are processors, first come, first served. */
   readonly gate: Gate;
@@ -63,7 +63,9 @@ export async function launchJob(
   };
 
   // From here on the content stays; later the microVM made from it keeps it.
-  using hold = deps.images.hold(job.size.image);
+  const wanted = { name: job.size.image, from: job.sandbox?.from ?? null };
+  const onFetch = () => note("image_fetch", { image: job.size.image });
+  using hold = await deps.images.hold(wanted, { signal, onFetch });
   const { image } = hold;
   let leaveGate = () => {};
   const takenAtMs = nowMs();
@@ -80,7 +82,7 @@ export async function launchJob(
   );
   opening.catch(() => {}); // awaited below, unless the start fails before
   try {
-    if (!isPooled(job.size, deps.pooledSize)) {
+    if (!isPooled(job.size, { image, pooled: deps.pooledSize })) {
       const onBuild = () => note("template_build", { ...job.size });
       await untilAborted(ensureTemplate(deps, job.size, { image, onBuild }), signal);
     }

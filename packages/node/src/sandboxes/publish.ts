@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { AppError, isAppError } from "@mags/core";
 import type { MicroVmId, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
+import { imageFilesOf } from "../images/image.ts";
 import { readBlockGraph } from "../qemu/disk-view/block-graph.ts";
 import { changedBytes } from "../qemu/disk-view/changed-bytes.ts";
 import { openDiskView } from "../qemu/disk-view/disk-view.ts";
@@ -89,6 +90,9 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       await using hold = createHold(deps, awake, options);
       // A guest whose disk waits for the store does not answer, and need not be held up for one that is away.
       if (kept.now.base) await mustReach(target, options.signal);
+      // Not while a view is open: of a workspace's first version that may take a while.
+      if (!own)
+        await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
       const written = await hold.writeOut();
       if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, done: null };
 
@@ -106,7 +110,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
         "sync",
         {
           ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
-          image: { name: kept.now.image.name, digest: kept.now.image.digest },
+          image: imageFilesOf(kept.now.image),
           disk: kept.now.id,
           diskBytes: sizeBytes,
           reason: firstReason(published, target) ?? options.reason,

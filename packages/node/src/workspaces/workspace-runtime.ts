@@ -24,6 +24,7 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
       for (const workspace of workspaces) pins[workspace] = await pinned(workspace as WorkspaceId);
       return await blocks.call("collect", { account: accountId, pinned: pins }, { signal });
     },
+    collectImages: (signals) => blocks.call("collectImages", {}, signals),
   };
 }
 

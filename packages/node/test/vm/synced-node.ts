@@ -55,8 +55,8 @@ export interface SyncedNode extends AsyncDisposable {
   storeComes(): Promise<void>;
   /** What the store takes in a second, from now on; null: as much as it can. */
   slowStore(bytesPerSecond: number | null): Promise<void>;
-  /** Begins anew; `between` runs while there is no node. */
-  restart(between?: () => Promise<void>): Promise<void>;
+  /** Begins anew; `between` runs while there is no node. @param artifactsFile  Of the installation from then on. */
+  restart(between?: () => Promise<void>, artifactsFile?: string): Promise<void>;
 }
 
 /**
@@ -80,7 +80,7 @@ export async function openSyncedNode(options: {
   });
   await using scope = new AsyncDisposableStack();
   const dataDirectory = options.dataDirectory ?? scope.use(await makeTempDir()).path;
-  const files = { dataDirectory, artifactsFile: ARTIFACTS, config };
+  let files = { dataDirectory, artifactsFile: ARTIFACTS, config };
   scope.defer(() => removeNode(files));
   const signal = AbortSignal.timeout(900_000);
   const accountId = randomUUID() as AccountId;
@@ -156,9 +156,10 @@ export async function openSyncedNode(options: {
       await rename(at("away"), at("objects"));
     },
     slowStore: (bytesPerSecond) => writeFile(at("rate"), String(bytesPerSecond ?? 0)),
-    async restart(between = async () => {}) {
+    async restart(between = async () => {}, artifactsFile = files.artifactsFile) {
       await node.close();
       await between();
+      files = { ...files, artifactsFile };
       await begin();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

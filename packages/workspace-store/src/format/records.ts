@@ -34,6 +34,9 @@ export interface EncodedRecord {
 /** Bytes that compress by less than a sixteenth are kept as they are: they are read faster. */
 const WORTH_COMPRESSING = 15 / 16;
 
+export const isWorthIt = (compressedBytes: number, plainBytes: number) =>
+  compressedBytes < plainBytes * WORTH_COMPRESSING;
+
 export function sha256Of(plain: Uint8Array): string {
   return createHash("sha256").update(plain).digest("hex");
 }
@@ -41,7 +44,7 @@ export function sha256Of(plain: Uint8Array): string {
 /** @returns Bytes of their own: `plain` may change afterwards. */
 export function encodeRecord(plain: Uint8Array): EncodedRecord {
   const compressed = zstdCompressSync(plain, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
-  return compressed.length < plain.length * WORTH_COMPRESSING
+  return isWorthIt(compressed.length, plain.length)
     ? { stored: compressed, codec: CODEC.zstd }
     : { stored: Uint8Array.from(plain), codec: CODEC.stored };
 }
