@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { toolCommand } from "@mags/runtime-root";
-import { findArtifacts, waitFor } from "@mags/test-kit";
+import { findArtifacts, makeTempDir, waitFor } from "@mags/test-kit";
 import { run } from "./harness/run.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 
@@ -147,7 +147,8 @@ describe("a synced workspace", () => {
     await mags("run", "-p", "-w", "leave", MAKE_TREE);
     const inGuest = await mags("exec", "leave", listTree("/"));
     await mags("stop", "leave");
-    const file = join(server.dataDir, "leave.tar");
+    await using temp = await makeTempDir();
+    const file = join(temp.path, "leave.tar");
     const { exitCode, text, errors } = await server.magsd("store", "export", "leave", file, "--tar");
     assert.equal(exitCode, 0, text + errors);
     assert.match(text, /as a layer over the image standard/);
@@ -156,7 +157,7 @@ describe("a synced workspace", () => {
     assert.match(listing, / usr\/share\/pixmaps\/\.wh\.\.wh\.\.opq$/m);
     assert.match(listing, / x: +20 security\.capability$/m);
     assert.doesNotMatch(listing, /trusted\.overlay/);
-    const out = join(server.dataDir, "leave");
+    const out = join(temp.path, "leave");
     await mkdir(out);
     await run("tar", ["-xf", file, "-C", out, "--xattrs", "--xattrs-include=*", "--exclude=.wh.*"]);
     const here = await run("sh", ["-c", listTree(out)]);
@@ -169,6 +170,20 @@ describe("a synced workspace", () => {
     assert.match(moved.text, /^MISSING {2}"usr\/share\/papers" was moved from .* of the image/m);
     const overlay = await server.magsd("store", "export", "leave", `${file}.3`, "--tar", "overlay");
     assert.equal(overlay.exitCode, 0, overlay.text + overlay.errors);
+  });
+
+  it("is as docs/workspaces.md says: its commands work, in their order", async () => {
+    const page = await readFile(new URL("../docs/workspaces.md", import.meta.url), "utf8");
+    const lines = [...page.matchAll(/^```sh\n(.*?)^```$/gms)].flatMap(([, block = ""]) => block.trim().split("\n"));
+    assert.ok(lines.length > 20, page);
+    await using temp = await makeTempDir();
+    for (const line of lines) {
+      const words = (await run("sh", ["-c", `printf '%s\\n' ${line}`])).text.trimEnd().split("\n");
+      const [program, ...args] = words.map((word) => (/\.(tar|img)$/.test(word) ? join(temp.path, word) : word));
+      const { exitCode, text, errors } = await (program === "mags" ? server.mags(args) : server.magsd(...args));
+      assert.equal(exitCode, 0, `${line}: ${text}${errors}`);
+    }
+    assert.equal((await run("tar", ["-xOf", join(temp.path, "demo.tar"), "root/note"])).text, "one\n");
   });
 
   it("leaves nothing behind", async () => {
