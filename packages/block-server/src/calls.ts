@@ -54,10 +54,31 @@ export interface DiffCall extends WorkspaceKey {
   readonly from: string | null;
 }
 
+/** Something of a version that is proven to be damaged, or lost. */
+export interface Damage {
+  /** Rises from 1 on, in one process. */
+  readonly number: number;
+  /** Under which the version is served to who met it. */
+  readonly id: string;
+  readonly version: VersionKey;
+  /** Bytes of the disk in which it lies. */
+  readonly offset: number;
+  readonly length: number;
+  /** For people. */
+  readonly reason: string;
+  /** Numbers of versions of that workspace that can be read there, the newest first. */
+  readonly sound: readonly number[];
+}
+
 export interface BlockServerCalls {
   hello(params: Record<string, never>): Promise<{ readonly build: string; readonly pid: number }>;
   /** Is answered when it ends: who waits for it knows at once. */
   watch(params: Record<string, never>): Promise<null>;
+  /**
+   * Is answered as soon as there is damage of a higher number than `heard`; what is told again and again is told once. Of
+   * what was heard nothing is kept.
+   */
+  damages(params: { readonly heard: number }): Promise<readonly Damage[]>;
   /** Ends it soon. Who reads from it waits for the next one. */
   quit(params: Record<string, never>): Promise<null>;
   /**

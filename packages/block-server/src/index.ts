@@ -2,6 +2,7 @@ export {
   type BlockServerCalls,
   type Caller,
   type CallName,
+  type Damage,
   type DiskSource,
   EXPORT_NAME,
   type ParamsOf,

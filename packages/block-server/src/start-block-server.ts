@@ -12,9 +12,11 @@ import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
 import { createVersionDiffs } from "./diffs/version-diffs.ts";
+import { createDamages } from "./exports/damages.ts";
 import { hydrate } from "./exports/hydrate.ts";
 import { createPace } from "./exports/pace.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
+import { soundVersions } from "./exports/sound-versions.ts";
 import { createImages } from "./images.ts";
 import { createManifests } from "./manifests.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
@@ -70,7 +72,11 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
     sources.set(account, source);
     return source;
   };
-  const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, log }));
+  const damages = createDamages({
+    soundVersions: (found) => soundVersions(store, records(found.version.account), found),
+    log,
+  });
+  const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, damages, log }));
   const manifests = createManifests(store);
   const images = scope.use(createImages({ store, graceMs, clock, log }));
   const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, clock, log }));
@@ -85,6 +91,7 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
           await untilAborted(asked.promise, signal);
           return null;
         },
+        damages: ({ heard }, signals) => damages.after(heard, signals),
         quit: async () => {
           asked.resolve();
           return null;
@@ -101,8 +108,8 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
           return null;
         },
         hydrate: async ({ id, source, bytesPerSecond }, signals) => {
-          const version = served.readerOf(id);
-          const deps = { version, records: records(version.manifest.account), pace };
+          const { reader: version, onDamage } = served.find(id);
+          const deps = { version, records: records(version.manifest.account), onDamage, pace };
           const copiedBytes = await hydrate(deps, { source, bytesPerSecond, ...signals });
           return { copiedBytes, dataBytes: version.manifest.dataBytes };
         },

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { silentLogger } from "@mags/core";
 import { type ObjectStore, retryStore } from "@mags/object-store";
-import { makeTempDir, type TempDir } from "@mags/test-kit";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { newDisk, newFaultyStore, problemsOf, readAt } from "./disks.ts";
 import { startTestServer, write } from "./harness.ts";
 
@@ -64,6 +64,8 @@ describe("what is served", () => {
       await disk.sync();
       await write(disk.path, `write -P ${value + 2} 64M 64k`);
       const version = disk.refOf(await disk.sync());
+      await write(disk.path, `write -P ${value + 3} 64k 64k`);
+      await disk.sync();
       const socket = join(temp.path, `${value}.sock`);
       await server.ask("serve", { id: disk.workspace, version, socket, uid: 0 });
       const from = faulty.calls.length;
@@ -71,7 +73,7 @@ describe("what is served", () => {
       const get = faulty.calls.slice(from).find((call) => call.startsWith("get ") && call.includes("/packs/"));
       assert.ok(get);
       const read = (offset: "64k" | "64M") => readAt(socket, offset, offset === "64k" ? value + 1 : value + 2);
-      return { read, pack: get.slice("get ".length) };
+      return { id: disk.workspace, read, pack: get.slice("get ".length) };
     };
     const [lost, damaged, whole] = [await serveDisk(10), await serveDisk(20), await serveDisk(30)];
     const { bytes } = await faulty.get(damaged.pack);
@@ -82,6 +84,14 @@ describe("what is served", () => {
       assert.match(await read("64M"), /read 65536/);
     }
     assert.match(await whole.read("64k"), /read 65536/);
+    await assert.rejects(damaged.read("64k"), { stdout: /Input\/output error/ });
+    await waitFor(async () => (await server.ask("damages", { heard: 0 })).length > 1, { what: "word of both" });
+    const told = await server.ask("damages", { heard: 0 });
+    assert.deepEqual(
+      new Set(told.map(({ id, version, offset, sound }) => `${id} ${version.version.seq} ${offset} ${sound}`)),
+      new Set([lost, damaged].map(({ id }) => `${id} 2 65536 3`)),
+    );
+    assert.equal(told.length, 2, "each is told once");
     await faulty.put(damaged.pack, bytes);
     assert.match(await damaged.read("64k"), /read 65536/);
     const problems = await problemsOf(faulty, server);

@@ -136,7 +136,7 @@ export async function startControlPlane(
   const workspaceWork = createWorkspaceWork({ workspaces, node, clock, log });
   const basis = { store, sandboxes, workspaces, workspaceWork, node, disks, changes, timings, clock, log, defaults };
   const policies = createPolicies(basis);
-  const reports = createSandboxReports({ ...basis, queue: () => queue });
+  const reports = createSandboxReports({ ...basis, queue: () => queue, onDamage: metrics.damaged });
   const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });
   const queue = createJobQueue(
     { ...basis, writer, onRefused: metrics.refused, onOverdue: metrics.overdue },

@@ -178,6 +178,26 @@ describe("a sandbox that is lost with its disk", () => {
   });
 });
 
+describe("damage in the object store that a VM meets", () => {
+  it("is an event with what to do, and counted", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      const id = await api.submit(SYNCED("w"));
+      await api.untilScriptOver(id);
+      const place = { workspace: "w", version: 7, offset: 0, length: 65_536, reason: "record x of pack y" };
+      node.meetDamage(api.newestSandbox(), { ...place, soundVersions: [6, 4] });
+      const { message } = await api.untilEvent(id, "workspace_damaged");
+      assert.match(
+        message,
+        /workspace w \(version 7\) is damaged or lost.*x of pack y.*: 6, 4; .*restore w --version 6/,
+      );
+      node.meetDamage(api.newestSandbox(), { ...place, soundVersions: [] });
+      await waitFor(async () => /No version without/.test(JSON.stringify(await api.events(id))), { what: "the other" });
+      assert.match(String((await api.call("GET", "/metrics")).body), /mags_workspace_damages_total 2/);
+    });
+  });
+});
+
 describe("a sandbox whose disk ceases to stand on a version", () => {
   it("keeps it no longer, and tells its job, also when its report was lost", async () => {
     const { node, plane } = await history();

@@ -166,6 +166,7 @@ export async function openNode(
     createBlocks(blocksDirectory(dataDirectory), {
       program: options.blockServer,
       enter: async () => (await cgroups?.create(BLOCKS_GROUP, BLOCKS_LIMITS)) ?? [],
+      onDamage: (damage) => sandboxes.tellDamage(damage),
       log,
     }),
   );

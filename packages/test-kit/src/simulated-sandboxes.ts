@@ -20,6 +20,8 @@ export interface SimulatedSandboxes extends SandboxRuntime, SimulatedDisks, Pick
   idle(sandboxId: SandboxId): Promise<void>;
   /** Its disk ceases to stand on a version; `untold`: nobody hears of it. */
   hydrate(sandboxId: SandboxId, options?: { readonly untold?: boolean }): void;
+  /** It meets damage in the object store. */
+  meetDamage(sandboxId: SandboxId, data: Readonly<Record<string, unknown>>): void;
   /** Its microVM dies. */
   loseVm(sandboxId: SandboxId, message: string): void;
   /** Loses it as if it had never been. */
@@ -158,6 +160,7 @@ export function createSimulatedSandboxes(deps: {
       tell(id, held, "vm_lost", { reason: message });
       if (held.policy.alwaysOn) wakeFor(id, "no_sleep", "cold");
     },
+    meetDamage: (id, data) => tell(id, get(id), "workspace_damaged", data),
     hydrate(id, { untold = false } = {}) {
       const held = get(id);
       held.hydrated = true;

@@ -2,7 +2,7 @@
  * Brings what a version holds onto a disk that stands on it, so that the disk can do without it. QEMU copies: it is told
  * which ranges, after they have been fetched, so what the guest does meanwhile never waits for the store.
  */
-import { AppError } from "@mags/core";
+import { AppError, isAppError } from "@mags/core";
 import { connectNbd, DEPTH_CONTEXT, type NbdClient } from "@mags/nbd";
 import {
   CHUNK_BYTES,
@@ -13,12 +13,15 @@ import {
 } from "@mags/workspace-store";
 import type { DiskSource } from "../calls.ts";
 import type { Pace } from "./pace.ts";
+import type { Place } from "./version-export.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
 export interface HydrateDeps {
   readonly version: VersionReader;
   readonly records: RecordSource;
+  /** Told of chunks that cannot be copied because they are damaged. */
+  readonly onDamage: (place: Place, error: unknown) => void;
   readonly pace: Pace;
 }
 
@@ -53,7 +56,7 @@ export async function hydrate(deps: HydrateDeps, options: HydrateOptions): Promi
 }
 
 async function copyMissing(client: NbdClient, deps: HydrateDeps, options: HydrateOptions): Promise<number> {
-  const { version, records, pace } = deps;
+  const { version, records, onDamage, pace } = deps;
   const { bytesPerSecond, signal } = options;
   let copied = 0;
   for (const segment of version.manifest.tables.keys()) {
@@ -64,7 +67,11 @@ async function copyMissing(client: NbdClient, deps: HydrateDeps, options: Hydrat
     for (const run of runsOf(missing)) {
       const bytes = run.refs.length * CHUNK_BYTES;
       await pace.take(bytes, { bytesPerSecond, signal });
-      await records.getAll(run.refs, { signal });
+      await records.getAll(run.refs, { signal }).catch((error: unknown) => {
+        const first = base + run.first;
+        if (isAppError(error, "chunk_corrupt")) onDamage({ first, end: first + run.refs.length }, error);
+        throw error;
+      });
       await client.cache((base + run.first) * CHUNK_BYTES, bytes, { signal });
       copied += bytes;
     }

@@ -8,10 +8,11 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { AppError, type Logger, messageOf } from "@mags/core";
 import { createNbdServer, type NbdServer } from "@mags/nbd";
-import { createVersionReader, decodeManifest, type VersionReader } from "@mags/workspace-store";
+import { CHUNK_BYTES, createVersionReader, decodeManifest, type VersionReader } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
 import { EXPORT_NAME, type VersionKey } from "../calls.ts";
-import { versionExport } from "./version-export.ts";
+import type { Damages } from "./damages.ts";
+import { type Place, versionExport } from "./version-export.ts";
 
 export interface ServedSpec {
   readonly id: string;
@@ -26,14 +27,16 @@ export interface ServedVersions extends AsyncDisposable {
   unserve(id: string): Promise<void>;
   /** The manifest of a version that is served under that id, or was when this process began. */
   manifestOf(spec: Pick<ServedSpec, "id" | "version">): Promise<Buffer | undefined>;
-  /** Reads the version that is served under that id. @throws AppError `unavailable` when none is. */
-  readerOf(id: string): VersionReader;
+  /** The version that is served under that id, and how to read it. @throws AppError `unavailable` when none is. */
+  find(id: string): Pick<Served, "reader" | "onDamage">;
   /** Also those that could not be served again: who needs one asks for it, and it is there until `unserve`. */
   ids(): readonly string[];
 }
 
 interface Served {
   readonly reader: VersionReader;
+  /** To be told of what is damaged. */
+  readonly onDamage: (place: Place, error: unknown) => void;
   readonly listener: Server;
   readonly nbd: NbdServer;
 }
@@ -43,7 +46,11 @@ const SUFFIX = ".json";
 
 export async function openServedVersions(
   directory: string,
-  deps: { readonly records: (account: string) => CachedRecords; readonly log: Logger },
+  deps: {
+    readonly records: (account: string) => CachedRecords;
+    readonly damages: Pick<Damages, "report">;
+    readonly log: Logger;
+  },
 ): Promise<ServedVersions> {
   const { log } = deps;
   const served = new Map<string, Served>();
@@ -56,7 +63,11 @@ export async function openServedVersions(
     await end(id);
     const records = deps.records(version.account);
     const reader = createVersionReader({ name: version.version, manifest, records });
-    const disk = versionExport(reader, { records, log });
+    const onDamage = ({ first, end }: Place, error: unknown) => {
+      const place = { offset: first * CHUNK_BYTES, length: (end - first) * CHUNK_BYTES };
+      deps.damages.report({ id, version, ...place, error });
+    };
+    const disk = versionExport(reader, { records, onDamage, log });
     const nbd = createNbdServer({ exports: { find: (name) => (name === EXPORT_NAME ? disk : undefined) }, log });
     const listener = createServer();
     nbd.serve(listener);
@@ -68,7 +79,7 @@ export async function openServedVersions(
     await chown(made, uid, uid);
     await chmod(made, 0o600);
     await rename(made, socket);
-    served.set(id, { reader, listener, nbd });
+    served.set(id, { reader, onDamage, listener, nbd });
   }
 
   async function end(id: string): Promise<void> {
@@ -129,10 +140,10 @@ export async function openServedVersions(
       const same = known?.spec.version.version.sha256 === version.version.sha256;
       return known && same ? Buffer.from(known.manifest, "base64") : undefined;
     },
-    readerOf(id) {
+    find(id) {
       const one = served.get(id);
       if (!one) throw new AppError("unavailable", `nothing is served under ${id}`);
-      return one.reader;
+      return one;
     },
     ids: () => [...known],
     async [Symbol.asyncDispose]() {

@@ -10,9 +10,16 @@ import type { CachedRecords } from "../cache/cached-records.ts";
 import { createReadAhead } from "./read-ahead.ts";
 
 type Signal = { readonly signal: AbortSignal };
+/** Chunks of the disk. */
+export interface Place {
+  readonly first: number;
+  readonly end: number;
+}
 
 export interface VersionExportDeps {
   readonly records: CachedRecords;
+  /** Told of each read that meets damage, by chunks. */
+  readonly onDamage: (place: Place, error: unknown) => void;
   readonly log: Logger;
 }
 
@@ -21,11 +28,11 @@ const LONGEST_PAUSE_MS = 1_000;
 const PATIENCE_MS = 3_000;
 const READ_AHEAD_MS = 30_000;
 
-export function versionExport(version: VersionReader, { records, log }: VersionExportDeps): NbdExport {
+export function versionExport(version: VersionReader, { records, onDamage, log }: VersionExportDeps): NbdExport {
   const ahead = createReadAhead({ chunkCount: version.chunkCount });
 
   /** Until it succeeds, or what is asked for is known to be no more, or it takes too long. */
-  async function persistently<T>(work: () => Promise<T>, { signal }: Signal): Promise<T> {
+  async function persistently<T>(place: Place, work: () => Promise<T>, { signal }: Signal): Promise<T> {
     const begunMs = performance.now();
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       try {
@@ -33,7 +40,7 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
       } catch (error) {
         signal.throwIfAborted();
         if (isAppError(error, "chunk_corrupt") || isAppError(error, "store_corrupt")) {
-          log.error("blocks.damaged", { workspace: version.manifest.workspace, error: messageOf(error) });
+          onDamage(place, error);
           throw error;
         }
         log.warn("blocks.store_away", { workspace: version.manifest.workspace, error: messageOf(error) });
@@ -43,15 +50,17 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
     }
   }
 
+  const chunkAt = (index: number, options: Signal) =>
+    persistently({ first: index, end: index + 1 }, () => version.chunk(index, options), options);
+
   async function refsOf(first: number, end: number, options: Signal): Promise<(RecordRef | undefined)[]> {
     const refs: (RecordRef | undefined)[] = [];
-    for (let index = first; index < end; index++)
-      refs.push(await persistently(() => version.chunk(index, options), options));
+    for (let index = first; index < end; index++) refs.push(await chunkAt(index, options));
     return refs;
   }
 
   /** Nobody waits for it. */
-  async function readAhead({ first, end }: { readonly first: number; readonly end: number }): Promise<void> {
+  async function readAhead({ first, end }: Place): Promise<void> {
     const refs = await refsOf(first, end, { signal: AbortSignal.timeout(READ_AHEAD_MS) });
     records.prefetch(refs.filter((ref) => ref !== undefined));
   }
@@ -65,7 +74,8 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
       if (following) readAhead(following).catch(() => {}); // who needs it asks again
       const refs = await refsOf(first, end, options);
       const wanted = refs.filter((ref) => ref !== undefined);
-      const plains = wanted.length > 0 ? await persistently(() => records.getAll(wanted, options), options) : [];
+      const plains =
+        wanted.length > 0 ? await persistently({ first, end }, () => records.getAll(wanted, options), options) : [];
       const pieces: NbdPiece[] = [];
       let next = 0;
       for (const [i, ref] of refs.entries()) {
@@ -91,7 +101,7 @@ export function versionExport(version: VersionReader, { records, log }: VersionE
         const known = version.manifest.tables.has(segment);
         const unit = known ? CHUNK_BYTES : SEGMENT_CHUNKS * CHUNK_BYTES;
         const until = Math.min((Math.floor(at / unit) + 1) * unit, end);
-        add(until - at, !known || !(await persistently(() => version.chunk(index, options), options)));
+        add(until - at, !known || !(await chunkAt(index, options)));
         at = until;
       }
       return found;

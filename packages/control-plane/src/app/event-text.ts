@@ -38,6 +38,8 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
     `workspace ${data.workspace} is open as a copy: what changes in it stays on its VM and is dropped with it; to keep it, end it and run with persistent (-p)`,
   local_copy_dropped: (data) =>
     `a warm copy of workspace ${data.workspace} that was not synced was dropped; the workspace is opened as it was synced last`,
+  workspace_damaged: (data) =>
+    `part of workspace ${data.workspace} (version ${data.version}) is damaged or lost in the object store, and reading it fails: ${data.reason}. ${soundText(data)}`,
   hydrated: (data) =>
     `all files are on the VM's own disk now (${Math.round(Number(data.dataBytes) / MIB)} MiB in ${Math.round(Number(data.durationMs) / 1000)} s): it reads no more from the object store`,
   synced: (data) => `workspace synced as version ${data.version}: ${SYNC_REASONS[String(data.reason)] ?? data.reason}`,
@@ -47,6 +49,13 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   changes_discarded: (data) => `changes that could not be synced were dropped, as requested: ${data.reason}`,
   timed_out: (data) => `script was ended because its timeout passed (${data.scriptDurationMs} ms)`,
 };
+
+function soundText({ workspace, soundVersions }: Data): string {
+  const [newest, ...others] = Array.isArray(soundVersions) ? soundVersions : [];
+  if (newest === undefined) return "No version without this damage is kept";
+  const versions = `versions without this damage: ${[newest, ...others].join(", ")}`;
+  return `${versions}; after a stop, \`mags workspace restore ${workspace} --version ${newest}\` goes back to the newest`;
+}
 
 const SLEEP_REASONS: Readonly<Record<string, string>> = {
   idle: "nothing was done in it for a while",

@@ -18,6 +18,8 @@ export interface SandboxReportsDeps {
   readonly queue: () => Pick<JobQueue, "vacate">;
   readonly changes: JobChanges;
   readonly timings: JobTimings;
+  /** Counts. */
+  readonly onDamage: () => void;
   readonly log: Logger;
 }
 
@@ -63,6 +65,7 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
   function store(update: SandboxUpdate): Promise<void> {
     const { sandboxId, state, microVmId, name } = update;
     const at = new Date(update.atMs);
+    if (name === "workspace_damaged") deps.onDamage();
     if (name === "hydrated") return storeHydrated(update, randomUUID());
     if (SYNCS.has(name)) return storeSync(update, randomUUID());
     const event = { at, name, data: { ...update.data, ...(microVmId !== null && { microVmId }) } };

@@ -29,6 +29,8 @@ export interface Metrics {
   reconciled(run: { readonly ok: boolean; readonly durationMs: number; readonly actions: number }): void;
   /** The object store was looked at for garbage. */
   collected(run: CollectorRun): void;
+  /** A VM met damage in the object store. */
+  damaged(): void;
   /** A submit was refused because too many jobs wait. */
   refused(by: "account" | "server"): void;
   /** A job got no microVM in time. */
@@ -122,11 +124,18 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     registers,
   });
 
+  const damages = new Counter({
+    name: "mags_workspace_damages_total",
+    help: "Places of synced workspaces that VMs found damaged or lost in the object store.",
+    registers,
+  });
+
   return {
     timings: createTimings(registry, clock),
     collected: createCollections(registry, clock),
     refused: (by) => refused.inc({ limit: by }),
     overdue: () => overdue.inc(),
+    damaged: () => damages.inc(),
     request({ method, route, status, durationMs }) {
       requests.observe({ method, route, status: String(status) }, durationMs / 1000);
     },

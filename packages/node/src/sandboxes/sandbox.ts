@@ -5,6 +5,7 @@
  * - A memory is used once: the record says awake before the first instruction after it.
  * - Whatever fails, the disk stays, until `release`.
  */
+import type { Damage } from "@mags/block-server";
 import { AppError, untilAborted } from "@mags/core";
 import type {
   JobId,
@@ -17,6 +18,7 @@ import type {
   WorkspaceVersion,
 } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
+import { damageData } from "../workspaces/damage-data.ts";
 import { createHydration } from "../workspaces/hydration.ts";
 import { createCatchUp } from "./catch-up.ts";
 import { changePolicy } from "./change-policy.ts";
@@ -53,6 +55,8 @@ export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
   endScript(jobId: JobId): Promise<void>;
   /** Begins what is due: a sleep, a sync, what failed before. */
   tick(): void;
+  /** Part of what its disk stands on cannot be read. */
+  tellDamage(damage: Damage): void;
   /** It was found without its microVM: `reason` is for people. */
   tellLost(reason: string): void;
   /** Gives it up to the next process: a microVM runs on. */
@@ -237,6 +241,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     sampleCpu: idle.sampleCpu,
     tellLost: waking.tellLost,
+    tellDamage: (damage) => tell("workspace_damaged", damageData(kept.now, damage)),
     async leave() {
       life.close();
       await inTurn(async () => {

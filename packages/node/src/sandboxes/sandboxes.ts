@@ -1,5 +1,6 @@
 /** All sandboxes of a node: makes them, finds them, takes over those of an earlier process, and looks which are idle. */
 import { join } from "node:path";
+import type { Damage } from "@mags/block-server";
 import { AppError, messageOf } from "@mags/core";
 import type { JobStart, SandboxId, SandboxRuntime, WorkspaceRuntime } from "@mags/domain";
 import type { Image } from "../images/image.ts";
@@ -30,6 +31,8 @@ export interface Sandboxes
    * called with each sandbox before its guest is connected.
    */
   resume(found: readonly FoundRecord[], before: (sandbox: Sandbox) => Promise<void>): Promise<void>;
+  /** Tells of what one of them found damaged in the version it stands on. */
+  tellDamage(damage: Damage): void;
   /** Begins to look. */
   start(): void;
 }
@@ -148,6 +151,10 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       // Bound to a sandbox that was not written down: nothing was asked of it.
       for (const { record, binding } of found)
         if (binding?.sandboxId !== undefined && !kept.has(record.id)) await host.discard(record);
+    },
+
+    tellDamage(damage) {
+      sandboxes.get(damage.id as SandboxId)?.tellDamage(damage);
     },
 
     start() {

@@ -11,6 +11,7 @@ import {
   type CallName,
   call,
   controlSocketOf,
+  type Damage,
   isGone,
   type ParamsOf,
   type ResultOf,
@@ -38,6 +39,8 @@ export interface BlocksDeps {
   readonly program: BlockServerProgram;
   /** Files of the control group that it enters, so that it does not end with the server. */
   readonly enter: () => Promise<readonly string[]>;
+  /** What it found to be damaged in the object store: each once, while it runs. */
+  readonly onDamage: (damage: Damage) => void;
   readonly log: Logger;
 }
 
@@ -50,7 +53,7 @@ const RESTART = { firstMs: 100, longestMs: 10_000 };
 export const blocksDirectory = (dataDirectory: string) => join(dataDirectory, "blocks");
 
 /** It is not started before it is needed. */
-export function createBlocks(directory: string, { program, enter, log }: BlocksDeps): Blocks {
+export function createBlocks(directory: string, { program, enter, onDamage, log }: BlocksDeps): Blocks {
   const socket = controlSocketOf(directory);
   const turn = createGate(1);
   const closing = new AbortController();
@@ -88,8 +91,20 @@ export function createBlocks(directory: string, { program, enter, log }: BlocksD
       if (found?.build !== program.build) await start();
       sound = true;
       void watch();
+      void hear();
     } finally {
       leave();
+    }
+  }
+
+  /** Until it goes: the next one counts from 1 again. */
+  async function hear(): Promise<void> {
+    const { signal } = closing;
+    for (let heard = 0; ; ) {
+      const damages = await call(socket, "damages", { heard }, { signal }).catch(() => []);
+      if (damages.length === 0) return;
+      for (const damage of damages) onDamage(damage);
+      heard = Math.max(...damages.map(({ number }) => number));
     }
   }
 

@@ -88,6 +88,11 @@ describe("a synced workspace", () => {
     const whole = await openCopy(other.target, other.version);
     const damaged = await openCopy(mine.target, mine.version);
     assert.match(await node.run(damaged, "cat /root/2 2>&1 >/dev/null || true"), /Input\/output error/);
+    const told = () => node.of(damaged).filter(({ name }) => name === "workspace_damaged");
+    const { data } = await waitFor(() => told()[0], { what: "word of the damage" });
+    assert.deepEqual([data.workspaceId, data.version], [mine.target.workspaceId, mine.version.seq]);
+    await node.run(damaged, "echo 3 >/proc/sys/vm/drop_caches; cat /root/2 >/dev/null 2>&1 || true");
+    assert.equal(told().length, 1);
     const rest = await node.run(damaged, SUMS.replace("-type f", "-type f ! -name 2"));
     assert.equal(rest, mine.sums.replace(/^.*\.\/2\n/m, ""));
     assert.equal(await node.run(whole, SUMS), other.sums);
