@@ -1,6 +1,7 @@
 /**
  * The map before the parts of a sparse file, format 1.0 of GNU tar's extended headers: decimal numbers, a line each: how
- * many parts, then offset and length of each, filled up to a block. The last part is empty and stands at the file's end.
+ * many parts, then offset and length of each, filled up to a block. The last part is empty and stands at the file's end;
+ * those before are of whole blocks, up to the one at the end of the file: readers differ in what stands behind others.
  */
 import { BLOCK_BYTES } from "./header.ts";
 import { padding } from "./writer.ts";

@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { link, mkdir, symlink, writeFile } from "node:fs/promises";
+import { link, mkdir, stat, symlink, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
-import { makeTempDir } from "@mags/test-kit";
-import { END_OF_ARCHIVE, headerBytes, padding, readTarStream, type WrittenEntry } from "./index.ts";
+import { collectAll, makeTempDir } from "@mags/test-kit";
+import {
+  createMapMeasure,
+  END_OF_ARCHIVE,
+  headerBytes,
+  padding,
+  readTarStream,
+  sparseMap,
+  type WrittenEntry,
+} from "./index.ts";
 
 async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -107,5 +115,47 @@ describe("headerBytes", () => {
     assert.equal(status, 0, stderr.toString());
     assert.equal(readFileSync(Buffer.from(`${dir.path}/${LONG}`, "latin1"), "utf8"), "abc");
     assert.equal(readFileSync(`${dir.path}/hard`, "utf8"), "abc");
+  });
+
+  it("writes times before 1970 and with nanoseconds, devices, and files as their parts, which tar understands", async () => {
+    await using dir = await makeTempDir();
+    const times = [
+      { mtime: -2, mtimeNanos: 500_000_000, ns: -1_500_000_000n },
+      { mtime: -1, mtimeNanos: 1, ns: -999_999_999n },
+      { mtime: -7, ns: -7_000_000_000n },
+      { mtime: 1_700_000_000, mtimeNanos: 123_456_789, ns: 1_700_000_000_123_456_789n },
+      { mtime: 2 ** 33, ns: 2n ** 33n * 1_000_000_000n },
+    ];
+    const regions = [
+      { offset: 0, length: 1_024 },
+      { offset: 5_000_000, length: 1 },
+    ];
+    const sparseSize = 9_000_000;
+    const measure = createMapMeasure(sparseSize);
+    for (const region of regions) measure.add(region);
+    const { count, bytes } = measure.end();
+    async function* again() {
+      yield* regions;
+    }
+    const map = Buffer.concat(await collectAll(sparseMap(again(), { count, sparseSize })));
+    assert.equal(map.length, bytes);
+    const parts = [
+      ...times.map(({ ns: _, ...time }, n) => headerBytes(entry(`time${n}`, time))),
+      headerBytes(entry(LONG, { size: bytes + 1_025, sparseSize })),
+      ...[map, Buffer.alloc(1_025, "x"), padding(1_025)],
+      END_OF_ARCHIVE,
+    ];
+    const archive = Buffer.concat(parts);
+    const { status, stderr } = spawnSync("tar", ["-x", "-f", "-"], { cwd: dir.path, input: archive });
+    assert.equal(status, 0, stderr.toString());
+    for (const [n, { ns }] of times.entries())
+      assert.equal((await stat(`${dir.path}/time${n}`, { bigint: true })).mtimeNs, ns);
+    const expected = Buffer.alloc(sparseSize);
+    expected.fill("x", 0, 1_024);
+    expected.fill("x", 5_000_000, 5_000_001);
+    assert.ok(readFileSync(Buffer.from(`${dir.path}/${LONG}`, "latin1")).equals(expected));
+    const device = headerBytes(entry("null", { type: "character", device: { major: 259, minor: 70_000 } }));
+    const listed = spawnSync("tar", ["-tv", "-f", "-"], { input: Buffer.concat([device, END_OF_ARCHIVE]) });
+    assert.match(listed.stdout.toString(), /^crw-r--r-- .* 259,70000 .* null$/m);
   });
 });

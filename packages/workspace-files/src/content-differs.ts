@@ -23,13 +23,14 @@ const PIECE_BYTES = 256 << 10;
 export async function contentDiffers(
   before: ComparedFile,
   after: ComparedFile,
-  { sameOnDisk, signal }: Signal & { readonly sameOnDisk: SameOnDisk },
+  { sameOnDisk, turn, signal }: Signal & { readonly sameOnDisk: SameOnDisk; readonly turn: () => Promise<void> },
 ): Promise<boolean> {
   const bytes = ({ disk }: ComparedFile, at: number | undefined, length: number) =>
     at === undefined ? Buffer.alloc(length) : disk.read(at, length, { signal });
   const regions = ({ disk, inode }: ComparedFile) => disk.regions(inode, { signal });
   for await (const stretch of stretches(regions(before), regions(after)))
     for (let done = 0; done < stretch.length; done += PIECE_BYTES) {
+      await turn();
       const length = Math.min(PIECE_BYTES, stretch.length - done);
       const [old, now] = [stretch.before, stretch.after].map((at) => (at === undefined ? undefined : at + done));
       if (old !== undefined && old === now && (await sameOnDisk(old, length, { signal }))) continue;

@@ -3,12 +3,12 @@
  * bytes: what is read of the disks are folders and inodes, which two versions mostly share, and of contents only what
  * differs in its chunks.
  */
-import { setImmediate } from "node:timers/promises";
 import { AppError } from "@mags/core";
 import type { Inode } from "@mags/ext4";
 import { CHUNK_BYTES } from "@mags/workspace-store";
 import type { ComparedFile, SameOnDisk } from "./content-differs.ts";
 import { type Comparison, changeOf, type FileChange } from "./file-change.ts";
+import { createTurns } from "./turns.ts";
 import { createWalkGuard, openUpperLayer, type UpperLayer, type VersionDisk } from "./upper-layer.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -32,12 +32,11 @@ export interface VersionDiff {
   readonly more: boolean;
 }
 
-const MAX_NAMES = 1_000_000;
+/** Sorting more would hold up the rest of the process. */
+const MAX_NAMES = 200_000;
 const MAX_PATH_BYTES = 4095;
 /** Folders lie scattered between contents, which are not wanted. */
 const UNIT_BYTES = 256 << 10;
-/** So that others get their turn: all else may come out of a cache. */
-const PATHS_A_TURN = 200;
 
 /** May run concurrently. @throws AppError as `openUpperLayer` does. */
 export async function diffVersions(
@@ -50,7 +49,8 @@ export async function diffVersions(
   const open = (version: ComparedVersion) => openUpperLayer(version, { unitBytes: UNIT_BYTES, signal });
   const [old, now] = [await open(before), await open(after)];
   const changes: FileChange[] = [];
-  const comparison = { signal, sameOnDisk: sameOnDisk(before, after, old.disk.asStored && now.disk.asStored) };
+  const turn = createTurns({ signal });
+  const comparison = { signal, turn, sameOnDisk: sameOnDisk(before, after, old.disk.asStored && now.disk.asStored) };
   for await (const change of changesBetween(old, now, { ...comparison, after: options.after?.split("/") ?? [] })) {
     if (changes.length === limit) return { changes, more: true };
     changes.push(change);
@@ -77,25 +77,21 @@ async function* changesBetween(
   after: UpperLayer,
   options: Comparison & { readonly after: readonly string[] },
 ): AsyncGenerator<FileChange, void, void> {
-  const { signal } = options;
+  const { signal, turn } = options;
   const old: Side = { ...before, guard: createWalkGuard(before.disk) };
   const now: Side = { ...after, guard: createWalkGuard(after.disk) };
-  let paths = 0;
 
   async function* folder(
     prefix: string,
     inodes: { readonly old: Inode | undefined; readonly now: Inode | undefined },
     skip: readonly string[],
   ): AsyncGenerator<FileChange, void, void> {
-    const [oldNames, nowNames] = [
-      await namesIn(old, inodes.old, { signal }),
-      await namesIn(now, inodes.now, { signal }),
-    ];
+    const [oldNames, nowNames] = [await namesIn(old, inodes.old, options), await namesIn(now, inodes.now, options)];
     const names = [...new Set([...oldNames.keys(), ...nowNames.keys()])].toSorted((a, b) => (a < b ? -1 : 1));
     const [first] = skip;
     for (const name of names) {
       if (first !== undefined && name < first) continue;
-      if (++paths % PATHS_A_TURN === 0) await setImmediate(undefined, { signal });
+      await turn();
       const path = prefix + name;
       if (path.length > MAX_PATH_BYTES)
         throw new AppError("not_supported", `a path has more than ${MAX_PATH_BYTES} bytes, which cannot be compared`);
@@ -120,11 +116,16 @@ async function fileIn(side: Side, number: number | undefined, options: Signal): 
   return number === undefined ? undefined : { disk: side.disk, inode: await side.disk.inode(number, options) };
 }
 
-async function namesIn(side: Side, folder: Inode | undefined, options: Signal): Promise<ReadonlyMap<string, number>> {
+async function namesIn(
+  side: Side,
+  folder: Inode | undefined,
+  options: Comparison,
+): Promise<ReadonlyMap<string, number>> {
   const names = new Map<string, number>();
   if (!folder) return names;
   side.guard.folder(folder);
   for await (const { name, inode } of side.disk.entries(folder, options)) {
+    await options.turn();
     names.set(name, inode);
     if (names.size > MAX_NAMES)
       throw new AppError("not_supported", `a folder has more than ${MAX_NAMES} files, which cannot be compared`);

@@ -24,6 +24,8 @@ export interface FileChange {
 
 export interface Comparison extends Signal {
   readonly sameOnDisk: SameOnDisk;
+  /** To be waited for after each small step. */
+  readonly turn: () => Promise<void>;
 }
 
 /** @returns undefined when nothing changed that can be told. */
