@@ -46,16 +46,21 @@ export interface Collected {
   readonly unreadable: readonly Unreadable[];
 }
 
+export interface CollectedAccount extends Collected {
+  /** Packs that versions of several workspaces name. */
+  readonly sharedPacks: ReadonlySet<string>;
+}
+
 /** @throws AppError `store_corrupt` if the list of what is condemned cannot be read: then nothing is removed. */
-export async function collect(store: ObjectStore, options: CollectOptions): Promise<Collected> {
+export async function collect(store: ObjectStore, options: CollectOptions): Promise<CollectedAccount> {
   const { account, graceMs, clock, signal } = options;
-  const { garbage, unreadable } = await findGarbage(store, options);
+  const { garbage, unreadable, sharedPacks } = await findGarbage(store, options);
   const prefix = accountPrefix(account);
   const names = [...garbage.keys()].map((key) => key.slice(prefix.length));
   const before = await readCondemned(store, condemnedKey(account), { signal });
   const judgement = judge(names, before, { now: clock.now(), graceMs });
   if (!(await tryWriteCondemned(store, condemnedKey(account), { judgement, before, signal })))
-    return { removed: [], waiting: garbage.size, removedBytes: 0, unreadable };
+    return { removed: [], waiting: garbage.size, removedBytes: 0, unreadable, sharedPacks };
   const removed = [...judgement.due].map((name) => `${prefix}${name}`);
   for (const key of removed) await store.delete(key, { signal });
   return {
@@ -63,6 +68,7 @@ export async function collect(store: ObjectStore, options: CollectOptions): Prom
     waiting: garbage.size - removed.length,
     removedBytes: removed.reduce((sum, key) => sum + (garbage.get(key) ?? 0), 0),
     unreadable,
+    sharedPacks,
   };
 }
 
@@ -70,7 +76,7 @@ export async function collect(store: ObjectStore, options: CollectOptions): Prom
 async function findGarbage(
   store: ObjectStore,
   { account, pinned, signal }: CollectOptions,
-): Promise<{ readonly garbage: ReadonlyMap<string, number>; readonly unreadable: readonly Unreadable[] }> {
+): Promise<Pick<CollectedAccount, "unreadable" | "sharedPacks"> & { readonly garbage: ReadonlyMap<string, number> }> {
   const survey = await surveyAccount(store, { account, signal });
   const garbage = new Map<string, number>();
   const withVersions = new Set<string>();
@@ -84,14 +90,14 @@ async function findGarbage(
     if (!listed && !pins.get(workspace)?.has(version.sha256))
       garbage.set(versionKey({ account, workspace }, version), sizeBytes);
   }
-  const { packs: needed, unreadable } = await packsInUse(store, survey, { account, signal });
+  const { packs: needed, unreadable, sharedPacks } = await packsInUse(store, survey, { account, signal });
   // What a manifest names that cannot be read is not known, so any pack may be one of its.
   if (unreadable.length === 0)
     for (const [pack, sizeBytes] of survey.packs) if (!needed.has(pack)) garbage.set(packKey(account, pack), sizeBytes);
   for (const [workspace, head] of survey.heads)
     if (head.state === "deleted" && !withVersions.has(workspace)) garbage.set(headKey({ account, workspace }), 0);
   const heads = [...survey.unreadable].map(([workspace, what]) => ({ key: headKey({ account, workspace }), what }));
-  return { garbage, unreadable: [...heads, ...unreadable] };
+  return { garbage, unreadable: [...heads, ...unreadable], sharedPacks };
 }
 
 /** The packs that manifests name: all that are there, and all that live heads list. */
@@ -99,8 +105,10 @@ async function packsInUse(
   store: ObjectStore,
   survey: Survey,
   { account, signal }: Signal & { readonly account: string },
-): Promise<{ readonly packs: ReadonlySet<string>; readonly unreadable: readonly Unreadable[] }> {
-  const packs = new Set<string>();
+): Promise<Pick<CollectedAccount, "unreadable" | "sharedPacks"> & { readonly packs: ReadonlyMap<string, string> }> {
+  /** With a workspace that uses it. */
+  const packs = new Map<string, string>();
+  const sharedPacks = new Set<string>();
   const unreadable: Unreadable[] = [];
   const seen = new Set<string>();
   const read = async (workspace: string, version: VersionName) => {
@@ -108,7 +116,9 @@ async function packsInUse(
     seen.add(versionKey(key, version));
     try {
       const manifest = await readManifest(store, key, { name: version, signal });
-      for (const pack of manifest.packs.keys()) packs.add(pack);
+      for (const pack of manifest.packs.keys())
+        if ((packs.get(pack) ?? workspace) === workspace) packs.set(pack, workspace);
+        else sharedPacks.add(pack);
     } catch (error) {
       const gone = isAppError(error, "version_not_found");
       if (!gone && !isAppError(error, "store_corrupt")) throw error;
@@ -121,7 +131,7 @@ async function packsInUse(
   for (const [workspace, head] of survey.heads)
     for (const version of head.state === "live" ? head.versions : [])
       if (!seen.has(versionKey({ account, workspace }, version))) await read(workspace, version);
-  return { packs, unreadable };
+  return { packs, unreadable, sharedPacks };
 }
 
 /** Looks again: true also when the head cannot be read. */

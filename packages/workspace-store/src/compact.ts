@@ -10,22 +10,31 @@ export interface CompactionRule {
   readonly usedPart: number;
   /** At most so many stored bytes are moved at a time; the worst packs come first. */
   readonly maxBytes: number;
+  /** Nothing is given up unless at least so many bytes are freed, in time. Default: 0. */
+  readonly leastFreedBytes?: number;
+  /** Packs that others use, too: giving them up would free nothing. Default: none. */
+  readonly shared?: ReadonlySet<string>;
 }
 
 /** Which packs of a version are worth giving up; none, when what would be gained is not. */
-export function planCompaction(manifest: Manifest, { usedPart, maxBytes }: CompactionRule): ReadonlySet<string> {
+export function planCompaction(
+  manifest: Manifest,
+  { usedPart, maxBytes, leastFreedBytes = 0, shared = new Set() }: CompactionRule,
+): ReadonlySet<string> {
   const poor = [...manifest.packs]
-    .map(([id, { sizeBytes, storedBytes }]) => ({ id, storedBytes, part: storedBytes / sizeBytes }))
-    .filter(({ part }) => part < usedPart)
+    .map(([id, { sizeBytes, storedBytes }]) => ({ id, sizeBytes, storedBytes, part: storedBytes / sizeBytes }))
+    .filter(({ id, part }) => part < usedPart && !shared.has(id))
     .toSorted((a, b) => a.part - b.part);
   const chosen = new Set<string>();
   let bytes = 0;
-  for (const { id, storedBytes } of poor) {
+  let freedBytes = 0;
+  for (const { id, sizeBytes, storedBytes } of poor) {
     if (bytes + storedBytes > maxBytes) break;
     bytes += storedBytes;
+    freedBytes += sizeBytes - storedBytes;
     chosen.add(id);
   }
-  return chosen;
+  return freedBytes < leastFreedBytes ? new Set() : chosen;
 }
 
 /** Has `writer`, whose parent is `version`, use none of `packs`. It publishes nothing itself. */

@@ -19,12 +19,13 @@ import {
   type RecordSource,
   readHead,
   surveyAccount,
-  type VersionReader,
   type VersionWriter,
   type WorkspaceKey,
 } from "@mags/workspace-store";
 import type { BlockServerCalls, SyncCall, SyncResult, VersionKey } from "../calls.ts";
 import type { Images } from "../images.ts";
+import { type CompactOptions, compactWorkspace, packsToGiveUp } from "./compact-workspace.ts";
+import { findParent } from "./find-parent.ts";
 import { readChanges } from "./read-changes.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -112,31 +113,13 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         await writer.put(firstChunk + i, bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK);
   }
 
-  /**
-   * What the disk of a call is to be compared with: its parent, or a newer version that was made of this disk and whose
-   * publication its caller does not know of, because the reply was lost. All that changed since the parent comes again.
-   */
-  async function parentOf(call: SyncCall, lease: Lease, options: Signal): Promise<VersionReader | undefined> {
-    const { parent } = call;
-    let reader = parent ? await open(parent, options) : undefined;
-    const latest = latestOf(lease.head);
-    if (!latest || latest.sha256 === parent?.version.sha256) return reader;
-    const newest = await open({ ...call, version: latest }, options);
-    for (let one = newest.manifest; one.writer === writerOf(call) && one.reason !== "restore"; ) {
-      if (one.parent === null || one.parent.sha256 === parent?.version.sha256) {
-        if (one.parent?.sha256 === parent?.version.sha256) reader = newest;
-        break;
-      }
-      one = (await open({ ...call, version: one.parent }, options)).manifest;
-    }
-    return reader;
-  }
-
   async function sync(call: SyncCall, options: Signal): Promise<SyncResult> {
     return await withLease(call, { ...options, create: call }, async (lease) => {
-      const parent = await parentOf(call, lease, options);
+      const { reader: parent, isNamed } = await findParent(call, {
+        ...{ head: lease.head, writer: writerOf(call), open: (key) => open(key, options) },
+      });
       // Of changes since another version than the one that was found nothing is known.
-      const bitmap = parent?.name.sha256 === call.parent?.version.sha256 ? call.source.bitmap : null;
+      const bitmap = isNamed ? call.source.bitmap : null;
       await using writer = createVersionWriter(
         { store, lease, clock },
         { parent, image: baseImageOf(call), diskBytes: call.diskBytes, writer: writerOf(call) },
@@ -159,6 +142,25 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         ...options,
       });
       return { version, changedBytes, sentBytes, puts };
+    });
+  }
+
+  /** Not while another node may write it, nor one whose lease ran out: it may only be slow. */
+  async function compact(key: WorkspaceKey, { shared, signal }: CompactOptions): Promise<void> {
+    const read = { open: (version: HeadVersion) => open({ ...key, version }, { signal }) };
+    await inTurn(key, { signal }, async () => {
+      const head = (await readHead(store, key, { signal }))?.head;
+      if (head?.state !== "live" || (head.lease !== null && head.lease.holder !== holder)) return;
+      if ((await packsToGiveUp(read, head, { shared })).size === 0) return;
+      const isOpen = leases.has(key.workspace);
+      await withLease(key, { signal }, async (lease) => {
+        try {
+          const done = await compactWorkspace({ store, clock, ...read }, lease, { shared, signal });
+          if (done) log.info("blocks.compacted", { ...key, ...done, version: done.version.seq });
+        } finally {
+          if (!isOpen && leases.delete(key.workspace)) await lease.release({ signal });
+        }
+      });
     });
   }
 
@@ -217,7 +219,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
     },
     async collect({ account, pinned }, options) {
       const pins = new Map(Object.entries(pinned));
-      const { removed, removedBytes, waiting, unreadable } = await collect(store, {
+      const { removed, removedBytes, waiting, unreadable, sharedPacks } = await collect(store, {
         account,
         graceMs: deps.graceMs,
         clock,
@@ -225,6 +227,11 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         ...options,
       });
       for (const object of unreadable) log.error("blocks.object_unreadable", { account, ...object });
+      for (const workspace of pins.keys())
+        await compact({ account, workspace }, { shared: sharedPacks, ...options }).catch((error: unknown) => {
+          if (options.signal.aborted) throw error;
+          log.warn("blocks.not_compacted", { account, workspace, error: messageOf(error) });
+        });
       return { removed: removed.length, removedBytes, waiting, unreadable: unreadable.length };
     },
     async [Symbol.asyncDispose]() {

@@ -1,0 +1,71 @@
+/** Takes what a workspace needs out of packs of which it needs little, so that the collector can remove them in time. */
+import type { Clock } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import {
+  createVersionWriter,
+  type Head,
+  type HeadVersion,
+  keptVersions,
+  type Lease,
+  latestOf,
+  moveOutOf,
+  planCompaction,
+  type VersionReader,
+} from "@mags/workspace-store";
+
+const MIB = 1 << 20;
+/** Stated in docs/formats/workspace-store.md. */
+const RULE = { usedPart: 0.5, leastFreedBytes: 32 * MIB, maxBytes: 64 * MIB };
+
+export interface CompactDeps {
+  readonly store: ObjectStore;
+  readonly clock: Clock;
+  readonly open: (version: HeadVersion) => Promise<VersionReader>;
+}
+
+export interface CompactOptions {
+  /** Packs that other workspaces use, too. */
+  readonly shared: ReadonlySet<string>;
+  readonly signal: AbortSignal;
+}
+
+export interface Compacted {
+  readonly version: HeadVersion;
+  /** That are not used any more, and what was in them that nobody needed. */
+  readonly packs: number;
+  readonly freedBytes: number;
+  readonly sentBytes: number;
+}
+
+/** Which packs the newest version of a workspace is to give up; none when that is not worth it. */
+export async function packsToGiveUp(
+  { open }: Pick<CompactDeps, "open">,
+  head: Head,
+  { shared }: Pick<CompactOptions, "shared">,
+): Promise<ReadonlySet<string>> {
+  const latest = latestOf(head);
+  return latest ? planCompaction((await open(latest)).manifest, { ...RULE, shared }) : new Set();
+}
+
+/** @returns undefined when there is nothing to be done. @throws AppError `lease_lost` and what the store says. */
+export async function compactWorkspace(
+  { store, clock, open }: CompactDeps,
+  lease: Lease,
+  { shared, signal }: CompactOptions,
+): Promise<Compacted | undefined> {
+  const latest = latestOf(lease.head);
+  if (!latest) return undefined;
+  const version = await open(latest);
+  const { packs, image, diskBytes } = version.manifest;
+  const poor = planCompaction(version.manifest, { ...RULE, shared });
+  if (poor.size === 0) return undefined;
+  await using writer = createVersionWriter({ store, lease, clock }, { parent: version, image, diskBytes });
+  await moveOutOf(poor, { version, writer, signal });
+  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
+  const published = await writer.publish({ reason: "compaction", keep, signal });
+  const freedBytes = [...poor].reduce((sum, id) => {
+    const use = packs.get(id);
+    return sum + (use ? use.sizeBytes - use.storedBytes : 0);
+  }, 0);
+  return { version: published.version, packs: poor.size, freedBytes, sentBytes: published.sentBytes };
+}
