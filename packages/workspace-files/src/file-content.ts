@@ -11,6 +11,8 @@ export interface FileContent {
   readonly sparseSize?: number;
   /** Bytes that lie on the disk. */
   readonly stored: number;
+  /** Zeros of holes that are among what is given. */
+  readonly zeros: number;
   bytes(): AsyncGenerator<Buffer, void, void>;
 }
 
@@ -19,7 +21,12 @@ const ZEROS = Buffer.alloc(PIECE_BYTES);
 /** Smaller holes are cheaper to write than to explain to tools that do not know sparse files. */
 const SPARSE_FROM_BYTES = 16 << 20;
 
-export async function contentOf(disk: Ext4, file: Inode, { signal }: Signal): Promise<FileContent> {
+/** @param options.zerosLeft  Most zeros that are given for holes. */
+export async function contentOf(
+  disk: Ext4,
+  file: Inode,
+  { zerosLeft, signal }: Signal & { readonly zerosLeft: number },
+): Promise<FileContent> {
   const { sizeBytes } = file;
   const regions = () => disk.regions(file, { signal });
   const measure = createMapMeasure(sizeBytes);
@@ -28,13 +35,15 @@ export async function contentOf(disk: Ext4, file: Inode, { signal }: Signal): Pr
     stored += region.length;
     measure.add(region);
   }
-  if (sizeBytes - stored < SPARSE_FROM_BYTES)
-    return { size: sizeBytes, stored, bytes: () => whole(regions(), { disk, sizeBytes, signal }) };
+  const holes = sizeBytes - stored;
+  if (holes < SPARSE_FROM_BYTES && holes <= zerosLeft)
+    return { size: sizeBytes, stored, zeros: holes, bytes: () => whole(regions(), { disk, sizeBytes, signal }) };
   const { count, bytes } = measure.end();
   return {
     size: bytes + stored,
     sparseSize: sizeBytes,
     stored,
+    zeros: 0,
     async *bytes() {
       yield* sparseMap(regions(), { count, sparseSize: sizeBytes });
       for await (const region of regions()) yield* written(disk, region, { signal });

@@ -32,6 +32,8 @@ export async function* tarOf(layer: UpperLayer, options: TarOptions): AsyncGener
   const { disk } = layer;
   const guard = createWalkGuard(disk);
   const names = createLinkNames();
+  // However many small holes there are: the archive is no more than twice as large as the disk.
+  let zerosLeft = disk.sizeBytes;
 
   async function* one(found: FoundFile, marks: OverlayMarks): AsyncGenerator<Buffer, void, void> {
     const { path, inode } = found;
@@ -40,7 +42,8 @@ export async function* tarOf(layer: UpperLayer, options: TarOptions): AsyncGener
     if (first !== undefined) {
       yield headerBytes({ ...entry, type: "link", linkPath: first, size: 0, xattrs: new Map() });
     } else if (inode.type === "file") {
-      const content = await contentOf(disk, inode, { signal });
+      const content = await contentOf(disk, inode, { zerosLeft, signal });
+      zerosLeft -= content.zeros;
       guard.take(content.stored);
       const { size, sparseSize } = content;
       yield headerBytes({ ...entry, size, ...(sparseSize === undefined ? {} : { sparseSize }) });

@@ -101,6 +101,19 @@ describe("tarOf", () => {
     assert.equal(await readFile(`${dir.path}/out/${long}`, "utf8"), "text");
   });
 
+  it("makes no archive that is much larger than the disk, of however many files that are empty", async () => {
+    await using dir = await makeTempDir();
+    const image = `${dir.path}/img`;
+    const empty = await hostFile(`${dir.path}/empty`, "");
+    await makeDisk(
+      image,
+      ...Array.from({ length: 40 }, (_, n) => [`write ${empty} f${n}`, `sif f${n} size 15000000`]).flat(),
+    );
+    const { bytes } = await archive(image);
+    assert.ok(bytes.length < 40 << 20, `${bytes.length} bytes`);
+    assert.equal(listed(bytes).filter((line) => / 15000000 .* f\d+$/.test(line)).length, 40);
+  });
+
   it("names what a layer cannot say", async () => {
     await using dir = await makeTempDir();
     const image = `${dir.path}/img`;
