@@ -12,4 +12,10 @@ export {
   type VersionKey,
 } from "./calls.ts";
 export { call, isGone } from "./rpc/call.ts";
-export { type BlockServer, controlSocketOf, servedDirectoryOf, startBlockServer } from "./start-block-server.ts";
+export {
+  type BlockServer,
+  controlSocketOf,
+  processFileOf,
+  servedDirectoryOf,
+  startBlockServer,
+} from "./start-block-server.ts";

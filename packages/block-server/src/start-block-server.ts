@@ -3,9 +3,9 @@
  * bulk bytes hold up what starts microVMs. It outlives the server; microVMs that read from it wait while it restarts.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Clock, type Logger, lockFile, untilAborted } from "@mags/core";
+import { bootId, type Clock, identify, type Logger, lockFile, untilAborted } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { decodeManifest, recordsOf } from "@mags/workspace-store";
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
@@ -49,6 +49,8 @@ export interface BlockServer extends AsyncDisposable {
 const RECENT_BYTES = 48 << 20;
 
 export const controlSocketOf = (directory: string) => join(directory, "control.sock");
+/** Says which process has the directory: pid, start time, boot of the machine. */
+export const processFileOf = (directory: string) => join(directory, "process.json");
 /** Has a file for each version that is to be served. */
 export const servedDirectoryOf = (directory: string) => join(directory, "served");
 
@@ -59,10 +61,11 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   await using scope = new AsyncDisposableStack();
   await mkdir(directory, { recursive: true, mode: 0o700 });
   scope.use(await lockFile(join(directory, "lock")));
+  await writeProcess(processFileOf(directory));
   const holder = options.holder ?? (await ownName(join(directory, "holder")));
   const ending = new AbortController();
   scope.defer(() => ending.abort(new Error("the block server ends")));
-  const cache = await openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log });
+  const cache = scope.use(openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log }));
   const recent = createRecentRecords({ maxBytes: RECENT_BYTES });
   const sources = new Map<string, CachedRecords>();
   const records = (account: string) => {
@@ -135,6 +138,14 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   );
   const resources = scope.move();
   return { asked: asked.promise, [Symbol.asyncDispose]: () => resources.disposeAsync() };
+}
+
+async function writeProcess(path: string): Promise<void> {
+  const temporary = `${path}.new`;
+  await writeFile(temporary, JSON.stringify({ ...(await identify(process.pid)), boot: await bootId() }), {
+    mode: 0o600,
+  });
+  await rename(temporary, path);
 }
 
 /** Written once, whole: a crash leaves the old name or none. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
@@ -179,6 +180,25 @@ describe("serve", () => {
     await server.ask("unserve", { id: "fork-1" });
     await server.restart();
     assert.deepEqual(await server.ask("served", {}), []);
+  });
+});
+
+describe("what could not be served again", () => {
+  it("is listed until it is taken back, and is served when it is asked for", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("again", "write -P 1 0 1M");
+    const { version } = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    await mkdir(at("jail"));
+    const served = { id: "jailed", version: keyOf(workspace, version), socket: at("jail/served.sock"), uid: 0 };
+    await server.ask("serve", served);
+    await rm(at("jail"), { recursive: true });
+    await server.restart();
+    assert.ok((await server.ask("served", {})).includes("jailed"));
+    await mkdir(at("jail"));
+    await server.ask("serve", served);
+    assert.ok(existsSync(served.socket));
+    await server.ask("unserve", { id: "jailed" });
+    assert.ok(!(await server.ask("served", {})).includes("jailed"));
   });
 });
 

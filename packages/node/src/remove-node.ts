@@ -11,7 +11,8 @@ import { createNamespacePool } from "./network/namespace-pool.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
 import { networkConfigOf } from "./open-network.ts";
 import type { NodeOptions } from "./open-node.ts";
-import { blocksDirectory, endBlockServer } from "./workspaces/blocks.ts";
+import { endBlockServer } from "./workspaces/block-server-process.ts";
+import { blocksDirectory } from "./workspaces/blocks.ts";
 
 /**
  * Ends every microVM of a node whose server does not run and removes what they left on the host: processes, namespaces,

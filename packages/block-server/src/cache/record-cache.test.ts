@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { silentLogger } from "@mags/core";
 import { makeTempDir } from "@mags/test-kit";
 import { type RecordRef, sha256Of } from "@mags/workspace-store";
-import { openRecordCache } from "./record-cache.ts";
+import { openRecordCache, type RecordCache } from "./record-cache.ts";
 
 const ACCOUNT = "a";
 const SIZE = 1000;
@@ -24,13 +24,19 @@ function record(seed: number): { readonly ref: RecordRef; readonly plain: Buffer
   return { ref: ref as RecordRef, plain };
 }
 
+async function open(path: string, how = options): Promise<RecordCache> {
+  const cache = openRecordCache(path, how);
+  await cache.counted;
+  return cache;
+}
+
 const filesIn = async (path: string) =>
   (await readdir(path, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
 
 describe("the cache of records", () => {
   it("gives back what it was given, over restarts, and lets go of what was not used for longest", async () => {
     await using dir = await makeTempDir();
-    let cache = await openRecordCache(dir.path, options);
+    let cache = await open(dir.path, options);
     const records = [1, 2, 3, 4].map(record);
     for (const { ref, plain } of records.slice(0, 3)) await cache.put(ACCOUNT, ref, plain);
     const [first, second, third, fourth] = records;
@@ -40,16 +46,31 @@ describe("the cache of records", () => {
     assert.equal(await cache.get(ACCOUNT, second.ref), undefined);
     assert.equal(cache.sizeBytes, 3 * SIZE);
     assert.equal((await filesIn(dir.path)).length, 3);
-    cache = await openRecordCache(dir.path, options);
+    cache = await open(dir.path, options);
     for (const { ref, plain } of [first, third, fourth]) assert.deepEqual(await cache.get(ACCOUNT, ref), plain);
     assert.equal(await cache.get("another", first.ref), undefined, "accounts do not see each other's");
-    cache = await openRecordCache(dir.path, { ...options, maxBytes: SIZE });
+    cache = await open(dir.path, { ...options, maxBytes: SIZE });
     assert.equal(cache.sizeBytes, SIZE);
+  });
+
+  it("gives what an earlier process kept before it has counted that, and keeps what is new", async () => {
+    await using dir = await makeTempDir();
+    const [old, older, fresh] = [record(1), record(2), record(3)];
+    const before = await open(dir.path);
+    for (const { ref, plain } of [older, old]) await before.put(ACCOUNT, ref, plain);
+    const cache = openRecordCache(dir.path, { ...options, maxBytes: 2 * SIZE });
+    const [got] = await Promise.all([cache.get(ACCOUNT, old.ref), cache.put(ACCOUNT, fresh.ref, fresh.plain)]);
+    assert.deepEqual(got, old.plain);
+    await cache.counted;
+    assert.equal(cache.sizeBytes, 2 * SIZE);
+    assert.deepEqual(await cache.get(ACCOUNT, fresh.ref), fresh.plain);
+    assert.equal(await cache.get(ACCOUNT, older.ref), undefined);
+    await cache[Symbol.asyncDispose]();
   });
 
   it("gives nothing that is not what it was given", async () => {
     await using dir = await makeTempDir();
-    const cache = await openRecordCache(dir.path, options);
+    const cache = await open(dir.path, options);
     const { ref, plain } = record(7);
     await cache.put(ACCOUNT, ref, plain);
     const [file] = await filesIn(dir.path);
@@ -63,13 +84,13 @@ describe("the cache of records", () => {
 
   it("removes what a crash left half written, and does without what cannot be written", async () => {
     await using dir = await makeTempDir();
-    let cache = await openRecordCache(dir.path, options);
+    let cache = await open(dir.path, options);
     const { ref, plain } = record(7);
     await cache.put(ACCOUNT, ref, plain);
     const [file] = await filesIn(dir.path);
     assert.ok(file);
     await writeFile(join(file.parentPath, `${file.name}.12345678.tmp`), "half");
-    cache = await openRecordCache(dir.path, options);
+    cache = await open(dir.path, options);
     assert.equal((await filesIn(dir.path)).length, 1);
     await writeFile(join(dir.path, "b"), "in the way of a folder");
     await cache.put("b", ref, plain);

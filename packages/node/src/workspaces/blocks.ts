@@ -2,7 +2,7 @@
  * The block server of this node, a process of its own: found, started when it is not there, replaced when it is of another
  * build. It outlives this process, because microVMs read their disks from it.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,6 +20,7 @@ import {
 import { AppError, createGate, type Logger, messageOf, sleep } from "@mags/core";
 import type { Command } from "@mags/runtime-root";
 import { untilDone } from "../host/until-done.ts";
+import { endBlockServer, HELLO_MS, type Hello, hello, killBlockServer } from "./block-server-process.ts";
 
 export interface BlockServerProgram {
   /** Runs the block server of a data directory in the foreground. */
@@ -44,16 +45,30 @@ export interface BlocksDeps {
   readonly log: Logger;
 }
 
+export interface BlocksTimes {
+  /** One that says nothing for so long hangs, and is ended. Default: 30 s. */
+  readonly patienceMs?: number;
+  /** For one that was started to answer. Default: 20 s. */
+  readonly startMs?: number;
+  /** How often it is asked. Default: every 5 s. */
+  readonly beatMs?: number;
+}
+
 const START_MS = 20_000;
-const HELLO_MS = 2_000;
 const POLL_MS = 20;
+const BEAT_MS = 5_000;
+const PATIENCE_MS = 30_000;
 const ATTEMPTS = 3;
 const RESTART = { firstMs: 100, longestMs: 10_000 };
 
 export const blocksDirectory = (dataDirectory: string) => join(dataDirectory, "blocks");
 
 /** It is not started before it is needed. */
-export function createBlocks(directory: string, { program, enter, onDamage, log }: BlocksDeps): Blocks {
+export function createBlocks(
+  directory: string,
+  { program, enter, onDamage, log }: BlocksDeps,
+  { patienceMs = PATIENCE_MS, startMs = START_MS, beatMs = BEAT_MS }: BlocksTimes = {},
+): Blocks {
   const socket = controlSocketOf(directory);
   const turn = createGate(1);
   const closing = new AbortController();
@@ -67,15 +82,39 @@ export function createBlocks(directory: string, { program, enter, onDamage, log 
     const child = spawn(file, [...args], { detached: true, stdio: ["ignore", output.fd, output.fd] });
     await once(child, "spawn");
     child.unref();
-    const ended = new AbortController();
-    child.once("exit", () => ended.abort());
-    for (const group of await enter()) await writeFile(group, String(child.pid));
-    for (const begunMs = performance.now(); ; await sleep(POLL_MS)) {
-      if ((await hello(socket))?.build === program.build) break;
-      if (ended.signal.aborted || performance.now() - begunMs > START_MS)
-        throw new AppError("unavailable", `the block server of this node does not start: see ${directory}/output.log`);
+    const exited = once(child, "exit");
+    try {
+      for (const group of await enter()) await writeFile(group, String(child.pid));
+      await answers(child);
+    } catch (error) {
+      // The next try makes another.
+      if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+      await exited;
+      throw error;
     }
     log.info("blocks.started", { pid: child.pid });
+  }
+
+  async function answers(child: ChildProcess): Promise<void> {
+    for (const begunMs = performance.now(); ; await sleep(POLL_MS)) {
+      const found = await hello(socket);
+      if (found !== "silent" && found?.build === program.build) return;
+      const hasEnded = child.exitCode !== null || child.signalCode !== null;
+      if (hasEnded || performance.now() - begunMs > startMs)
+        throw new AppError("unavailable", `the block server of this node does not start: see ${directory}/output.log`);
+    }
+  }
+
+  /** @returns what runs and answers; one that does not is ended after a while. */
+  async function found(): Promise<Hello | undefined> {
+    for (const begunMs = performance.now(); ; ) {
+      const answer = await hello(socket);
+      if (answer !== "silent") return answer;
+      if (performance.now() - begunMs < patienceMs) continue;
+      log.error("blocks.hangs", { directory });
+      await killBlockServer(directory);
+      return undefined;
+    }
   }
 
   async function ensure(signal: AbortSignal): Promise<void> {
@@ -83,17 +122,25 @@ export function createBlocks(directory: string, { program, enter, onDamage, log 
     const leave = await turn.enter({ signal });
     try {
       if (sound) return;
-      const found = await hello(socket);
-      if (found && found.build !== program.build) {
-        log.info("blocks.replaced", { build: found.build });
+      const running = await found();
+      if (running && running.build !== program.build) {
+        log.info("blocks.replaced", { build: running.build });
         await endBlockServer(directory);
       }
-      if (found?.build !== program.build) await start();
+      if (running?.build !== program.build) await start();
       sound = true;
       void watch();
       void hear();
     } finally {
       leave();
+    }
+  }
+
+  /** Resolves when it has said nothing for long, and was ended, or when the signal says so. */
+  async function untilItHangs(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(beatMs, { signal }).catch(() => {}); // the loop sees it
+      if (!signal.aborted && (await found().catch(() => undefined)) === undefined) return;
     }
   }
 
@@ -110,7 +157,10 @@ export function createBlocks(directory: string, { program, enter, onDamage, log 
 
   /** One that goes is started again at once: guests wait for it. */
   async function watch(): Promise<void> {
-    await call(socket, "watch", {}, { signal: closing.signal }).catch(() => {});
+    const over = new AbortController();
+    const signal = AbortSignal.any([closing.signal, over.signal]);
+    await Promise.race([call(socket, "watch", {}, { signal }).catch(() => {}), untilItHangs(signal)]);
+    over.abort();
     sound = false;
     const restart = async () => {
       if (!closing.signal.aborted) await ensure(closing.signal);
@@ -141,28 +191,8 @@ export function createBlocks(directory: string, { program, enter, onDamage, log 
     async [Symbol.asyncDispose]() {
       closing.abort(new AppError("unavailable", "the server is stopping"));
       if (!sound) return;
-      const served = await call(socket, "served", {}, { signal: AbortSignal.timeout(HELLO_MS) });
-      if (served.length === 0) await endBlockServer(directory);
+      const served = await call(socket, "served", {}, { signal: AbortSignal.timeout(HELLO_MS) }).catch(() => undefined);
+      if (served?.length === 0) await endBlockServer(directory);
     },
   };
-}
-
-/** @returns what runs; undefined when nothing answers. */
-async function hello(socket: string): Promise<{ readonly build: string } | undefined> {
-  try {
-    return await call(socket, "hello", {}, { signal: AbortSignal.timeout(HELLO_MS) });
-  } catch (error) {
-    if (isGone(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Ends the one that runs there, if one does. Who reads from it waits for the next. */
-export async function endBlockServer(directory: string): Promise<void> {
-  const socket = controlSocketOf(directory);
-  await call(socket, "quit", {}, { signal: AbortSignal.timeout(HELLO_MS) }).catch((error: unknown) => {
-    if (!isGone(error)) throw error;
-  });
-  for (const begunMs = performance.now(); await hello(socket); await sleep(POLL_MS))
-    if (performance.now() - begunMs > START_MS) throw new AppError("unavailable", "the block server does not end");
 }
