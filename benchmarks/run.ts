@@ -12,6 +12,7 @@ import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { floodingGuest } from "./flooding-guest.ts";
 import { fuzz } from "./fuzz.ts";
+import { manifestSize } from "./manifest-size.ts";
 import { network } from "./network.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { sleepWake } from "./sleep-wake.ts";
@@ -28,6 +29,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "cold-start": coldStart,
   "sleep-wake": sleepWake,
   "parked-clones": parkedClones,
+  "manifest-size": manifestSize,
   network,
   "clean-state": cleanState,
   "flooding-guest": floodingGuest,
