@@ -10,6 +10,8 @@ export interface PatienceDeps {
 export interface PatienceOptions {
   /** From the start to the end of the last attempt. */
   readonly deadlineMs: number;
+  /** An attempt that was begun in time may take so much longer. Default: 0. */
+  readonly transferMs?: number;
   /** The first pause is drawn up to this, each further one up to twice as much as that before. */
   readonly firstPauseMs: number;
   readonly maxPauseMs: number;
@@ -24,9 +26,9 @@ export interface Patience {
 
 /** @param call  What is attempted, for people. */
 export function createPatience(call: string, { log, random }: PatienceDeps, options: PatienceOptions): Patience {
-  const { deadlineMs, firstPauseMs, maxPauseMs } = options;
+  const { deadlineMs, transferMs = 0, firstPauseMs, maxPauseMs } = options;
   const deadline = performance.now() + deadlineMs;
-  const over = AbortSignal.timeout(deadlineMs);
+  const over = AbortSignal.timeout(Math.ceil(deadlineMs + transferMs));
   let attempts = 0;
   let last: unknown;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { AppError, isAppError, silentLogger } from "@mags/core";
-import { collectAll, createFaultyStore, createSeededRandom, type Fault } from "@mags/test-kit";
+import { collectAll, createFaultyStore, createSeededRandom, type Fault, waitFor } from "@mags/test-kit";
 import { createMemoryStore } from "../memory/memory-store.ts";
 import type { ObjectStore } from "../object-store.ts";
 import { retryStore } from "./retry-store.ts";
@@ -38,6 +38,23 @@ describe("retryStore", () => {
     faulty.inject({ kind: "lost_reply", on: /^delete/, times: 2 });
     await store.delete("key");
     assert.equal(await store.head("key"), undefined);
+  });
+
+  it("lets a write that was begun in time take as long as a slow network needs for its bytes", async () => {
+    const { plain } = makeStores();
+    const slow: ObjectStore = {
+      ...plain,
+      async put(key, all, options) {
+        const begunMs = performance.now();
+        await waitFor(() => performance.now() - begunMs > 50, { what: "the network" });
+        options?.signal?.throwIfAborted();
+        return plain.put(key, all, options);
+      },
+    };
+    const options = { deadlineMs: 10, firstPauseMs: 1, maxPauseMs: 4 };
+    const store = retryStore(slow, { log: silentLogger, random: random.next }, options);
+    await store.put("large", Buffer.alloc(1 << 20));
+    await assert.rejects(store.put("small", bytes), (error) => isAppError(error, "unavailable"));
   });
 
   it("knows a conditional write whose reply was lost as its own", async () => {

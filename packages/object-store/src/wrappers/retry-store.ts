@@ -11,14 +11,18 @@ import { isAppError } from "@mags/core";
 import type { CallOptions, ObjectStore, PutResult } from "../object-store.ts";
 import { createPatience, type Patience, type PatienceDeps, type PatienceOptions } from "./patience.ts";
 
+/** Bytes a second: a write that is no slower than that is not cut off by the deadline. */
+const SLOWEST = 16 * 1024;
+
 /** @param options.deadlineMs  Of each call; of a listing, from a failure to the next object. */
 export function retryStore(store: ObjectStore, deps: PatienceDeps, options: PatienceOptions): ObjectStore {
   async function persist<T>(
     call: string,
     { signal }: CallOptions,
     attempt: (options: { readonly signal: AbortSignal }) => Promise<T>,
+    sizeBytes = 0,
   ): Promise<T> {
-    const patience = createPatience(call, deps, options);
+    const patience = createPatience(call, deps, { ...options, transferMs: (1000 * sizeBytes) / SLOWEST });
     const either = signal ? AbortSignal.any([signal, patience.over]) : patience.over;
     for (;;) {
       try {
@@ -48,7 +52,7 @@ export function retryStore(store: ObjectStore, deps: PatienceDeps, options: Pati
 
     put(key, bytes, options = {}) {
       let replyWasLost = false;
-      return persist(`writing ${key}`, options, async (call) => {
+      const write = async (call: { readonly signal: AbortSignal }) => {
         try {
           return await store.put(key, bytes, { ...options, ...call });
         } catch (error) {
@@ -58,7 +62,8 @@ export function retryStore(store: ObjectStore, deps: PatienceDeps, options: Pati
           replyWasLost ||= isAppError(error, "unavailable");
           throw error;
         }
-      });
+      };
+      return persist(`writing ${key}`, options, write, bytes.length);
     },
 
     async *list(prefix, { after, signal } = {}) {
