@@ -28,14 +28,14 @@ export async function blockServerOf(
   return { command: { file: process.execPath, args: [program, "block-server", "--config", configFile] }, build };
 }
 
-async function buildOf({ object_store: store }: ServerConfig, program: string): Promise<string> {
+async function buildOf({ object_store: store, node }: ServerConfig, program: string): Promise<string> {
   const settings = Object.entries(store).map(([key, value]) => [
     key,
     typeof value === "object" && value !== null ? value.reveal() : value,
   ]);
   return createHash("sha256")
     .update(await readFile(program))
-    .update(JSON.stringify(settings))
+    .update(JSON.stringify([...settings, node.garbage_hours, node.block_cache_mb]))
     .digest("hex");
 }
 

@@ -109,12 +109,21 @@ export const SubmitReply = z
   .object({ request_id: z.uuid(), status: z.literal("accepted"), message: z.string() })
   .meta({ id: "SubmitReply" });
 
+export const RunningSync = z
+  .object({
+    read_bytes: z.int().describe("Read of the disk so far."),
+    total_bytes: z.int().describe("To be read in all; 0 while that is not known."),
+    sent_bytes: z.int().describe("Taken by the object store so far."),
+  })
+  .meta({ id: "RunningSync", description: "How far a sync is." });
+
 export const SyncProgress = z
   .object({
     version: z.int().nullable().describe("The latest version; null: it was not synced yet."),
     last_synced_at: z.iso.datetime().nullable().describe("When the disk was last known to be all synced."),
     behind_bytes: z.int().describe("Bytes that changed since, as far as is known."),
     failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+    running: RunningSync.nullable().describe("The sync that is under way; null when none is."),
   })
   .meta({ id: "SyncProgress" });
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { flag } from "./flag.ts";
-import { Done } from "./jobs.ts";
+import { Done, RunningSync } from "./jobs.ts";
 import { route } from "./route.ts";
 
 export const WorkspaceBase = z
@@ -21,6 +21,7 @@ export const Workspace = z
     base: WorkspaceBase.nullable(),
     behind_bytes: z.int().describe("Bytes that changed in its VM since the last sync, as far as is known."),
     failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+    running: RunningSync.nullable().describe("The sync that is under way; null when none is."),
   })
   .meta({ id: "Workspace" });
 export type WorkspaceWire = z.infer<typeof Workspace>;
@@ -130,7 +131,8 @@ export const restoreWorkspace = route({
   method: "POST",
   path: "/mags-workspaces/{id}/restore",
   summary: "Make an older version of a workspace its newest",
-  description: "Later versions stay. Refused with 409 while the workspace is open.",
+  description:
+    "Later versions stay. Refused with 409 while the workspace is open, and when it has got another version meanwhile. After a 503 it may have been done; whether, the list of versions tells as soon as the workspace can be opened again, and nothing of it happens later. Asking again is harmless.",
   auth: "account",
   params: WorkspaceParams,
   body: z.object({ version: z.int().positive() }).meta({ id: "RestoreWorkspace" }),

@@ -28,6 +28,23 @@ export interface SyncCall extends WorkspaceKey {
   /** What the disk was made from, or last published as; null: nothing but zeros. */
   readonly parent: VersionKey | null;
   readonly source: DiskSource;
+  /** The guest runs: the disk is read no faster than leaves it its own share. */
+  readonly paced: boolean;
+}
+
+export interface RestoreCall extends VersionKey {
+  /** The newest version, as far as its caller knows: nothing later is covered up. */
+  readonly newest: VersionName;
+}
+
+/** How far a sync is. */
+export interface SyncProgress {
+  /** Of the disk. */
+  readonly readBytes: number;
+  /** What is to be read in all; 0 while that is not known. */
+  readonly totalBytes: number;
+  /** What the store has taken. */
+  readonly sentBytes: number;
 }
 
 export interface SyncResult {
@@ -35,6 +52,8 @@ export interface SyncResult {
   readonly changedBytes: number;
   readonly sentBytes: number;
   readonly puts: number;
+  /** Why all of the disk was compared although it was known what had changed, for people; else null. */
+  readonly missing: string | null;
 }
 
 export interface GarbageCount {
@@ -125,6 +144,8 @@ export interface BlockServerCalls {
   collectImages(params: Record<string, never>): Promise<GarbageCount>;
   /** @throws AppError `lease_lost`, `lease_held`, `unavailable` and what a store says; nothing was published then. */
   sync(params: SyncCall): Promise<SyncResult>;
+  /** Of the sync of a workspace that is under way; null when none is. */
+  progress(params: WorkspaceKey): Promise<SyncProgress | null>;
   /** Gives the right to write a workspace back. */
   release(params: WorkspaceKey): Promise<null>;
   versions(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
@@ -133,7 +154,10 @@ export interface BlockServerCalls {
    * @throws AppError `validation_failed`, `not_supported` for a file system that cannot be read.
    */
   diff(params: DiffCall): Promise<VersionDiff>;
-  restore(params: VersionKey): Promise<HeadVersion>;
+  /** As `versions`, when nothing that was begun before can be published any more, also what its caller gave up. */
+  settle(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
+  /** May be repeated. @throws AppError `workspace_in_use` when there is a newer version than its caller knows. */
+  restore(params: RestoreCall): Promise<HeadVersion>;
   remove(params: WorkspaceKey): Promise<null>;
   /** Workspaces of an account that have anything in the store. */
   workspaces(params: { readonly account: string }): Promise<readonly string[]>;

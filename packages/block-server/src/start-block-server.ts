@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bootId, type Clock, identify, type Logger, lockFile, untilAborted } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { decodeManifest, recordsOf } from "@mags/workspace-store";
+import { decodeManifest, recordsOf, writerLimitMs } from "@mags/workspace-store";
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
@@ -38,6 +38,8 @@ export interface BlockServerOptions {
   readonly cacheBytes: number;
   /** For how long something must be garbage in the store before it is removed. */
   readonly graceMs: number;
+  /** How long a sync may take. Default: as long as the time of grace allows. */
+  readonly syncLimitMs?: number;
 }
 
 export interface BlockServer extends AsyncDisposable {
@@ -57,7 +59,7 @@ export const servedDirectoryOf = (directory: string) => join(directory, "served"
 /** @throws AppError when another process has the directory. */
 export async function startBlockServer(deps: BlockServerDeps, options: BlockServerOptions): Promise<BlockServer> {
   const { store, clock, log } = deps;
-  const { directory, build, cacheBytes, graceMs } = options;
+  const { directory, build, cacheBytes, graceMs, syncLimitMs: limitMs = writerLimitMs(graceMs) } = options;
   await using scope = new AsyncDisposableStack();
   await mkdir(directory, { recursive: true, mode: 0o700 });
   scope.use(await lockFile(join(directory, "lock")));
@@ -82,7 +84,7 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, damages, log }));
   const manifests = createManifests(store);
   const images = scope.use(createImages({ store, graceMs, clock, log }));
-  const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, clock, log }));
+  const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, limitMs, clock, log }));
   const pace = createPace();
   const asked = Promise.withResolvers<void>();
   scope.use(
@@ -126,7 +128,9 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
         collectImages: (_, signals) => images.collect(signals),
         sync: workspaces.sync,
         release: workspaces.release,
+        progress: workspaces.progress,
         versions: workspaces.versions,
+        settle: workspaces.settle,
         diff: createVersionDiffs({ store, records }),
         restore: workspaces.restore,
         remove: workspaces.remove,

@@ -117,7 +117,7 @@ describe("sync", () => {
     const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
     const parent = keyOf(workspace, first.version);
     const again = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
-    assert.deepEqual(again, { version: first.version, changedBytes: 0, sentBytes: 0, puts: 0 });
+    assert.deepEqual(again, { version: first.version, changedBytes: 0, sentBytes: 0, puts: 0, missing: null });
     await write(disk, "write -P 7 2M 64k", "discard 40M 128k");
     const third = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
     assert.equal(third.changedBytes, 3 * CHUNK_BYTES);
@@ -132,6 +132,22 @@ describe("sync", () => {
     const second = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
     assert.equal(second.version.seq, 2);
     assert.ok((await server.contents(workspace, second.version)).equals(await contentsOf(disk)));
+  });
+
+  it("compares everything when the store has lost what the disk was made from, and says so", async () => {
+    const workspace = randomUUID();
+    const disk = await newDisk("lost", "write -P 1 0 3M");
+    const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    const parent = keyOf(workspace, first.version);
+    const versions = `accounts/${server.account}/workspaces/${workspace}/versions/`;
+    for await (const { key } of store.list(versions)) await store.delete(key);
+    await write(disk, "write -P 2 2M 64k");
+    const sync = () => exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
+    const second = await sync();
+    assert.match(second.missing ?? "", /version 1, .* is not in the object store any more/);
+    assert.equal(second.version.seq, 2);
+    assert.ok((await server.contents(workspace, second.version)).equals(await contentsOf(disk)));
+    assert.deepEqual((await sync()).version, second.version, "a reply that was lost is no reason to publish it again");
   });
 
   it("is refused while another node has the workspace, and when it has versions that are not of this disk", async () => {
@@ -261,10 +277,15 @@ describe("restore, remove and collect", () => {
     const before = await contentsOf(disk);
     await write(disk, "write -P 2 0 2M");
     const parent = keyOf(workspace, first.version);
-    await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
-    const restored = await server.ask("restore", parent);
+    const second = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
+    const restored = await server.ask("restore", { ...parent, newest: second.version });
     assert.deepEqual([restored.seq, restored.reason], [3, "restore"]);
     assert.ok((await server.contents(workspace, restored)).equals(before));
+    const again = await server.ask("restore", { ...parent, newest: second.version });
+    assert.deepEqual(again, restored, "it was done");
+    const late = { ...keyOf(workspace, second.version), newest: second.version };
+    await assert.rejects(server.ask("restore", late), { code: "workspace_in_use" });
+    assert.deepEqual((await server.ask("settle", key)).at(-1), restored);
 
     await server.ask("remove", key);
     await server.ask("remove", key);

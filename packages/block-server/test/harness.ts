@@ -27,6 +27,7 @@ import {
 
 const run = promisify(execFile);
 const DEADLINE_MS = 60_000;
+const DAY_MS = 24 * 3_600_000;
 export const MIB = 1024 ** 2;
 export const DISK_BYTES = 128 * MIB;
 /** As an image any file will do: this one. */
@@ -65,6 +66,7 @@ export async function exported<T>(
   const socket = `${disk}.sock`;
   const { file, args } = toolCommand({ dir: artifacts.runtime, launcher: artifacts.launcher }, "/usr/bin/qemu-nbd", [
     ...["-f", "qcow2", "-t", "-k", socket, "-x", "disk"],
+    ...["-e", "2"], // the look whether it listens is one, until it has noticed that it is over
     ...(options.bitmap === undefined ? [] : ["-B", options.bitmap]),
     // Only an image that is not opened read only has anything copied to it.
     ...(options.depths ? ["-A"] : ["-r"]),
@@ -116,7 +118,10 @@ export async function startTestServer(
   } = {},
 ): Promise<TestServer> {
   const start = (): Promise<BlockServer> =>
-    startBlockServer({ store, clock, log: silentLogger }, { directory, build: "test", holder, cacheBytes, graceMs });
+    startBlockServer(
+      { store, clock, log: silentLogger },
+      { directory, build: "test", holder, cacheBytes, graceMs, syncLimitMs: DAY_MS },
+    );
   let server = await start();
   const signal = AbortSignal.timeout(5 * DEADLINE_MS);
   const ask: Ask = (name, params) => call(controlSocketOf(directory), name, params, { signal });
@@ -133,6 +138,7 @@ export async function startTestServer(
           disk: "disk-1",
           diskBytes: DISK_BYTES,
           reason: "request",
+          paced: false,
         },
         ...what,
       }),

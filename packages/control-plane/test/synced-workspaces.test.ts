@@ -52,7 +52,7 @@ describe("run -w X -p", () => {
     const target = plane.node.policyOf(newestSandbox())?.syncTo;
     assert.deepEqual([target?.name, target?.forkedFrom], ["kept", null]);
     assert.deepEqual((await statusOf(first)).sync, {
-      ...{ version: null, last_synced_at: null, behind_bytes: 4, failure: null },
+      ...{ version: null, last_synced_at: null, behind_bytes: 4, failure: null, running: null },
     });
     await stop("kept");
     assert.deepEqual(plane.node.observeSandboxes(), []);

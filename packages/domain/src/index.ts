@@ -91,6 +91,7 @@ export type {
   CollectedGarbage,
   FileChange,
   ObservedSync,
+  RunningSync,
   SyncReason,
   SyncTarget,
   VersionDiff,

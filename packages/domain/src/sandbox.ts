@@ -62,7 +62,7 @@ export interface SandboxUpdate {
    * once for each chunk, until the block server is started again); `hydrated`
    * (data.dataBytes, data.durationMs: its disk stands on no version of a workspace any more); `synced` (data.version: WorkspaceVersion,
    * data.reason: SyncReason, data.sentBytes, data.durationMs, data.stallMs), `sync_failed` (once, until a sync succeeds again),
-   * `sync_lost` (another writes the workspace now: nothing is published any more). `data.reason` is for people or one of the reasons above.
+   * `sync_compared` (all of the disk was compared: data.reason), `sync_lost` (another writes the workspace now: nothing is published any more). `data.reason` is for people or one of the reasons above.
    */
   readonly name: string;
   readonly data: Readonly<Record<string, unknown>>;

@@ -79,6 +79,18 @@ export interface ObservedSync {
   readonly behindBytes: number;
   /** Why the last sync failed, for people; null when it did not. */
   readonly failure: string | null;
+  /** Null: none is under way, or it has just begun. */
+  readonly running: RunningSync | null;
+}
+
+/** How far a sync is. */
+export interface RunningSync {
+  /** Read of the disk. */
+  readonly readBytes: number;
+  /** What is to be read in all; 0 while that is not known. */
+  readonly totalBytes: number;
+  /** What the object store has taken. */
+  readonly sentBytes: number;
 }
 
 export interface CollectedGarbage {
@@ -103,6 +115,8 @@ export interface WorkspaceRuntime {
   ): Promise<WorkspaceVersion>;
   /** The versions that are kept, oldest first. @throws AppError `workspace_not_found`, `unavailable`. */
   listVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
+  /** As `listVersions`, when nothing that was begun before and given up can be published any more. Throws as that. */
+  settleVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
   /**
    * Files that changed from one version of a workspace to another. It reads of both what it needs, so it may take long; what
    * it read is kept for the next call.
@@ -121,10 +135,15 @@ export interface WorkspaceRuntime {
     },
   ): Promise<VersionDiff>;
   /**
-   * Publishes an older version as the newest. Only while no sandbox stands on the workspace.
-   * @throws AppError `workspace_not_found`, `version_not_found`, `lease_held`, `unavailable`.
+   * Publishes an older version as the newest. Only while no sandbox stands on the workspace. May be repeated.
+   * @param ref.newest  The newest version that its caller knows of: a newer one is not covered up.
+   * @throws AppError `workspace_not_found`, `version_not_found`, `lease_held`; `workspace_in_use` when there is a newer
+   *   version than `newest`; `unavailable`: it may have been done, or be done yet, until `settleVersions` was called.
    */
-  restoreVersion(ref: VersionRef, options: { readonly signal: AbortSignal }): Promise<WorkspaceVersion>;
+  restoreVersion(
+    ref: VersionRef & { readonly newest: VersionName },
+    options: { readonly signal: AbortSignal },
+  ): Promise<WorkspaceVersion>;
   /**
    * Nobody can open or write it any more; what it takes is removed by `collect`. Repeating it is harmless.
    * @throws AppError `unavailable`.

@@ -194,12 +194,15 @@ describe("commands about VMs that stay", () => {
 
   it("show in the status how far the workspace is synced", async () => {
     const job = await idle("box");
-    const sync = { version: 7, last_synced_at: new Date().toISOString(), behind_bytes: 2048, failure: "no room" };
+    const last_synced_at = new Date().toISOString();
+    const sync = { version: 7, last_synced_at, behind_bytes: 2048, failure: "no room", running: null };
     job.status.sync = sync;
     const text = async () => (await cli.run(["status", "box"])).stdout.toString();
     assert.match(await text(), /^Synced: +version 7, \d+s ago; 2.0 KiB behind; failed: no room$/m);
-    job.status.sync = { version: null, last_synced_at: null, behind_bytes: 0, failure: null };
+    job.status.sync = { version: null, last_synced_at: null, behind_bytes: 0, failure: null, running: null };
     assert.match(await text(), /^Synced: +not yet$/m);
+    job.status.sync.running = { read_bytes: 3 << 20, total_bytes: 20 << 20, sent_bytes: 1 << 20 };
+    assert.match(await text(), /^Synced: +not yet; publishing, 3.0 MiB of 20 MiB read, 1.0 MiB sent$/m);
   });
 
   it("stop it also where it cannot be synced", async () => {

@@ -228,7 +228,7 @@ export const SYNCED_WORKSPACE = {
   ...{ workspace_id: "golden", id: "golden", version: 4, size_bytes: 3_000_000, stored_bytes: 1536 },
   ...{ created_at: "2026-01-02T03:04:05.000Z", updated_at: "2026-01-02T03:04:05.000Z" },
   ...{ last_synced_at: "2026-01-02T03:04:05.000Z", active_request_id: null },
-  ...{ base: { workspace_id: "stem", version: 2 }, behind_bytes: 0, failure: null },
+  ...{ base: { workspace_id: "stem", version: 2 }, behind_bytes: 0, failure: null, running: null },
 };
 
 function workspaceReply(name: string, verb: string | undefined): unknown {

@@ -76,10 +76,14 @@ describe("mags workspace", () => {
       last_synced_at: null,
       base: null,
       failure: "no room",
+      running: { read_bytes: 1024, total_bytes: 2048, sent_bytes: 0 },
     };
     answer((_, to) => send(to, 200, { workspaces: [failed], total: 1 }));
     const { stdout, stderr } = await cli.run(["workspace", "list"]);
-    assert.match(stdout.toString(), /golden +- .* never, 2\.0 KiB behind +- +-\n/);
+    assert.match(
+      stdout.toString(),
+      /golden +- .* never, 2\.0 KiB behind, publishing, 1\.0 KiB of 2\.0 KiB read, 0 B sent +- +-\n/,
+    );
     assert.match(stderr, /golden could not be synced: no room/);
   });
 

@@ -219,10 +219,12 @@ export const NodeConfig = z.strictObject({
     .describe("Disks of synced workspaces are copied from the object store while their VMs run."),
   garbage_hours: z
     .int()
-    .min(1)
+    .min(2)
     .max(10_000)
     .default(24)
-    .describe("What no workspace needs any more is removed from the object store after so long."),
+    .describe(
+      "What no workspace needs any more is removed from the object store after so long. A sync that takes longer than half of it is given up.",
+    ),
   guest: z
     .strictObject({
       ca_certificates: z

@@ -105,7 +105,7 @@ export function createSimulatedDisks(deps: {
     trySync,
     observe(id) {
       const { syncTo, version, syncedAtMs, synced, content, failure } = get(id);
-      return syncTo && { version, syncedAtMs, behindBytes: content.length - synced, failure };
+      return syncTo && { version, syncedAtMs, behindBytes: content.length - synced, failure, running: null };
     },
 
     write(id, text) {

@@ -136,8 +136,14 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
       const left = all.filter(({ path }) => path > (from ?? ""));
       return { changes: left.slice(0, limit), more: left.length > limit };
     },
+    async settleVersions(ref) {
+      return find(ref).versions.map(({ version }) => version);
+    },
     async restoreVersion(ref) {
       const stored = find(ref);
+      const newest = stored.versions.at(-1)?.version.seq;
+      if (newest !== ref.newest.seq)
+        throw new AppError("workspace_in_use", `workspace ${ref.workspaceId} is in use: at version ${newest}`);
       const { content, version } = read(ref);
       if (stored.holder !== null) throw new AppError("lease_held", `workspace ${ref.workspaceId} is open`);
       return add(stored, { content, diskGiB: version.diskBytes / GIB, reason: "restore" });

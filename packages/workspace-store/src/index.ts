@@ -24,4 +24,4 @@ export { type RecordSource, recordsOf } from "./record-source.ts";
 export { keptVersions } from "./retention.ts";
 export { listAccounts, surveyAccount } from "./survey.ts";
 export { createVersionReader, fetchManifest, openVersion, readManifest, type VersionReader } from "./version-reader.ts";
-export { createVersionWriter, type Published, type VersionWriter } from "./version-writer.ts";
+export { createVersionWriter, type Published, type VersionWriter, writerLimitMs } from "./version-writer.ts";

@@ -133,7 +133,10 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
   const turns = createGate(1);
   const { account, workspace, generation } = first.head;
 
-  async function write(change: (head: Head) => HeadDraft, signal: AbortSignal): Promise<Head> {
+  async function write(
+    change: (head: Head) => HeadDraft,
+    { signal, last = false }: { readonly signal: AbortSignal; readonly last?: boolean },
+  ): Promise<Head> {
     const leave = await turns.enter({ signal });
     try {
       if (given) throw new AppError("lease_lost", `the right to write workspace ${workspace} was given back`);
@@ -141,6 +144,7 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
       const settled = written ?? (await afterLostReply(change, signal));
       if (!settled) throw await lost(signal);
       current = settled;
+      given = last;
       return settled.head;
     } finally {
       leave();
@@ -177,11 +181,10 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
     get expiresAt() {
       return new Date(current.head.lease?.expires_at ?? 0);
     },
-    update: (change, { signal }) => write((head) => ({ ...change(head), lease: leaseOf(options) }), signal),
+    update: (change, { signal }) => write((head) => ({ ...change(head), lease: leaseOf(options) }), { signal }),
     async release({ signal }) {
       if (given) return;
-      await write((head) => ({ ...head, lease: null }), signal);
-      given = true;
+      await write((head) => ({ ...head, lease: null }), { signal, last: true });
     },
   };
 }

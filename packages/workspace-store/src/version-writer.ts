@@ -9,7 +9,7 @@ import { type BaseImage, encodeManifest, type Manifest, type SyncReason } from "
 import { KIND } from "./format/pack.ts";
 import { CHUNK_BYTES, isZero, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./format/records.ts";
 import { encodeTable, type Table } from "./format/table.ts";
-import { versionKey } from "./keys.ts";
+import { type VersionName, versionKey } from "./keys.ts";
 import type { Lease } from "./lease.ts";
 import { createPackUploader } from "./pack-uploader.ts";
 import { createPackUses } from "./pack-uses.ts";
@@ -17,8 +17,9 @@ import type { VersionReader } from "./version-reader.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
-/** A writer that takes longer gives up: the collector might take its packs for garbage. */
-export const WRITER_LIMIT_MS = 12 * 3_600_000;
+/** How long a writer may take where the collector removes what has been garbage for so long: it might take packs for that. */
+export const writerLimitMs = (graceMs: number): number => graceMs / 2;
+const DEFAULT_GRACE_MS = 24 * 3_600_000;
 /** Records of this version that are found again when a chunk has the same contents: 4 GiB of a disk. */
 const RECORDS_KNOWN = 65_536;
 
@@ -26,12 +27,19 @@ export interface VersionWriterDeps {
   readonly store: ObjectStore;
   readonly lease: Lease;
   readonly clock: Clock;
+  /** A writer that takes longer gives up. Default: for a collector that waits for 24 hours. */
+  readonly limitMs?: number;
 }
 
 export interface NewVersion {
   /** What it begins as; undefined for a disk of zeros. May be a version of another workspace of the account. */
   readonly parent: VersionReader | undefined;
   readonly image: BaseImage;
+  /**
+   * The newest version of the workspace that it follows, where that is not the parent: the store has lost it, and nothing
+   * of it is used. Default: the parent.
+   */
+  readonly follows?: VersionName;
   /** At least the parent's. */
   readonly diskBytes: number;
   /** Who it is made by. Default: the holder of the lease. */
@@ -59,6 +67,8 @@ export interface VersionWriter {
   moveTable(segment: number): Promise<void>;
   /** Chunks that differ from the parent's so far. */
   readonly changedChunks: number;
+  /** Bytes that the store has taken so far. */
+  readonly sentBytes: number;
   /**
    * @param keep  The retention rule: which versions stay listed. The newest always does.
    * @throws AppError `lease_lost`, also when the workspace has a newer version than the parent: nothing was published.
@@ -81,7 +91,7 @@ interface OpenSegment {
 }
 
 export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion): VersionWriter {
-  const { store, lease, clock } = deps;
+  const { store, lease, clock, limitMs = writerLimitMs(DEFAULT_GRACE_MS) } = deps;
   const { parent, image, diskBytes } = version;
   if (diskBytes % CHUNK_BYTES !== 0) throw new RangeError(`a disk of ${diskBytes} bytes has no whole chunks`);
   if (parent && diskBytes < parent.manifest.diskBytes) throw new RangeError("a disk does not shrink");
@@ -174,6 +184,9 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
     get changedChunks() {
       return changedChunks;
     },
+    get sentBytes() {
+      return uploader.sent.bytes;
+    },
     async put(index, bytes) {
       next(index);
       if (bytes.length !== CHUNK_BYTES) throw new RangeError(`a chunk of ${bytes.length} bytes`);
@@ -208,7 +221,7 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       await closeSegment();
       await uploader.flush();
       const latest = latestOf(lease.head)?.seq ?? 0;
-      const own = parent?.manifest.workspace === lease.workspace ? parent.name.seq : 0;
+      const own = version.follows?.seq ?? (parent?.manifest.workspace === lease.workspace ? parent.name.seq : 0);
       if (own !== latest && reason !== "restore")
         throw new AppError("lease_lost", `workspace ${lease.workspace} is at version ${latest}, not ${own} any more`);
       const seq = latest + 1;
@@ -216,8 +229,11 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       const bytes = encodeManifest(manifest);
       const name = { seq, sha256: sha256Of(bytes) };
       await store.put(versionKey(lease, name), bytes, { signal: publishing });
-      if (clock.bootMs() - begunMs > WRITER_LIMIT_MS)
-        throw new AppError("unavailable", `a version of workspace ${lease.workspace} took too long to write`);
+      if (clock.bootMs() - begunMs > limitMs)
+        throw new AppError(
+          "unavailable",
+          `a version of workspace ${lease.workspace} took longer to write than the ${limitMs / 60_000} min after which the collector might remove parts of it`,
+        );
       const entry: HeadVersion = {
         ...name,
         created_at: manifest.createdAt.toISOString(),

@@ -19,6 +19,8 @@ const RULE = { usedPart: 0.5, leastFreedBytes: 32 * MIB, maxBytes: 64 * MIB };
 
 export interface CompactDeps {
   readonly store: ObjectStore;
+  /** How long it may take. */
+  readonly limitMs: number;
   readonly clock: Clock;
   readonly open: (version: HeadVersion) => Promise<VersionReader>;
 }
@@ -49,7 +51,7 @@ export async function packsToGiveUp(
 
 /** @returns undefined when there is nothing to be done. @throws AppError `lease_lost` and what the store says. */
 export async function compactWorkspace(
-  { store, clock, open }: CompactDeps,
+  { store, limitMs, clock, open }: CompactDeps,
   lease: Lease,
   { shared, signal }: CompactOptions,
 ): Promise<Compacted | undefined> {
@@ -59,7 +61,7 @@ export async function compactWorkspace(
   const { packs, image, diskBytes } = version.manifest;
   const poor = planCompaction(version.manifest, { ...RULE, shared });
   if (poor.size === 0) return undefined;
-  await using writer = createVersionWriter({ store, lease, clock }, { parent: version, image, diskBytes });
+  await using writer = createVersionWriter({ store, lease, clock, limitMs }, { parent: version, image, diskBytes });
   await moveOutOf(poor, { version, writer, signal });
   const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
   const published = await writer.publish({ reason: "compaction", keep, signal });

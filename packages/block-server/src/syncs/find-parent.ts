@@ -1,5 +1,6 @@
 /** Finds what a disk is to be compared with when it is published. */
-import { latestOf, type Manifest, type VersionReader } from "@mags/workspace-store";
+import { isAppError } from "@mags/core";
+import { latestOf, type Manifest, type VersionName, type VersionReader } from "@mags/workspace-store";
 import type { SyncCall, VersionKey } from "../calls.ts";
 
 export interface FoundParent {
@@ -7,6 +8,10 @@ export interface FoundParent {
   readonly reader: VersionReader | undefined;
   /** It has the contents of the parent that the call names: what has changed since that one is all that differs. */
   readonly isNamed: boolean;
+  /** The newest version, where that is not the reader's because the store has lost it. */
+  readonly follows?: VersionName;
+  /** What the store has lost, for people; null when nothing. */
+  readonly missing: string | null;
 }
 
 /**
@@ -14,6 +19,8 @@ export interface FoundParent {
  * - one with the same contents, which only lie elsewhere: a compaction;
  * - one that was made of this disk and whose publication its caller does not know of, because the reply was lost. All that
  *   changed since the parent comes again.
+ * A parent that the store does not have any more helps nobody who waits for it: the disk is whole, and all of it is
+ * compared with what there is.
  */
 export async function findParent(
   call: SyncCall,
@@ -29,16 +36,37 @@ export async function findParent(
   },
 ): Promise<FoundParent> {
   const { parent } = call;
-  const named = async () => ({ reader: parent ? await open(parent) : undefined, isNamed: true });
   const latest = latestOf(head);
+  async function named(): Promise<FoundParent> {
+    const reader = parent ? await openIfThere(parent) : undefined;
+    if (reader || !parent) return { reader, isNamed: true, missing: null };
+    const follows = latest?.sha256 === parent.version.sha256 ? { follows: latest } : {};
+    return { reader, isNamed: false, ...follows, missing: missingText(parent) };
+  }
+  async function openIfThere(key: VersionKey): Promise<VersionReader | undefined> {
+    try {
+      return await open(key);
+    } catch (error) {
+      if (isAppError(error, "version_not_found")) return undefined;
+      throw error;
+    }
+  }
+
   if (!latest || latest.sha256 === parent?.version.sha256) return await named();
   const newest = await open({ ...call, version: latest });
   let isCompaction = true;
   for (let one: Manifest = newest.manifest; ; ) {
     isCompaction &&= one.reason === "compaction";
     if (one.reason !== "compaction" && (one.writer !== writer || one.reason === "restore")) return await named();
-    if (one.parent?.sha256 === parent?.version.sha256) return { reader: newest, isNamed: isCompaction };
-    if (one.parent === null) return await named();
+    if (one.parent?.sha256 === parent?.version.sha256) return { reader: newest, isNamed: isCompaction, missing: null };
+    if (one.parent === null) {
+      const found = await named();
+      // Of this disk, whatever it began as.
+      return found.missing === null ? found : { reader: newest, isNamed: false, missing: found.missing };
+    }
     one = (await open({ ...call, version: one.parent })).manifest;
   }
 }
+
+const missingText = ({ version }: VersionKey) =>
+  `version ${version.seq}, which the disk was made from, is not in the object store any more: all of the disk was compared`;

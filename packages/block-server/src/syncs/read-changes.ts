@@ -1,6 +1,6 @@
 /** Reads what a version is made of out of a disk that QEMU exports: what changed, or all there is. */
 
-import { AppError } from "@mags/core";
+import { AppError, withDeadline } from "@mags/core";
 import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, connectNbd, DIRTY, type NbdClient } from "@mags/nbd";
 import { CHUNK_BYTES } from "@mags/workspace-store";
 import type { DiskSource } from "../calls.ts";
@@ -15,6 +15,8 @@ export interface ChangedRun {
 const READ_BYTES = 1 << 20;
 /** Reads that are under way: the next are asked for while one is worked on. */
 const READS = 4;
+/** A QEMU that shows nothing for so long is not waited for. */
+const STALL_MS = 60_000;
 
 interface Extent {
   readonly offset: number;
@@ -22,29 +24,67 @@ interface Extent {
   readonly zero: boolean;
 }
 
+export interface ReadOptions {
+  readonly diskBytes: number;
+  readonly onTotal?: (bytes: number) => void;
+  /** Resolves when so many bytes more may be read. */
+  readonly pace?: (bytes: number) => Promise<void>;
+  readonly stallMs?: number;
+  readonly signal: AbortSignal;
+}
+
 /**
  * Runs in ascending order, at most 1 MiB each.
- * @throws AppError `unavailable` when QEMU goes away, NbdError when it cannot read.
+ * @param options.onTotal  Told once, before the first of them: how many bytes of them are not zeros.
+ * @param options.pace     Default: as fast as can be.
+ * @throws AppError `unavailable` when QEMU goes away or stalls, NbdError when it cannot read.
  */
 export async function* readChanges(
   source: DiskSource,
-  { diskBytes, signal }: { readonly diskBytes: number; readonly signal: AbortSignal },
+  { diskBytes, signal, onTotal, pace, stallMs = STALL_MS }: ReadOptions,
 ): AsyncGenerator<ChangedRun, void, void> {
   const bitmap = source.bitmap === null ? null : `qemu:dirty-bitmap:${source.bitmap}`;
   const contexts = [ALLOCATION_CONTEXT, ...(bitmap === null ? [] : [bitmap])];
-  await using client = await connectNbd(source.socket, { exportName: source.exportName, contexts, signal });
+  const inTime = <T>(work: Promise<T>) => withDeadline(work, stallMs, () => stalled(stallMs));
+  const patience = AbortSignal.timeout(stallMs);
+  const connecting = { exportName: source.exportName, contexts, signal: AbortSignal.any([signal, patience]) };
+  await using client = await connectNbd(source.socket, connecting).catch((error: unknown) => {
+    throw patience.aborted && !signal.aborted ? stalled(stallMs) : error;
+  });
   if (client.sizeBytes !== diskBytes)
     throw new AppError("internal", `QEMU shows a disk of ${client.sizeBytes} bytes in place of ${diskBytes}`);
-  const wanted = bitmap === null ? [{ offset: 0, length: client.sizeBytes }] : dirty(client, bitmap, signal);
+  const all = () => {
+    const wanted = bitmap === null ? [{ offset: 0, length: client.sizeBytes }] : dirty(client, bitmap, signal);
+    return whileMoving(pieces(client, wanted, signal), inTime);
+  };
+  let total = 0;
+  for await (const { zero, length } of all()) total += zero ? 0 : length;
+  onTotal?.(total);
   const ahead: { readonly piece: Extent; readonly bytes: Promise<Buffer> | undefined }[] = [];
-  for await (const piece of pieces(client, wanted, signal)) {
+  for await (const piece of all()) {
+    if (!piece.zero) await pace?.(piece.length);
     const bytes = piece.zero ? undefined : client.read(piece.offset, piece.length, { signal });
     bytes?.catch(() => {}); // it is awaited below, in its turn
     ahead.push({ piece, bytes });
-    if (ahead.length >= READS) yield await runOf(ahead.shift());
+    if (ahead.length >= READS) yield await inTime(runOf(ahead.shift()));
   }
-  while (ahead.length > 0) yield await runOf(ahead.shift());
+  while (ahead.length > 0) yield await inTime(runOf(ahead.shift()));
   await client.disconnect();
+}
+
+const stalled = (stallMs: number) =>
+  new AppError("unavailable", `QEMU has shown nothing more of the disk for ${stallMs / 1000} s: the sync was given up`);
+
+/** As `steps`, each of which has to come in time. */
+async function* whileMoving<T>(
+  steps: AsyncGenerator<T, void, void>,
+  inTime: <R>(work: Promise<R>) => Promise<R>,
+): AsyncGenerator<T, void, void> {
+  for (;;) {
+    const step = await inTime(steps.next());
+    if (step.done) return;
+    yield step.value;
+  }
 }
 
 async function runOf(

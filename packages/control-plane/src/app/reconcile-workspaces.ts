@@ -1,6 +1,5 @@
 import { type Clock, type Logger, messageOf } from "@mags/core";
 import type { NodeRuntime, WorkspaceId } from "@mags/domain";
-import { listVersions } from "./find-base.ts";
 import type { Workspace } from "./workspace.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
@@ -22,6 +21,7 @@ export interface WorkspaceWork {
 }
 
 const DELETE_MS = 60_000;
+const SETTLE_MS = 30_000;
 
 export function createWorkspaceWork({ workspaces, node, clock, log }: WorkspaceWorkDeps): WorkspaceWork {
   const busy = new Set<WorkspaceId>();
@@ -42,9 +42,10 @@ export function createWorkspaceWork({ workspaces, node, clock, log }: WorkspaceW
     await workspaces.markRemoved(id, clock.now());
   }
 
-  /** Whether the older version was published is not known: what is the newest now holds. */
+  /** Whether the older version was published is not known: what is the newest now holds, and stays. */
   async function endRestore(workspace: Workspace): Promise<void> {
-    const latest = (await listVersions({ node }, workspace)).at(-1);
+    const ref = { accountId: workspace.accountId, workspaceId: workspace.id };
+    const latest = (await node.settleVersions(ref, { signal: AbortSignal.timeout(SETTLE_MS) })).at(-1);
     if (latest) await workspaces.recordVersion(workspace.id, latest, new Date(latest.createdAtMs));
     await workspaces.endRestore(workspace.id);
   }

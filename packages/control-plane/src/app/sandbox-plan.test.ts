@@ -92,7 +92,7 @@ describe("planSandboxes", () => {
       ...{ seq: 3, sha256: "00", createdAtMs: 5, reason: "interval" as const },
       ...{ diskBytes: 9, dataBytes: 2, storedBytes: 1 },
     };
-    const sync = { version, syncedAtMs: 7, behindBytes: 0, failure: null };
+    const sync = { version, syncedAtMs: 7, behindBytes: 0, failure: null, running: null };
     const stored = (seq: number | null) => live("a", { sync: { workspaceId: "w" as WorkspaceId, seq } });
     for (const seq of [null, 2])
       assert.deepEqual(actions({ live: [stored(seq)], observed: [seen("a", { sync })] }), [

@@ -72,7 +72,9 @@ function standingText(name: string, standing: readonly StandingSandbox[]): strin
 
 /**
  * Makes an older version the newest.
- * @throws AppError `version_not_found`, `workspace_in_use` while it is open, `unavailable` when the object store is away.
+ * @throws AppError `version_not_found`, `workspace_in_use` while it is open or when it has got a newer version meanwhile,
+ *   `unavailable` when the object store is away: whether it took effect is found out before the workspace can be opened
+ *   again, and nothing of it happens after that.
  */
 export async function restoreWorkspace(
   deps: WorkspacesDeps,
@@ -81,8 +83,10 @@ export async function restoreWorkspace(
 ): Promise<WorkspaceVersion> {
   const { workspaces, workspaceWork, node, clock } = deps;
   const { id, accountId, name } = workspace;
-  const found = (await listVersions(deps, workspace)).find((kept) => kept.seq === seq);
-  if (!found)
+  const versions = await listVersions(deps, workspace);
+  const found = versions.find((kept) => kept.seq === seq);
+  const newest = versions.at(-1);
+  if (!found || !newest)
     throw new AppError(
       "version_not_found",
       `there is no version ${seq} of workspace ${name}: see mags workspace versions ${name}`,
@@ -92,7 +96,7 @@ export async function restoreWorkspace(
     const open = await workspaces.beginRestore(id, clock.now());
     if (open.length > 0) throw new AppError("workspace_in_use", standingText(name, open));
     const { sha256 } = found;
-    const ref = { accountId, workspaceId: id, version: { seq, sha256 } };
+    const ref = { accountId, workspaceId: id, version: { seq, sha256 }, newest };
     restored = await node
       .restoreVersion(ref, { signal: AbortSignal.timeout(RESTORE_MS) })
       .catch(async (error: unknown) => {

@@ -1,7 +1,7 @@
 import type { jobs } from "@mags/api-schema";
 import type { EgressPolicy, NodeRuntime } from "@mags/domain";
 import type { Job } from "../app/job.ts";
-import { syncedAt } from "./workspace-wire.ts";
+import { runningToWire, syncedAt } from "./workspace-wire.ts";
 
 /** What knows how far syncs are. */
 type Syncs = Pick<NodeRuntime, "observeSandboxes">;
@@ -56,7 +56,7 @@ function syncToWire({ sandbox }: Job, node: Syncs): Pick<jobs.StatusWire, "sync"
   return {
     sync: {
       ...{ version, last_synced_at: syncedAt(lastSyncedAt, seen) },
-      ...{ behind_bytes: seen?.behindBytes ?? 0, failure: seen?.failure ?? null },
+      ...{ behind_bytes: seen?.behindBytes ?? 0, failure: seen?.failure ?? null, running: runningToWire(seen) },
     },
   };
 }

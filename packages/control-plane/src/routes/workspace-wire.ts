@@ -13,8 +13,14 @@ export function workspaceToWire(workspace: ListedWorkspace, seen: ObservedSync |
     last_synced_at: syncedAt(workspace.lastSyncedAt, seen),
     active_request_id: workspace.activeJobId,
     base: base && { workspace_id: base.name, version: base.seq },
-    ...{ behind_bytes: seen?.behindBytes ?? 0, failure: seen?.failure ?? null },
+    ...{ behind_bytes: seen?.behindBytes ?? 0, failure: seen?.failure ?? null, running: runningToWire(seen) },
   };
+}
+
+export function runningToWire(seen: ObservedSync | null): workspaces.WorkspaceWire["running"] {
+  const running = seen?.running;
+  if (!running) return null;
+  return { read_bytes: running.readBytes, total_bytes: running.totalBytes, sent_bytes: running.sentBytes };
 }
 
 /** That nothing changed since is not stored each time. */

@@ -1,3 +1,4 @@
+import type { RunningSync } from "../sdk/wire.generated.ts";
 import type { Styles } from "./styles.ts";
 
 /** `350ms`, `1.2s`, `3m05s`, `2h04m`. */
@@ -26,6 +27,11 @@ export function bytes(count: number): string {
     [value, unit] = [value / 1024, next];
   }
   return `${unit === "B" || value >= 10 ? Math.round(value) : value.toFixed(1)} ${unit}`;
+}
+
+/** How far a sync is: `publishing, 12 MiB of 200 MiB read, 4.0 MiB sent`. */
+export function runningText({ read_bytes, total_bytes, sent_bytes }: RunningSync): string {
+  return `publishing, ${bytes(read_bytes)} of ${bytes(total_bytes)} read, ${bytes(sent_bytes)} sent`;
 }
 
 function pad(value: number): string {

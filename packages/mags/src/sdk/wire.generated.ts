@@ -49,6 +49,15 @@ export interface SubmitReply {
   message: string;
 }
 
+export interface RunningSync {
+  /** Read of the disk so far. */
+  read_bytes: number;
+  /** To be read in all; 0 while that is not known. */
+  total_bytes: number;
+  /** Taken by the object store so far. */
+  sent_bytes: number;
+}
+
 export interface SyncProgress {
   /** The latest version; null: it was not synced yet. */
   version: number | null;
@@ -58,6 +67,8 @@ export interface SyncProgress {
   behind_bytes: number;
   /** Why the last sync failed; null when it did not. */
   failure: string | null;
+  /** The sync that is under way; null when none is. */
+  running: RunningSync | null;
 }
 
 export interface JobStatus {
@@ -405,6 +416,8 @@ export interface Workspace {
   behind_bytes: number;
   /** Why the last sync failed; null when it did not. */
   failure: string | null;
+  /** The sync that is under way; null when none is. */
+  running: RunningSync | null;
 }
 
 export interface WorkspaceVersion {

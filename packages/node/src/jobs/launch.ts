@@ -13,6 +13,7 @@ import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { type Output, openOutput } from "./output.ts";
 import { placeUploads, UPLOADS_FOLDER } from "./place-uploads.ts";
 import { fetchScript } from "./script-source.ts";
+import { HOST_DISK_FULL, type Shortage, shortageOf } from "./shortage.ts";
 
 export interface LaunchDeps extends AcquireDeps {
   readonly logs: LogStore;
@@ -36,9 +37,6 @@ const LOSS_PATIENCE_MS = 1_000;
 const MAX_LOST = 3;
 export const SIGTERM = 15;
 export const SIGKILL = 9;
-export const HOST_DISK_FULL = {
-  message: "the host's disk is full: the VM waits until there is room for what it writes",
-};
 
 /**
  * Gives the job a microVM and sends its script. Before that it calls `beforeScript` when the microVM shall be a sandbox's. What was taken is on the entry, for the caller to release, also when
@@ -92,7 +90,11 @@ export async function launchJob(
     const boundAtMs = nowMs();
     const acquired = await bindMicroVm(deps, entry, job, { image, boundAtMs });
     const { microVm, agent, ready, origin } = acquired;
-    microVm.machine.onDiskFull(() => note("host_disk_full", HOST_DISK_FULL));
+    microVm.machine.onDiskFull(() => {
+      const tell = ({ name, data }: Shortage) => note(name, data);
+      if (!job.sandbox?.from) return tell(HOST_DISK_FULL);
+      shortageOf(microVm.paths.jail).then(tell, () => {}); // the microVM has gone meanwhile
+    });
     stage("bound");
     entry.output = await opening;
 

@@ -8,8 +8,8 @@ import type { MicroVmHost } from "../microvm/microvm-host.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import type { EgressWatch } from "./egress-watch.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
-import { HOST_DISK_FULL } from "./launch.ts";
 import { openOutput } from "./output.ts";
+import { HOST_DISK_FULL } from "./shortage.ts";
 
 /** A microVM that an earlier process bound to a job. */
 export interface BoundRecord {
@@ -53,7 +53,7 @@ export async function readoptJob(deps: ReadoptDeps, entry: JobEntry, found: Boun
   const { microVm } = entry;
   const note = (name: string, data: Readonly<Record<string, unknown>> = {}) =>
     deps.report({ type: "note", jobId, name, atMs: clock.now().getTime(), data });
-  microVm.machine.onDiskFull(() => note("host_disk_full", HOST_DISK_FULL));
+  microVm.machine.onDiskFull(() => note(HOST_DISK_FULL.name, HOST_DISK_FULL.data));
   const state = await microVm.machine.status();
   if (state === "paused") return { kind: "never-started" }; // it is bound before it is resumed
   if (state === "waiting")

@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { AppError, isAppError } from "@mags/core";
-import type { MicroVmId, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
+import type { MicroVmId, RunningSync, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { imageFilesOf } from "../images/image.ts";
 import { readBlockGraph } from "../qemu/disk-view/block-graph.ts";
 import { changedBytes } from "../qemu/disk-view/changed-bytes.ts";
@@ -15,6 +15,7 @@ import { diskWrites } from "../qemu/disk-writes.ts";
 import { versionOf } from "../workspaces/workspace-runtime.ts";
 import { createHold } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
+import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { Published } from "./sandbox-record.ts";
 
@@ -22,11 +23,15 @@ export interface PublishOptions {
   readonly reason: SyncReason;
   /** The guest is left paused when it is published, so that nothing changes any more. */
   readonly hold: boolean;
+  /** Told each second how far it is; null when it is over. */
+  readonly onProgress: (running: RunningSync | null) => void;
   readonly signal: AbortSignal;
 }
 
 export interface PublishResult {
   readonly version: WorkspaceVersion;
+  /** Why all of the disk was compared although it was known what had changed, for people; else null. */
+  readonly missing: string | null;
   /** Null: nothing had changed. */
   readonly done: {
     readonly changedBytes: number;
@@ -94,7 +99,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       if (!own)
         await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
       const written = await hold.writeOut();
-      if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, done: null };
+      if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, missing: null, done: null };
 
       if (!kept.now.base) await mustReach(target, options.signal);
       const mark = published?.mark ?? null;
@@ -106,20 +111,26 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
         { sizeBytes, since, next, atMoment: hold.atMoment },
       );
       const { accountId, workspaceId } = target;
-      const result = await deps.blocks.call(
-        "sync",
-        {
-          ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
-          image: imageFilesOf(kept.now.image),
-          disk: kept.now.id,
-          diskBytes: sizeBytes,
-          reason: firstReason(published, target) ?? options.reason,
-          parent: published && {
-            ...{ account: published.accountId, workspace: published.workspaceId, version: published.version },
+      const { onProgress, signal } = options;
+      const mostScratchBytes = scratchLimit(sizeBytes);
+      const lookedAfter = { target, scratch: place.scratch.host, mostScratchBytes, onProgress, signal };
+      const result = await lookAfterSync(deps, lookedAfter, (signals) =>
+        deps.blocks.call(
+          "sync",
+          {
+            ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
+            image: imageFilesOf(kept.now.image),
+            disk: kept.now.id,
+            diskBytes: sizeBytes,
+            reason: firstReason(published, target) ?? options.reason,
+            parent: published && {
+              ...{ account: published.accountId, workspace: published.workspaceId, version: published.version },
+            },
+            source: view.source,
+            paced: !options.hold,
           },
-          source: view.source,
-        },
-        { signal: options.signal },
+          signals,
+        ),
       );
       const version = versionOf(result.version);
       const { seq, sha256 } = version;
@@ -130,8 +141,8 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       await view.finish({ published: true });
       hold.keep();
       quiet = { microVmId: microVm.id, writes: hold.writes };
-      const { changedBytes, sentBytes, puts } = result;
-      return { version, done: { changedBytes, sentBytes, puts, stallMs: hold.stallMs } };
+      const { changedBytes, sentBytes, puts, missing } = result;
+      return { version, missing, done: { changedBytes, sentBytes, puts, stallMs: hold.stallMs } };
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Publishes a synced sandbox every half minute when it has changed, and knows how its syncs go. */
 import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
-import type { ObservedSync, SyncReason, WorkspaceVersion } from "@mags/domain";
+import type { ObservedSync, RunningSync, SyncReason, WorkspaceVersion } from "@mags/domain";
 import type { PublishOptions, PublishResult } from "./publish.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
 
@@ -11,7 +11,7 @@ export interface SyncWatch {
   /** Bytes that changed since what was published last, as far as is known. */
   behindBytes(): Promise<number>;
   /** Publishes now; told of as it is. Its caller has the sandbox's turn. */
-  publish(options: PublishOptions): Promise<WorkspaceVersion>;
+  publish(options: Omit<PublishOptions, "onProgress">): Promise<WorkspaceVersion>;
 }
 
 export interface SyncWatched {
@@ -39,6 +39,10 @@ export function createSyncWatch(
   /** Another writes the workspace. That was told of; it is tried again now and then. */
   let lost = false;
   let behindBytes = 0;
+  let running: RunningSync | null = null;
+  const onProgress = (now: RunningSync | null) => {
+    running = now;
+  };
 
   function failed(error: unknown): void {
     const reason = messageOf(error);
@@ -65,7 +69,8 @@ export function createSyncWatch(
       const behind = asleep?.behind ?? { bytes: behindBytes, reason: failure };
       return {
         ...{ version: own?.info ?? null, syncedAtMs: own?.atMs ?? null },
-        ...{ behindBytes: behind.bytes, failure: behind.reason },
+        ...{ behindBytes: Math.max(behind.bytes, running?.totalBytes ?? 0), failure: behind.reason },
+        running,
       };
     },
     behindBytes: () => watched.behindBytes().catch(() => behindBytes), // its QEMU has gone, which others see, too
@@ -78,11 +83,12 @@ export function createSyncWatch(
     async publish(options) {
       const begunMs = clock.monotonicMs();
       try {
-        const { version, done } = await watched.publish(options);
+        const { version, missing, done } = await watched.publish({ ...options, onProgress });
         failure = null;
         lost = false;
         behindBytes = 0;
         pauseMs = EVERY_MS;
+        if (missing !== null) watched.tell("sync_compared", { reason: missing });
         if (done) {
           const durationMs = Math.round(clock.monotonicMs() - begunMs);
           watched.tell("synced", { version, ...done, reason: version.reason, durationMs });

@@ -12,8 +12,11 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
     async diffVersions(ref, { before, after, limit, from, signal }) {
       return await blocks.call("diff", { ...keyOf(ref), before, after, limit, from }, { signal });
     },
-    async restoreVersion({ version, ...ref }, signals) {
-      return versionOf(await blocks.call("restore", { ...keyOf(ref), version }, signals));
+    async settleVersions(ref, signals) {
+      return (await blocks.call("settle", keyOf(ref), signals)).map(versionOf);
+    },
+    async restoreVersion({ version, newest, ...ref }, signals) {
+      return versionOf(await blocks.call("restore", { ...keyOf(ref), version, newest }, signals));
     },
     async deleteWorkspace(ref, signals) {
       await blocks.call("remove", keyOf(ref), signals);

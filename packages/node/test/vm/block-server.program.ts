@@ -6,6 +6,7 @@ import { silentLogger, sleep, systemClock } from "@mags/core";
 import { type ObjectStore, openFileStore } from "@mags/object-store";
 import { blocksDirectory } from "../../src/workspaces/blocks.ts";
 
+const DAY_MS = 24 * 3_600_000;
 const dataDirectory = process.argv[2] ?? "";
 const folder = await openFileStore(join(dataDirectory, "objects"));
 /** It takes as many bytes a second as the file `rate` says, if there is one. */
@@ -19,7 +20,13 @@ const store: ObjectStore = {
 };
 const server = await startBlockServer(
   { store, clock: systemClock, log: silentLogger },
-  { directory: blocksDirectory(dataDirectory), build: "test", holder: "node-test", cacheBytes: 256 << 20, graceMs: 0 },
+  {
+    directory: blocksDirectory(dataDirectory),
+    build: "test",
+    holder: "node-test",
+    cacheBytes: 256 << 20,
+    graceMs: DAY_MS,
+  },
 );
 await server.asked;
 await server[Symbol.asyncDispose]();

@@ -78,8 +78,13 @@ describe("a synced sandbox", () => {
     assert.equal(await tests.run(id, "ls -d /jfs || true"), "");
     await tests.node.setSandboxPolicy(id, { ...STAYS, syncTo: target });
     assert.equal(await tests.run(id, "ls -d /jfs"), "/jfs\n");
-    await tests.slowStore(300_000);
+    await tests.slowStore(200_000);
     const publishing = tests.sync(id);
+    const running = await waitFor(() => tests.seen(id).sync?.running, { what: "how far it is", deadlineMs });
+    assert.ok(running.totalBytes >= 3_000_000 && running.readBytes <= running.totalBytes, JSON.stringify(running));
+    assert.ok((tests.seen(id).sync?.behindBytes ?? 0) >= 3_000_000);
+    // The guest goes on, also over what is being published.
+    await tests.run(id, "head -c 3000000 /dev/urandom >/root/big; sync; echo after >/root/after");
     const policy = { ...STAYS, syncTo: target, egress: "none" } as const;
     const first = await Promise.race([
       tests.node.setSandboxPolicy(id, policy).then(() => "policy"),
@@ -89,6 +94,7 @@ describe("a synced sandbox", () => {
     await tests.node.growSandbox(id, { diskGiB: 3 });
     await tests.slowStore(null);
     assert.equal((await publishing).reason, "promotion");
+    assert.equal(tests.seen(id).sync?.running, null);
     await waitFor(() => named(tests.of(id), "resized").length > 0, { what: "the growth", deadlineMs });
     const releases = [1, 2, 3].map(() => tests.node.releaseSandbox(id, { reason: "stop" }));
     await Promise.all(releases);

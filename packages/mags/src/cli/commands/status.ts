@@ -1,7 +1,7 @@
 import type { JobStatus, SyncProgress } from "../../sdk/wire.generated.ts";
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
-import { age, bytes, duration, paintStatus, writeFields } from "../format.ts";
+import { age, bytes, duration, paintStatus, runningText, writeFields } from "../format.ts";
 
 export async function status(cli: Cli, name: string, flags: { readonly json?: boolean }): Promise<number> {
   const mags = await connect(cli);
@@ -39,11 +39,12 @@ function sleepText({ no_sleep, idle_minutes }: JobStatus): string {
   return no_sleep ? "never by itself" : `when idle for ${idle_minutes ?? "?"} min`;
 }
 
-function syncText({ version, last_synced_at, behind_bytes, failure }: SyncProgress, nowMs: number): string {
+function syncText({ version, last_synced_at, behind_bytes, failure, running }: SyncProgress, nowMs: number): string {
   const when = last_synced_at === null ? "not yet" : `${age(last_synced_at, nowMs)} ago`;
   const parts = [
     version === null ? when : `version ${version}, ${when}`,
     ...(behind_bytes > 0 ? [`${bytes(behind_bytes)} behind`] : []),
+    ...(running ? [runningText(running)] : []),
     ...(failure === null ? [] : [`failed: ${failure}`]),
   ];
   return parts.join("; ");

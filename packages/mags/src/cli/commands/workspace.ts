@@ -3,7 +3,7 @@ import type { Workspace } from "../../sdk/wire.generated.ts";
 import { type Cli, note, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
 import { Failure } from "../failure.ts";
-import { age, bytes, writeTable } from "../format.ts";
+import { age, bytes, runningText, writeTable } from "../format.ts";
 import { ask } from "../read-line.ts";
 
 interface JsonFlag {
@@ -50,9 +50,14 @@ function rowOf(workspace: Workspace, nowMs: number): readonly string[] {
   ];
 }
 
-function syncedText({ last_synced_at, behind_bytes }: Workspace, nowMs: number): string {
+function syncedText({ last_synced_at, behind_bytes, running }: Workspace, nowMs: number): string {
   const when = last_synced_at === null ? "never" : `${age(last_synced_at, nowMs)} ago`;
-  return behind_bytes > 0 ? `${when}, ${bytes(behind_bytes)} behind` : when;
+  const parts = [
+    when,
+    ...(behind_bytes > 0 ? [`${bytes(behind_bytes)} behind`] : []),
+    ...(running ? [runningText(running)] : []),
+  ];
+  return parts.join(", ");
 }
 
 /** Asks before, and again when something has to be stopped for it. */

@@ -1,0 +1,116 @@
+/** Publishes what a disk holds as the next version of a workspace. */
+import type { Clock, Logger } from "@mags/core";
+import type { ObjectStore } from "@mags/object-store";
+import {
+  CHUNK_BYTES,
+  createVersionWriter,
+  keptVersions,
+  type Lease,
+  latestOf,
+  openVersion,
+  type RecordSource,
+  type VersionWriter,
+} from "@mags/workspace-store";
+import type { SyncCall, SyncProgress, SyncResult, VersionKey } from "../calls.ts";
+import { createPace } from "../exports/pace.ts";
+import type { Images } from "../images.ts";
+import { findParent } from "./find-parent.ts";
+import { readChanges } from "./read-changes.ts";
+
+export interface PublishDeps {
+  readonly store: ObjectStore;
+  readonly records: (account: string) => RecordSource;
+  readonly images: Pick<Images, "keep" | "wasKept">;
+  readonly holder: string;
+  /** How long a sync may take. */
+  readonly limitMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
+/** Of the disk of a guest that runs: what it reads and writes itself comes from the same disk. */
+const BYTES_PER_SECOND = 128 << 20;
+
+export const openKey = (
+  { store, records }: Pick<PublishDeps, "store" | "records">,
+  key: VersionKey,
+  { signal }: { readonly signal: AbortSignal },
+) => openVersion(store, key, { name: key.version, records: records(key.account), signal });
+
+/** @param options.onProgress  Told again and again how far it is. */
+export async function publishDisk(
+  deps: PublishDeps,
+  call: SyncCall,
+  options: {
+    readonly lease: Lease;
+    readonly onProgress: (progress: SyncProgress) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<SyncResult> {
+  const { store, holder, limitMs, clock, log } = deps;
+  const { lease, onProgress, signal } = options;
+  const name = `${holder}/${call.disk}`;
+  const open = (key: VersionKey) => openKey(deps, key, { signal });
+  const { reader, isNamed, follows, missing } = await findParent(call, { head: lease.head, writer: name, open });
+  // Of changes since another version than the one that was found nothing is known.
+  const bitmap = isNamed ? call.source.bitmap : null;
+  if (missing !== null) log.warn("blocks.parent_missing", { workspace: call.workspace, reason: missing });
+  const { diskBytes } = call;
+  const image = { name: call.image.name, digest: call.image.digest };
+  await using writer = createVersionWriter(
+    { store, lease, clock, limitMs },
+    { parent: reader, image, diskBytes, writer: name, ...(follows && { follows }) },
+  );
+  await write({ ...call, source: { ...call.source, bitmap } }, { writer, onProgress, signal });
+  const latest = latestOf(lease.head);
+  const unchanged =
+    writer.changedChunks === 0 &&
+    latest !== undefined &&
+    latest.sha256 === reader?.name.sha256 &&
+    latest.disk_bytes === diskBytes;
+  if (unchanged) return { version: latest, changedBytes: 0, sentBytes: 0, puts: 0, missing };
+  // While there is a parent that names the image the store keeps it.
+  const isSure = reader?.manifest.image.digest === image.digest && deps.images.wasKept(image.digest);
+  if (!isSure) await deps.images.keep(call.image, { signal });
+  const changedBytes = writer.changedChunks * CHUNK_BYTES;
+  const { version, sentBytes, puts } = await writer.publish({
+    reason: call.reason,
+    keep: (versions) => keptVersions(versions, clock.now()),
+    signal,
+  });
+  return { version, changedBytes, sentBytes, puts, missing };
+}
+
+async function write(
+  { source, diskBytes, paced }: SyncCall,
+  {
+    writer,
+    onProgress,
+    signal,
+  }: {
+    readonly writer: VersionWriter;
+    readonly onProgress: (progress: SyncProgress) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<void> {
+  const pace = createPace();
+  let readBytes = 0;
+  let totalBytes = 0;
+  const tell = () => onProgress({ readBytes, totalBytes, sentBytes: writer.sentBytes });
+  const runs = readChanges(source, {
+    diskBytes,
+    signal,
+    ...(paced && { pace: (bytes) => pace.take(bytes, { bytesPerSecond: BYTES_PER_SECOND, signal }) }),
+    onTotal(bytes) {
+      totalBytes = bytes;
+      tell();
+    },
+  });
+  for await (const { firstChunk, chunkCount, bytes } of runs) {
+    for (let i = 0; i < chunkCount; i++)
+      await writer.put(firstChunk + i, bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK);
+    readBytes += bytes?.length ?? 0;
+    tell();
+  }
+}
