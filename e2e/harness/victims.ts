@@ -4,18 +4,18 @@ import { waitFor } from "@mags/test-kit";
 import { findProcess, trySigkill } from "./processes.ts";
 import type { S3Server } from "./s3-server.ts";
 
-const NAMES = ["server", "block server", "QEMU", "gateway", "object store"] as const;
+const NAMES = ["server", "block server", "QEMU", "gateway", "stalled gateway", "object store"] as const;
 export type Victim = (typeof NAMES)[number];
 /** All of the object store takes ten seconds to come back, what speaks S3 in front of it two. */
 const WEIGHTS: Readonly<Record<Victim, number>> = {
-  ...{ server: 3, "block server": 2, QEMU: 2, gateway: 3, "object store": 1 },
+  ...{ server: 3, "block server": 2, QEMU: 2, gateway: 2, "stalled gateway": 1, "object store": 1 },
 };
 
 export interface Victims {
   /** Those that are killed more often stand in it more often. */
   readonly names: readonly Victim[];
   /**
-   * SIGKILL.
+   * SIGKILL, and SIGSTOP for what is to stall.
    * @param workspace  Whose QEMU.
    * @returns false when there is none now.
    */
@@ -27,6 +27,12 @@ export interface Victims {
 export function createVictims({ server, radosgw }: S3Server): Victims {
   const configFile = join(dirname(server.dataDir), "magsd.json");
   let serverIsUp = true;
+
+  const storeFaults: Readonly<Partial<Record<Victim, () => Promise<void> | void>>> = {
+    gateway: radosgw.killGateway,
+    "stalled gateway": radosgw.stallGateway,
+    "object store": radosgw.kill,
+  };
 
   async function pidOf(victim: Victim, workspace: string | undefined): Promise<number | undefined> {
     if (victim === "block server") return findProcess("block-server", "--config", configFile);
@@ -40,8 +46,9 @@ export function createVictims({ server, radosgw }: S3Server): Victims {
   return {
     names: NAMES.flatMap((name) => Array.from({ length: WEIGHTS[name] }, () => name)),
     async kill(victim, workspace) {
-      if (victim === "gateway" || victim === "object store") {
-        await (victim === "gateway" ? radosgw.killGateway() : radosgw.kill());
+      const ofStore = storeFaults[victim];
+      if (ofStore) {
+        await ofStore();
         return true;
       }
       const pid = await pidOf(victim, workspace);

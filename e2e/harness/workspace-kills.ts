@@ -51,7 +51,9 @@ const ALWAYS_KEPT = 10;
 const KILLS = 2;
 const KILL_WITHIN_MS = 2_500;
 const AWAY_MS = 1_500;
-/** One in so many rounds ends with all that can be looked at; the others with what is listed, and that its packs are there. */
+/** Longer than the block server waits for the object store. */
+const STALL_MS = 12_000;
+/** One in so many rounds ends with a look at all that is stored, and at the host; and so does the last. */
 const THOROUGH_EVERY = 3;
 
 export async function killWorkspacesAtRandom(s3: S3Server, options: KillOptions): Promise<void> {
@@ -68,7 +70,7 @@ export async function killWorkspacesAtRandom(s3: S3Server, options: KillOptions)
       throw new Error(`round ${round} of seed ${options.seed}: ${messageOf(cause)}`, { cause });
     });
   }
-  await endAll(world);
+  await endAll(world, (line) => options.say(`${((performance.now() - begunMs) / 1000).toFixed(1)} s: ${line}`));
 }
 
 async function useAndKill(
@@ -76,27 +78,28 @@ async function useAndKill(
   { thorough, say }: { readonly thorough: boolean; readonly say: (line: string) => void },
 ): Promise<void> {
   const { random, victims } = world;
-  const kills = Array.from({ length: KILLS }, () => ({
-    victim: random.pick(victims.names),
-    afterMs: random.next() * KILL_WITHIN_MS,
-    awayMs: random.next() * AWAY_MS,
-  }));
+  const kills = Array.from({ length: KILLS }, () => {
+    const victim = random.pick(victims.names);
+    const mostAwayMs = victim === "stalled gateway" ? STALL_MS : AWAY_MS;
+    return { victim, afterMs: random.next() * KILL_WITHIN_MS, awayMs: random.next() * mostAwayMs };
+  });
   const used = use(world, say);
   used.catch(() => {}); // it is awaited below
   for (const { victim, afterMs, awayMs } of kills) {
     await delay(afterMs);
-    const killed = await victims.kill(victim, world.open?.name);
-    say(killed ? `killed ${victim}` : `there is no ${victim}`);
+    const hit = await victims.kill(victim, world.open?.name);
+    say(hit ? `fault: ${victim}` : `there is no ${victim}`);
     await delay(awayMs);
     await victims.bringBack();
   }
   await used;
   await check(world, say);
-  if (thorough && !world.open) {
+  if (!thorough) return;
+  if (!world.open) {
     await untilParkedOnly(world.s3.server);
     await collectGarbage(world, { looks: 4 });
   }
-  await checkStore(world, { data: thorough });
+  await checkStore(world);
 }
 
 /** Opens a workspace, changes it, has it synced, and leaves it open, asleep or stopped. */
@@ -200,8 +203,8 @@ async function check(world: World, say: (line: string) => void): Promise<void> {
   say(`${version} is whole`);
 }
 
-async function checkStore({ s3 }: World, { data }: { readonly data: boolean }): Promise<void> {
-  const { exitCode, text, errors } = await s3.server.magsd("store", "check", ...(data ? ["--data"] : []));
+async function checkStore({ s3 }: World): Promise<void> {
+  const { exitCode, text, errors } = await s3.server.magsd("store", "check", "--data");
   assert.equal(exitCode, 0, text + errors);
 }
 
@@ -213,21 +216,25 @@ async function collectGarbage({ s3: { store } }: World, { looks }: { readonly lo
       await collect(store, { account, graceMs: 0, clock: systemClock, pinned: async () => [], signal });
 }
 
-async function endAll(world: World): Promise<void> {
+async function endAll(world: World, say: (line: string) => void): Promise<void> {
   const { s3, user } = world;
   if (world.open) await stop(world, world.open);
-  await checkStore(world, { data: true });
+  await checkStore(world);
+  say("all is stored whole");
   const kept = await keptVersions(world);
   const readAll = async () => {
     for (let one = kept.pop(); one; one = kept.pop())
       assert.equal(await user.read(one.version, SUMS), one.sums, one.version);
   };
   await Promise.all([readAll(), readAll()]);
+  say("all that was acknowledged is there");
   for (const { name } of world.workspaces) await user.remove(name);
   // First manifests, then packs, then heads.
   await collectGarbage(world, { looks: 6 });
   const left: string[] = [];
-  for await (const { key } of s3.store.list("")) if (!key.endsWith("/condemned")) left.push(key);
-  assert.deepEqual(left, [], "the object store, when all workspaces are deleted");
+  for await (const { key } of s3.store.list("accounts/")) if (!key.endsWith("/condemned")) left.push(key);
+  assert.deepEqual(left, [], "what accounts have in the object store, when all workspaces are deleted");
+  say("all is collected");
   await untilParkedOnly(s3.server);
+  say("nothing is left");
 }

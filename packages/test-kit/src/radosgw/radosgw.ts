@@ -20,7 +20,9 @@ export interface Radosgw extends AsyncDisposable {
   kill(): Promise<void>;
   /** SIGKILL for the program that speaks S3: it is back within a second or two, the rest takes ten. */
   killGateway(): Promise<void>;
-  /** Starts again what was killed, with the data it had. */
+  /** SIGSTOP for that program: connections are made and stay, and nothing is answered. */
+  stallGateway(): void;
+  /** Starts again what was killed, with the data it had, and has go on what stalls. */
   restart(): Promise<void>;
 }
 
@@ -90,12 +92,14 @@ export async function startRadosgw(): Promise<Radosgw> {
   return {
     ...{ endpoint, region, accessKey, secretKey, kill },
     killGateway: () => killOne(GATEWAY),
+    stallGateway: () => void daemons.get(GATEWAY)?.kill("SIGSTOP"),
     async createBucket(name) {
       const client = new AwsClient({ accessKeyId: accessKey, secretAccessKey: secretKey, service: "s3", region });
       const { ok, status } = await client.fetch(`${endpoint}/${name}`, { method: "PUT" });
       if (!ok) throw new Error(`the bucket ${name} was not made: ${status}`);
     },
     async restart() {
+      daemons.get(GATEWAY)?.kill("SIGCONT");
       await startMonitor();
       await startStorage();
       await startGateway();
