@@ -2,17 +2,9 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import {
-  createFaultyStore,
-  createSeededRandom,
-  debugfs,
-  makeExt4Image,
-  makeTempDir,
-  type TempDir,
-} from "@mags/test-kit";
+import { createFaultyStore, createSeededRandom, debugfs, makeExt4Image } from "@mags/test-kit";
 import { CHUNK_BYTES, type VersionName } from "@mags/workspace-store";
 import {
   contentsOf,
@@ -21,26 +13,25 @@ import {
   IMAGE,
   IMAGE_FILES,
   MIB,
+  openTestBench,
   startTestServer,
+  type TestBench,
   type TestServer,
   tool,
   write,
 } from "./harness.ts";
 
-let temp: TempDir;
+let bench: TestBench;
 let server: TestServer;
 const store = createMemoryStore();
 
 before(async () => {
-  temp = await makeTempDir();
-  server = await startTestServer(store, join(temp.path, "blocks"));
+  bench = await openTestBench(store);
+  server = bench.server;
 });
-after(async () => {
-  await server[Symbol.asyncDispose]();
-  await temp[Symbol.asyncDispose]();
-});
+after(() => bench[Symbol.asyncDispose]());
 
-const at = (name: string) => join(temp.path, name);
+const at = (name: string) => bench.at(name);
 
 async function newDisk(name: string, ...writes: string[]): Promise<string> {
   await tool("qemu-img", "create", "-q", "-f", "qcow2", at(name), String(DISK_BYTES));

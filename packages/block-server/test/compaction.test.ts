@@ -1,33 +1,41 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import { makeTempDir, type TempDir } from "@mags/test-kit";
-import { contentsOf, DISK_BYTES, exported, MIB, startTestServer, type TestServer, tool, write } from "./harness.ts";
+import {
+  contentsOf,
+  DISK_BYTES,
+  exported,
+  MIB,
+  openTestBench,
+  startTestServer,
+  type TestBench,
+  type TestServer,
+  tool,
+  write,
+} from "./harness.ts";
 
-let temp: TempDir;
+let bench: TestBench;
 let server: TestServer;
 const store = createMemoryStore();
 
 before(async () => {
-  temp = await makeTempDir();
-  await writeFile(join(temp.path, "random"), randomBytes(48 * MIB));
-  server = await startTestServer(store, join(temp.path, "blocks"));
+  bench = await openTestBench(store);
+  server = bench.server;
+  await writeFile(at("random"), randomBytes(48 * MIB));
 });
-after(async () => {
-  await server[Symbol.asyncDispose]();
-  await temp[Symbol.asyncDispose]();
-});
+after(() => bench[Symbol.asyncDispose]());
+
+const at = (name: string) => bench.at(name);
 
 /** A disk that was published twice: of what the first version put into three packs the second needs an eighth. */
 async function wasteful(name: string) {
-  const disk = join(temp.path, name);
+  const disk = at(name);
   const workspace = randomUUID();
   const key = { account: server.account, workspace };
   await tool("qemu-img", "create", "-q", "-f", "qcow2", disk, String(DISK_BYTES));
-  await write(disk, `write -s ${join(temp.path, "random")} 0 48M`);
+  await write(disk, `write -s ${at("random")} 0 48M`);
   const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
   await write(disk, "write -P 5 0 14M", "write -P 6 16M 14M", "write -P 7 32M 14M");
   const parent = { ...key, version: { seq: first.version.seq, sha256: first.version.sha256 } };
@@ -66,7 +74,7 @@ describe("compaction", () => {
     const { workspace, key, collect, second, disk } = await wasteful("closed");
     await server.ask("release", key);
     const options = { holder: "node-b", account: server.account };
-    await using other = await startTestServer(store, join(temp.path, "other"), options);
+    await using other = await startTestServer(store, at("other"), options);
     const sync = () => exported(disk, {}, (source) => other.sync({ workspace, parent: second, source }));
     await sync();
     await collect();

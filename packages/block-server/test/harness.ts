@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { type Clock, silentLogger, systemClock } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { toolCommand } from "@mags/runtime-root";
-import { findArtifacts, waitFor } from "@mags/test-kit";
+import { findArtifacts, makeTempDir, waitFor } from "@mags/test-kit";
 import { exportDisk, openVersion, recordsOf, type VersionName } from "@mags/workspace-store";
 import {
   type BlockServer,
@@ -156,4 +156,20 @@ export async function startTestServer(
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
+}
+
+export interface TestBench extends AsyncDisposable {
+  readonly server: TestServer;
+  /** Path of a file that goes with it. */
+  at(name: string): string;
+}
+
+/** A server on a store, in a folder of its own. */
+export async function openTestBench(store: ObjectStore): Promise<TestBench> {
+  await using scope = new AsyncDisposableStack();
+  const temp = scope.use(await makeTempDir());
+  const at = (name: string) => join(temp.path, name);
+  const server = scope.use(await startTestServer(store, at("blocks")));
+  const owned = scope.move();
+  return { server, at, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

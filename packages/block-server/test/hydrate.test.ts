@@ -1,28 +1,34 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { rm, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import { createFaultyStore, createSeededRandom, makeTempDir, type TempDir } from "@mags/test-kit";
-import { contentsOf, DISK_BYTES, exported, MIB, startTestServer, type TestServer, tool, write } from "./harness.ts";
+import { createFaultyStore, createSeededRandom } from "@mags/test-kit";
+import {
+  contentsOf,
+  DISK_BYTES,
+  exported,
+  MIB,
+  openTestBench,
+  type TestBench,
+  type TestServer,
+  tool,
+  write,
+} from "./harness.ts";
 
 const FAST = 2 ** 30;
 
-let temp: TempDir;
+let bench: TestBench;
 let server: TestServer;
 const store = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
 
 before(async () => {
-  temp = await makeTempDir();
-  server = await startTestServer(store, join(temp.path, "blocks"));
+  bench = await openTestBench(store);
+  server = bench.server;
 });
-after(async () => {
-  await server[Symbol.asyncDispose]();
-  await temp[Symbol.asyncDispose]();
-});
+after(() => bench[Symbol.asyncDispose]());
 
-const at = (name: string) => join(temp.path, name);
+const at = (name: string) => bench.at(name);
 
 /** A version with 4 MiB in three places, and a disk that stands on it, on which something was written. */
 async function standing(name: string): Promise<{ readonly disk: string; readonly expected: Buffer }> {

@@ -9,6 +9,8 @@ import {
   deleteWorkspace,
   readHead,
   type VersionName,
+  type VersionWriter,
+  type WorkspaceKey,
 } from "../src/index.ts";
 import { chunkOf, createTestStore, HOUR_MS, IMAGE, signal, type TestStore } from "./harness.ts";
 
@@ -40,6 +42,16 @@ async function keysOf({ store }: TestStore): Promise<string[]> {
 
 const chunks = (from: number, count: number) =>
   new Map(Array.from({ length: count }, (_, i): [number, Buffer] => [i, chunkOf(from + i)]));
+
+/** It has written more than a pack. */
+async function begunWriter(test: TestStore, key: WorkspaceKey): Promise<VersionWriter> {
+  const writer = createVersionWriter(
+    { store: test.store, lease: await test.lease(key), clock: test.clock },
+    { parent: undefined, image: IMAGE, diskBytes: 2048 * CHUNK_BYTES },
+  );
+  for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
+  return writer;
+}
 
 describe("collect", () => {
   it("removes dropped versions and what only they used, when they have been garbage for the time of grace", async () => {
@@ -99,12 +111,7 @@ describe("collect", () => {
   it("leaves a version that is being written alone", async () => {
     const test = createTestStore();
     const key = test.newKey();
-    const mine = await test.lease(key);
-    await using writer = createVersionWriter(
-      { store: test.store, lease: mine, clock: test.clock },
-      { parent: undefined, image: IMAGE, diskBytes: 2048 * CHUNK_BYTES },
-    );
-    for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
+    await using writer = await begunWriter(test, key);
     assert.ok(
       (await keysOf(test)).some((one) => one.includes("/packs/")),
       "a pack is there already",
@@ -118,14 +125,8 @@ describe("collect", () => {
 
   it("removes what a writer left that never published", async () => {
     const test = createTestStore();
-    const key = test.newKey();
-    const mine = await test.lease(key);
     {
-      await using writer = createVersionWriter(
-        { store: test.store, lease: mine, clock: test.clock },
-        { parent: undefined, image: IMAGE, diskBytes: 2048 * CHUNK_BYTES },
-      );
-      for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
+      await using _writer = await begunWriter(test, test.newKey());
     }
     await looks(test, 30);
     assert.deepEqual(
