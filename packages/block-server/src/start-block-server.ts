@@ -17,6 +17,7 @@ import { hydrate } from "./exports/hydrate.ts";
 import { createPace } from "./exports/pace.ts";
 import { openServedVersions } from "./exports/served-versions.ts";
 import { soundVersions } from "./exports/sound-versions.ts";
+import { createStartReads } from "./exports/start-reads.ts";
 import { createImages } from "./images.ts";
 import { createManifests } from "./manifests.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
@@ -81,7 +82,8 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
     soundVersions: (found) => soundVersions(store, records(found.version.account), found),
     log,
   });
-  const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, damages, log }));
+  const starts = createStartReads(join(directory, "starts"), { log });
+  const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, damages, starts, log }));
   const manifests = createManifests(store);
   const images = scope.use(createImages({ store, graceMs, clock, log }));
   const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, limitMs, clock, log }));
@@ -113,7 +115,8 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
           return null;
         },
         hydrate: async ({ id, source, bytesPerSecond }, signals) => {
-          const { reader: version, onDamage } = served.find(id);
+          const { reader: version, notes, onDamage } = served.find(id);
+          await notes?.[Symbol.asyncDispose](); // what is read from here on is no start
           const deps = { version, records: records(version.manifest.account), onDamage, pace };
           const copiedBytes = await hydrate(deps, { source, bytesPerSecond, ...signals });
           return { copiedBytes, dataBytes: version.manifest.dataBytes };

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
-import { createFaultyStore, createSeededRandom, debugfs, makeExt4Image } from "@mags/test-kit";
+import { createFaultyStore, createSeededRandom, debugfs, makeExt4Image, waitFor } from "@mags/test-kit";
 import { CHUNK_BYTES, type VersionName } from "@mags/workspace-store";
 import {
   contentsOf,
@@ -206,6 +206,37 @@ describe("what could not be served again", () => {
     assert.ok(existsSync(served.socket));
     await server.ask("unserve", { id: "jailed" });
     assert.ok(!(await server.ask("served", {})).includes("jailed"));
+  });
+});
+
+describe("what the last start of a workspace read", () => {
+  it("is fetched when a disk stands on it again, before it is asked for", async () => {
+    const faulty = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
+    await using own = await startTestServer(faulty, at("starts"));
+    const workspace = randomUUID();
+    const disk = await newDisk("started", "write -P 1 0 1M", "write -P 2 50M 1M", "write -P 3 100M 1M");
+    const { version } = await exported(disk, {}, (source) => own.sync({ workspace, parent: null, source }));
+    const key = { account: own.account, workspace, version: { seq: version.seq, sha256: version.sha256 } };
+    const serve = async (id: string) => {
+      await own.ask("serve", { id, version: key, socket: at(`${id}.sock`), uid: 0 });
+      const uri = `nbd+unix:///disk?socket=${at(`${id}.sock`)}`;
+      return () => tool("qemu-io", "-r", "-f", "raw", "-c", "read -P 3 100M 64k", "-c", "read -P 1 128k 64k", uri);
+    };
+    const forget = async () => {
+      await own.restart();
+      await rm(at("starts/cache"), { recursive: true, force: true });
+    };
+    await forget();
+    const first = await serve("start-1");
+    assert.match(await first(), /read 65536/);
+    await own.ask("unserve", { id: "start-1" });
+    await forget();
+    const from = faulty.calls.length;
+    const packs = () => faulty.calls.slice(from).filter((call) => /^get .*packs/.test(call)).length;
+    const second = await serve("start-2");
+    await waitFor(() => packs() >= 3, { what: "two tables and what was read" });
+    assert.match(await second(), /read 65536/);
+    assert.equal(packs(), 3);
   });
 });
 

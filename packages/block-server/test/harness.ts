@@ -80,7 +80,10 @@ export async function exported<T>(
     return await work({ socket, exportName: "disk", bitmap });
   } finally {
     child.kill("SIGTERM");
+    // One that has just begun may miss that.
+    const late = setTimeout(() => child.kill("SIGKILL"), 2_000);
     await exited;
+    clearTimeout(late);
   }
 }
 

@@ -12,6 +12,8 @@ import { CHUNK_BYTES, createVersionReader, decodeManifest, type VersionReader } 
 import type { CachedRecords } from "../cache/cached-records.ts";
 import { EXPORT_NAME, type VersionKey } from "../calls.ts";
 import type { Damages } from "./damages.ts";
+import { prefetchStart } from "./prefetch-start.ts";
+import type { StartNotes, StartReads } from "./start-reads.ts";
 import { type Place, versionExport } from "./version-export.ts";
 
 export interface ServedSpec {
@@ -28,7 +30,7 @@ export interface ServedVersions extends AsyncDisposable {
   /** The manifest of a version that is served under that id, or was when this process began. */
   manifestOf(spec: Pick<ServedSpec, "id" | "version">): Promise<Buffer | undefined>;
   /** The version that is served under that id, and how to read it. @throws AppError `unavailable` when none is. */
-  find(id: string): Pick<Served, "reader" | "onDamage">;
+  find(id: string): Pick<Served, "reader" | "notes" | "onDamage">;
   /** Also those that could not be served again: who needs one asks for it, and it is there until `unserve`. */
   ids(): readonly string[];
 }
@@ -37,6 +39,9 @@ interface Served {
   readonly reader: VersionReader;
   /** To be told of what is damaged. */
   readonly onDamage: (place: Place, error: unknown) => void;
+  /** Ends what is fetched ahead of its start. */
+  readonly ending: AbortController;
+  readonly notes: StartNotes | undefined;
   readonly listener: Server;
   readonly nbd: NbdServer;
 }
@@ -49,6 +54,7 @@ export async function openServedVersions(
   deps: {
     readonly records: (account: string) => CachedRecords;
     readonly damages: Pick<Damages, "report">;
+    readonly starts: StartReads;
     readonly log: Logger;
   },
 ): Promise<ServedVersions> {
@@ -58,7 +64,12 @@ export async function openServedVersions(
   const known = new Set<string>();
   const pathOf = (id: string) => join(directory, `${id}${SUFFIX}`);
 
-  async function begin({ id, version, socket, uid }: ServedSpec, bytes: Buffer): Promise<void> {
+  /** @param isStart  Nothing stood on it under this id before. */
+  async function begin(
+    { id, version, socket, uid }: ServedSpec,
+    bytes: Buffer,
+    { isStart }: { readonly isStart: boolean },
+  ): Promise<void> {
     const manifest = decodeManifest(bytes, version.version);
     await end(id);
     const records = deps.records(version.account);
@@ -67,7 +78,13 @@ export async function openServedVersions(
       const place = { offset: first * CHUNK_BYTES, length: (end - first) * CHUNK_BYTES };
       deps.damages.report({ id, version, ...place, error });
     };
-    const disk = versionExport(reader, { records, onDamage, log });
+    const ending = new AbortController();
+    const notes = isStart ? deps.starts.note(version) : undefined;
+    if (isStart) {
+      const chunks = await deps.starts.of(version);
+      prefetchStart({ version: reader, records }, chunks, ending).catch(() => {}); // who needs it asks again
+    }
+    const disk = versionExport(reader, { records, onRead: notes?.onRead, onDamage, log });
     const nbd = createNbdServer({ exports: { find: (name) => (name === EXPORT_NAME ? disk : undefined) }, log });
     const listener = createServer();
     nbd.serve(listener);
@@ -79,7 +96,7 @@ export async function openServedVersions(
     await chown(made, uid, uid);
     await chmod(made, 0o600);
     await rename(made, socket);
-    served.set(id, { reader, onDamage, listener, nbd });
+    served.set(id, { reader, onDamage, listener, nbd, ending, notes });
   }
 
   async function end(id: string): Promise<void> {
@@ -88,7 +105,9 @@ export async function openServedVersions(
     served.delete(id);
     const closed = once(one.listener, "close");
     one.listener.close();
+    one.ending.abort();
     await one.nbd[Symbol.asyncDispose]();
+    await one.notes?.[Symbol.asyncDispose]();
     await closed;
   }
 
@@ -109,7 +128,7 @@ export async function openServedVersions(
     known.add(file.slice(0, -SUFFIX.length));
     try {
       const { spec, manifest } = JSON.parse(await readFile(join(directory, file), "utf8")) as StoredSpec;
-      await begin(spec, Buffer.from(manifest, "base64"));
+      await begin(spec, Buffer.from(manifest, "base64"), { isStart: false });
     } catch (error) {
       // Its microVM may have gone with its directory; who still needs it asks for it again.
       log.warn("blocks.not_served_again", { file, error: messageOf(error) });
@@ -127,8 +146,9 @@ export async function openServedVersions(
         await file.sync();
       }
       await rename(temporary, pathOf(spec.id));
+      const isStart = !known.has(spec.id);
       known.add(spec.id);
-      await begin(spec, manifest);
+      await begin(spec, manifest, { isStart });
     },
     async unserve(id) {
       await rm(pathOf(id), { force: true });

@@ -18,6 +18,8 @@ export interface Place {
 
 export interface VersionExportDeps {
   readonly records: CachedRecords;
+  /** Told of each read. */
+  readonly onRead?: ((place: Place) => void) | undefined;
   /** Told of each read that meets damage, by chunks. */
   readonly onDamage: (place: Place, error: unknown) => void;
   readonly log: Logger;
@@ -28,7 +30,10 @@ const LONGEST_PAUSE_MS = 1_000;
 const PATIENCE_MS = 3_000;
 const READ_AHEAD_MS = 30_000;
 
-export function versionExport(version: VersionReader, { records, onDamage, log }: VersionExportDeps): NbdExport {
+export function versionExport(
+  version: VersionReader,
+  { records, onRead, onDamage, log }: VersionExportDeps,
+): NbdExport {
   const ahead = createReadAhead({ chunkCount: version.chunkCount });
 
   /** Until it succeeds, or what is asked for is known to be no more, or it takes too long. */
@@ -70,6 +75,7 @@ export function versionExport(version: VersionReader, { records, onDamage, log }
     async read(offset, length, options) {
       const first = Math.floor(offset / CHUNK_BYTES);
       const end = Math.ceil((offset + length) / CHUNK_BYTES);
+      onRead?.({ first, end });
       const following = ahead.onRead(first, end);
       if (following) readAhead(following).catch(() => {}); // who needs it asks again
       const refs = await refsOf(first, end, options);
