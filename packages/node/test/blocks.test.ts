@@ -8,7 +8,6 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { call, controlSocketOf, processFileOf } from "@mags/block-server";
 import { bootId, silentLogger } from "@mags/core";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
-import { endBlockServer } from "../src/workspaces/block-server-process.ts";
 import { type BlocksTimes, blocksDirectory, createBlocks } from "../src/workspaces/blocks.ts";
 
 const DEADLINE_MS = 60_000;
@@ -35,7 +34,7 @@ function open(args: readonly string[], times: BlocksTimes) {
 
 describe("createBlocks", () => {
   it("replaces a block server that hangs, also when nobody asks it anything", async () => {
-    await using blocks = open([join(import.meta.dirname, "vm/block-server.program.ts"), temp.path], QUICK);
+    const blocks = open([join(import.meta.dirname, "vm/block-server.program.ts"), temp.path], QUICK);
     await blocks.call("served", {}, { signal: signal() });
     const { pid } = await hello();
     process.kill(pid, "SIGSTOP");
@@ -43,7 +42,8 @@ describe("createBlocks", () => {
     const other = await waitFor(() => hello().catch(() => undefined), { what: "another", deadlineMs: DEADLINE_MS });
     assert.notEqual(other.pid, pid);
     assert.deepEqual(await blocks.call("served", {}, { signal: signal() }), []);
-    await endBlockServer(directory());
+    await blocks[Symbol.asyncDispose]();
+    await assert.rejects(hello(), "with nothing to serve it ends with its node");
   });
 
   it("leaves nothing of one that does not start", async () => {
