@@ -5,4 +5,5 @@ export { lockFile } from "./lock-file.ts";
 export { type LogFields, type Logger, silentLogger } from "./log.ts";
 export { bootId, identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
 export { Secret } from "./secret.ts";
+export { createTurns } from "./turns.ts";
 export { sleep, untilAborted, withDeadline } from "./wait.ts";

@@ -5,6 +5,7 @@ import { isAppError } from "@mags/core";
 import { collectAll, createSeededRandom, debugfs, makeExt4Image, makeTempDir, seedFrom } from "@mags/test-kit";
 import { openExt4, ROOT_INODE } from "../src/index.ts";
 import { memorySource, signal } from "./harness.ts";
+import { longJournal } from "./long-journal.ts";
 
 const ROUNDS = 250;
 /** Far more than the honest image has. */
@@ -121,5 +122,20 @@ describe("hostile images", () => {
     const hostile = await openExt4(memorySource(bytes), { signal });
     const changed = await hostile.inode(inode.number, { signal });
     await assert.rejects(collectAll(hostile.regions(changed, { signal })), /are no tree/);
+  });
+
+  it("whose journal is long give way to others while it is read, and are given up when that is asked for", async () => {
+    const ending = new AbortController();
+    const reason = new Error("not wanted any more");
+    setImmediate(() => ending.abort(reason));
+    await assert.rejects(openExt4(longJournal(6_000), { signal: ending.signal }), reason);
+    await openExt4(longJournal(6_000), { signal });
+  });
+
+  it("whose journal repeats itself for longer than any journal is are refused", async () => {
+    await assert.rejects(openExt4(longJournal(10_000), { signal }), {
+      code: "not_supported",
+      message: /more than 262144 blocks of changes in its journal: .*fsck/,
+    });
   });
 });

@@ -3,12 +3,11 @@
  * bytes: what is read of the disks are folders and inodes, which two versions mostly share, and of contents only what
  * differs in its chunks.
  */
-import { AppError } from "@mags/core";
+import { AppError, createTurns } from "@mags/core";
 import type { Inode } from "@mags/ext4";
 import { CHUNK_BYTES } from "@mags/workspace-store";
 import type { ComparedFile, SameOnDisk } from "./content-differs.ts";
 import { type Comparison, changeOf, type FileChange } from "./file-change.ts";
-import { createTurns } from "./turns.ts";
 import { createWalkGuard, openUpperLayer, type UpperLayer, type VersionDisk } from "./upper-layer.ts";
 
 type Signal = { readonly signal: AbortSignal };

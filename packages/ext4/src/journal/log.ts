@@ -2,9 +2,9 @@
  * What the log of a journal holds: for each block of the disk the last copy that was committed and not revoked later. A
  * transaction that is not whole, which is where a power cut ends the log, counts as not there.
  */
-import { damaged } from "../damaged.ts";
+import { damaged, unreadable } from "../damaged.ts";
 import { crc32c } from "./crc32c.ts";
-import { JOURNAL_MAGIC, type JournalSuperblock } from "./superblock.ts";
+import { JOURNAL_CURE, JOURNAL_MAGIC, type JournalSuperblock } from "./superblock.ts";
 
 export interface LoggedBlock {
   /** Block of the journal with the copy. */
@@ -23,6 +23,9 @@ const SAME_UUID = 0x2;
 const LAST = 0x8;
 /** Far more than a journal of 1 GiB revokes in practice; each costs some 50 bytes. */
 const MAX_REVOKED = 1_000_000;
+/** As mkfs makes journals, at most. Each block costs some 200 bytes here. */
+const MAX_LOG_BLOCKS = 262_144;
+const MAX_LOG_BYTES = 1 << 30;
 
 interface Transaction {
   readonly blocks: (LoggedBlock & { readonly block: number })[];
@@ -31,10 +34,18 @@ interface Transaction {
   whole: boolean;
 }
 
-/** @param readBlock  A block of the journal. */
+export interface LogReading {
+  readonly blockBytes: number;
+  /** A block of the journal. */
+  readonly readBlock: (block: number) => Promise<Buffer>;
+  /** Waited for at each block: it gives way to others, and ends what is not wanted any more. */
+  readonly turn: () => Promise<void>;
+}
+
+/** @throws AppError `validation_failed`; `not_supported` when more is logged than is kept in memory. */
 export async function readLog(
   superblock: JournalSuperblock,
-  readBlock: (block: number) => Promise<Buffer>,
+  { blockBytes, readBlock, turn }: LogReading,
 ): Promise<ReadonlyMap<number, LoggedBlock>> {
   const { blockCount, first, seed, version3 } = superblock;
   const committed: Transaction[] = [];
@@ -42,7 +53,11 @@ export async function readLog(
   let current: Transaction = { blocks: [], revoked: [], whole: true };
   let { sequence, start: at } = superblock;
   let left = blockCount - first;
-  const step = () => {
+  const most = Math.min(MAX_LOG_BLOCKS, MAX_LOG_BYTES / blockBytes);
+  let steps = 0;
+  const step = async () => {
+    await turn();
+    if (++steps > most) throw unreadable(`has more than ${most} blocks of changes in its journal`, JOURNAL_CURE);
     at = at + 1 < blockCount ? at + 1 : first;
     left--;
   };
@@ -50,14 +65,14 @@ export async function readLog(
     const block = await readBlock(at);
     const kind = block.readUInt32BE(4);
     if (block.readUInt32BE(0) !== JOURNAL_MAGIC || block.readUInt32BE(8) !== sequence) break;
-    step();
+    await step();
     if (kind === DESCRIPTOR) {
       current.whole &&= isRight(block, { seed, field: block.length - 4 });
       for (const tag of tagsOf(block, superblock)) {
         if (left <= 0) throw damaged("its journal is longer than itself");
         current.blocks.push({ ...tag, copy: at });
         if (seed !== undefined) current.whole &&= isCopyRight(tag, await readBlock(at), { seed, version3, sequence });
-        step();
+        await step();
       }
     } else if (kind === REVOKE) {
       current.whole &&= isRight(block, { seed, field: block.length - 4 });

@@ -1,4 +1,5 @@
 /** A disk as it is after its journal was replayed, without a write: blocks of the log are read from there. */
+import { createTurns } from "@mags/core";
 import type { ByteSource } from "../byte-source.ts";
 import { damaged } from "../damaged.ts";
 import type { Ext4, Region } from "../open-ext4.ts";
@@ -9,6 +10,8 @@ import { JOURNAL_MAGIC, parseJournalSuperblock } from "./superblock.ts";
 type Signal = { readonly signal: AbortSignal };
 /** A journal is made in one piece or some; each is two numbers to keep. */
 const MAX_REGIONS = 100_000;
+/** A block of the log is up to 64 KiB, and its checksum is reckoned here. */
+const BLOCKS_A_TURN = 64;
 
 export async function replayed(
   disk: Ext4,
@@ -18,15 +21,16 @@ export async function replayed(
   const regions = await journalRegions(disk, journalInode, options);
   const placeOf = (block: number) => {
     const offset = block * blockBytes;
-    const region = regions.find((one) => offset >= one.offset && offset + blockBytes <= one.offset + one.length);
-    if (!region) throw damaged("its journal has a hole");
+    const region = lastUpTo(regions, offset);
+    if (!region || offset + blockBytes > region.offset + region.length) throw damaged("its journal has a hole");
     return region.at + offset - region.offset;
   };
   const last = regions.at(-1);
   const readBlock = (block: number) => disk.read(placeOf(block), blockBytes, options);
   const blocks = last ? Math.floor((last.offset + last.length) / blockBytes) : 0;
   const superblock = parseJournalSuperblock(await readBlock(0), { blocks });
-  const logged = await readLog(superblock, readBlock);
+  const turn = createTurns({ steps: BLOCKS_A_TURN, ...options });
+  const logged = await readLog(superblock, { blockBytes, readBlock, turn });
 
   return {
     sizeBytes: disk.sizeBytes,
@@ -46,9 +50,22 @@ export async function replayed(
   };
 }
 
+/** The one that begins last of those that begin before or at the offset. They ascend. */
+function lastUpTo(regions: readonly Region[], offset: number): Region | undefined {
+  let [low, high] = [0, regions.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((regions[middle]?.offset ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return regions[low - 1];
+}
+
 async function journalRegions(disk: Ext4, inode: number, options: Signal): Promise<readonly Region[]> {
   const regions: Region[] = [];
+  const turn = createTurns(options);
   for await (const region of disk.regions(await disk.inode(inode, options), options)) {
+    await turn();
     if (regions.push(region) > MAX_REGIONS) throw damaged("its journal is in too many pieces");
   }
   return regions;

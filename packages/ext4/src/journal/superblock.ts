@@ -17,6 +17,8 @@ export interface JournalSuperblock {
 }
 
 export const JOURNAL_MAGIC = 0xc03b3998;
+/** Of a journal that is not replayed here. */
+export const JOURNAL_CURE = "export the disk image, run fsck -f on it, and mount that";
 const BITS_64 = 0x2;
 const ASYNC_COMMIT = 0x4;
 const CHECKSUMS_2 = 0x8;
@@ -27,11 +29,7 @@ export function parseJournalSuperblock(block: Buffer, { blocks }: { readonly blo
   const kind = block.readUInt32BE(4);
   if (block.readUInt32BE(0) !== JOURNAL_MAGIC || (kind !== 3 && kind !== 4)) throw damaged("its journal is none");
   const features = kind === 4 ? block.readUInt32BE(0x28) : 0;
-  if (features & ~UNDERSTOOD)
-    throw unreadable(
-      "has changes in a journal that only a kernel can replay",
-      "export the disk image, run fsck -f on it, and mount that",
-    );
+  if (features & ~UNDERSTOOD) throw unreadable("has changes in a journal that only a kernel can replay", JOURNAL_CURE);
   const superblock = {
     blockCount: block.readUInt32BE(0x10),
     first: block.readUInt32BE(0x14),
