@@ -64,6 +64,11 @@ export interface GarbageCount {
   readonly unreadable: number;
 }
 
+export interface CollectedAccount extends GarbageCount {
+  /** The newest version of each workspace of which that is a compaction, whenever it was made. */
+  readonly compacted: Readonly<Record<string, HeadVersion>>;
+}
+
 export interface DiffCall extends WorkspaceKey {
   readonly before: VersionName;
   readonly after: VersionName;
@@ -163,9 +168,9 @@ export interface BlockServerCalls {
   workspaces(params: { readonly account: string }): Promise<readonly string[]>;
   collect(params: {
     readonly account: string;
-    /** Versions that something stands on, by workspace. */
+    /** Versions that something stands on, or may come to, by workspace. Those of them that take too much are compacted. */
     readonly pinned: Readonly<Record<string, readonly VersionName[]>>;
-  }): Promise<GarbageCount>;
+  }): Promise<CollectedAccount>;
 }
 
 export type CallName = keyof BlockServerCalls;

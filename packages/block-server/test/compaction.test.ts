@@ -48,8 +48,7 @@ describe("compaction", () => {
   it("comes after a look of the collector, once; the next sync goes on from it with what has changed since its parent", async () => {
     const { disk, workspace, key, collect, second } = await wasteful("open");
     const before = await contentsOf(disk);
-    await collect();
-    await collect();
+    const looks = [await collect(), await collect()];
     const versions = await server.ask("versions", key);
     assert.deepEqual(
       versions.map(({ reason }) => reason),
@@ -57,6 +56,8 @@ describe("compaction", () => {
     );
     const compacted = versions.at(-1);
     assert.ok(compacted);
+    for (const look of looks)
+      assert.deepEqual(look.compacted, { [workspace]: compacted }, "also who missed it is told");
     assert.ok((await server.contents(workspace, compacted)).equals(before));
 
     await write(disk, "write -P 1 100M 64k"); // the bitmap does not know: what only a comparison would find

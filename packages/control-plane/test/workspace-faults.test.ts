@@ -210,9 +210,10 @@ describe("a sandbox whose disk ceases to stand on a version", () => {
       for (const untold of [false, true]) {
         const fork = await api.submit({ base_workspace_id: "base", script: "hang" });
         await api.untilStatus(fork, "running");
-        assert.deepEqual([await pinned(), (await api.call("DELETE", `${WORKSPACES}/base`)).status], [1, 409]);
+        await makeSynced(api, node, "base", "y"); // what the base itself is opened as is kept, too
+        assert.deepEqual([await pinned(), (await api.call("DELETE", `${WORKSPACES}/base`)).status], [2, 409]);
         node.hydrate(api.newestSandbox(), { untold });
-        await waitFor(async () => (await pinned()) === 0, { what: "nothing that is kept" });
+        await waitFor(async () => (await pinned()) === 1, { what: "nothing that is kept" });
         if (!untold) await api.untilEvent(fork, "hydrated");
       }
       assert.equal((await api.call("DELETE", `${WORKSPACES}/base`)).status, 200);
@@ -221,6 +222,34 @@ describe("a sandbox whose disk ceases to stand on a version", () => {
 });
 
 describe("the collector", () => {
+  it("has a workspace opened as what it was compacted to; before that, what it is opened as is kept", async () => {
+    const { node, plane } = await history();
+    await plane(async (api, own) => {
+      await makeSynced(api, node, "w", "x");
+      const [id] = node.storedWorkspaces();
+      assert.ok(id);
+      const synced = await listed(api, "w");
+      node.compact(id);
+      const look = async () => {
+        await own.plane.collectNow();
+        return node.collections
+          .at(-1)
+          ?.pinned.get(id)
+          ?.map(({ seq }) => seq);
+      };
+      assert.deepEqual([await look(), (await listed(api, "w")).version], [[1], 2]);
+      const { last_synced_at, updated_at } = await listed(api, "w");
+      assert.deepEqual([last_synced_at, updated_at], [synced.last_synced_at, synced.updated_at]);
+      await api.untilScriptOver(await api.submit(SYNCED("w")));
+      assert.equal(node.contentOf(api.newestSandbox()), "x");
+      node.compact(id);
+      await look();
+      assert.equal((await listed(api, "w")).version, 2, "it is open: its syncs tell");
+      await api.call("DELETE", `${WORKSPACES}/w?force=1`);
+      assert.deepEqual(await look(), [], "a deleted one is not opened any more");
+    });
+  });
+
   it("keeps what disks stand on, of each account, and says what it did", async () => {
     const { node, plane } = await history();
     await plane(async (api, own) => {
@@ -238,7 +267,7 @@ describe("the collector", () => {
       await makeSynced(api, node, "base", "y");
       assert.deepEqual(await own.plane.collectNow(), { ok: true, removedBytes: 0, waiting: 0 });
       const pins = () => node.collections.flatMap(({ pinned }) => pinned.get(base) ?? []).map(({ seq }) => seq);
-      assert.deepEqual([pins(), node.collections.length], [[1], 2]);
+      assert.deepEqual([pins(), node.collections.length], [[1, 2], 2]);
       await api.call("DELETE", `${WORKSPACES}/base?force=1`);
       assert.equal((await own.plane.collectNow()).removedBytes, 100);
       node.storeAway("away");

@@ -88,7 +88,9 @@ export type {
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
 export type {
+  CollectedAccount,
   CollectedGarbage,
+  CompactedWorkspace,
   FileChange,
   ObservedSync,
   RunningSync,

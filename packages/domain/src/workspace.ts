@@ -102,6 +102,17 @@ export interface CollectedGarbage {
   readonly unreadable: number;
 }
 
+/** A workspace whose newest version has the contents of the one before and takes less in the store. */
+export interface CompactedWorkspace {
+  readonly workspaceId: WorkspaceId;
+  readonly version: WorkspaceVersion;
+}
+
+export interface CollectedAccount extends CollectedGarbage {
+  /** All workspaces that are so now, not only those that became so in this call. */
+  readonly compacted: readonly CompactedWorkspace[];
+}
+
 export interface WorkspaceRuntime {
   /**
    * Publishes what changed in a sandbox; resolves when the version is in the store. At once when nothing changed.
@@ -150,8 +161,9 @@ export interface WorkspaceRuntime {
    */
   deleteWorkspace(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
-   * Removes what nothing needs any more from the object store, once that is so for the time of grace.
-   * @param pinned  Versions of a workspace that something stands on.
+   * Removes what nothing needs any more from the object store, once that is so for the time of grace, and compacts what
+   * is left.
+   * @param pinned  Versions of a workspace that something stands on, or may come to.
    * @throws AppError `unavailable`, `store_corrupt`.
    */
   collectGarbage(
@@ -160,7 +172,7 @@ export interface WorkspaceRuntime {
       readonly pinned: (workspaceId: WorkspaceId) => Promise<readonly VersionName[]>;
       readonly signal: AbortSignal;
     },
-  ): Promise<CollectedGarbage>;
+  ): Promise<CollectedAccount>;
   /**
    * The same for images in the object store, which all accounts share.
    * @throws AppError `unavailable`, `store_corrupt`.

@@ -25,6 +25,8 @@ export interface SimulatedStore extends Omit<WorkspaceRuntime, "syncSandbox"> {
   storeAway(reason: string | null): void;
   /** Another than the sandbox that has it may write a workspace from now on. */
   takeLease(workspaceId: WorkspaceId): void;
+  /** Its newest version is a compaction from now on. */
+  compact(workspaceId: WorkspaceId): void;
   readonly collections: readonly SimulatedCollection[];
   /** Whose data is there, and not deleted. */
   storedWorkspaces(): readonly WorkspaceId[];
@@ -122,6 +124,13 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
       const stored = workspaces.get(workspaceId);
       if (stored) stored.holder = "another";
     },
+    compact(workspaceId) {
+      const stored = workspaces.get(workspaceId);
+      const newest = stored?.versions.at(-1);
+      if (!stored || !newest) throw new Error(`workspace ${workspaceId} has no version`);
+      const { content, version } = newest;
+      add(stored, { content, diskGiB: version.diskBytes / GIB, reason: "compaction" });
+    },
     collections,
     storedWorkspaces: () => [...workspaces].flatMap(([id, { deleted }]) => (deleted ? [] : [id])),
 
@@ -165,7 +174,11 @@ export function createSimulatedStore(nowMs: () => number): StoreOfDisks {
       collections.push({ accountId, pinned: pins });
       const garbage = own.filter(([id, { deleted }]) => deleted && pins.get(id)?.length === 0);
       for (const [id] of garbage) workspaces.delete(id);
-      return { removed: garbage.length, removedBytes: 100 * garbage.length, waiting: 0, unreadable: 0 };
+      const compacted = own.flatMap(([workspaceId, { versions, deleted }]) => {
+        const version = versions.at(-1)?.version;
+        return version?.reason === "compaction" && !deleted ? [{ workspaceId, version }] : [];
+      });
+      return { removed: garbage.length, removedBytes: 100 * garbage.length, waiting: 0, unreadable: 0, compacted };
     },
   };
 }

@@ -5,6 +5,7 @@ import {
   collect,
   deleteWorkspace,
   type HeadVersion,
+  latestOf,
   type RecordSource,
   readHead,
   surveyAccount,
@@ -66,16 +67,23 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
     }
   }
 
-  /** Not while another node may write it, nor one whose lease ran out: it may only be slow. */
-  async function compact(key: WorkspaceKey, { shared, signal }: CompactOptions): Promise<void> {
+  /**
+   * Not while another node may write it, nor one whose lease ran out: it may only be slow.
+   * @returns the newest version, where that is a compaction.
+   */
+  async function compact(key: WorkspaceKey, { shared, signal }: CompactOptions): Promise<HeadVersion | undefined> {
     const read = { open: (version: HeadVersion) => openKey(deps, { ...key, version }, { signal }) };
-    await inTurn(key, { signal }, async () => {
+    return await inTurn(key, { signal }, async () => {
       const head = (await readHead(store, key, { signal }))?.head;
-      if (head?.state !== "live" || (head.lease !== null && head.lease.holder !== holder)) return;
-      if ((await packsToGiveUp(read, head, { shared })).size === 0) return;
-      await leases.briefly(key, { signal }, async (lease) => {
+      if (head?.state !== "live") return undefined;
+      const latest = latestOf(head);
+      const before = latest?.reason === "compaction" ? latest : undefined;
+      if (head.lease !== null && head.lease.holder !== holder) return before;
+      if ((await packsToGiveUp(read, head, { shared })).size === 0) return before;
+      return await leases.briefly(key, { signal }, async (lease) => {
         const done = await compactWorkspace({ store, clock, limitMs, ...read }, lease, { shared, signal });
         if (done) log.info("blocks.compacted", { ...key, ...done, version: done.version.seq });
+        return done?.version ?? before;
       });
     });
   }
@@ -132,12 +140,16 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         ...options,
       });
       for (const object of unreadable) log.error("blocks.object_unreadable", { account, ...object });
+      const compacted: Record<string, HeadVersion> = {};
       for (const workspace of pins.keys())
-        await compact({ account, workspace }, { shared: sharedPacks, ...options }).catch((error: unknown) => {
+        try {
+          const version = await compact({ account, workspace }, { shared: sharedPacks, ...options });
+          if (version) compacted[workspace] = version;
+        } catch (error) {
           if (options.signal.aborted) throw error;
           log.warn("blocks.not_compacted", { account, workspace, error: messageOf(error) });
-        });
-      return { removed: removed.length, removedBytes, waiting, unreadable: unreadable.length };
+        }
+      return { removed: removed.length, removedBytes, waiting, unreadable: unreadable.length, compacted };
     },
     [Symbol.dispose]: () => leases[Symbol.dispose](),
   };

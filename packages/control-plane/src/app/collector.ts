@@ -1,6 +1,6 @@
 /** Has the node remove from the object store what no workspace needs any more, on a timer. */
 import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
-import type { CollectedGarbage, NodeRuntime } from "@mags/domain";
+import type { AccountId, CollectedGarbage, NodeRuntime } from "@mags/domain";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
 export interface CollectorDeps {
@@ -49,11 +49,18 @@ export function createCollector({ workspaces, node, clock, log, onRun }: Collect
     }
   }
 
+  /** What was compacted is opened as that from now on; until it is recorded, the version before it is pinned. */
+  async function collectAccount(accountId: AccountId): Promise<CollectedGarbage> {
+    // Pins are read when the node asks, after it looked at the store: who opened a version since is among them.
+    const { compacted, ...counts } = await node.collectGarbage(accountId, { pinned: workspaces.pins, signal });
+    for (const { workspaceId, version } of compacted) await workspaces.recordCompaction(workspaceId, version);
+    return counts;
+  }
+
   async function collectAll(): Promise<CollectorRun> {
     const sum: Sum = { ok: true, removedBytes: 0, waiting: 0 };
-    // Pins are read when the node asks, after it looked at the store: who opened a version since is among them.
     for (const accountId of await workspaces.accounts())
-      await collect({ accountId }, () => node.collectGarbage(accountId, { pinned: workspaces.pins, signal }), sum);
+      await collect({ accountId }, () => collectAccount(accountId), sum);
     await collect({ images: true }, () => node.collectImages({ signal }), sum);
     return sum;
   }

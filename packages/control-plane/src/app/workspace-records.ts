@@ -31,6 +31,8 @@ export interface WorkspaceRecords {
   recordVersion(id: WorkspaceId, version: WorkspaceVersion, syncedAt: Date): Promise<void>;
   /** As `recordVersion`, of the workspace that a sandbox is synced to, if it is. */
   recordSync(sandboxId: SandboxId, version: WorkspaceVersion, syncedAt: Date): Promise<void>;
+  /** Takes down that its newest version is a compaction, unless it is open: what it is published as then, its syncs tell. */
+  recordCompaction(id: WorkspaceId, version: WorkspaceVersion): Promise<void>;
   /**
    * Deletes it, unless something stands on it.
    * @returns what stands on it; nothing: it is deleted, and its name free.
@@ -47,6 +49,6 @@ export interface WorkspaceRecords {
   unfinished(): Promise<UnfinishedWorkspaces>;
   /** Those that have, or had, workspaces. */
   accounts(): Promise<readonly AccountId[]>;
-  /** Versions of it that disks of sandboxes were made from. */
+  /** Versions of it that disks of sandboxes were made from, and the one that it is opened as. */
   pins(id: WorkspaceId): Promise<readonly VersionName[]>;
 }

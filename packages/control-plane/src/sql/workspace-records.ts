@@ -65,6 +65,13 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
     async recordSync(sandboxId, version, syncedAt) {
       await record(sql`(select syncs_to from sandboxes where id = ${sandboxId})`, version, syncedAt);
     },
+    async recordCompaction(id, { seq, sha256, storedBytes }) {
+      await database.run((db) =>
+        sql`update workspaces set seq = ${seq}, sha256 = ${sha256}, stored_bytes = ${storedBytes}
+          where id = ${id} and seq < ${seq}
+            and not exists (select from sandboxes where syncs_to = ${id} and ended_at is null)`.execute(db),
+      );
+    },
 
     delete: (id, at) =>
       unless(
@@ -103,8 +110,11 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
     },
 
     async pins(id) {
-      const statement = sql<VersionName>`select distinct from_seq as seq, from_sha256 as sha256 from sandboxes
-        where ${standsOn(id)} and ended_at is null order by seq`;
+      const statement = sql<VersionName>`
+        select from_seq as seq, from_sha256 as sha256 from sandboxes where ${standsOn(id)} and ended_at is null
+        union
+        select seq, sha256 from workspaces where id = ${id} and seq is not null and deleted_at is null
+        order by seq`;
       const { rows } = await database.run((db) => statement.execute(db));
       return rows;
     },

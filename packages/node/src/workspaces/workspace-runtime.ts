@@ -25,7 +25,12 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
       const workspaces = await blocks.call("workspaces", { account: accountId }, { signal });
       const pins: Record<string, readonly VersionName[]> = {};
       for (const workspace of workspaces) pins[workspace] = await pinned(workspace as WorkspaceId);
-      return await blocks.call("collect", { account: accountId, pinned: pins }, { signal });
+      const { compacted, ...counts } = await blocks.call("collect", { account: accountId, pinned: pins }, { signal });
+      const versions = Object.entries(compacted).map(([workspace, version]) => ({
+        workspaceId: workspace as WorkspaceId,
+        version: versionOf(version),
+      }));
+      return { ...counts, compacted: versions };
     },
     collectImages: (signals) => blocks.call("collectImages", {}, signals),
   };
