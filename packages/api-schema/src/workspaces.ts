@@ -111,7 +111,13 @@ export const diffWorkspaceVersions = route({
   params: WorkspaceParams.extend({ version: z.coerce.number().int().positive() }),
   query: z.object({
     with: z.coerce.number().int().positive().optional().describe("The other version. Default: the latest."),
-    limit: z.coerce.number().int().min(1).max(DIFF_LIMIT.most).default(DIFF_LIMIT.default).describe("Most changes."),
+    limit: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .max(DIFF_LIMIT.most)
+      .default(DIFF_LIMIT.default)
+      .describe("Most changes; a reply has fewer when their paths are long."),
     after: z.string().max(8_192).optional().describe("`next` of the reply before, to go on behind it."),
   }),
   responses: {

@@ -19,7 +19,7 @@ export interface ComparedVersion extends VersionDisk {
 }
 
 export interface DiffOptions extends Signal {
-  /** Most changes that are given. */
+  /** Most changes that are given; fewer are when their paths are long. */
   readonly limit: number;
   /** Begin behind this path, as a change before had it. */
   readonly after?: string;
@@ -31,9 +31,15 @@ export interface VersionDiff {
   readonly more: boolean;
 }
 
-/** Sorting more would hold up the rest of the process. */
+/** Of a folder. Sorting more would hold up the rest of the process. */
 const MAX_NAMES = 200_000;
+/** Of a folder and those that it lies in, in both versions: each costs some 400 bytes, with the longest names. */
+const MAX_HELD_NAMES = 400_000;
+/** In each version: one whose folders are empty may have as many as it has inodes. */
+const MAX_FOLDERS = 1_000_000;
 const MAX_PATH_BYTES = 4095;
+/** Of all changes that are given together. Each may take six in the reply, as control characters do. */
+const MAX_PAGE_BYTES = 4 << 20;
 /** Folders lie scattered between contents, which are not wanted. */
 const UNIT_BYTES = 256 << 10;
 
@@ -49,9 +55,11 @@ export async function diffVersions(
   const [old, now] = [await open(before), await open(after)];
   const changes: FileChange[] = [];
   const turn = createTurns({ signal });
+  let pageBytes = 0;
   const comparison = { signal, turn, sameOnDisk: sameOnDisk(before, after, old.disk.asStored && now.disk.asStored) };
   for await (const change of changesBetween(old, now, { ...comparison, after: options.after?.split("/") ?? [] })) {
-    if (changes.length === limit) return { changes, more: true };
+    pageBytes += change.path.length;
+    if (changes.length === limit || pageBytes > MAX_PAGE_BYTES) return { changes, more: true };
     changes.push(change);
   }
   return { changes, more: false };
@@ -77,8 +85,17 @@ async function* changesBetween(
   options: Comparison & { readonly after: readonly string[] },
 ): AsyncGenerator<FileChange, void, void> {
   const { signal, turn } = options;
-  const old: Side = { ...before, guard: createWalkGuard(before.disk) };
-  const now: Side = { ...after, guard: createWalkGuard(after.disk) };
+  const old: Side = { ...before, guard: createWalkGuard(before.disk, { maxFolders: MAX_FOLDERS }) };
+  const now: Side = { ...after, guard: createWalkGuard(after.disk, { maxFolders: MAX_FOLDERS }) };
+  let heldNames = 0;
+  const hold = (names: number) => {
+    heldNames += names;
+    if (heldNames > MAX_HELD_NAMES)
+      throw new AppError(
+        "not_supported",
+        `folders that lie in each other have more than ${MAX_HELD_NAMES} files together, which cannot be compared`,
+      );
+  };
 
   async function* folder(
     prefix: string,
@@ -86,6 +103,8 @@ async function* changesBetween(
     skip: readonly string[],
   ): AsyncGenerator<FileChange, void, void> {
     const [oldNames, nowNames] = [await namesIn(old, inodes.old, options), await namesIn(now, inodes.now, options)];
+    const held = oldNames.size + nowNames.size;
+    hold(held);
     const names = [...new Set([...oldNames.keys(), ...nowNames.keys()])].toSorted((a, b) => (a < b ? -1 : 1));
     const [first] = skip;
     for (const name of names) {
@@ -104,6 +123,7 @@ async function* changesBetween(
       const folders = { old: folderOf(oldFile), now: folderOf(nowFile) };
       if (folders.old || folders.now) yield* folder(`${path}/`, folders, within);
     }
+    heldNames -= held;
   }
 
   yield* folder("", { old: old.root, now: now.root }, options.after);

@@ -75,9 +75,9 @@ export async function* walkUpperLayer(
 
 /**
  * Ends what leads in circles, and files that share their blocks: together they would be larger than the disk.
- * @throws AppError `validation_failed`.
+ * @throws AppError `validation_failed`; `not_supported` when it has more folders than are kept in mind.
  */
-export function createWalkGuard(disk: Ext4) {
+export function createWalkGuard(disk: Ext4, { maxFolders = MAX_FOLDERS } = {}) {
   const folders = new Set<number>();
   let left = disk.sizeBytes;
   const bad = (what: string) => new AppError("validation_failed", `the file system is damaged: ${what}`);
@@ -89,7 +89,8 @@ export function createWalkGuard(disk: Ext4) {
     take,
     folder({ number, sizeBytes }: Inode): void {
       if (folders.has(number)) throw bad(`folder ${number} is in two places`);
-      if (folders.size >= MAX_FOLDERS) throw bad(`it has more than ${MAX_FOLDERS} folders`);
+      if (folders.size >= maxFolders)
+        throw new AppError("not_supported", `the file system has more than ${maxFolders} folders, which are too many`);
       folders.add(number);
       take(sizeBytes);
     },

@@ -3,7 +3,8 @@ import { chmod, copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promise
 import { describe, it } from "node:test";
 import { createSeededRandom, debugfs, makeExt4Image, makeTempDir, seedFrom } from "@mags/test-kit";
 import { diffVersions } from "../src/index.ts";
-import { hostFile, makeDisk, signal, versionOf } from "./harness.ts";
+import { walkUpperLayer } from "../src/upper-layer.ts";
+import { addFolder, entriesLike, hostFile, makeDisk, openDisk, signal, versionOf } from "./harness.ts";
 
 /** Lines `+ path`, `- path`, `path: parts`. */
 async function diff(before: string, after: string): Promise<string[]> {
@@ -139,5 +140,48 @@ describe("diffVersions", () => {
     const at = (await readFile(after)).indexOf(Buffer.alloc(4096, 1)) / 4096;
     await debugfs(after, "jo", `jw -b ${at} ${other}`, "jc");
     assert.deepEqual(await diff(before, after), ["file: content time"]);
+  });
+
+  it("gives fewer changes than the limit when their paths are long, and goes on behind them", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    await makeDisk(before, "mknod file p");
+    const names = Array.from({ length: 18_000 }, (_, n) => "\x01".repeat(250) + n.toString(36).padStart(4, "0"));
+    await addFolder(before, { to: after, name: "long", entries: await entriesLike(before, "file", names) });
+    const [old, now] = [await versionOf(before), await versionOf(after)];
+    const found: string[] = [];
+    for (let more = true; more; ) {
+      const page = await diffVersions(old, now, {
+        limit: 100_000,
+        signal,
+        ...(found.length && { after: found.at(-1) }),
+      });
+      assert.ok(JSON.stringify(page).length < 32 << 20);
+      assert.ok(page.changes.length > 0);
+      found.push(...page.changes.map(({ path }) => path));
+      ({ more } = page);
+    }
+    assert.deepEqual(found, ["long", ...names.map((name) => `long/${name}`)]);
+  });
+
+  it("refuses folders in folders that have more names together than are kept in memory", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    await makeDisk(before, "mknod file p");
+    const names = Array.from({ length: 150_000 }, (_, n) => n.toString(36).padStart(4, "0"));
+    const entries = await entriesLike(before, "file", names);
+    await copyFile(before, after);
+    for (const name of ["c", "b", "a"]) {
+      await addFolder(after, { to: after, name, entries });
+      const disk = await openDisk(after);
+      // It is the first one in the next.
+      for await (const found of walkUpperLayer(disk, { signal, enter: ({ path }) => path === "" }))
+        if (found.path === name) entries[0] = { name: "!", inode: found.inode.number };
+    }
+    const options = { limit: 10, signal };
+    await assert.rejects(diffVersions(await versionOf(before), await versionOf(after), options), {
+      code: "not_supported",
+      message: /more than 400000 files together/,
+    });
   });
 });

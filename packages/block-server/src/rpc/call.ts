@@ -5,7 +5,10 @@ import type { CallName, ParamsOf, ResultOf } from "../calls.ts";
 
 const MAX_REPLY_BYTES = 64 << 20;
 
-/** @throws what the server threw; AppError `unavailable` when it is not there or ends meanwhile, which `isGone` tells. */
+/**
+ * @throws what the server threw; AppError `unavailable` when it is not there or ends meanwhile, which `isGone` tells;
+ *   `internal` when it answers more than 64 MiB.
+ */
 export function call<Name extends CallName>(
   socket: string,
   name: Name,
@@ -19,8 +22,12 @@ export function call<Name extends CallName>(
       let held = 0;
       reply.on("data", (piece: Buffer) => {
         held += piece.length;
-        if (held > MAX_REPLY_BYTES) outgoing.destroy(new Error("the reply is too long"));
-        else pieces.push(piece);
+        if (held <= MAX_REPLY_BYTES) pieces.push(piece);
+        else {
+          // It did not go away: it would answer the same again.
+          reject(new AppError("internal", `what the block server answers to ${name} is too long`));
+          outgoing.destroy();
+        }
       });
       reply.on("error", gone);
       reply.on("end", () => {
