@@ -15,6 +15,8 @@ export interface Waking {
   readonly onCold: (reason: string) => void;
   /** It is written down that it is awake; its guest runs from here on. */
   readonly onCommit: () => void;
+  /** Without its memory it is not woken. */
+  readonly warmOnly: boolean;
   /** Gives the wake up between two attempts. */
   readonly signal: AbortSignal;
 }
@@ -63,7 +65,10 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
     if (result.used || tries === ATTEMPTS) coldBecause = `its memory could not be loaded: ${result.failure}`;
     else await sleep(PAUSE_MS * tries, { signal: waking.signal });
   }
+  if (waking.warmOnly && record().asleep?.memory)
+    throw new AppError("unavailable", `the sandbox is left asleep: ${coldBecause}`);
   waking.onCold(coldBecause);
+  if (waking.warmOnly) throw new AppError("unavailable", `the sandbox has lost its memory: ${coldBecause}`);
   for (let tries = 1; ; tries++) {
     const result = await attempt(wakeCold);
     if (!("failure" in result)) return { ...result, coldBecause };

@@ -60,6 +60,8 @@ export function createSandboxLife(
   const ending = new AbortController();
   const others: { rest(): Promise<void> }[] = [];
   let gone = false;
+  /** It is no more, and neither is its disk: others have heard that. */
+  let released = false;
   const seen = (): SandboxLife["told"] => ({
     state: life.awake ? "running" : "sleeping",
     microVmId: life.awake?.microVm.id ?? null,
@@ -87,7 +89,8 @@ export function createSandboxLife(
     tell(name, data) {
       log.info(`sandbox.${name}`, { sandboxId: id, ...data });
       told = seen();
-      const state = gone ? "gone" : told.state;
+      released ||= name === "released";
+      const state = released ? "gone" : told.state;
       report({
         ...{ type: "sandbox", sandboxId: id, state, microVmId: told.microVmId },
         ...{ atMs: clock.now().getTime(), name, data },

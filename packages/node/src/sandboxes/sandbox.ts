@@ -25,12 +25,14 @@ import { changePolicy } from "./change-policy.ts";
 import { fallAsleep } from "./fall-asleep.ts";
 import { createGrowth } from "./growth.ts";
 import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
-import { isBehind, letGo, publishForGood } from "./last-sync.ts";
+import { isBehind } from "./last-sync.ts";
 import { createPublisher } from "./publish.ts";
+import { createRelease } from "./release.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { createSandboxLife, type SandboxState } from "./sandbox-life.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
 import { createSyncWatch } from "./sync-watch.ts";
+import { misfitOf } from "./wake.ts";
 import { createWaking } from "./waking.ts";
 
 export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
@@ -63,17 +65,14 @@ export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
   leave(): Promise<void>;
 }
 
-/** The report of a version that nobody has just made. */
-const NOTHING_SENT = { reason: "interval", changedBytes: 0, sentBytes: 0, puts: 0, stallMs: 0, durationMs: 0 } as const;
-
 export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: () => void): Sandbox {
-  const { store, guests } = deps;
   const life = createSandboxLife(deps, state);
   const { id, kept, inTurn, tell } = life;
-  let removed = false;
   /** Who comes now waits until it sleeps. */
   let fallingAsleep = false;
   let calls = 0;
+  /** All that have begun. */
+  let uses = 0;
   const idle = createIdleWatch(
     deps,
     {
@@ -112,15 +111,19 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   const waking = createWaking(deps, life, { idle, growth, giveBack: state.giveBack });
   const catchUp = createCatchUp(deps, life, {
     reach: (options) => publisher.reach(options),
-    async publishAsleep() {
-      await waking.wakeUp("sync");
-      // Most of it while the guest runs, however long that takes; what fails is told of, and known when it sleeps again.
-      await syncs.publish({ reason: "sleep", hold: false, signal: life.givenUp }).catch(() => {});
-      if (calls === 0 && life.waiting() === 0) await putToSleep("sync");
-    },
+    misfit: () => misfitOf(deps, kept.now),
+    wake: () => waking.wakeUp("sync", { warmOnly: true }),
+    // While the guest runs, however long that takes.
+    publish: () =>
+      syncs.publish({ reason: "sleep", hold: false, signal: life.givenUp }).then(
+        () => {},
+        () => {},
+      ),
+    sleep: () => putToSleep("sync"),
+    uses: () => uses,
+    tell,
   });
-  /** Of each kind one is under way, whoever asks for it again. */
-  const releases = new Map<boolean, Promise<void>>();
+  const release = createRelease(deps, life, { syncs, waking, onGone });
 
   /** Its caller has the turn. */
   async function putToSleep(reason: SleepReason): Promise<void> {
@@ -140,27 +143,6 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     }
   }
 
-  async function releaseFully(reason: string, { discard }: { readonly discard: boolean }): Promise<void> {
-    if (discard || !isBehind(life)) life.end();
-    await inTurn(async () => {
-      if (!life.gone) await publishForGood(life, { syncs, waking });
-      if (removed) return; // by a call that came before
-      life.end();
-      const current = life.awake;
-      await life.underOnePolicy(async () => {
-        life.awake = null;
-      });
-      guests.ended(id, reason);
-      if (current) await waking.releaseMicroVm(current);
-      await store.remove(id);
-      removed = true;
-      const version = await letGo(deps, life);
-      onGone();
-      if (version) tell("synced", { ...NOTHING_SENT, version });
-      tell("released", { reason });
-    });
-  }
-
   const sandbox: Sandbox = {
     id,
     get record() {
@@ -176,6 +158,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
         await untilAborted(waking.awaken(reason), signal);
       }
       calls++;
+      uses++;
       touch();
       try {
         const { microVm, agent } = life.awake;
@@ -219,13 +202,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       await inTurn(growth.now);
     },
     setPolicy: (policy) => changePolicy(deps, life, policy),
-    release(reason, { discard = false } = {}) {
-      const underWay = releases.get(discard);
-      if (underWay) return underWay;
-      const released = releaseFully(reason, { discard }).finally(() => releases.delete(discard));
-      releases.set(discard, released);
-      return released;
-    },
+    release,
     beginScript: (script) => {
       const { jobId } = script;
       return kept.change(({ scripts }) => ({ lastJobId: jobId, scripts: [...scripts, script] }));

@@ -14,8 +14,11 @@ import { runStartupCommand } from "./wake.ts";
 export interface Waking {
   /** Wakes it, in its turn; whoever asks meanwhile waits for the same wake. */
   awaken(reason: WakeReason): Promise<void>;
-  /** The same for a caller that has the turn. Nothing happens to one that is awake. */
-  wakeUp(reason: WakeReason): Promise<void>;
+  /**
+   * The same for a caller that has the turn. Nothing happens to one that is awake.
+   * @param options.warmOnly  It fails rather than wake without its memory. Default: false.
+   */
+  wakeUp(reason: WakeReason, options?: { readonly warmOnly?: boolean }): Promise<void>;
   /** Removes a microVM that it has no more. */
   releaseMicroVm(awake: Awake): Promise<void>;
   /** It was found without its microVM: `reason` is for people. */
@@ -86,7 +89,7 @@ export function createWaking(deps: SandboxDeps, life: SandboxLife, { idle, growt
     void untilDone(work, { ...REVIVAL, onFailure: () => {}, signal: life.closing });
   }
 
-  async function wakeUp(reason: WakeReason): Promise<void> {
+  async function wakeUp(reason: WakeReason, { warmOnly = false } = {}): Promise<void> {
     if (life.awake) return;
     const begunMs = clock.monotonicMs();
     await makeReady(deps, kept.now).catch(() => {}); // the wake meets it again, and tells of it
@@ -103,7 +106,11 @@ export function createWaking(deps: SandboxDeps, life: SandboxLife, { idle, growt
           record: () => kept.now,
           write: life.write,
           onFailure: (failure) => tell("wake_failed", { reason: failure }),
-          onCold: (why) => guests.ended(id, why),
+          warmOnly,
+          onCold(why) {
+            guests.ended(id, why);
+            if (warmOnly) tellLost(why);
+          },
           onCommit: leaveGate, // what the guest does from here on, others need not wait for
           signal: life.givenUp,
         });
