@@ -9,6 +9,7 @@ import { openSyncedNode, refOf, STAYS, type SyncedNode } from "./synced-node.ts"
 
 const GIB = 1024 ** 3;
 const deadlineMs = 60_000;
+const SIZE_MIB = "df --output=size -B1M / | tail -1";
 let tests: SyncedNode;
 
 before(async () => {
@@ -23,7 +24,8 @@ const named = (updates: readonly SandboxUpdate[], wanted: string) => updates.fil
 describe("a synced sandbox", () => {
   it("that fell asleep while the store was away says so, and is published and asleep again when it is there", async () => {
     const target = tests.newTarget("sleeper");
-    const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n");
+    const idle = { action: "sleep", afterMs: 3_600_000 } as const;
+    const id = await tests.sandboxWith({ idle, syncTo: target }, "echo 1 >/root/n");
     const first = await tests.sync(id);
     await tests.run(id, "head -c 2000000 /dev/urandom >/root/big; sync");
     await tests.storeGoes();
@@ -64,8 +66,11 @@ describe("a synced sandbox", () => {
     await tests.run(id, "echo 2 >/root/n");
     const { diskBytes } = await tests.sync(id);
     assert.equal(diskBytes, 3 * GIB);
+    const half = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)) });
+    assert.ok(Number(await tests.run(half, SIZE_MIB)) > 2_700, "its file system fills the disk all the same");
+    await tests.node.releaseSandbox(half, { reason: "test" });
     await tests.node.growSandbox(id, { diskGiB: 3 });
-    assert.ok(Number(await tests.run(id, "df --output=size -B1M / | tail -1")) > 2_700);
+    assert.ok(Number(await tests.run(id, SIZE_MIB)) > 2_700);
     await tests.node.releaseSandbox(id, { reason: "stop" });
     const copy = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)) });
     assert.equal(await tests.run(copy, "cat /root/n"), "2\n");
