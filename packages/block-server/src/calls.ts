@@ -99,8 +99,8 @@ export interface BlockServerCalls {
   /** Is answered when it ends: who waits for it knows at once. */
   watch(params: Record<string, never>): Promise<null>;
   /**
-   * Is answered as soon as there is damage of a higher number than `heard`; what is told again and again is told once. Of
-   * what was heard nothing is kept.
+   * Is answered as soon as there is damage of a higher number than `heard`; what is found again and again in
+   * one pack is told once for each id, and of 50 packs at most. Of what was heard nothing is kept.
    */
   damages(params: { readonly heard: number }): Promise<readonly Damage[]>;
   /** Ends it soon. Who reads from it waits for the next one. */
@@ -120,7 +120,8 @@ export interface BlockServerCalls {
    * Copies what is served under that id to the disk that stands on it, which QEMU exports with its allocation depths: all
    * of it is on stable storage there when it is answered. May be given up and repeated, and goes on then.
    * @returns bytes that this call has copied, and that the version has.
-   * @throws AppError `unavailable`, `chunk_corrupt`; what was copied stays.
+   * @throws AppError `unavailable`; `chunk_corrupt` or `store_corrupt` when part of it is damaged, with all the rest on the
+   * disk. What was copied stays.
    */
   hydrate(params: {
     readonly id: string;

@@ -4,6 +4,7 @@ import { rm, stat } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { createMemoryStore } from "@mags/object-store";
 import { createFaultyStore, createSeededRandom } from "@mags/test-kit";
+import { newDisk } from "./disks.ts";
 import {
   contentsOf,
   DISK_BYTES,
@@ -79,6 +80,32 @@ describe("hydrate", () => {
     await hydrate("patient", disk);
     await server.ask("unserve", { id: "patient" });
     assert.ok((await alone(disk)).equals(expected));
+  });
+
+  it("copies all but what is damaged, and says then that there is damage", async () => {
+    const base = await newDisk(server, at(""));
+    await write(base.path, "write -P 13 64k 64k");
+    await base.sync();
+    const lost = store.calls.findLast((call) => call.startsWith("put ") && call.includes("/packs/"))?.slice(4) ?? "";
+    await write(base.path, "write -P 14 0 64k", "write -P 15 128k 64k", "write -P 16 100M 64k");
+    const version = base.refOf(await base.sync());
+    const socket = at("damaged-served.sock");
+    await server.ask("serve", { id: "damaged", version, socket, uid: 0 });
+    const disk = at("damaged");
+    const uri = `nbd+unix:///disk?socket=${socket}`;
+    await tool("qemu-img", "create", "-q", "-f", "qcow2", "-b", uri, "-F", "raw", disk);
+    await server.restart();
+    await rm(at("blocks/cache"), { recursive: true });
+    const { bytes } = await store.get(lost);
+    await store.delete(lost);
+    await assert.rejects(hydrate("damaged", disk), { code: "chunk_corrupt" });
+    const told = await server.ask("damages", { heard: 0 });
+    assert.deepEqual(
+      told.map(({ id, offset, length }) => [id, offset, length]),
+      [["damaged", 65_536, 65_536]],
+    );
+    await store.put(lost, bytes);
+    assert.equal((await hydrate("damaged", disk)).copiedBytes, 65_536, "the rest was there");
   });
 
   it("is refused for what is not served", async () => {

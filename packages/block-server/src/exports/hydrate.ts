@@ -2,7 +2,7 @@
  * Brings what a version holds onto a disk that stands on it, so that the disk can do without it. QEMU copies: it is told
  * which ranges, after they have been fetched, so what the guest does meanwhile never waits for the store.
  */
-import { AppError, isAppError } from "@mags/core";
+import { AppError } from "@mags/core";
 import { connectNbd, DEPTH_CONTEXT, type NbdClient } from "@mags/nbd";
 import {
   CHUNK_BYTES,
@@ -12,6 +12,7 @@ import {
   type VersionReader,
 } from "@mags/workspace-store";
 import type { DiskSource } from "../calls.ts";
+import { isDamage } from "./damages.ts";
 import type { Pace } from "./pace.ts";
 import type { Place } from "./version-export.ts";
 
@@ -39,7 +40,8 @@ const OWN = 1;
  * All of the version is on the disk, and on stable storage, when it resolves; nothing is on it twice. May be given up and
  * repeated: what is there already is only looked at.
  * @returns bytes that were copied.
- * @throws AppError `unavailable` when store or QEMU are away, `chunk_corrupt`; NbdError when QEMU cannot read or write.
+ * @throws AppError `unavailable` when store or QEMU are away; NbdError when QEMU cannot read or write; `chunk_corrupt` or
+ * `store_corrupt` when part of it is damaged, with all the rest on the disk.
  */
 export async function hydrate(deps: HydrateDeps, options: HydrateOptions): Promise<number> {
   const { source, signal } = options;
@@ -48,35 +50,77 @@ export async function hydrate(deps: HydrateDeps, options: HydrateOptions): Promi
   if (client.sizeBytes < deps.version.manifest.diskBytes)
     throw new AppError("internal", `QEMU shows a disk of ${client.sizeBytes} bytes, smaller than its version's`);
   let copied = 0;
-  // The last look finds that nothing is missing.
-  for (let missing = -1; missing !== 0; copied += missing) missing = await copyMissing(client, deps, options);
-  await client.flush({ signal });
-  await client.disconnect();
-  return copied;
+  for (;;) {
+    const look = await copyMissing(client, deps, options);
+    copied += look.copied;
+    if (look.copied > 0) continue; // the last look finds nothing more to copy
+    await client.flush({ signal });
+    await client.disconnect();
+    if (look.damage) throw look.damage.error;
+    return copied;
+  }
 }
 
-async function copyMissing(client: NbdClient, deps: HydrateDeps, options: HydrateOptions): Promise<number> {
-  const { version, records, onDamage, pace } = deps;
+interface Look {
+  readonly copied: number;
+  /** What was met first, and left out. */
+  readonly damage: { readonly error: unknown } | undefined;
+}
+
+async function copyMissing(client: NbdClient, deps: HydrateDeps, options: HydrateOptions): Promise<Look> {
+  const { version, records, pace } = deps;
   const { bytesPerSecond, signal } = options;
   let copied = 0;
+  let damage: Look["damage"];
+  /** @returns whether it is sound. */
+  const isSound = async (place: Place, read: () => Promise<unknown>) => {
+    try {
+      await read();
+      return true;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      deps.onDamage(place, error);
+      damage ??= { error };
+      return false;
+    }
+  };
   for (const segment of version.manifest.tables.keys()) {
-    const table = await version.table(segment, { signal });
     const base = segment * SEGMENT_CHUNKS;
+    let table: ReadonlyMap<number, RecordRef> = new Map();
+    await isSound({ first: base, end: base + SEGMENT_CHUNKS }, async () => {
+      table = await version.table(segment, { signal });
+    });
     const own = await ownChunks(client, { first: base, count: SEGMENT_CHUNKS }, { signal });
     const missing = [...table].filter(([place]) => !own.has(base + place));
     for (const run of runsOf(missing)) {
-      const bytes = run.refs.length * CHUNK_BYTES;
-      await pace.take(bytes, { bytesPerSecond, signal });
-      await records.getAll(run.refs, { signal }).catch((error: unknown) => {
-        const first = base + run.first;
-        if (isAppError(error, "chunk_corrupt")) onDamage({ first, end: first + run.refs.length }, error);
-        throw error;
-      });
-      await client.cache((base + run.first) * CHUNK_BYTES, bytes, { signal });
-      copied += bytes;
+      await pace.take(run.refs.length * CHUNK_BYTES, { bytesPerSecond, signal });
+      for (const { first, refs } of await soundPartsOf(run)) {
+        await client.cache((base + first) * CHUNK_BYTES, refs.length * CHUNK_BYTES, { signal });
+        copied += refs.length * CHUNK_BYTES;
+      }
+    }
+
+    /** The run when it is sound, else those of its chunks that are. */
+    async function soundPartsOf(run: Run): Promise<readonly Run[]> {
+      const read = ({ refs }: Run) => records.getAll(refs, { signal });
+      const whole = await read(run).then(
+        () => true,
+        (error: unknown) => {
+          if (!isDamage(error)) throw error;
+          return false;
+        },
+      );
+      if (whole) return [run];
+      const sound: Run[] = [];
+      for (const [i, ref] of run.refs.entries()) {
+        const one = { first: run.first + i, refs: [ref] };
+        const first = base + one.first;
+        if (await isSound({ first, end: first + 1 }, () => read(one))) sound.push(one);
+      }
+      return sound;
     }
   }
-  return copied;
+  return { copied, damage };
 }
 
 /** Chunks that the disk has itself, as data or as zeros. */

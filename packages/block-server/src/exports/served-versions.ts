@@ -53,7 +53,7 @@ export async function openServedVersions(
   directory: string,
   deps: {
     readonly records: (account: string) => CachedRecords;
-    readonly damages: Pick<Damages, "report">;
+    readonly damages: Pick<Damages, "report" | "forget">;
     readonly starts: StartReads;
     readonly log: Logger;
   },
@@ -154,6 +154,7 @@ export async function openServedVersions(
       await rm(pathOf(id), { force: true });
       known.delete(id);
       await end(id);
+      deps.damages.forget(id);
     },
     async manifestOf({ id, version }) {
       const known = await stored(id);

@@ -3,10 +3,11 @@
  * its guest and asks again: a request that is under way for long would keep QEMU from whatever it is told. It fails for
  * what is proven to be damaged or lost.
  */
-import { isAppError, type Logger, messageOf, sleep } from "@mags/core";
+import { type Logger, messageOf, sleep } from "@mags/core";
 import { type NbdExport, type NbdPiece, type NbdZeroExtent, NotNow } from "@mags/nbd";
 import { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS, type VersionReader } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
+import { isDamage } from "./damages.ts";
 import { createReadAhead } from "./read-ahead.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -44,7 +45,7 @@ export function versionExport(
         return await work();
       } catch (error) {
         signal.throwIfAborted();
-        if (isAppError(error, "chunk_corrupt") || isAppError(error, "store_corrupt")) {
+        if (isDamage(error)) {
           onDamage(place, error);
           throw error;
         }

@@ -11,7 +11,7 @@
  * The other way round, a disk could be written without its base and be opened with it again, and show what is under zeros.
  */
 import { statfs } from "node:fs/promises";
-import { AppError, messageOf } from "@mags/core";
+import { AppError, isAppError, messageOf } from "@mags/core";
 import { detachBase } from "../qemu/disk-view/detach-base.ts";
 import { viewPlaceOf } from "../qemu/disk-view/place.ts";
 import { settleDisk } from "../qemu/disk-view/settle.ts";
@@ -46,6 +46,8 @@ const SLICE_MS = 20_000;
 /** What the host's disk has to have free: for what guests write, and for what else the host does. */
 const ROOM = { share: 0.05, leastBytes: 2 * 1024 ** 3 };
 const PAUSE = { firstMs: 5_000, longestMs: 5 * 60_000 };
+/** Where all is copied but what is damaged in the store: it may be mended there. */
+const DAMAGED = { longestMs: 3_600_000 };
 /** Until the first version of a fork is published. */
 const WAIT_MS = 15_000;
 const UNSERVE_MS = 5_000;
@@ -111,7 +113,8 @@ export function createHydration(deps: SandboxDeps, hydrated: Hydrated): Hydratio
       if (ending.aborted || slice.aborted) return;
       log.info("sandbox.hydration_paused", { sandboxId: id, pauseMs, error: messageOf(error) });
       later(pauseMs);
-      pauseMs = Math.min(2 * pauseMs, PAUSE.longestMs);
+      const { longestMs } = isAppError(error, "chunk_corrupt") || isAppError(error, "store_corrupt") ? DAMAGED : PAUSE;
+      pauseMs = Math.min(2 * pauseMs, longestMs);
     }
   }
 

@@ -73,6 +73,7 @@ function plainOf(stored: Buffer, ref: RecordRef): Buffer {
 export function corrupt({ pack, offset, sha256 }: RecordRef, why: string, cause?: unknown): AppError {
   return new AppError("chunk_corrupt", `record ${sha256} at byte ${offset} of pack ${pack} is damaged: ${why}`, {
     cause,
+    details: { pack },
   });
 }
 
