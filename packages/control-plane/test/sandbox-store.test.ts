@@ -293,7 +293,7 @@ describe("a sandbox that changes", () => {
     const found = (await sandboxes.live()).find((live) => live.id === id);
     assert.deepEqual(found, {
       ...{ id, accountId, state: "starting", microVmId: null, size, releaseRequested: false, makerLives: true },
-      sync: null,
+      ...{ sync: null, hydrated: true },
     });
   });
 });

@@ -11,7 +11,9 @@ const DEADLINE_MS = 60_000;
 async function tool(name: string, ...args: string[]): Promise<string> {
   const { runtime: dir, launcher } = findArtifacts();
   const { file, args: all } = toolCommand({ dir, launcher }, `/usr/sbin/${name}`, args);
-  const env = { ...process.env, MKE2FS_CONFIG: `${dir}/etc/mke2fs.conf` };
+  // With SOURCE_DATE_EPOCH no time is later than that.
+  const { SOURCE_DATE_EPOCH: _, ...inherited } = process.env;
+  const env = { ...inherited, MKE2FS_CONFIG: `${dir}/etc/mke2fs.conf` };
   const { stdout, stderr } = await run(file, [...all], { timeout: DEADLINE_MS, env, maxBuffer: 64 << 20 });
   return stdout + stderr;
 }
