@@ -87,6 +87,21 @@ describe("compaction", () => {
     assert.deepEqual((await sync()).version, compacted, "the other takes it at once, and nothing has changed");
   });
 
+  it("is in nobody's way who restores an older version, also not where that is asked for twice", async () => {
+    const { collect, key, second } = await wasteful("restored");
+    const [first] = await server.ask("versions", key);
+    assert.ok(first);
+    await collect();
+    const restore = () => server.ask("restore", { ...key, version: first, newest: second.version });
+    const restored = await restore();
+    assert.deepEqual([restored.seq, await restore()], [4, restored]);
+    const versions = await server.ask("versions", key);
+    assert.deepEqual(
+      versions.map(({ seq }) => seq),
+      [1, 2, 4],
+    );
+  });
+
   it("does not take out of packs what a fork needs as well", async () => {
     const { disk, collect, key, second } = await wasteful("base");
     const fork = randomUUID();

@@ -1,7 +1,8 @@
-/** Compaction: a version with its parent's contents, in which little-used packs are not used any more. */
+/** Compaction: a version with the contents of one before, in which little-used packs are not used any more. */
 import type { Manifest } from "./format/manifest.ts";
 import { SEGMENT_CHUNKS } from "./format/records.ts";
 import type { Table } from "./format/table.ts";
+import type { VersionName } from "./keys.ts";
 import type { VersionReader } from "./version-reader.ts";
 import type { VersionWriter } from "./version-writer.ts";
 
@@ -35,6 +36,15 @@ export function planCompaction(
     chosen.add(id);
   }
   return freedBytes < leastFreedBytes ? new Set() : chosen;
+}
+
+/**
+ * Whether `manifest` is a compaction of `version`, or of what that is a compaction of: both have the same contents then.
+ * Of the versions between a compaction and its parent nothing is needed to know that they are compactions, too.
+ */
+export function isCompactionOf({ reason, parent, seq }: Manifest, version: VersionName): boolean {
+  if (reason !== "compaction" || parent === null) return false;
+  return parent.sha256 === version.sha256 || (parent.seq < version.seq && version.seq < seq);
 }
 
 /** Has `writer`, whose parent is `version`, use none of `packs`. It publishes nothing itself. */

@@ -30,6 +30,17 @@ describe("keptVersions", () => {
     assert.ok(kept.length < 70, String(kept.length));
   });
 
+  it("does not count compactions, and lets one go when there is a newer version", () => {
+    const isCompaction = (seq: number) => seq > 5 && seq <= 60;
+    const all = versions(1)
+      .slice(0, 60)
+      .map((version) => (isCompaction(version.seq) ? { ...version, reason: "compaction" as const } : version));
+    const kept = (now: readonly HeadVersion[]) => keptVersions(now, new Date(NOW)).map(({ seq }) => seq);
+    assert.deepEqual(kept(all), [1, 2, 3, 4, 5, 60]);
+    const newer = { ...(all[0] as HeadVersion), seq: 61, created_at: new Date(NOW).toISOString() };
+    assert.deepEqual(kept([...all, newer]), [1, 2, 3, 4, 5, 61]);
+  });
+
   it("keeps the same when it is asked again, and lets none go that are few", () => {
     const kept = keptVersions(versions(100), new Date(NOW));
     assert.deepEqual(keptVersions(kept, new Date(NOW)), kept);

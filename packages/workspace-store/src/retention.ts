@@ -13,13 +13,14 @@ const STEPS = [
 
 /**
  * The newest ten, the last of each hour of the past day, the last of each day of the past 30 days: some 64 of any
- * number. The newest always stays.
+ * number. Compactions are not counted, as each has the contents of a version that is. The newest of all always stays.
  */
 export function keptVersions(versions: readonly HeadVersion[], now: Date): readonly HeadVersion[] {
-  const kept = new Set(versions.slice(-NEWEST));
+  const counted = versions.filter(({ reason }) => reason !== "compaction");
+  const kept = new Set([...counted.slice(-NEWEST), ...versions.slice(-1)]);
   for (const { everyMs, forMs } of STEPS) {
     const lasts = new Map<number, HeadVersion>();
-    for (const version of versions) {
+    for (const version of counted) {
       const atMs = Date.parse(version.created_at);
       if (now.getTime() - atMs < forMs) lasts.set(Math.floor(atMs / everyMs), version);
     }

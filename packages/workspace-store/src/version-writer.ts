@@ -5,7 +5,13 @@
 import { AppError, type Clock } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { type HeadVersion, latestOf } from "./format/head.ts";
-import { type BaseImage, encodeManifest, type Manifest, type SyncReason } from "./format/manifest.ts";
+import {
+  type BaseImage,
+  encodeManifest,
+  type Manifest,
+  type ParentVersion,
+  type SyncReason,
+} from "./format/manifest.ts";
 import { KIND } from "./format/pack.ts";
 import { CHUNK_BYTES, isZero, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./format/records.ts";
 import { encodeTable, type Table } from "./format/table.ts";
@@ -40,6 +46,8 @@ export interface NewVersion {
    * of it is used. Default: the parent.
    */
   readonly follows?: VersionName;
+  /** What its manifest names as its parent, whose contents the parent has, too. Default: the parent. */
+  readonly contentsOf?: ParentVersion;
   /** At least the parent's. */
   readonly diskBytes: number;
   /** Who it is made by. Default: the holder of the lease. */
@@ -157,16 +165,21 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
     return ref;
   }
 
+  function named(): ParentVersion | null {
+    if (version.contentsOf || !parent) return version.contentsOf ?? null;
+    const { workspace } = parent.manifest;
+    return { ...parent.name, ...(workspace === lease.workspace ? {} : { workspace }) };
+  }
+
   function manifestOf(seq: number, reason: SyncReason): Manifest {
     const packs = uses.finish(uploader.packs);
     let storedBytes = 0;
     for (const use of packs.values()) storedBytes += use.storedBytes;
-    const elsewhere = parent && parent.manifest.workspace !== lease.workspace;
     return {
       account: lease.account,
       workspace: lease.workspace,
       seq,
-      parent: parent ? { ...parent.name, ...(elsewhere ? { workspace: parent.manifest.workspace } : {}) } : null,
+      parent: named(),
       writer: version.writer ?? lease.holder,
       generation: lease.generation,
       createdAt: clock.now(),

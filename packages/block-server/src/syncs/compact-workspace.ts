@@ -58,10 +58,15 @@ export async function compactWorkspace(
   const latest = latestOf(lease.head);
   if (!latest) return undefined;
   const version = await open(latest);
-  const { packs, image, diskBytes } = version.manifest;
+  const { packs, image, diskBytes, reason, parent } = version.manifest;
   const poor = planCompaction(version.manifest, { ...RULE, shared });
   if (poor.size === 0) return undefined;
-  await using writer = createVersionWriter({ store, lease, clock, limitMs }, { parent: version, image, diskBytes });
+  // A disk made from a version that was compacted goes on from the newest one, whatever became of those between.
+  const contentsOf = reason === "compaction" ? parent : null;
+  await using writer = createVersionWriter(
+    { store, lease, clock, limitMs },
+    { parent: version, image, diskBytes, ...(contentsOf && { contentsOf }) },
+  );
   await moveOutOf(poor, { version, writer, signal });
   const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
   const published = await writer.publish({ reason: "compaction", keep, signal });

@@ -1,6 +1,6 @@
 /** Finds what a disk is to be compared with when it is published. */
 import { isAppError } from "@mags/core";
-import { latestOf, type Manifest, type VersionName, type VersionReader } from "@mags/workspace-store";
+import { isCompactionOf, latestOf, type Manifest, type VersionName, type VersionReader } from "@mags/workspace-store";
 import type { SyncCall, VersionKey } from "../calls.ts";
 
 export interface FoundParent {
@@ -19,8 +19,8 @@ export interface FoundParent {
  * - one with the same contents, which only lie elsewhere: a compaction;
  * - one that was made of this disk and whose publication its caller does not know of, because the reply was lost. All that
  *   changed since the parent comes again.
- * A parent that the store does not have any more helps nobody who waits for it: the disk is whole, and all of it is
- * compared with what there is.
+ * A version that the store does not have any more, the parent or one after it, helps nobody who waits for it: the disk is
+ * whole, and all of it is compared with what there is.
  */
 export async function findParent(
   call: SyncCall,
@@ -41,7 +41,7 @@ export async function findParent(
     const reader = parent ? await openIfThere(parent) : undefined;
     if (reader || !parent) return { reader, isNamed: true, missing: null };
     const follows = latest?.sha256 === parent.version.sha256 ? { follows: latest } : {};
-    return { reader, isNamed: false, ...follows, missing: missingText(parent) };
+    return { reader, isNamed: false, ...follows, missing: missingText(parent.version, MADE_FROM) };
   }
   async function openIfThere(key: VersionKey): Promise<VersionReader | undefined> {
     try {
@@ -51,6 +51,8 @@ export async function findParent(
       throw error;
     }
   }
+  const isCompactionOfNamed = (one: Manifest) =>
+    parent?.workspace === call.workspace && isCompactionOf(one, parent.version);
 
   if (!latest || latest.sha256 === parent?.version.sha256) return await named();
   const newest = await open({ ...call, version: latest });
@@ -58,15 +60,20 @@ export async function findParent(
   for (let one: Manifest = newest.manifest; ; ) {
     isCompaction &&= one.reason === "compaction";
     if (one.reason !== "compaction" && (one.writer !== writer || one.reason === "restore")) return await named();
-    if (one.parent?.sha256 === parent?.version.sha256) return { reader: newest, isNamed: isCompaction, missing: null };
+    if (one.parent?.sha256 === parent?.version.sha256 || isCompactionOfNamed(one))
+      return { reader: newest, isNamed: isCompaction, missing: null };
     if (one.parent === null) {
       const found = await named();
       // Of this disk, whatever it began as.
       return found.missing === null ? found : { reader: newest, isNamed: false, missing: found.missing };
     }
-    one = (await open({ ...call, version: one.parent })).manifest;
+    const { workspace = call.workspace, ...version } = one.parent;
+    const before = await openIfThere({ ...call, workspace, version });
+    if (!before) return { reader: newest, isNamed: false, missing: missingText(version, "on which later ones build") };
+    one = before.manifest;
   }
 }
 
-const missingText = ({ version }: VersionKey) =>
-  `version ${version.seq}, which the disk was made from, is not in the object store any more: all of the disk was compared`;
+const MADE_FROM = "which the disk was made from";
+const missingText = ({ seq }: VersionName, what: string) =>
+  `version ${seq}, ${what}, is not in the object store any more: all of the disk was compared`;

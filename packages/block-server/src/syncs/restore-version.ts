@@ -1,6 +1,15 @@
 /** Publishes an older version of a workspace as its newest. */
 import { AppError } from "@mags/core";
-import { createVersionWriter, type HeadVersion, keptVersions, type Lease, latestOf } from "@mags/workspace-store";
+import {
+  createVersionWriter,
+  type Head,
+  type HeadVersion,
+  isCompactionOf,
+  keptVersions,
+  type Lease,
+  latestOf,
+  type Manifest,
+} from "@mags/workspace-store";
 import type { RestoreCall } from "../calls.ts";
 import { openKey, type PublishDeps } from "./publish-disk.ts";
 
@@ -17,11 +26,13 @@ export async function restoreVersion(
   const { newest, version } = call;
   const latest = latestOf(lease.head);
   if (latest?.sha256 !== newest.sha256) {
-    if (latest && (await isDone(deps, call, { lease, signal }))) return latest;
-    throw new AppError(
-      "workspace_in_use",
-      `version ${version.seq} was not restored: the workspace is in use, and at version ${latest?.seq ?? 0} in place of ${newest.seq} by now; look at its versions, and ask again`,
-    );
+    const now = latest && (await openKey(deps, { ...call, version: latest }, { signal })).manifest;
+    if (latest && now && isDone(now, lease.head, call)) return latest;
+    if (!now || !isCompactionOf(now, newest))
+      throw new AppError(
+        "workspace_in_use",
+        `version ${version.seq} was not restored: the workspace is in use, and at version ${latest?.seq ?? 0} in place of ${newest.seq} by now; look at its versions, and ask again`,
+      );
   }
   const parent = await openKey(deps, call, { signal });
   const { image, diskBytes } = parent.manifest;
@@ -30,14 +41,8 @@ export async function restoreVersion(
   return (await writer.publish({ reason: "restore", keep, signal })).version;
 }
 
-/** The newest version is what this call has made, of which its caller was not told. */
-async function isDone(
-  deps: PublishDeps,
-  call: RestoreCall,
-  { lease, signal }: { readonly lease: Lease; readonly signal: AbortSignal },
-): Promise<boolean> {
-  const [before, latest] = lease.head.versions.slice(-2);
-  if (latest?.reason !== "restore" || before?.sha256 !== call.newest.sha256) return false;
-  const { manifest } = await openKey(deps, { ...call, version: latest }, { signal });
-  return manifest.parent?.sha256 === call.version.sha256;
+/** The newest version is what this call has made, of which its caller was not told: nothing but compactions came before it. */
+function isDone({ reason, parent, seq }: Manifest, head: Head, { version, newest }: RestoreCall): boolean {
+  if (reason !== "restore" || parent?.sha256 !== version.sha256) return false;
+  return head.versions.every((one) => one.seq <= newest.seq || one.seq >= seq || one.reason === "compaction");
 }

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { randomBytes, randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+import { systemClock } from "@mags/core";
+import { createMemoryStore } from "@mags/object-store";
+import {
+  acquireLease,
+  CHUNK_BYTES,
+  createVersionWriter,
+  type Lease,
+  latestOf,
+  openVersion,
+  recordsOf,
+  type SyncReason,
+  type VersionName,
+  type VersionReader,
+} from "@mags/workspace-store";
+import type { SyncCall } from "../calls.ts";
+import { compactWorkspace } from "./compact-workspace.ts";
+import { findParent } from "./find-parent.ts";
+
+const { signal } = new AbortController();
+const clock = systemClock;
+const IMAGE = { name: "standard", digest: `sha256:${"0".repeat(64)}` };
+const WRITER = "node-a/disk-1";
+const PACK_CHUNKS = 256;
+
+async function newWorkspace() {
+  const store = createMemoryStore();
+  const key = { account: randomUUID(), workspace: randomUUID() };
+  const records = recordsOf(store, key.account);
+  const create = { name: "w", forked_from: null };
+  const lease: Lease = await acquireLease(store, key, { holder: "node-a", ttlMs: 3_600_000, clock, create, signal });
+  const open = (name: VersionName): Promise<VersionReader> => openVersion(store, key, { name, records, signal });
+  const newest = async () => {
+    const latest = latestOf(lease.head);
+    assert.ok(latest);
+    return open(latest);
+  };
+  return {
+    store,
+    lease,
+    open,
+    newest,
+    /** Over the newest version. */
+    async publish(chunks: ReadonlyMap<number, Buffer>, { reason = "request" as SyncReason, writer = WRITER } = {}) {
+      const parent = latestOf(lease.head) && (await newest());
+      await using version = createVersionWriter(
+        { store, lease, clock },
+        { parent, image: IMAGE, diskBytes: 4096 * CHUNK_BYTES, writer },
+      );
+      for (const [index, bytes] of chunks) await version.put(index, bytes);
+      return (await version.publish({ reason, signal })).version;
+    },
+    async remove({ seq, sha256 }: VersionName) {
+      const name = `${String(seq).padStart(10, "0")}-${sha256}`;
+      await store.delete(`accounts/${key.account}/workspaces/${key.workspace}/versions/${name}`, { signal });
+    },
+    /** What a disk made from that version is compared with. */
+    parentOf: (version: VersionName) =>
+      findParent({ ...key, parent: { ...key, version } } as SyncCall, {
+        ...{ head: lease.head, writer: WRITER },
+        open: ({ version: name }) => open(name),
+      }),
+  };
+}
+
+describe("compaction of a compaction", () => {
+  it("takes its place, and disks made from what both were made from, or from one of them, go on from it", async () => {
+    const { store, lease, open, publish, remove, parentOf } = await newWorkspace();
+    const count = 6 * PACK_CHUNKS;
+    await publish(new Map(Array.from({ length: count }, (_, i) => [i, randomBytes(CHUNK_BYTES)])));
+    const same = Buffer.alloc(CHUNK_BYTES, 7);
+    const original = await publish(
+      new Map(Array.from({ length: count }, (_, i) => [i, same] as const).filter(([i]) => i % 8 > 0)),
+    );
+    const poor = [...(await open(original)).manifest.packs.keys()];
+    const compact = async (shared: readonly string[]) => {
+      const deps = { store, clock, limitMs: 3_600_000, open };
+      const compacted = await compactWorkspace(deps, lease, { shared: new Set(shared), signal });
+      assert.ok(compacted);
+      return compacted.version;
+    };
+    const first = await compact(poor.slice(0, 3));
+    assert.equal((await parentOf(original)).reader?.name.seq, first.seq);
+    const second = await compact([]);
+    assert.deepEqual(
+      lease.head.versions.map(({ seq, reason }) => [seq, reason]),
+      [
+        [1, "request"],
+        [2, "request"],
+        [4, "compaction"],
+      ],
+    );
+    await remove(first);
+    for (const version of [original, first]) {
+      const { reader, isNamed, missing } = await parentOf(version);
+      assert.deepEqual([reader?.name.seq, isNamed, missing], [second.seq, true, null], `from ${version.seq}`);
+    }
+  });
+});
+
+describe("findParent", () => {
+  it("has all compared with the newest version of a disk when one before that is lost", async () => {
+    const { lease, publish, remove, parentOf } = await newWorkspace();
+    const made = await publish(new Map([[0, randomBytes(CHUNK_BYTES)]]));
+    const lost = await publish(new Map([[1, randomBytes(CHUNK_BYTES)]]));
+    const newest = await publish(new Map([[2, randomBytes(CHUNK_BYTES)]]));
+    await remove(lost);
+    const { reader, isNamed, missing } = await parentOf(made);
+    assert.deepEqual([reader?.name.seq, isNamed], [newest.seq, false]);
+    assert.match(missing ?? "", /version 2, on which later ones build, is not in the object store any more/);
+    assert.equal(latestOf(lease.head)?.seq, newest.seq);
+  });
+
+  it("leaves what another disk published alone", async () => {
+    const { publish, parentOf } = await newWorkspace();
+    const made = await publish(new Map([[0, randomBytes(CHUNK_BYTES)]]));
+    await publish(new Map([[1, randomBytes(CHUNK_BYTES)]]), { writer: "node-a/disk-2" });
+    await publish(new Map(), { reason: "compaction" });
+    const { reader, isNamed } = await parentOf(made);
+    assert.deepEqual([reader?.name.seq, isNamed], [made.seq, true], "which is not published over the newest");
+  });
+});
