@@ -31,7 +31,9 @@ export const WorkspaceVersion = z
     version: z.int().describe("Rises within a workspace."),
     sha256: z.string().describe("Digest of its manifest."),
     created_at: z.iso.datetime(),
-    reason: z.string().describe("Why it was made: interval, stop, sleep, request, promotion, fork, restore."),
+    reason: z
+      .string()
+      .describe("Why it was made: interval, stop, sleep, request, promotion, fork, restore, compaction."),
     size_bytes: z.int(),
     stored_bytes: z.int(),
     disk_bytes: z.int().describe("Size of the disk."),

@@ -161,6 +161,13 @@ describe("mags workspace", () => {
     );
     assert.match(first.stderr, /first 1 changes from version 2 to 4. All: --all/);
     assert.equal(seen.at(-1)?.path, "/api/v1/mags-workspaces/golden/versions/2/diff");
+    const compacted = [{ version: 5, reason: "compaction" }, { version: 4 }, { version: 3 }];
+    answer(({ path, query }, to) => {
+      if (path.endsWith("/versions")) return send(to, 200, { ...VERSIONS, versions: compacted });
+      send(to, 200, query.has("after") ? pages.second : pages.first);
+    });
+    await cli.run(["workspace", "diff", "golden"]);
+    assert.equal(seen.at(-1)?.path, "/api/v1/mags-workspaces/golden/versions/3/diff");
     const all = await cli.run(["workspace", "diff", "golden", "2", "4", "--all"]);
     assert.match(
       all.stdout.toString(),

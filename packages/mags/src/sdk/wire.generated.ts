@@ -426,7 +426,7 @@ export interface WorkspaceVersion {
   /** Digest of its manifest. */
   sha256: string;
   created_at: string;
-  /** Why it was made: interval, stop, sleep, request, promotion, fork, restore. */
+  /** Why it was made: interval, stop, sleep, request, promotion, fork, restore, compaction. */
   reason: string;
   size_bytes: number;
   stored_bytes: number;

@@ -41,8 +41,10 @@ export async function diffVersions(cli: Cli, name: string, { from, to, all, json
   return 0;
 }
 
+/** Of those that differ: a compaction has the files of the version before it. */
 async function lastButOne(mags: Mags, name: string): Promise<number | undefined> {
-  return (await mags.workspaceVersions(name)).versions[1]?.version;
+  const { versions } = await mags.workspaceVersions(name);
+  return versions.filter(({ reason }) => reason !== "compaction")[1]?.version;
 }
 
 async function whole(mags: Mags, name: string, first: WorkspaceDiff): Promise<WorkspaceDiff> {
