@@ -7,3 +7,4 @@ export { bootId, identify, isAlive, type ProcessIdentity } from "./process-ident
 export { Secret } from "./secret.ts";
 export { createTurns } from "./turns.ts";
 export { sleep, untilAborted, withDeadline } from "./wait.ts";
+export { writeWhole } from "./write-whole.ts";

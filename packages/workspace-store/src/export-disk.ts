@@ -1,5 +1,6 @@
 /** Writes a version as a raw disk image: sparse, zeros are left out. */
 import type { FileHandle } from "node:fs/promises";
+import { writeWhole } from "@mags/core";
 import { CHUNK_BYTES, SEGMENT_CHUNKS } from "./format/records.ts";
 import type { RecordSource } from "./record-source.ts";
 import type { VersionReader } from "./version-reader.ts";
@@ -22,7 +23,7 @@ export interface ExportOptions {
  */
 export async function exportDisk(
   version: VersionReader,
-  file: FileHandle,
+  file: Pick<FileHandle, "truncate" | "write">,
   { records, signal, onProgress }: ExportOptions,
 ): Promise<void> {
   const { diskBytes, dataBytes, tables } = version.manifest;
@@ -33,7 +34,7 @@ export async function exportDisk(
   async function writeNext(): Promise<void> {
     const batch = reading.shift();
     for (const [i, bytes] of ((await batch?.plain) ?? []).entries())
-      await file.write(bytes, 0, bytes.length, (batch?.chunks[i] ?? 0) * CHUNK_BYTES);
+      await writeWhole(file, bytes, { position: (batch?.chunks[i] ?? 0) * CHUNK_BYTES });
     written += (batch?.chunks.length ?? 0) * CHUNK_BYTES;
     onProgress?.(written, dataBytes);
   }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { open, readFile, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { ObjectStore } from "@mags/object-store";
@@ -144,6 +144,22 @@ describe("exportDisk", () => {
     const { size, blocks } = await stat(path);
     assert.ok(blocks * 512 < size / 8, "it is sparse");
     assert.deepEqual(seen.at(-1), [30 * CHUNK_BYTES, 30 * CHUNK_BYTES]);
+  });
+
+  it("writes all of it where a write takes only a part of what it is asked for", async () => {
+    const { test, key } = await example();
+    const version = await test.latest(key);
+    assert.ok(version);
+    await using dir = await makeTempDir();
+    const path = join(dir.path, "disk.raw");
+    await using file = await open(path, "wx");
+    const slow = {
+      truncate: (bytes: number) => file.truncate(bytes),
+      write: (bytes: Buffer, offset: number, length: number, position: number) =>
+        file.write(bytes, offset, Math.min(length, 50_000), position),
+    } as Pick<FileHandle, "truncate" | "write">; // of its forms only this one is called
+    await exportDisk(version, slow, { records: recordsOf(test.store, test.account), signal });
+    assert.ok((await readFile(path)).equals(await version.read(0, DISK_CHUNKS * CHUNK_BYTES, { signal })));
   });
 
   it("fails on a damaged chunk rather than write other bytes", async () => {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { open, rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import { zstdDecompress } from "node:zlib";
-import { AppError, isAppError } from "@mags/core";
+import { AppError, isAppError, writeWhole } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { type ImagePart, recordOf, type StoredImage } from "../format/image.ts";
 import { CODEC, corrupt } from "../format/records.ts";
@@ -89,7 +89,7 @@ export async function fetchImage(
       for (let at = 0; at < plain.length; at += PIECE_BYTES) {
         const piece = plain.subarray(at, at + PIECE_BYTES);
         whole.update(piece);
-        await file.write(piece);
+        await writeWhole(file, piece);
       }
     }
     if (`sha256:${whole.digest("hex")}` !== digest)
