@@ -97,6 +97,24 @@ describe("an image in the store", () => {
     await assert.rejects(fetched(store), { code: "store_corrupt" });
   });
 
+  it("whose descriptor is damaged is sent again; one of an unknown format is left as it is", async () => {
+    const store = createMemoryStore();
+    await keepImage(store, small, { signal });
+    const [descriptor] = (await keysOf(store)).filter((key) => key.endsWith("/image"));
+    assert.ok(descriptor);
+    const { bytes } = await store.get(descriptor, { signal });
+    const otherDigest = bytes.toString().replace(/sha256:[0-9a-f]{4}/, "sha256:0000");
+    for (const damage of ["", "{", bytes.toString().slice(0, -9), '{"format":1}', otherDigest]) {
+      await store.put(descriptor, Buffer.from(damage));
+      assert.deepEqual(await keepImage(store, small, { signal }), { sent: true });
+      assert.ok((await fetched(store, small.digest)).bytes.equals(await readFile(small.disk)));
+    }
+    const foreign = Buffer.from('{"magic":"mags-image","format":2}');
+    await store.put(descriptor, foreign);
+    await assert.rejects(keepImage(store, small, { signal }), { code: "store_corrupt", message: /it has format 2/ });
+    assert.ok((await store.get(descriptor, { signal })).bytes.equals(foreign));
+  });
+
   it("that lost a part, or has one bit flipped, is an error and leaves no file", async () => {
     const store = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
     await keepImage(store, image, { signal });

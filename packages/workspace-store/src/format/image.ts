@@ -50,12 +50,12 @@ export function encodeImage(draft: ImageDraft): { readonly state: ImageState; re
   return { state, bytes: Buffer.from(JSON.stringify(state)) };
 }
 
-/** @throws AppError `store_corrupt`, also when it is of another image than was asked for. */
+/** @throws AppError `store_corrupt`, also when it is of another image than was asked for; `isForeign` tells damage apart. */
 export function decodeImage(
   bytes: Buffer,
   { digest, key }: { readonly digest: string; readonly key: string },
 ): ImageState {
-  const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
+  const bad = (why: string, details = {}) => new AppError("store_corrupt", `${key} is not valid: ${why}`, { details });
   const image = decodeJsonObject(bytes, Wire, { maxBytes: MAX_BYTES, format: FORMAT, bad });
   if (image.digest !== digest) throw bad(`it is of image ${image.digest}`);
   if (image.state === "removed") return image;

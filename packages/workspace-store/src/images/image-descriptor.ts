@@ -2,6 +2,7 @@
 import { isAppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { decodeImage, encodeImage, type ImageDraft, type ImageState } from "../format/image.ts";
+import { isForeign } from "../format/json-object.ts";
 import { imageKey } from "./image-keys.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -17,10 +18,32 @@ export async function readImage(
   digest: string,
   { signal }: Signal,
 ): Promise<FoundImage | undefined> {
-  const key = imageKey(digest);
+  const stored = await fetchDescriptor(store, digest, { signal });
+  return stored && { image: decodeImage(stored.bytes, { digest, key: imageKey(digest) }), etag: stored.etag };
+}
+
+/**
+ * As `readImage`, for who can write it anew: also what is damaged has an etag.
+ * @throws AppError `store_corrupt` when it may be whole, of a format that is not known.
+ */
+export async function readReplaceableImage(
+  store: ObjectStore,
+  digest: string,
+  { signal }: Signal,
+): Promise<{ readonly image: ImageState | "damaged"; readonly etag: string } | undefined> {
+  const stored = await fetchDescriptor(store, digest, { signal });
+  if (!stored) return undefined;
   try {
-    const { bytes, etag } = await store.get(key, { signal });
-    return { image: decodeImage(bytes, { digest, key }), etag };
+    return { image: decodeImage(stored.bytes, { digest, key: imageKey(digest) }), etag: stored.etag };
+  } catch (error) {
+    if (!isAppError(error, "store_corrupt") || isForeign(error)) throw error;
+    return { image: "damaged", etag: stored.etag };
+  }
+}
+
+async function fetchDescriptor(store: ObjectStore, digest: string, { signal }: Signal) {
+  try {
+    return await store.get(imageKey(digest), { signal });
   } catch (error) {
     if (isAppError(error, "object_not_found")) return undefined;
     throw error;

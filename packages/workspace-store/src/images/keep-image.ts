@@ -1,18 +1,18 @@
 /** Has an image stay in the store while a version that names it is published. */
 import { AppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { readImage, tryReplaceImage } from "./image-descriptor.ts";
+import { readReplaceableImage, tryReplaceImage } from "./image-descriptor.ts";
 import { type ImageFiles, type ImageUpload, newImageUpload, sendImage } from "./send-image.ts";
 
 const ATTEMPTS = 5;
 
 /**
- * Sends an image that the store does not have; of one that it has the descriptor is written anew, by which the collector
+ * Sends an image that the store does not have, or whose descriptor is damaged; of one that it has the descriptor is written anew, by which the collector
  * knows that somebody counts on it. From then on it stays for the time of grace, and while a version names it. May be
  * repeated, and run at the same time anywhere.
  * @param upload  What an earlier call that failed has sent, of at most 12 hours ago.
  * @returns whether it was sent.
- * @throws AppError `store_corrupt` when its descriptor is damaged, `internal` when the files are.
+ * @throws AppError `store_corrupt` when its descriptor is of a format that is not known, `internal` when the files are.
  */
 export async function keepImage(
   store: ObjectStore,
@@ -20,10 +20,11 @@ export async function keepImage(
   { upload = newImageUpload(), signal }: { readonly upload?: ImageUpload; readonly signal: AbortSignal },
 ): Promise<{ readonly sent: boolean }> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const found = await readImage(store, image.digest, { signal });
+    const found = await readReplaceableImage(store, image.digest, { signal });
     const expected = found?.etag;
-    if (found?.image.state === "whole") {
-      if (await tryReplaceImage(store, found.image, { expected, signal })) return { sent: false };
+    const known = found?.image;
+    if (known && known !== "damaged" && known.state === "whole") {
+      if (await tryReplaceImage(store, known, { expected, signal })) return { sent: false };
       continue;
     }
     const sent = await sendImage(store, image, { upload, signal });
