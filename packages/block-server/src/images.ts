@@ -19,7 +19,10 @@ export interface Images extends AsyncDisposable {
    * @throws AppError `unavailable` and what a store says; `internal` when the files are not what their digest says.
    */
   keep(image: ImageFiles, options: Signal): Promise<void>;
-  /** True when this process has seen to it that the store has the image. It may be gone when no version names it. */
+  /**
+   * True when this process has lately seen to it that the store has the image. It may be gone when no version names it, or
+   * when an operator removed it.
+   */
   wasKept(digest: string): boolean;
   fetch(
     params: Parameters<BlockServerCalls["fetchImage"]>[0],
@@ -28,7 +31,7 @@ export interface Images extends AsyncDisposable {
   collect(options: Signal): Promise<GarbageCount>;
 }
 
-/** For so long an image that was kept need not be kept again. */
+/** For so long an image that was kept need not be kept again, if the grace allows it. */
 const KEPT_MS = 3_600_000;
 const UPLOAD_LIMIT_MS = 12 * 3_600_000;
 /** For so long something may be on its way although nobody waits for it any more. */
@@ -46,6 +49,11 @@ export function createImages(deps: {
   const keptAtMs = new Map<string, number>();
   const uploads = new Map<string, { readonly upload: ImageUpload; readonly begunMs: number }>();
   const witnesses = new Map<string, string>();
+
+  function wasKept(digest: string): boolean {
+    const keptMs = keptAtMs.get(digest);
+    return keptMs !== undefined && clock.bootMs() - keptMs < Math.min(KEPT_MS, graceMs / 4);
+  }
 
   function uploadOf(digest: string): ImageUpload {
     const begun = uploads.get(digest);
@@ -68,14 +76,13 @@ export function createImages(deps: {
   return {
     async keep(image, { signal }) {
       const { digest } = image;
-      const keptMs = keptAtMs.get(digest);
-      if (keptMs !== undefined && clock.bootMs() - keptMs < Math.min(KEPT_MS, graceMs / 4)) return;
+      if (wasKept(digest)) return;
       const under = keeping.get(digest) ?? send(image).finally(() => keeping.delete(digest));
       keeping.set(digest, under);
       under.catch(() => {}); // who waits for it sees it
       await untilAborted(under, signal);
     },
-    wasKept: (digest) => keptAtMs.has(digest),
+    wasKept,
     async fetch({ digest, disk, caBundle }, { signal: asked }) {
       const begunMs = clock.bootMs();
       const signal = AbortSignal.any([asked, ending.signal]);

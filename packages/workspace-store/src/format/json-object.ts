@@ -21,11 +21,7 @@ export function isForeign(error: AppError): boolean {
 export function decodeJsonObject<T>(
   bytes: Buffer,
   schema: z.ZodType<T>,
-  {
-    maxBytes,
-    format,
-    bad,
-  }: { readonly maxBytes: number; readonly format: number; readonly bad: Bad },
+  { maxBytes, format, bad }: { readonly maxBytes: number; readonly format: number; readonly bad: Bad },
 ): T {
   if (bytes.length > maxBytes) throw bad(`it has ${bytes.length} bytes`, FOREIGN);
   let json: unknown;
