@@ -1,8 +1,8 @@
 /** Compaction: a version with the contents of one before, in which little-used packs are not used any more. */
 import type { Manifest } from "./format/manifest.ts";
-import { SEGMENT_CHUNKS } from "./format/records.ts";
-import type { Table } from "./format/table.ts";
+import { type RecordRef, SEGMENT_CHUNKS } from "./format/records.ts";
 import type { VersionName } from "./keys.ts";
+import type { RecordSource } from "./record-source.ts";
 import type { VersionReader } from "./version-reader.ts";
 import type { VersionWriter } from "./version-writer.ts";
 
@@ -47,24 +47,67 @@ export function isCompactionOf({ reason, parent, seq }: Manifest, version: Versi
   return parent.sha256 === version.sha256 || (parent.seq < version.seq && version.seq < seq);
 }
 
-/** Has `writer`, whose parent is `version`, use none of `packs`. It publishes nothing itself. */
-export async function moveOutOf(
-  packs: ReadonlySet<string>,
-  {
-    version,
-    writer,
-    signal,
-  }: { readonly version: VersionReader; readonly writer: VersionWriter; readonly signal: AbortSignal },
-): Promise<void> {
-  const segments = [...version.manifest.tables.keys()].toSorted((a, b) => a - b);
-  for (const segment of segments) {
-    const lies = version.manifest.tables.get(segment)?.pack;
-    if (lies !== undefined && packs.has(lies)) await writer.moveTable(segment);
-    for (const place of placesIn(await version.table(segment, { signal }), packs))
-      await writer.move(segment * SEGMENT_CHUNKS + place);
-  }
+/** Records that are read together: 4 MiB. */
+const BATCH = 64;
+
+interface Move {
+  readonly index: number;
+  /** Of a chunk; undefined: the table of the segment that begins there. */
+  readonly ref: RecordRef | undefined;
 }
 
-function placesIn(table: Table, packs: ReadonlySet<string>): number[] {
-  return [...table].filter(([, { pack }]) => packs.has(pack)).map(([place]) => place);
+/**
+ * Has `writer`, whose parent is `version`, use none of `packs`. It publishes nothing itself.
+ * @param options.records  Chunks are read from there.
+ * @param options.mayGoOn  Asked before each piece of work.
+ * @returns whether all was moved.
+ */
+export async function moveOutOf(
+  packs: ReadonlySet<string>,
+  options: {
+    readonly version: VersionReader;
+    readonly writer: VersionWriter;
+    readonly records: RecordSource;
+    readonly mayGoOn: () => boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<boolean> {
+  const { version, writer, records, mayGoOn, signal } = options;
+  async function make(moves: readonly Move[]): Promise<void> {
+    const refs = moves.flatMap(({ ref }) => ref ?? []);
+    const plains = (await records.getAll(refs, { signal })).values();
+    for (const { index, ref } of moves)
+      if (ref)
+        await writer.move(index, plains.next().value as Buffer); // one for each
+      else await writer.moveTable(index / SEGMENT_CHUNKS);
+  }
+
+  let next: Move[] = [];
+  const segments = [...version.manifest.tables.keys()].toSorted((a, b) => a - b);
+  for (const segment of segments) {
+    if (!mayGoOn()) return false;
+    for (const move of await movesIn(segment, packs, { version, signal })) {
+      next.push(move);
+      if (next.length < BATCH) continue;
+      await make(next);
+      next = [];
+      if (!mayGoOn()) return false;
+    }
+  }
+  await make(next);
+  return true;
+}
+
+/** In the order of the disk. */
+async function movesIn(
+  segment: number,
+  packs: ReadonlySet<string>,
+  { version, signal }: { readonly version: VersionReader; readonly signal: AbortSignal },
+): Promise<Move[]> {
+  const first = segment * SEGMENT_CHUNKS;
+  const lies = version.manifest.tables.get(segment)?.pack;
+  const chunks = [...(await version.table(segment, { signal }))]
+    .filter(([, { pack }]) => packs.has(pack))
+    .map(([place, ref]) => ({ index: first + place, ref }));
+  return lies !== undefined && packs.has(lies) ? [{ index: first, ref: undefined }, ...chunks] : chunks;
 }

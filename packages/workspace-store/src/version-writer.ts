@@ -69,8 +69,11 @@ export interface VersionWriter {
    * @throws AppError `unavailable` and others, by what the store says.
    */
   put(index: number, bytes: Buffer): Promise<void>;
-  /** Takes a chunk of the parent out of its pack into a new one. Ordered like `put`. */
-  move(index: number): Promise<void>;
+  /**
+   * Takes a chunk of the parent out of its pack into a new one. Ordered like `put`.
+   * @param bytes  What the parent has there, used as by `put`.
+   */
+  move(index: number, bytes: Buffer): Promise<void>;
   /** Moves a table of the parent, in its turn. */
   moveTable(segment: number): Promise<void>;
   /** Chunks that differ from the parent's so far. */
@@ -217,13 +220,12 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       changedChunks++;
       set(at, { place, ref: await stored(bytes, sha256) });
     },
-    async move(index) {
+    async move(index, bytes) {
       next(index);
       const at = await segmentOf(index);
       const place = index % SEGMENT_CHUNKS;
       const old = at.before.get(place);
-      if (!old || !parent) return;
-      const bytes = await parent.read(index * CHUNK_BYTES, CHUNK_BYTES, { signal });
+      if (!old) throw new RangeError(`the parent has no chunk ${index}`);
       set(at, { place, ref: await stored(bytes, old.sha256) });
     },
     async moveTable(segment) {

@@ -9,6 +9,7 @@ import {
   type HeadVersion,
   moveOutOf,
   planCompaction,
+  recordsOf,
   type WorkspaceKey,
 } from "../src/index.ts";
 import { chunkOf, createTestStore, HOUR_MS, IMAGE, signal, type TestStore } from "./harness.ts";
@@ -150,8 +151,9 @@ async function apply(world: World, taken: Step): Promise<void> {
         { store: test.store, lease, clock: test.clock },
         { parent: version, image: IMAGE, diskBytes: version.manifest.diskBytes },
       );
+      const records = recordsOf(test.store, test.account);
       const packs = planCompaction(version.manifest, { usedPart: 0.7, maxBytes: 1 << 30 });
-      await moveOutOf(packs, { version, writer, signal });
+      await moveOutOf(packs, { version, writer, records, mayGoOn: () => true, signal });
       note(await writer.publish({ reason: "compaction", signal }), newest);
       break;
     }

@@ -8,6 +8,7 @@ import {
   moveOutOf,
   planCompaction,
   readHead,
+  recordsOf,
   SEGMENT_CHUNKS,
 } from "../src/index.ts";
 import { chunkOf, createTestStore, DISK_CHUNKS, HOUR_MS, IMAGE, signal } from "./harness.ts";
@@ -167,7 +168,17 @@ describe("compaction", () => {
       { store, lease: mine, clock },
       { parent: before, image: IMAGE, diskBytes: before.manifest.diskBytes },
     );
-    await moveOutOf(packs, { version: before, writer, signal });
+    let reads = 0;
+    const source = recordsOf(store, key.account);
+    const records = {
+      ...source,
+      getAll: (...asked: Parameters<typeof source.getAll>) => {
+        reads++;
+        return source.getAll(...asked);
+      },
+    };
+    assert.equal(await moveOutOf(packs, { version: before, writer, records, mayGoOn: () => true, signal }), true);
+    assert.equal(reads, 1, "60 chunks of two segments");
     assert.equal(writer.changedChunks, 0);
     await writer.publish({ reason: "compaction", signal });
     const after = await latest(key);

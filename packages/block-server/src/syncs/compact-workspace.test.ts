@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
-import { systemClock } from "@mags/core";
-import { createMemoryStore } from "@mags/object-store";
+import { silentLogger, systemClock } from "@mags/core";
+import { createMemoryStore, type ObjectStore } from "@mags/object-store";
 import {
   acquireLease,
   CHUNK_BYTES,
@@ -18,6 +18,7 @@ import {
 import type { SyncCall } from "../calls.ts";
 import { compactWorkspace } from "./compact-workspace.ts";
 import { findParent } from "./find-parent.ts";
+import { createWorkspaces } from "./workspaces.ts";
 
 const { signal } = new AbortController();
 const clock = systemClock;
@@ -25,8 +26,7 @@ const IMAGE = { name: "standard", digest: `sha256:${"0".repeat(64)}` };
 const WRITER = "node-a/disk-1";
 const PACK_CHUNKS = 256;
 
-async function newWorkspace() {
-  const store = createMemoryStore();
+async function newWorkspace(store: ObjectStore = createMemoryStore()) {
   const key = { account: randomUUID(), workspace: randomUUID() };
   const records = recordsOf(store, key.account);
   const create = { name: "w", forked_from: null };
@@ -39,6 +39,7 @@ async function newWorkspace() {
   };
   return {
     store,
+    key,
     lease,
     open,
     newest,
@@ -65,19 +66,60 @@ async function newWorkspace() {
   };
 }
 
+/** Versions of which the second needs an eighth of what the first put into so many packs. */
+async function publishPoor(publish: Awaited<ReturnType<typeof newWorkspace>>["publish"], packs: number) {
+  const all = Array.from({ length: packs * PACK_CHUNKS }, (_, i) => i);
+  await publish(new Map(all.map((i) => [i, randomBytes(CHUNK_BYTES)])));
+  const same = Buffer.alloc(CHUNK_BYTES, 7);
+  return await publish(new Map(all.filter((i) => i % 8 > 0).map((i) => [i, same])));
+}
+
+describe("compaction", () => {
+  it("is given up for who waits for the workspace, and done at the next look", async () => {
+    const memory = createMemoryStore();
+    const reading = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    let isHeld = true;
+    const store: ObjectStore = {
+      ...memory,
+      async get(objectKey, options) {
+        const { start, end } = options?.range ?? { start: 0, end: 0 };
+        if (isHeld && end - start >= CHUNK_BYTES) {
+          reading.resolve();
+          await goOn.promise;
+        }
+        return await memory.get(objectKey, options);
+      },
+    };
+    const { key, lease, publish } = await newWorkspace(memory);
+    await publishPoor(publish, 3);
+    await lease.release({ signal });
+    const records = (account: string) => recordsOf(memory, account);
+    const images = { keep: async () => {}, wasKept: () => true };
+    const times = { graceMs: 3_600_000, limitMs: 3_600_000 };
+    using workspaces = createWorkspaces({ store, records, images, holder: "n", ...times, clock, log: silentLogger });
+    const look = () =>
+      workspaces
+        .collect({ account: key.account, pinned: { [key.workspace]: [] } }, { signal })
+        .then(({ compacted }) => Object.values(compacted).map(({ seq }) => seq));
+    const first = look();
+    await reading.promise;
+    const settled = workspaces.settle(key, { signal });
+    isHeld = false;
+    goOn.resolve();
+    assert.deepEqual([await first, (await settled).length], [[], 2]);
+    assert.deepEqual(await look(), [3]);
+  });
+});
+
 describe("compaction of a compaction", () => {
   it("takes its place, and disks made from what both were made from, or from one of them, go on from it", async () => {
     const { store, lease, open, publish, remove, parentOf } = await newWorkspace();
-    const count = 6 * PACK_CHUNKS;
-    await publish(new Map(Array.from({ length: count }, (_, i) => [i, randomBytes(CHUNK_BYTES)])));
-    const same = Buffer.alloc(CHUNK_BYTES, 7);
-    const original = await publish(
-      new Map(Array.from({ length: count }, (_, i) => [i, same] as const).filter(([i]) => i % 8 > 0)),
-    );
+    const original = await publishPoor(publish, 6);
     const poor = [...(await open(original)).manifest.packs.keys()];
     const compact = async (shared: readonly string[]) => {
       const deps = { store, clock, limitMs: 3_600_000, open };
-      const compacted = await compactWorkspace(deps, lease, { shared: new Set(shared), signal });
+      const compacted = await compactWorkspace(deps, lease, { shared: new Set(shared), mayGoOn: () => true, signal });
       assert.ok(compacted);
       return compacted.version;
     };

@@ -10,6 +10,7 @@ import {
   latestOf,
   moveOutOf,
   planCompaction,
+  recordsOf,
   type VersionReader,
 } from "@mags/workspace-store";
 
@@ -28,6 +29,8 @@ export interface CompactDeps {
 export interface CompactOptions {
   /** Packs that other workspaces use, too. */
   readonly shared: ReadonlySet<string>;
+  /** Asked again and again: false gives it up. */
+  readonly mayGoOn: () => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -49,11 +52,11 @@ export async function packsToGiveUp(
   return latest ? planCompaction((await open(latest)).manifest, { ...RULE, shared }) : new Set();
 }
 
-/** @returns undefined when there is nothing to be done. @throws AppError `lease_lost` and what the store says. */
+/** @returns undefined when there is nothing to be done, or it was given up. @throws AppError `lease_lost` and what the store says. */
 export async function compactWorkspace(
   { store, limitMs, clock, open }: CompactDeps,
   lease: Lease,
-  { shared, signal }: CompactOptions,
+  { shared, mayGoOn, signal }: CompactOptions,
 ): Promise<Compacted | undefined> {
   const latest = latestOf(lease.head);
   if (!latest) return undefined;
@@ -67,7 +70,9 @@ export async function compactWorkspace(
     { store, lease, clock, limitMs },
     { parent: version, image, diskBytes, ...(contentsOf && { contentsOf }) },
   );
-  await moveOutOf(poor, { version, writer, signal });
+  // Through no cache: what is moved would drive out what disks read.
+  const records = recordsOf(store, lease.account);
+  if (!(await moveOutOf(poor, { version, writer, records, mayGoOn, signal }))) return undefined;
   const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
   const published = await writer.publish({ reason: "compaction", keep, signal });
   const freedBytes = [...poor].reduce((sum, id) => {

@@ -55,12 +55,16 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   const underWay = new Map<string, SyncProgress>();
   const leases = createLeases(deps);
 
-  async function inTurn<T>({ workspace }: WorkspaceKey, { signal }: Signal, work: () => Promise<T>): Promise<T> {
+  async function inTurn<T>(
+    { workspace }: WorkspaceKey,
+    { signal }: Signal,
+    work: (turns: Gate) => Promise<T>,
+  ): Promise<T> {
     const gate = turns.get(workspace) ?? createGate(1);
     turns.set(workspace, gate);
     const leave = await gate.enter({ signal });
     try {
-      return await work();
+      return await work(gate);
     } finally {
       leave();
       if (gate.inside === 0 && gate.waiting === 0) turns.delete(workspace);
@@ -68,12 +72,17 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   }
 
   /**
-   * Not while another node may write it, nor one whose lease ran out: it may only be slow.
+   * Not while another node may write it, nor one whose lease ran out: it may only be slow. Who
+   * waits for the workspace has it given up until the next look.
    * @returns the newest version, where that is a compaction.
    */
-  async function compact(key: WorkspaceKey, { shared, signal }: CompactOptions): Promise<HeadVersion | undefined> {
+  async function compact(
+    key: WorkspaceKey,
+    { shared, signal }: Omit<CompactOptions, "mayGoOn">,
+  ): Promise<HeadVersion | undefined> {
     const read = { open: (version: HeadVersion) => openKey(deps, { ...key, version }, { signal }) };
-    return await inTurn(key, { signal }, async () => {
+    return await inTurn(key, { signal }, async (turn) => {
+      const mayGoOn = () => turn.waiting === 0;
       const head = (await readHead(store, key, { signal }))?.head;
       if (head?.state !== "live") return undefined;
       const latest = latestOf(head);
@@ -81,8 +90,9 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
       if (head.lease !== null && head.lease.holder !== holder) return before;
       if ((await packsToGiveUp(read, head, { shared })).size === 0) return before;
       return await leases.briefly(key, { signal }, async (lease) => {
-        const done = await compactWorkspace({ store, clock, limitMs, ...read }, lease, { shared, signal });
+        const done = await compactWorkspace({ store, clock, limitMs, ...read }, lease, { shared, mayGoOn, signal });
         if (done) log.info("blocks.compacted", { ...key, ...done, version: done.version.seq });
+        else log.info("blocks.compaction_put_off", { ...key });
         return done?.version ?? before;
       });
     });
