@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemClock } from "@mags/core";
-import { openFileStore } from "@mags/object-store";
+import { makeFileStore, openFileStore } from "@mags/object-store";
 import {
   acquireLease,
   CHUNK_BYTES,
@@ -75,6 +75,7 @@ function small(at: number): Buffer {
 export const manifestSize: Benchmark = async ({ say, note }) => {
   const directory = await mkdtemp("/var/tmp/mags-bench-");
   try {
+    await makeFileStore(directory);
     const store = await openFileStore(directory);
     const figures = [];
     for (const sizeGiB of SIZES_GIB)

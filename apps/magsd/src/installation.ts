@@ -15,6 +15,8 @@ export interface Places {
   readonly uploads: string;
   /** Where the object store is a folder. */
   readonly objects: string;
+  /** Says which folder that is. */
+  readonly objectFolder: string;
 }
 
 export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
@@ -29,6 +31,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     blockServerLog: join(config.data_dir, "block-server.log"),
     uploads: join(config.data_dir, "uploads"),
     objects: join(config.data_dir, "objects"),
+    objectFolder: join(config.data_dir, "objects.id"),
   };
 }
 

@@ -4,10 +4,11 @@ import { AppError, type Logger, messageOf, Secret } from "@mags/core";
 import { type ObjectStoreOptions, type OpenOptions, type OwnedObjectStore, openObjectStore } from "@mags/object-store";
 import type { ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
+import { knownObjectFolder } from "./object-folder.ts";
 
 type StoreConfig = Pick<ServerConfig, "data_dir" | "object_store">;
 
-/** @throws AppError as `openObjectStore`; `validation_failed` when the file of the secret cannot be read. */
+/** Makes no folder. @throws AppError as `openObjectStore`; `validation_failed` when the file of the secret cannot be read. */
 export async function openConfiguredStore(
   config: StoreConfig,
   deps: { readonly log: Logger },
@@ -18,7 +19,8 @@ export async function openConfiguredStore(
 
 async function optionsOf(config: StoreConfig): Promise<ObjectStoreOptions> {
   const store = config.object_store;
-  if (store.kind === "filesystem") return { kind: store.kind, directory: placesOf(config).objects };
+  if (store.kind === "filesystem")
+    return { kind: store.kind, directory: placesOf(config).objects, identity: await knownObjectFolder(config) };
   const { kind, endpoint, bucket, prefix, region, access_key, secret_key, path_style } = store;
   return {
     ...{ kind, bucket, region, accessKey: access_key, pathStyle: path_style },

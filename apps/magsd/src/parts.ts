@@ -6,6 +6,7 @@ import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { blockServerOf, type ServerProgram } from "./block-server.ts";
 import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
+import { claimObjectFolder } from "./object-folder.ts";
 
 const DATABASE_NAME = "mags";
 
@@ -39,6 +40,7 @@ export function partsOf(
       return startPostgres(deps, place, { database: DATABASE_NAME, signal });
     },
     async openNode({ signal, uploads }) {
+      if (config.object_store.kind === "filesystem") await claimObjectFolder(config);
       const options = { ...nodeOptionsOf(config), blockServer: await blockServerOf(config, server) };
       return await openNode({ ...deps, uploads }, options, { signal });
     },

@@ -1,4 +1,4 @@
-export { openFileStore } from "./filesystem/open-file-store.ts";
+export { makeFileStore, openFileStore } from "./filesystem/open-file-store.ts";
 export { compareKeys, isKey, MAX_KEY_BYTES, MAX_OBJECT_BYTES } from "./keys.ts";
 export { createMemoryStore } from "./memory/memory-store.ts";
 export type {

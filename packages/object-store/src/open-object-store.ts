@@ -6,7 +6,12 @@ import { limitStore } from "./wrappers/limit-store.ts";
 import { retryStore } from "./wrappers/retry-store.ts";
 
 export type ObjectStoreOptions =
-  | { readonly kind: "filesystem"; readonly directory: string }
+  | {
+      readonly kind: "filesystem";
+      readonly directory: string;
+      /** As `FileStoreOptions` has it. */
+      readonly identity?: string | undefined;
+    }
   | ({ readonly kind: "s3" } & S3StoreOptions);
 
 export interface OpenOptions {
@@ -31,7 +36,7 @@ export async function openObjectStore(
   { deadlineMs = DEADLINE_MS }: OpenOptions = {},
 ): Promise<OwnedObjectStore> {
   if (options.kind === "filesystem") {
-    const store = await openFileStore(options.directory);
+    const store = await openFileStore(options.directory, { identity: options.identity });
     return { ...store, async [Symbol.asyncDispose]() {} };
   }
   const bucket = openS3Store(options);

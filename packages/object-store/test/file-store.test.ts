@@ -7,17 +7,22 @@ import { createInterface } from "node:readline";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { openFileStore } from "@mags/object-store";
+import { makeFileStore, openFileStore } from "@mags/object-store";
 import { collectAll, createSeededRandom, makeTempDir, seedFrom, waitFor } from "@mags/test-kit";
 
 const COUNT = fileURLToPath(import.meta.resolve("./processes/count.ts"));
 const FILL = fileURLToPath(import.meta.resolve("./processes/fill.ts"));
 const asRoot = process.getuid?.() === 0;
 
+async function made(directory: string) {
+  await makeFileStore(directory);
+  return await openFileStore(directory);
+}
+
 describe("a folder that several processes write", () => {
   it("loses no write that was acknowledged, whoever is killed, and stays usable", async () => {
     await using dir = await makeTempDir();
-    const store = await openFileStore(dir.path);
+    const store = await made(dir.path);
     await store.put("a/count", Buffer.from("0"));
     const seed = seedFrom(process.env.MAGS_SEED);
     const random = createSeededRandom(seed);
@@ -89,7 +94,7 @@ describe("a folder as a store", () => {
 
   it("leaves nothing of a write that was aborted in the middle", async () => {
     await using dir = await makeTempDir();
-    const store = await openFileStore(dir.path);
+    const store = await made(dir.path);
     const stop = new AbortController();
     const reason = new Error("enough");
     const writing = store.put("a/large", Buffer.alloc(64 * 1024 * 1024), { signal: stop.signal });
@@ -102,7 +107,7 @@ describe("a folder as a store", () => {
 
   it("keeps no folders that have become empty", async () => {
     await using dir = await makeTempDir();
-    const store = await openFileStore(dir.path);
+    const store = await made(dir.path);
     for (const key of ["a/b/c/1", "a/b/2", "a/3"]) await store.put(key, Buffer.from(key));
     await store.delete("a/b/c/1");
     assert.deepEqual(await readdir(join(dir.path, "tree/a/b")), ["2"]);
@@ -114,7 +119,7 @@ describe("a folder as a store", () => {
 
   it("has no objects but files whose names can be keys", async () => {
     await using dir = await makeTempDir();
-    const store = await openFileStore(dir.path);
+    const store = await made(dir.path);
     await store.put("object", Buffer.from("1"));
     await symlink("object", join(dir.path, "tree/link"));
     await writeFile(join(dir.path, "tree/line\nfeed"), "");
@@ -129,7 +134,7 @@ describe("a folder as a store", () => {
   it("keeps its objects from other users", async () => {
     await using dir = await makeTempDir();
     await chmod(dir.path, 0o755);
-    const store = await openFileStore(join(dir.path, "objects"));
+    const store = await made(join(dir.path, "objects"));
     await store.put("a/b", Buffer.from("secret"));
     const { stdout } = await promisify(execFile)("find", [dir.path, "-mindepth", "1", "-perm", "/077"]);
     assert.equal(stdout, "");
@@ -140,7 +145,7 @@ describe("a folder that is away", () => {
   it("is that, and no object of it counts as lost; nothing is written in its place", async () => {
     await using dir = await makeTempDir();
     const place = join(dir.path, "store");
-    const store = await openFileStore(place);
+    const store = await made(place);
     await store.put("a", Buffer.from("1"));
     await rename(place, join(dir.path, "elsewhere"));
     await mkdir(place); // where nothing is mounted now
@@ -159,5 +164,25 @@ describe("a folder that is away", () => {
     await rmdir(place);
     await rename(join(dir.path, "elsewhere"), place);
     assert.equal((await store.get("a")).bytes.toString(), "1");
+  });
+
+  it("is not made by opening it, nor is another taken for it", async () => {
+    await using dir = await makeTempDir();
+    const [place, elsewhere] = [join(dir.path, "store"), join(dir.path, "elsewhere")];
+    const identity = await makeFileStore(place);
+    const store = await openFileStore(place, { identity });
+    await store.put("a", Buffer.from("1"));
+    assert.equal(await makeFileStore(place), identity, "it keeps it");
+
+    await rename(place, elsewhere);
+    const isAway = { code: "unavailable", message: `${place} is not there: is what it lies on mounted?` };
+    await assert.rejects(openFileStore(place, { identity }), isAway);
+    await assert.rejects(openFileStore(place), isAway);
+    assert.deepEqual(await readdir(dir.path), ["elsewhere"]);
+
+    await makeFileStore(place);
+    await assert.rejects(openFileStore(place, { identity }), { code: "unavailable", message: /another object store/ });
+    const moved = await openFileStore(elsewhere, { identity });
+    assert.equal((await moved.get("a")).bytes.toString(), "1");
   });
 });

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { Secret } from "@mags/core";
 import { makeTempDir } from "@mags/test-kit";
+import { claimObjectFolder } from "../object-folder.ts";
 import { checkObjectStore } from "./check-object-store.ts";
 
 const S3 = {
@@ -42,6 +43,7 @@ describe("checkObjectStore", () => {
   it("tries a folder, and leaves nothing in it", async () => {
     await using dir = await makeTempDir();
     const config = { data_dir: dir.path, object_store: { kind: "filesystem" } } as const;
+    await claimObjectFolder(config);
     const { state, found } = await checkObjectStore(config, { patienceMs: 10_000 });
     assert.equal(state, "ok");
     assert.match(found, new RegExp(`^filesystem, ${dir.path}/objects: reachable, conditional writes are enforced`));
@@ -53,15 +55,18 @@ describe("checkObjectStore", () => {
     const config = { data_dir: `${dir.path}/later`, object_store: { kind: "filesystem" } } as const;
     assert.match((await checkObjectStore(config, { patienceMs: 100 })).found, /which the first start makes/);
     assert.deepEqual(await readdir(dir.path), []);
+    const made = { ...config, data_dir: dir.path }; // and no store in one that is there
+    assert.match((await checkObjectStore(made, { patienceMs: 100 })).found, /which the first start makes/);
+    assert.deepEqual(await readdir(dir.path), []);
   });
 
-  it("says of a folder in which nothing can be made that it cannot", async () => {
+  it("says of a file where the folder is to be that the folder is not there", async () => {
     await using dir = await makeTempDir();
     await writeFile(`${dir.path}/objects`, "");
     const config = { data_dir: dir.path, object_store: { kind: "filesystem" } } as const;
     const { state, found, cure } = await checkObjectStore(config, { patienceMs: 100 });
     assert.equal(state, "fail");
-    assert.match(`${found} → ${cure}`, /^filesystem: opening the object store .*objects failed.* → see that root/);
+    assert.match(`${found} → ${cure}`, /^filesystem: .*objects is not there: .* → mount it/);
   });
 
   it("tells a store that is away, one that refuses, and one that does other than asked, with the cure of each", async () => {

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { isAppError, messageOf, silentLogger } from "@mags/core";
 import { probeObjectStore } from "@mags/object-store";
 import type { ServerConfig } from "../config.ts";
+import { placesOf } from "../installation.ts";
+import { knownObjectFolder } from "../object-folder.ts";
 import { openConfiguredStore } from "../object-store.ts";
 
 /** What `magsd doctor` says of one requirement. */
@@ -25,8 +27,9 @@ export async function checkObjectStore(
   { patienceMs }: CheckOptions,
 ): Promise<Finding> {
   const { kind } = config.object_store;
-  if (kind === "filesystem" && !existsSync(config.data_dir))
-    return { name, state: "ok", found: `filesystem, in ${config.data_dir}, which the first start makes` };
+  const { objects } = placesOf(config);
+  if (kind === "filesystem" && !existsSync(objects) && (await knownObjectFolder(config)) === undefined)
+    return { name, state: "ok", found: `filesystem, in ${objects}, which the first start makes` };
   const from = performance.now();
   try {
     await using store = await openConfiguredStore(config, { log: silentLogger }, { deadlineMs: patienceMs });
@@ -53,6 +56,8 @@ function cureOf(kind: "filesystem" | "s3", error: unknown): string {
     return "use a store that enforces conditional writes (If-None-Match and If-Match), such as AWS S3 or Ceph's radosgw, or kind filesystem";
   if (isAppError(error, "disk_full"))
     return kind === "s3" ? "make room, or raise the quota of the bucket" : "make room on the disk";
+  if (kind === "filesystem" && isAppError(error) && error.details.away === true)
+    return "mount it; synced workspaces are opened and synced when it is back";
   if (kind === "filesystem") return "see that root may write data_dir, and that nothing else keeps its lock";
   return isAppError(error, "object_store_refused")
     ? "check object_store: endpoint, region, bucket, access_key and its rights, secret_key"

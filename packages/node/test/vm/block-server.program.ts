@@ -3,12 +3,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { startBlockServer } from "@mags/block-server";
 import { silentLogger, sleep, systemClock } from "@mags/core";
-import { type ObjectStore, openFileStore } from "@mags/object-store";
+import { makeFileStore, type ObjectStore, openFileStore } from "@mags/object-store";
 import { blocksDirectory } from "../../src/workspaces/blocks.ts";
 
 const DAY_MS = 24 * 3_600_000;
 const dataDirectory = process.argv[2] ?? "";
-const folder = await openFileStore(join(dataDirectory, "objects"));
+const objects = join(dataDirectory, "objects");
+await makeFileStore(objects);
+const folder = await openFileStore(objects);
 /** It takes as many bytes a second as the file `rate` says, if there is one. */
 const store: ObjectStore = {
   ...folder,

@@ -1,9 +1,10 @@
 import { describeObjectStore, makeTempDir } from "@mags/test-kit";
-import { openFileStore } from "./open-file-store.ts";
+import { makeFileStore, openFileStore } from "./open-file-store.ts";
 
 describeObjectStore("filesystem", {
   async open() {
     const dir = await makeTempDir();
+    await makeFileStore(`${dir.path}/objects`);
     const store = await openFileStore(`${dir.path}/objects`);
     return { ...store, [Symbol.asyncDispose]: () => dir[Symbol.asyncDispose]() };
   },

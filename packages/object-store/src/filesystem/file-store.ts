@@ -50,8 +50,7 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       if (!isMissing(error)) throw error;
       return undefined;
     });
-    if (!stats?.isDirectory())
-      throw new AppError("unavailable", `${location} is not there: is what it lies on mounted?`);
+    if (!stats?.isDirectory()) throw isAway(location);
   }
 
   return {
@@ -151,6 +150,11 @@ export function createFileStore({ location, tree, lock, newFiles }: FileStoreDep
       signal?.throwIfAborted();
     },
   };
+}
+
+/** What is wrong with a folder that is not there; `details.away` tells it from a lock that is not to be had. */
+export function isAway(location: string, what = "is not there: is what it lies on mounted?"): AppError {
+  return new AppError("unavailable", `${location} ${what}`, { details: { away: true } });
 }
 
 async function attempt<T>(what: string, action: () => Promise<T>): Promise<T> {

@@ -1,10 +1,11 @@
 /** Fills the disk of a folder with objects and prints, as JSON, what is there afterwards. */
 import { readdir } from "node:fs/promises";
 import { isAppError, messageOf } from "@mags/core";
-import { openFileStore } from "@mags/object-store";
+import { makeFileStore, openFileStore } from "@mags/object-store";
 import { collectAll } from "@mags/test-kit";
 
 const directory = process.argv[2] ?? "";
+await makeFileStore(directory);
 const store = await openFileStore(directory);
 const bytes = Buffer.alloc(100_000, 1);
 let refused: { readonly code: string; readonly message: string } | undefined;
