@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
-import { failureText } from "./failure.ts";
 
 const HERE = import.meta.dirname;
 
@@ -41,15 +40,5 @@ describe("endOnStrayErrors", () => {
   it("logs what is thrown although it is no error", async () => {
     const { line, exitCode } = await crash('setImmediate(() => { throw "a text"; });');
     assert.deepEqual([line.error.message, exitCode], ["a text", 1]);
-  });
-});
-
-describe("failureText", () => {
-  it("tells what failed first, not what failed while clearing up", () => {
-    const first = new Error("first");
-    assert.equal(
-      failureText(new SuppressedError(new Error("third"), new SuppressedError(new Error("2nd"), first))),
-      "first",
-    );
   });
 });

@@ -1,11 +1,6 @@
 /** How the server process ends when something goes wrong. */
-import { isAppError, messageOf } from "@mags/core";
+import { firstFailure, isAppError, messageOf } from "@mags/core";
 import type { ServerLogger } from "./logger.ts";
-
-/** One line for people: what failed first, where clearing up failed, too. */
-export function failureText(error: unknown): string {
-  return error instanceof SuppressedError ? failureText(error.suppressed) : messageOf(error);
-}
 
 /**
  * An error that nobody waited for leaves the process in a state that nobody knows: it ends, with the reason in the log.
@@ -20,12 +15,12 @@ export function endOnStrayErrors(log: ServerLogger): void {
 const MISCONFIGURED = 78;
 
 export function exitCodeOf(error: unknown): number {
-  return isAppError(error, "validation_failed") ? MISCONFIGURED : 1;
+  return isAppError(firstFailure(error), "validation_failed") ? MISCONFIGURED : 1;
 }
 
 /** Logs what ended the server, says it on stderr, and ends the process. */
 export function fail(log: ServerLogger, event: string, error: unknown, origin?: string): never {
-  const words = failureText(error);
+  const words = messageOf(error);
   log.fatal(event, { error, words, ...(origin !== undefined && { origin }) });
   process.stderr.write(`magsd: ${words}\n`);
   process.exit(exitCodeOf(error));

@@ -76,7 +76,13 @@ export function isAppError(error: unknown, code?: ErrorCode): error is AppError 
   return error instanceof AppError && (code === undefined || error.code === code);
 }
 
-/** The text of anything thrown, for a message that quotes its cause. */
+/** What failed first, where clearing up failed, too: a SuppressedError holds both. */
+export function firstFailure(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstFailure(error.suppressed) : error;
+}
+
+/** The text of anything thrown, for a message that quotes its cause: of what failed first. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  const first = firstFailure(error);
+  return first instanceof Error ? first.message : String(first);
 }

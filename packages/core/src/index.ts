@@ -1,5 +1,5 @@
 export { type Clock, systemClock } from "./clock.ts";
-export { AppError, ERROR_STATUS, type ErrorCode, isAppError, messageOf } from "./errors.ts";
+export { AppError, ERROR_STATUS, type ErrorCode, firstFailure, isAppError, messageOf } from "./errors.ts";
 export { createGate, type Gate } from "./gate.ts";
 export { lockFile } from "./lock-file.ts";
 export { type LogFields, type Logger, silentLogger } from "./log.ts";

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { join } from "node:path";
-import { AppError, isAppError, type Logger, messageOf } from "@mags/core";
+import { AppError, firstFailure, isAppError, type Logger, messageOf } from "@mags/core";
 import type { BlockServerCalls, CallName } from "../calls.ts";
 
 /** Each takes the call's parameters, and a signal that ends with the caller. */
@@ -31,7 +31,8 @@ export async function serveCalls(path: string, handlers: CallHandlers, log: Logg
       const handler = handlers[name as CallName] as (params: unknown, options: { signal: AbortSignal }) => unknown;
       body = { result: await handler(await paramsOf(incoming), { signal: gone.signal }) };
     } catch (error) {
-      const code = isAppError(error) ? error.code : "internal";
+      const first = firstFailure(error);
+      const code = isAppError(first) ? first.code : "internal";
       if (code === "internal" && !gone.signal.aborted)
         log.error("blocks.call_failed", { name, error: messageOf(error) });
       body = { error: { code, message: messageOf(error) } };

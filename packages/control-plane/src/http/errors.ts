@@ -1,4 +1,4 @@
-import { AppError, type LogFields } from "@mags/core";
+import { AppError, firstFailure, type LogFields } from "@mags/core";
 
 export interface ErrorReply {
   readonly status: number;
@@ -10,7 +10,8 @@ const BODY_TOO_LARGE = "FST_ERR_CTP_BODY_TOO_LARGE";
 
 /** The one place where errors turn into replies. What is not ours to tell becomes a plain 500. */
 export function errorReply(error: unknown, requestId: string): ErrorReply {
-  const known = error instanceof AppError ? error : fromFramework(error, requestId);
+  const first = firstFailure(error);
+  const known = first instanceof AppError ? first : fromFramework(first, requestId);
   return {
     status: known.status,
     body: { error: known.message, code: known.code },
@@ -36,10 +37,17 @@ function fromFramework(error: unknown, requestId: string): AppError {
   });
 }
 
-/** An error and what caused it, for the log. */
+/** An error, what caused it, and what else failed while clearing up, for the log. */
 export function errorFields(error: unknown): LogFields {
+  const first = firstFailure(error);
+  const chain = chainOf(first);
+  for (let at = error; at instanceof SuppressedError; at = at.suppressed) chain.push(...chainOf(at.error));
+  return { error: chain, ...(first instanceof AppError && { code: first.code, details: first.details }) };
+}
+
+function chainOf(error: unknown): string[] {
   const chain: string[] = [];
   for (let at: unknown = error; at instanceof Error && chain.length < 8; at = at.cause)
     chain.push(at.stack ?? at.message);
-  return { error: chain, ...(error instanceof AppError && { code: error.code, details: error.details }) };
+  return chain;
 }

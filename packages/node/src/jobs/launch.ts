@@ -1,10 +1,11 @@
 /** The start of a job, from its place at the gate to its running script. */
-import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, sleep, untilAborted } from "@mags/core";
+import { AppError, type Clock, type Gate, isAppError, type Logger, messageOf, untilAborted } from "@mags/core";
 import type { JobStart, JobUpdate, UploadSource } from "@mags/domain";
 import type { AgentConnection, AgentStream } from "../agent/index.ts";
 import type { Image } from "../images/image.ts";
 import type { ImageSource } from "../images/image-source.ts";
 import type { LogStore } from "../logs/log-store.ts";
+import { explainLoss } from "../microvm/explain-loss.ts";
 import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
@@ -32,7 +33,6 @@ export interface LaunchDeps extends AcquireDeps {
 export const OUTPUT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A start holds its place until the script printed, ended, or had this long. */
 const START_HOLD_MS = 100;
-const LOSS_PATIENCE_MS = 1_000;
 /** When so many microVMs that were made for one job died before its script was sent, it is not by chance. */
 const MAX_LOST = 3;
 export const SIGTERM = 15;
@@ -123,7 +123,8 @@ export async function launchJob(
   } catch (error) {
     leaveGate();
     entry.output ??= await opening.catch(() => undefined);
-    throw await explainLoss(error, entry.microVm);
+    const { microVm } = entry;
+    throw microVm && isAppError(error, "microvm_lost") ? await explainLoss(error, microVm) : error;
   }
 }
 
@@ -164,13 +165,6 @@ export async function openScript(
   });
   await untilAborted(opened, gone);
   return stream;
-}
-
-/** A connection that ends is all that is seen at first of a microVM that is lost: why, is known a moment later. */
-async function explainLoss(error: unknown, microVm: JobEntry["microVm"]): Promise<unknown> {
-  if (!microVm || !isAppError(error, "microvm_lost")) return error;
-  const reason = await Promise.race([microVm.lost, sleep(LOSS_PATIENCE_MS).then(() => undefined)]);
-  return reason === undefined ? error : new AppError("microvm_lost", `the VM was lost: ${reason}`, { cause: error });
 }
 
 /**

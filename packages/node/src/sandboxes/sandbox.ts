@@ -18,6 +18,7 @@ import type {
   WorkspaceVersion,
 } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
+import { explainLoss } from "../microvm/explain-loss.ts";
 import { damageData } from "../workspaces/damage-data.ts";
 import { createHydration } from "../workspaces/hydration.ts";
 import { createCatchUp } from "./catch-up.ts";
@@ -92,9 +93,12 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     isAwake: () => life.awake !== null,
     isChanging: life.isChanging,
     begin: (reason) => sandbox.sync(reason, { signal: life.givenUp }),
-    publish: (options) => {
-      if (!life.awake) throw new AppError("unavailable", "the sandbox sleeps");
-      return publisher.publish(life.awake, options);
+    publish: async (options) => {
+      const { awake } = life;
+      if (!awake) throw new AppError("unavailable", "the sandbox sleeps");
+      return await publisher.publish(awake, options).catch(async (error: unknown) => {
+        throw options.signal.aborted ? error : await explainLoss(error, awake.microVm);
+      });
     },
     behindBytes: async () => (life.awake ? publisher.behindBytes(life.awake) : 0),
     tell,

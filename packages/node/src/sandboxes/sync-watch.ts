@@ -1,5 +1,5 @@
 /** Publishes a synced sandbox every half minute when it has changed, and knows how its syncs go. */
-import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
+import { type Clock, firstFailure, isAppError, type Logger, messageOf } from "@mags/core";
 import type { ObservedSync, RunningSync, SyncReason, WorkspaceVersion } from "@mags/domain";
 import type { PublishOptions, PublishResult } from "./publish.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
@@ -46,7 +46,8 @@ export function createSyncWatch(
 
   function failed(error: unknown): void {
     const reason = messageOf(error);
-    const isLost = isAppError(error, "lease_lost") || isAppError(error, "lease_held");
+    const first = firstFailure(error);
+    const isLost = isAppError(first, "lease_lost") || isAppError(first, "lease_held");
     log.warn("sandbox.sync_failed", { sandboxId: watched.record().id, error: reason });
     if (isLost && !lost) watched.tell("sync_lost", { reason });
     else if (failure === null) watched.tell("sync_failed", { reason });

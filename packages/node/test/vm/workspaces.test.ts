@@ -131,6 +131,31 @@ describe("a synced sandbox", () => {
     await tests.node.releaseSandbox(copy, { reason: "test" });
   });
 
+  it("says that its VM was lost when its QEMU is killed while it is synced", async () => {
+    const target = tests.newTarget("killed-in-sync");
+    const id = await tests.sandboxWith({ syncTo: target });
+    await tests.sync(id);
+    await tests.run(id, "head -c 4000000 /dev/urandom >/root/big; sync");
+    await tests.slowStore(200_000);
+    const syncing = tests.node.syncSandbox(id, { reason: "request", signal: tests.signal });
+    const told = assert.rejects(syncing, { code: "microvm_lost", message: /^the VM was lost: / });
+    await waitFor(() => Number(tests.seen(id).sync?.running?.totalBytes) > 0, {
+      what: "the copy",
+      deadlineMs: 30_000,
+    });
+    const microVmId = tests.node.observeSandboxes().find(({ sandboxId }) => sandboxId === id)?.microVmId;
+    const pid = tests.node.footprint().microVms.find((microVm) => microVm.id === microVmId)?.pid;
+    assert.ok(pid);
+    process.kill(pid, "SIGKILL");
+    await told;
+    await tests.slowStore(null);
+    assert.match(
+      String(tests.of(id).findLast(({ name }) => name === "sync_failed")?.data.reason),
+      /^the VM was lost: /,
+    );
+    await tests.node.releaseSandbox(id, { reason: "stop" });
+  });
+
   it("reads on after its block server was killed, and survives a restart of the node", async () => {
     const target = tests.newTarget("tough");
     const id = await tests.sandboxWith({ syncTo: target }, "head -c 4000000 /dev/urandom >/root/big");
