@@ -5,14 +5,15 @@
 import { isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { mayBeListed } from "./collect.ts";
-import type { Manifest } from "./format/manifest.ts";
+import { forEach } from "./for-each.ts";
 import { readPackIndex } from "./format/pack.ts";
 import { decodeRecord, type RecordRef } from "./format/records.ts";
 import { headKey, packKey, type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
 import { readHead } from "./lease.ts";
 import { recordsOf } from "./record-source.ts";
 import { surveyAccount } from "./survey.ts";
-import { openVersion } from "./version-reader.ts";
+import { createUsedRecords } from "./used-records.ts";
+import { readManifest } from "./version-reader.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
@@ -32,14 +33,16 @@ export interface Checked {
   /** Packs that no version uses: the collector removes them in time. */
   readonly unusedPacks: number;
   readonly problems: number;
-  /** Digests of the images that versions name, with the key of one that does. */
-  readonly images: ReadonlyMap<string, string>;
+  /** Digests of the images that versions name, with the keys of those that do. */
+  readonly images: ReadonlyMap<string, readonly string[]>;
 }
 
-interface PackInUse {
-  readonly records: Map<number, RecordRef>;
-  /** Keys of manifests that name it. */
-  readonly users: Set<string>;
+/** Versions that are read at a time. */
+const AT_ONCE = 8;
+
+interface Listed {
+  readonly workspace: string;
+  readonly version: VersionName;
 }
 
 /** Needs memory for each record that a version uses: about 300 bytes. */
@@ -51,31 +54,37 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
     options.onProblem({ key, what });
   };
   const survey = await surveyAccount(store, { account, signal });
-  const used = new Map<string, PackInUse>();
-  const images = new Map<string, string>();
-  const read = async (workspace: string, version: VersionName) => {
+  const used = createUsedRecords(recordsOf(store, account));
+  const images = new Map<string, string[]>();
+  const read = async ({ workspace, version }: Listed, { signal }: Signal) => {
     const key = { account, workspace };
+    const user = versionKey(key, version);
+    let digest: string | undefined;
     const problem = await wrongTwice(async () => {
-      const refs = new Set<RecordRef>();
-      const reader = await openVersion(store, key, { name: version, records: recordsOf(store, account), signal });
-      images.set(reader.manifest.image.digest, versionKey(key, version));
-      for (const ref of await refsOf(reader.manifest, (segment) => reader.table(segment, { signal }))) refs.add(ref);
-      use(used, refs, versionKey(key, version));
+      const manifest = await readManifest(store, key, { name: version, signal });
+      digest = manifest.image.digest;
+      await used.add(manifest, { user, signal });
     });
-    if (problem && (await isNeeded(store, key, { version, signal }))) report(versionKey(key, version), problem);
+    if (digest !== undefined) {
+      const users = images.get(digest) ?? [];
+      users.push(user);
+      images.set(digest, users);
+    }
+    if (problem && (await isNeeded(store, key, { version, signal }))) report(user, problem);
   };
 
-  for (const { workspace, version } of survey.versions) await read(workspace, version);
   const there = new Set(survey.versions.map(({ version }) => version.sha256));
-  for (const [workspace, head] of survey.heads)
-    for (const version of head.state === "live" ? head.versions : [])
-      if (!there.has(version.sha256)) await read(workspace, version);
+  const listed = [...survey.heads].flatMap(([workspace, head]) =>
+    (head.state === "live" ? head.versions : []).map((version) => ({ workspace, version })),
+  );
+  const all = [...survey.versions, ...listed.filter(({ version }) => !there.has(version.sha256))];
+  await forEach(all, { width: AT_ONCE, signal }, read);
   for (const workspace of survey.unreadable.keys()) {
     const key = { account, workspace };
     const problem = await wrongTwice(async () => void (await readHead(store, key, { signal })));
     if (problem) report(headKey(key), problem);
   }
-  for (const [pack, { records, users }] of used) {
+  for (const [pack, { records, users }] of used.packs) {
     if (!data && survey.packs.has(pack)) continue;
     const key = packKey(account, pack);
     const found = await problemsOf(store, { key, pack, records, data, signal });
@@ -87,20 +96,11 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
     workspaces: survey.heads.size + survey.unreadable.size,
     versions: survey.versions.length,
     packs: survey.packs.size,
-    records: [...used.values()].reduce((sum, { records }) => sum + records.size, 0),
-    unusedPacks: [...survey.packs.keys()].filter((pack) => !used.has(pack)).length,
+    records: [...used.packs.values()].reduce((sum, { records }) => sum + records.size, 0),
+    unusedPacks: [...survey.packs.keys()].filter((pack) => !used.packs.has(pack)).length,
     problems,
     images,
   };
-}
-
-function use(used: Map<string, PackInUse>, refs: Iterable<RecordRef>, user: string): void {
-  for (const ref of refs) {
-    const pack = used.get(ref.pack) ?? { records: new Map<number, RecordRef>(), users: new Set<string>() };
-    used.set(ref.pack, pack);
-    pack.records.set(ref.offset, ref);
-    pack.users.add(user);
-  }
 }
 
 /** What was wrong the second time; undefined when it was right once. */
@@ -133,15 +133,6 @@ async function isNeeded(
 async function isAnyThere(store: ObjectStore, keys: Iterable<string>, { signal }: Signal): Promise<boolean> {
   for (const key of keys) if (await store.head(key, { signal })) return true;
   return false;
-}
-
-async function refsOf(
-  { tables }: Manifest,
-  table: (segment: number) => Promise<ReadonlyMap<number, RecordRef>>,
-): Promise<RecordRef[]> {
-  const refs: RecordRef[] = [];
-  for (const [segment, ref] of tables) refs.push(ref, ...(await table(segment)).values());
-  return refs;
 }
 
 async function problemsOf(

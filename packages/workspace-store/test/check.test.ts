@@ -41,6 +41,29 @@ describe("checkAccount", () => {
     assert.deepEqual(await listAccounts(test.store, { signal }), [test.account]);
   });
 
+  it("reads a table that versions share once, and several versions at a time", async () => {
+    const { test, mine } = await example();
+    for (let n = 0; n < 18; n++) await test.publish(mine, new Map([[40, chunkOf(100 + n)]]));
+    let [tables, inside, most] = [0, 0, 0];
+    const store: ObjectStore = {
+      ...test.store,
+      async get(key, options) {
+        if (key.includes("/packs/")) {
+          tables++;
+          return test.store.get(key, options);
+        }
+        most = Math.max(most, ++inside);
+        await new Promise(setImmediate);
+        return test.store.get(key, options).finally(() => inside--);
+      },
+    };
+    const { found, versions, records } = await check({ ...test, store }, false);
+    assert.deepEqual([found, versions, records], [[], 20, 34 + 19 * 2 - 1]);
+    // One table of each is new, of three; the first eight, which are read at the same time, do not know of each other.
+    assert.ok(tables <= 20 + 8 * 2, `${tables} reads of tables`);
+    assert.ok(most > 1 && most <= 8, `${most} manifests at a time`);
+  });
+
   it("finds a pack that is lost, also without reading data", async () => {
     const { test } = await example();
     const [, pack] = await keysOf(test, "/packs/");

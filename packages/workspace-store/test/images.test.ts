@@ -131,7 +131,10 @@ describe("an image in the store", () => {
 });
 
 describe("checkImages", () => {
-  async function check(store: ObjectStore, { data = false, named = new Map() as ReadonlyMap<string, string> } = {}) {
+  async function check(
+    store: ObjectStore,
+    { data = false, named = new Map() as ReadonlyMap<string, readonly string[]> } = {},
+  ) {
     const found: string[] = [];
     const onProblem = ({ key, what }: { key: string; what: string }) => void found.push(`${key}: ${what}`);
     return { found, ...(await checkImages(store, { named, data, signal, onProblem })) };
@@ -168,6 +171,26 @@ describe("checkImages", () => {
     assert.ok(descriptor);
     await store.put(descriptor, Buffer.from("{}"));
     assert.match((await check(store)).found.join(), /image: .*not valid/);
+  });
+});
+
+describe("an image that is missing", () => {
+  it("is told of while any version that names it is there", async () => {
+    const test = createTestStore();
+    const { store, account } = test;
+    const lease = await test.lease(test.newKey());
+    for (const chunk of [1, 2, 3]) await test.publish(lease, new Map([[0, chunkOf(chunk)]]), { image: small });
+    const { images: named } = await checkAccount(store, { account, data: false, signal, onProblem: () => {} });
+    const manifests = (await keysOf(store, "accounts/")).filter((key) => key.includes("/versions/"));
+    assert.equal(manifests.length, 3);
+    for (const left of [2, 1, 0]) {
+      await store.delete(manifests[2 - left] ?? "");
+      const found: string[] = [];
+      const onProblem = ({ what }: { what: string }) => void found.push(what);
+      const { problems } = await checkImages(store, { named, data: false, signal, onProblem });
+      assert.equal(problems, left > 0 ? 1 : 0);
+      if (left > 0) assert.ok(found[0]?.endsWith(`${manifests[3 - left]} names it`), found[0]);
+    }
   });
 });
 

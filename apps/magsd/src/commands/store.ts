@@ -42,12 +42,12 @@ export function checkStore(context: Context, { data, signal }: Signal & { readon
   const { print } = context;
   return withStore(context, async (store) => {
     let problems = 0;
-    const named = new Map<string, string>();
+    const named = new Map<string, readonly string[]>();
     const onProblem = ({ key, what }: { readonly key: string; readonly what: string }) => print(`BAD  ${key}: ${what}`);
     for (const account of await listAccounts(store, { signal })) {
       const found = await checkAccount(store, { account, data, signal, onProblem });
       problems += found.problems;
-      for (const [digest, version] of found.images) named.set(digest, version);
+      for (const [digest, versions] of found.images) named.set(digest, [...(named.get(digest) ?? []), ...versions]);
       const { workspaces, versions, packs, records, unusedPacks } = found;
       print(
         `${found.problems === 0 ? "ok  " : "BAD "} account ${account}: ${workspaces} workspaces, ${versions} versions, ${packs} packs (${unusedPacks} unused), ${records} records${data ? ", all read" : ""}`,

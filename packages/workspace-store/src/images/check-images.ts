@@ -9,8 +9,8 @@ import { type ImageSurvey, surveyImages } from "./list-images.ts";
 type Signal = { readonly signal: AbortSignal };
 
 export interface CheckImagesOptions extends Signal {
-  /** Digests of images that versions name, with the key of one that does. */
-  readonly named: ReadonlyMap<string, string>;
+  /** Digests of images that versions name, with the keys of those that do. */
+  readonly named: ReadonlyMap<string, readonly string[]>;
   /** Also read all parts. */
   readonly data: boolean;
   readonly onProblem: (problem: { readonly key: string; readonly what: string }) => void;
@@ -39,10 +39,12 @@ export async function checkImages(store: ObjectStore, options: CheckImagesOption
     const wrong = await wrongTwice(async () => {
       image = await storedImage(store, digest, { signal });
     });
-    const witness = named.get(digest);
-    // One that was removed meanwhile is missed by nobody, unless a version that is still there names it.
-    if (wrong && (survey.unreadable.has(digest) || (witness && (await store.head(witness, { signal })))))
-      report(imageKey(digest), witness ? `${wrong}; ${witness} names it` : wrong);
+    if (wrong) {
+      const witness = await firstThere(store, named.get(digest) ?? [], { signal });
+      // One that was removed meanwhile is missed by nobody, unless a version that is still there names it.
+      if (witness) report(imageKey(digest), `${wrong}; ${witness} names it`);
+      else if (survey.unreadable.has(digest)) report(imageKey(digest), wrong);
+    }
     if (!image) continue;
     parts += partsOf(image).length;
     for (const { key, what } of await problemsOf(store, image, { ...options, survey })) {
@@ -56,6 +58,15 @@ export async function checkImages(store: ObjectStore, options: CheckImagesOption
     unusedImages: there.filter((digest) => !named.has(digest)).length,
     problems,
   };
+}
+
+async function firstThere(
+  store: ObjectStore,
+  keys: readonly string[],
+  { signal }: Signal,
+): Promise<string | undefined> {
+  for (const key of keys) if (await store.head(key, { signal })) return key;
+  return undefined;
 }
 
 async function problemsOf(
