@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { startBlockServer } from "@mags/block-server";
 import type { Clock, Logger } from "@mags/core";
 import { type BlockServerProgram, blocksDirectory } from "@mags/node";
-import type { ServerConfig } from "./config.ts";
+import { graceMsOf, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
 import { openConfiguredStore } from "./object-store.ts";
 
@@ -15,7 +15,6 @@ export interface ServerProgram {
 }
 
 const MIB = 1024 ** 2;
-const HOUR_MS = 3_600_000;
 /** Who waits for the store asks again: nothing is gained by more patience here. */
 const STORE_DEADLINE_MS = 10_000;
 
@@ -52,7 +51,7 @@ export async function runBlockServer(
       directory: blocksDirectory(placesOf(config).nodeDirectory),
       build: await buildOf(config, program),
       cacheBytes: config.node.block_cache_mb * MIB,
-      graceMs: config.node.garbage_hours * HOUR_MS,
+      graceMs: graceMsOf(config),
     },
   );
   await Promise.race([server.asked, new Promise((resolve) => signal.addEventListener("abort", resolve))]);

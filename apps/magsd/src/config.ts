@@ -136,6 +136,9 @@ export function queueLimitsOf({ limits: { account, queued_jobs, queue_seconds } 
   };
 }
 
+/** For how long something must be garbage in the object store before it is removed. */
+export const graceMsOf = ({ node }: ServerConfig): number => node.garbage_hours * 3_600_000;
+
 export function sandboxDefaultsOf({ sandboxes, workspaces }: ServerConfig): SandboxDefaults {
   return { idleMinutes: sandboxes.idle_minutes, warmMs: workspaces.warm_seconds * 1000 };
 }

@@ -19,7 +19,8 @@ import {
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
 import { imagesHeldBySandboxes, type Node } from "@mags/node";
-import { queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
+import { lookIntervalMs } from "@mags/workspace-store";
+import { graceMsOf, queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
@@ -174,7 +175,10 @@ async function startUp(
   const plane = scope.use(
     await startControlPlane(
       { database, node, uploads, clock, log, readiness },
-      { corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
+      {
+        ...{ corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
+        collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
+      },
     ),
   );
   await plane.accounts.ensureBootstrap();

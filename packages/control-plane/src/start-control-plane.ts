@@ -40,7 +40,7 @@ const DRAIN_MS = 5_000;
 
 /** Restarts that come more often than collections do not keep them from happening. */
 const FIRST_COLLECTION_MS = 300_000;
-const COLLECTION_MS = 3_600_000;
+const DEFAULT_COLLECTION_MS = 3_600_000;
 
 const DEFAULT_LIMITS: QueueLimits = {
   ...{ account: NO_USAGE, queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
@@ -69,6 +69,8 @@ export interface ControlPlaneConfig {
   readonly corsOrigins?: readonly string[];
   /** How often jobs are compared with the node. Default 15 s. */
   readonly reconcileIntervalMs?: number;
+  /** How often the object store is searched for what no workspace needs any more. Default 1 h. */
+  readonly collectionIntervalMs?: number;
   /** Silence after which an event stream sends a comment. Default 15 s. */
   readonly heartbeatMs?: number;
   /** Refuse to send what the schemas do not say. For tests. Default false. */
@@ -176,7 +178,8 @@ export async function startControlPlane(
   await reconciler.run();
   database.onReconnect(reconciler.nudge);
   reconciler.begin({ intervalMs: config.reconcileIntervalMs ?? 15_000 });
-  collector.begin({ firstMs: FIRST_COLLECTION_MS, intervalMs: COLLECTION_MS });
+  const intervalMs = config.collectionIntervalMs ?? DEFAULT_COLLECTION_MS;
+  collector.begin({ firstMs: Math.min(FIRST_COLLECTION_MS, intervalMs), intervalMs });
 
   return {
     accounts,

@@ -250,6 +250,17 @@ describe("the collector", () => {
     });
   });
 
+  it("looks as often as it is told to", async () => {
+    const { node, plane } = await history();
+    await plane(
+      async (api) => {
+        await makeSynced(api, node, "w", "x");
+        await waitFor(() => node.collections.length > 2, { what: "the third look" });
+      },
+      { collectionIntervalMs: 20 },
+    );
+  });
+
   it("keeps what disks stand on, of each account, and says what it did", async () => {
     const { node, plane } = await history();
     await plane(async (api, own) => {

@@ -223,7 +223,7 @@ export const NodeConfig = z.strictObject({
     .max(10_000)
     .default(24)
     .describe(
-      "What no workspace needs any more is removed from the object store after so long. A sync that takes longer than half of it is given up.",
+      "What no workspace needs any more is removed from the object store after so long: of a deleted workspace first what lists its files, then, after as long again, the files. A sync that takes longer than half of it is given up.",
     ),
   guest: z
     .strictObject({

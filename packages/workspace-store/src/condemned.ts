@@ -32,6 +32,10 @@ export interface Judgement {
 /** Garbage is seen at least so many times before it is removed, unless the time of grace is zero. */
 const LOOKS_OF_GRACE = 24;
 
+const HOUR_MS = 3_600_000;
+/** How often a collector looks, so that garbage is removed soon after the time of grace and not at many times that. */
+export const lookIntervalMs = (graceMs: number): number => Math.min(HOUR_MS, graceMs / LOOKS_OF_GRACE);
+
 /** @throws AppError `store_corrupt`. */
 export async function readCondemned(
   store: ObjectStore,

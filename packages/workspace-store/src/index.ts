@@ -1,6 +1,7 @@
 export { type Checked, checkAccount } from "./check.ts";
 export { type Collected, collect } from "./collect.ts";
 export { isCompactionOf, moveOutOf, planCompaction } from "./compact.ts";
+export { lookIntervalMs } from "./condemned.ts";
 export { deleteWorkspace } from "./delete-workspace.ts";
 export { exportDisk } from "./export-disk.ts";
 export { type Head, type HeadVersion, latestOf } from "./format/head.ts";

@@ -7,6 +7,7 @@ import {
   collect,
   createVersionWriter,
   deleteWorkspace,
+  lookIntervalMs,
   readHead,
   type VersionName,
   type VersionWriter,
@@ -15,10 +16,10 @@ import {
 import { chunkOf, createTestStore, HOUR_MS, IMAGE, signal, type TestStore } from "./harness.ts";
 
 const DAY_MS = 24 * HOUR_MS;
-const look = (test: TestStore, pins: readonly VersionName[] = []): Promise<Collected> =>
+const look = (test: TestStore, pins: readonly VersionName[] = [], { graceMs = DAY_MS } = {}): Promise<Collected> =>
   collect(test.store, {
     account: test.account,
-    graceMs: DAY_MS,
+    graceMs,
     clock: test.clock,
     pinned: async () => pins,
     signal,
@@ -52,6 +53,26 @@ async function begunWriter(test: TestStore, key: WorkspaceKey): Promise<VersionW
   for (let index = 0; index < 700; index++) await writer.put(index, chunkOf(index + 1));
   return writer;
 }
+
+describe("lookIntervalMs", () => {
+  it("has a deleted workspace gone after the time of grace twice, also where that is short", async () => {
+    for (const graceMs of [2 * HOUR_MS, DAY_MS, 100 * HOUR_MS]) {
+      const test = createTestStore();
+      const key = test.newKey();
+      await test.publish(await test.lease(key), chunks(1, 3));
+      await deleteWorkspace(test.store, key, { clock: test.clock, signal });
+      const begunMs = test.clock.bootMs();
+      const isThere = async () => (await keysOf(test)).some((one) => !one.endsWith("/condemned"));
+      do {
+        await look(test, [], { graceMs });
+        if (await isThere()) test.clock.pass(lookIntervalMs(graceMs));
+      } while (await isThere());
+      const passedMs = test.clock.bootMs() - begunMs;
+      const looksBetween = passedMs - 2 * graceMs;
+      assert.ok(looksBetween >= 0 && looksBetween <= 3 * lookIntervalMs(graceMs), `${passedMs} of ${graceMs}`);
+    }
+  });
+});
 
 describe("collect", () => {
   it("removes dropped versions and what only they used, when they have been garbage for the time of grace", async () => {
