@@ -27,6 +27,10 @@ export const Synced = Done.extend({ version: z.int().describe("The latest versio
   id: "Synced",
 });
 
+export const Stopped = Done.extend({
+  stopped: z.boolean().describe("`false`: it goes on ending, or waits until its last changes are synced; ask again."),
+}).meta({ id: "Stopped" });
+
 export const updateJob = route({
   method: "PATCH",
   path: "/mags-jobs/{id}",
@@ -77,10 +81,10 @@ export const stopJob = route({
   path: "/mags-jobs/{id}/stop",
   summary: "Stop a job and release its VM",
   description:
-    "Answers when the VM is released, within 10 s. Stopping an ended job is no error. Of a job that runs in the VM of another only the script ends. The name of a workspace whose VM is only warm releases that. A synced workspace is synced before its VM ends: while that cannot be done the job lives, `message` says why, and it is tried again until it succeeds.",
+    "Answers when the VM is released, within 10 s. Stopping an ended job is no error. Of a job that runs in the VM of another only the script ends. The name of a workspace whose VM is only warm releases that. A synced workspace is synced before its VM ends: while that cannot be done the job lives, `stopped` is false, `message` says why, and it is tried again until it succeeds.",
   auth: "account",
   params: JobParams,
   query: StopQuery,
-  responses: { 200: Done },
+  responses: { 200: Stopped },
   errors: [404],
 });

@@ -182,7 +182,18 @@ describe("commands about jobs", () => {
     const job = await submit("box");
     job.on("stop", () => job.end({}));
     assert.equal((await cli.run(["stop", "box"])).stdout.toString(), "Job box stopped\n");
-    assert.deepEqual(await json(["stop", "box"]), { success: true, message: "Job box stopped" });
+    assert.deepEqual(await json(["stop", "box"]), { success: true, message: "Job box stopped", stopped: true });
+  });
+
+  it("stop waits for what is still being synced, and says so once", async () => {
+    const job = await submit("slow");
+    job.on("stop", () => job.end({}));
+    api.stopsAfter = 2;
+    const { code, stdout, stderr } = await cli.run(["stop", "slow"]);
+    assert.equal(code, 0);
+    assert.equal(stdout.toString(), "Job slow stopped\n");
+    assert.equal(stderr.match(/is still being synced/g)?.length, 1);
+    assert.equal(api.requests.filter(({ path }) => path.endsWith("/stop")).length, 2);
   });
 
   it("events shows what happened, with times", async () => {

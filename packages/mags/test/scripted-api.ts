@@ -30,6 +30,8 @@ export interface ScriptedApi extends AsyncDisposable {
   intercept: Interceptor;
   /** After how many bytes the n-th event stream (from 0) is cut. */
   cutAfter: (stream: number) => number | undefined;
+  /** With which of the next calls a stop comes to its end. */
+  stopsAfter: number;
   /** Cuts all connections and refuses new ones until `comeBack`. */
   goAway(): Promise<void>;
   comeBack(): Promise<void>;
@@ -141,10 +143,14 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
           cutAfter: api.cutAfter(streams++),
         });
       case "stop":
+        if (--api.stopsAfter > 0)
+          return send(reply, 200, { success: true, message: `Job ${id} is still being synced`, stopped: false });
         job.stopped = true;
         job.emit("stop");
         if (job.over && !seen.query.has("script_only")) job.end({});
-        return whenOver(job, () => send(reply, 200, { success: true, message: `Job ${job.status.name} stopped` }));
+        return whenOver(job, () =>
+          send(reply, 200, { success: true, message: `Job ${job.status.name} stopped`, stopped: true }),
+        );
       case "events":
         return send(reply, 200, { events: EVENTS });
       case "exec":
@@ -182,6 +188,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     play: runHere,
     intercept: () => false,
     cutAfter: () => undefined,
+    stopsAfter: 1,
     goAway,
     comeBack: listen,
     async [Symbol.asyncDispose]() {

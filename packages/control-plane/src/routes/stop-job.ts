@@ -15,12 +15,12 @@ export function stopJobRoute(deps: RouteDeps): BoundRoute {
     const options = { patienceMs: PATIENCE_MS, discard: query.force };
     if (query.script_only) {
       await stopScript(deps, job, options);
-      return { success: true as const, message: "Mags script stopped" };
+      return { success: true as const, message: "Mags script stopped", stopped: true };
     }
     const stopped = meansWorkspace(job, params.id)
       ? await stopWorkspace(deps, job.accountId, params.id, options)
       : await stopJob(deps, job, options);
-    return { success: true as const, message: messageOf(stopped, job) };
+    return { success: true as const, message: messageOf(stopped, job), stopped: stopped.kind === "ended" };
   });
 }
 

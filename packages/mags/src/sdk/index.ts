@@ -39,6 +39,7 @@ export type {
   NewAccessToken,
   PoolStatus,
   RestoredWorkspace,
+  Stopped,
   SubmitReply,
   Synced,
   SyncProgress,

@@ -33,6 +33,7 @@ import type {
   NewAccessToken,
   PoolStatus,
   RestoredWorkspace,
+  Stopped,
   SubmitReply,
   Synced,
   UpdatedJob,
@@ -375,10 +376,10 @@ export class Mags {
 
   /**
    * Ends a job and releases its VM; with `scriptOnly` only its script, where the VM stays. Stopping an ended job is no
-   * error. While what changed in a synced workspace cannot be synced the job lives on, and `message` says so; with
-   * `force` that is dropped.
+   * error. While what changed in a synced workspace cannot be synced the job lives on, `stopped` is false and `message`
+   * says why; with `force` that is dropped. It then stops by itself when that is synced; asking again waits for it.
    */
-  async stop(nameOrId: string, { scriptOnly, force }: StopOptions = {}): Promise<Done> {
+  async stop(nameOrId: string, { scriptOnly, force }: StopOptions = {}): Promise<Stopped> {
     const query = { script_only: scriptOnly ? 1 : undefined, force: force ? 1 : undefined };
     return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/stop"), query });
   }

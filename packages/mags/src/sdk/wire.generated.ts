@@ -328,6 +328,13 @@ export interface Synced {
   version: number;
 }
 
+export interface Stopped {
+  success: true;
+  message: string;
+  /** `false`: it goes on ending, or waits until its last changes are synced; ask again. */
+  stopped: boolean;
+}
+
 export interface PoolStatus {
   idle_vms: number;
   busy_vms: number;
