@@ -5,20 +5,15 @@
 import { AppError, type Clock } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { type HeadVersion, latestOf } from "./format/head.ts";
-import {
-  type BaseImage,
-  encodeManifest,
-  type Manifest,
-  type ParentVersion,
-  type SyncReason,
-} from "./format/manifest.ts";
+import type { BaseImage, Manifest, ParentVersion, SyncReason } from "./format/manifest.ts";
 import { KIND } from "./format/pack.ts";
 import { CHUNK_BYTES, isZero, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./format/records.ts";
 import { encodeTable, type Table } from "./format/table.ts";
-import { type VersionName, versionKey } from "./keys.ts";
+import type { VersionName } from "./keys.ts";
 import type { Lease } from "./lease.ts";
 import { createPackUploader } from "./pack-uploader.ts";
 import { createPackUses } from "./pack-uses.ts";
+import { type Published, publishManifest } from "./publish-manifest.ts";
 import type { VersionReader } from "./version-reader.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -52,14 +47,6 @@ export interface NewVersion {
   readonly diskBytes: number;
   /** Who it is made by. Default: the holder of the lease. */
   readonly writer?: string;
-}
-
-export interface Published {
-  readonly version: HeadVersion;
-  /** Versions that the retention rule let go. */
-  readonly dropped: readonly HeadVersion[];
-  readonly sentBytes: number;
-  readonly puts: number;
 }
 
 export interface VersionWriter {
@@ -239,46 +226,17 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       const own = version.follows?.seq ?? (parent?.manifest.workspace === lease.workspace ? parent.name.seq : 0);
       if (own !== latest && reason !== "restore")
         throw new AppError("lease_lost", `workspace ${lease.workspace} is at version ${latest}, not ${own} any more`);
-      const seq = latest + 1;
-      const manifest = manifestOf(seq, reason);
-      const bytes = encodeManifest(manifest);
-      const name = { seq, sha256: sha256Of(bytes) };
-      await store.put(versionKey(lease, name), bytes, { signal: publishing });
-      if (clock.bootMs() - begunMs > limitMs)
-        throw new AppError(
-          "unavailable",
-          `a version of workspace ${lease.workspace} took longer to write than the ${limitMs / 60_000} min after which the collector might remove parts of it`,
-        );
-      const entry: HeadVersion = {
-        ...name,
-        created_at: manifest.createdAt.toISOString(),
-        reason,
-        disk_bytes: manifest.diskBytes,
-        data_bytes: manifest.dataBytes,
-        stored_bytes: manifest.storedBytes,
-      };
-      let before: readonly HeadVersion[] = [];
-      const head = await lease.update(
-        (now) => {
-          // Of an earlier publication nobody was told: what this one was made of is not the newest version any more.
-          if ((latestOf(now)?.seq ?? 0) !== latest)
-            throw new AppError(
-              "unavailable",
-              `workspace ${lease.workspace} has a version that was not known of: try again`,
-            );
-          before = [...now.versions, entry];
-          const kept = new Set(keep(before)).add(entry);
-          return { ...now, versions: before.filter((one) => kept.has(one)) };
+      const manifest = manifestOf(latest + 1, reason);
+      return await publishManifest({ store, lease }, manifest, {
+        ...{ sent: uploader.sent, keep, signal: publishing },
+        beforeHead() {
+          if (clock.bootMs() - begunMs <= limitMs) return;
+          throw new AppError(
+            "unavailable",
+            `a version of workspace ${lease.workspace} took longer to write than the ${limitMs / 60_000} min after which the collector might remove parts of it`,
+          );
         },
-        { signal: publishing },
-      );
-      const listed = new Set(head.versions.map((one) => one.seq));
-      return {
-        version: entry,
-        dropped: before.filter((one) => !listed.has(one.seq)),
-        sentBytes: uploader.sent.bytes + bytes.length,
-        puts: uploader.sent.puts + 2,
-      };
+      });
     },
     async [Symbol.asyncDispose]() {
       ending.abort(new AppError("unavailable", "the version was given up"));
