@@ -160,6 +160,37 @@ describe("the image store", () => {
     assert.deepEqual(await again.collect(NEVER), [first]);
   });
 
+  it("takes a content in once that comes from several sides at the same time, also while others are collected", async () => {
+    const [first] = DIGESTS;
+    const store = await open();
+    const bring = async () => {
+      await using given = await store.beginFetch(first);
+      await writeFile(given.disk, "x");
+      await given.finish({ diskBytes: 1, caBundlePath: null, createdAt: new Date() });
+      using held = store.holdContent(first, "theirs");
+      assert.ok(held);
+      assert.equal(await readFile(join(held.image.directory, "base.erofs"), "utf8"), "x");
+    };
+    const isUsed = (digest: string) => digest === first && store.imported().length > 0;
+    for (let round = 0; round < 20; round++) {
+      const looks = Array.from({ length: 5 }, () => store.collect(isUsed));
+      await Promise.all([bring(), publish(store, "a", first), bring(), ...looks]);
+      assert.equal(await readFile(join(store.get("a").directory, "base.erofs"), "utf8"), "x");
+      await store.forget("a");
+      await store.collect(NEVER);
+      assert.deepEqual(await directories(), []);
+    }
+  });
+
+  it("refuses a fetched disk that is not as long as was said", async () => {
+    const store = await open();
+    await using given = await store.beginFetch(DIGESTS[0]);
+    await writeFile(given.disk, "x");
+    const finished = given.finish({ diskBytes: 2, caBundlePath: null, createdAt: new Date() });
+    await assert.rejects(finished, { code: "unavailable", message: /not fetched whole: its disk has 1 of 2 bytes/ });
+    assert.deepEqual(store.imported(), []);
+  });
+
   it("removes at the start what a publication that was cut off has left", async () => {
     await mkdir(join(root, "publish-0123456789ab"), { recursive: true });
     await writeFile(join(root, "publish-0123456789ab", "base.erofs"), "x");

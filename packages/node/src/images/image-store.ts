@@ -5,10 +5,11 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, type Logger, messageOf } from "@mags/core";
-import { z } from "zod";
+import { AppError, createGate, type Logger } from "@mags/core";
 import { removeUnfinishedWrites, syncPath, writeFileDurably } from "../host/files.ts";
-import { checkImageName, Digest, IMAGE_DISK, type Image, ImageDraft, ImageRecord } from "./image.ts";
+import { checkImageName, IMAGE_DISK, type Image, ImageDraft, type ImageRecord } from "./image.ts";
+import { CA_BUNDLE, CONTENT, imageOf, readContents } from "./image-contents.ts";
+import { openImageNames } from "./image-names.ts";
 
 export interface ImageStore {
   /** Names that jobs may ask for, those of the installation first. */
@@ -58,9 +59,6 @@ export interface HeldImage extends Disposable {
   readonly image: Image;
 }
 
-const Names = z.object({ version: z.literal(1), names: z.record(z.string(), Digest) });
-const CA_BUNDLE = "ca-certificates.crt";
-const CONTENT = /^[0-9a-f]{64}$/;
 /** Begins the names of what is half-made, or half removed. */
 export const BUILD_PREFIX = "build-";
 /** Of a build that is being taken in: it is out of its owner's reach, and the next store's to remove. */
@@ -82,37 +80,35 @@ export async function openImageStore(
     if (entry.startsWith(PUBLISH_PREFIX) || entry.startsWith(FETCH_PREFIX))
       await rm(join(root, entry), { recursive: true });
   const contents = await readContents(root, log);
-  const names = await readNames(join(root, "names.json"));
-  for (const [name, digest] of names)
+  const names = await openImageNames(join(root, "names.json"));
+  for (const [name, digest] of names.all)
     if (!contents.has(digest)) log.error("image.missing", { name, digest, cure: `magsd image import ${name} FILE` });
   const held = new Map<string, number>();
+  /** Directories of contents come and go one after the other: an import and a fetch may bring the same one. */
+  const turn = createGate(1);
 
   const directoryOf = (digest: string) => join(root, digest.slice("sha256:".length));
   const allNames = () => {
-    const usable = [...names].filter(([, digest]) => contents.has(digest)).map(([name]) => name);
+    const usable = [...names.all].filter(([, digest]) => contents.has(digest)).map(([name]) => name);
     return [...installed.keys(), ...usable.toSorted()];
   };
-  const namesOf = (digest: string) => [...names].filter(([, meant]) => meant === digest).map(([name]) => name);
 
-  /** Holds at once in memory, so that nobody takes a name that is going; and not at all when it cannot be written. */
-  async function setName(name: string, digest: string | undefined): Promise<void> {
-    const before = names.get(name);
-    const set = (value: string | undefined) => (value === undefined ? names.delete(name) : names.set(name, value));
-    set(digest);
-    try {
-      const text = JSON.stringify({ version: 1, names: Object.fromEntries(names) });
-      await writeFileDurably(join(root, "names.json"), `${text}\n`);
-    } catch (error) {
-      set(before);
-      throw error;
-    }
-  }
-
-  /** In one step, under a name whose remains the next start or import sweeps away. */
-  async function removeContent(directory: string): Promise<void> {
+  /**
+   * In one step, under a name whose remains the next start or import sweeps away.
+   * @param isWanted  Asked when nobody else brings or removes a content.
+   */
+  async function removeContent(digest: string, isWanted: () => boolean): Promise<boolean> {
     const aside = join(root, `${BUILD_PREFIX}${randomBytes(6).toString("hex")}`);
-    await rename(directory, aside);
+    const leave = await turn.enter();
+    try {
+      if (isWanted()) return false;
+      contents.delete(digest);
+      await rename(directoryOf(digest), aside);
+    } finally {
+      leave();
+    }
     await rm(aside, { recursive: true, force: true });
+    return true;
   }
 
   function checkName(name: string): void {
@@ -124,7 +120,7 @@ export async function openImageStore(
   function get(name: string): Image {
     const brought = installed.get(name);
     if (brought) return brought;
-    const digest = names.get(name);
+    const digest = names.all.get(name);
     const record = digest === undefined ? undefined : contents.get(digest);
     if (record) return imageOf(name, directoryOf(record.digest), record);
     const there = allNames().join(", ");
@@ -133,13 +129,18 @@ export async function openImageStore(
 
   /** Takes a directory with all files of a content in, unless that is here. */
   async function takeIn(directory: string, record: ImageRecord): Promise<void> {
-    if (contents.has(record.digest)) return;
-    const target = directoryOf(record.digest);
-    await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
-    await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
-    await rename(directory, target);
-    await syncPath(root);
-    contents.set(record.digest, record);
+    const leave = await turn.enter();
+    try {
+      if (contents.has(record.digest)) return;
+      const target = directoryOf(record.digest);
+      await writeFileDurably(join(directory, "image.json"), `${JSON.stringify(record)}\n`);
+      await rm(target, { recursive: true, force: true }); // without a record it is what a removal left
+      await rename(directory, target);
+      await syncPath(root);
+      contents.set(record.digest, record);
+    } finally {
+      leave();
+    }
   }
 
   function holdImage(image: Image): HeldImage {
@@ -149,7 +150,7 @@ export async function openImageStore(
 
   return {
     names: allNames,
-    imported: () => [...contents.values()].map((record) => ({ ...record, names: namesOf(record.digest).toSorted() })),
+    imported: () => [...contents.values()].map((record) => ({ ...record, names: names.of(record.digest).toSorted() })),
     get,
 
     hold: (name) => holdImage(get(name)),
@@ -168,6 +169,7 @@ export async function openImageStore(
         disk: join(directory, IMAGE_DISK),
         caBundle: join(directory, CA_BUNDLE),
         async finish({ diskBytes, caBundlePath, createdAt }) {
+          await checkSize(directory, diskBytes, "the image was not fetched whole");
           await takeIn(directory, {
             ...{ version: 1, digest, sizeBytes: diskBytes, caBundle: caBundlePath, createdAt: createdAt.toISOString() },
             ...{ entries: null, devicesLeftOut: null, tools: null, source: { file: "object store", kind: "store" } },
@@ -196,23 +198,22 @@ export async function openImageStore(
       } finally {
         await rm(directory, { recursive: true, force: true });
       }
-      await setName(name, record.digest);
-      return { ...(contents.get(record.digest) ?? record), names: namesOf(record.digest) };
+      await names.set(name, record.digest);
+      return { ...(contents.get(record.digest) ?? record), names: names.of(record.digest) };
     },
 
-    forget: (name) => setName(name, undefined),
+    forget: (name) => names.set(name, undefined),
 
     async collect(isUsed) {
       const removed: string[] = [];
-      for (const digest of [...contents.keys()]) {
-        if (namesOf(digest).length > 0 || (held.get(digest) ?? 0) > 0 || isUsed(digest)) continue;
-        contents.delete(digest);
-        await removeContent(directoryOf(digest));
-        removed.push(digest);
+      const isWanted = (digest: string) =>
+        names.of(digest).length > 0 || (held.get(digest) ?? 0) > 0 || isUsed(digest) || !contents.has(digest);
+      for (const digest of [...contents.keys()])
+        if (await removeContent(digest, () => isWanted(digest))) removed.push(digest);
+      for (const entry of await readdir(root)) {
+        const digest = `sha256:${entry}`;
+        if (CONTENT.test(entry)) await removeContent(digest, () => contents.has(digest) || isUsed(digest));
       }
-      for (const entry of await readdir(root))
-        if (CONTENT.test(entry) && !contents.has(`sha256:${entry}`) && !isUsed(`sha256:${entry}`))
-          await removeContent(join(root, entry));
       return removed;
     },
   };
@@ -226,56 +227,14 @@ async function takeBuild(
     await rename(build, directory);
     await rm(join(directory, "draft.json"));
     if (record.caBundle !== null) await stat(join(directory, CA_BUNDLE));
-    const { size } = await stat(join(directory, IMAGE_DISK));
-    if (size !== record.sizeBytes)
-      throw new AppError(
-        "unavailable",
-        `the import ended meanwhile: its disk has ${size} of ${record.sizeBytes} bytes`,
-      );
+    await checkSize(directory, record.sizeBytes, "the import ended meanwhile");
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== "ENOENT") throw cause;
     throw new AppError("unavailable", "the import ended meanwhile: what it made is gone", { cause });
   }
 }
 
-function imageOf(
-  name: string,
-  directory: string,
-  { digest, caBundle }: Pick<ImageRecord, "digest" | "caBundle">,
-): Image {
-  return {
-    name,
-    directory,
-    digest,
-    caBundle: caBundle === null ? null : { file: join(directory, CA_BUNDLE), guestPath: caBundle },
-  };
-}
-
-/** A directory without a record that can be read is no image. */
-async function readContents(root: string, log: Logger): Promise<Map<string, ImageRecord>> {
-  const contents = new Map<string, ImageRecord>();
-  for (const entry of await readdir(root)) {
-    if (!CONTENT.test(entry)) continue;
-    try {
-      const record = ImageRecord.parse(JSON.parse(await readFile(join(root, entry, "image.json"), "utf8")));
-      if (record.digest !== `sha256:${entry}`) throw new Error("its record is another's");
-      contents.set(record.digest, record);
-    } catch (error) {
-      log.warn("image.not_readable", { directory: join(root, entry), error: messageOf(error) });
-    }
-  }
-  return contents;
-}
-
-async function readNames(path: string): Promise<Map<string, string>> {
-  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return undefined;
-    throw error;
-  });
-  if (text === undefined) return new Map();
-  try {
-    return new Map(Object.entries(Names.parse(JSON.parse(text)).names));
-  } catch (error) {
-    throw new AppError("internal", `${path} is damaged: ${messageOf(error)}`, { cause: error });
-  }
+async function checkSize(directory: string, sizeBytes: number, what: string): Promise<void> {
+  const { size } = await stat(join(directory, IMAGE_DISK));
+  if (size !== sizeBytes) throw new AppError("unavailable", `${what}: its disk has ${size} of ${sizeBytes} bytes`);
 }
