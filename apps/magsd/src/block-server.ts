@@ -24,7 +24,9 @@ export async function blockServerOf(
   { program, configFile }: ServerProgram,
 ): Promise<BlockServerProgram> {
   const build = await buildOf(config, program);
-  return { command: { file: process.execPath, args: [program, "block-server", "--config", configFile] }, build };
+  // It is told its build: the program may be another by the time it is started.
+  const args = [program, "block-server", "--config", configFile, "--build", build];
+  return { command: { file: process.execPath, args }, build };
 }
 
 async function buildOf({ object_store: store, node }: ServerConfig, program: string): Promise<string> {
@@ -38,18 +40,18 @@ async function buildOf({ object_store: store, node }: ServerConfig, program: str
     .digest("hex");
 }
 
-/** Runs until it is asked to end, by its node or by the signal. */
+/** Runs until it is asked to end, by its node or by the signal. @param options.build  What it says that it is. */
 export async function runBlockServer(
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   config: ServerConfig,
-  { program, signal }: { readonly program: string; readonly signal: AbortSignal },
+  { build, signal }: { readonly build: string; readonly signal: AbortSignal },
 ): Promise<void> {
   await using store = await openConfiguredStore(config, { log }, { deadlineMs: STORE_DEADLINE_MS });
   await using server = await startBlockServer(
     { store, clock, log },
     {
       directory: blocksDirectory(placesOf(config).nodeDirectory),
-      build: await buildOf(config, program),
+      build,
       cacheBytes: config.node.block_cache_mb * MIB,
       graceMs: graceMsOf(config),
     },

@@ -189,7 +189,8 @@ program
   .command("block-server", { hidden: true })
   .description("run the node's block server in the foreground; the node starts it")
   .requiredOption("--config <file>", "configuration file")
-  .action(async ({ config }) => {
+  .requiredOption("--build <name>", "what the node that starts it takes it for")
+  .action(async ({ config, build }) => {
     const settings = await loadConfig(config).catch(endAsMisconfigured);
     await mkdir(settings.data_dir, { recursive: true, mode: 0o711 });
     const log = createLogger(
@@ -201,8 +202,7 @@ program
     for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
     process.on("SIGHUP", () => {}); // the terminal it was started from may close
     try {
-      const options = { program: realpathSync(process.argv[1] ?? ""), signal: stopping.signal };
-      await runBlockServer({ clock: systemClock, log }, settings, options);
+      await runBlockServer({ clock: systemClock, log }, settings, { build, signal: stopping.signal });
     } catch (error) {
       fail(log, "block_server.failed", error);
     }
