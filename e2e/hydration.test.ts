@@ -9,7 +9,7 @@ const SUMS = "echo 3 >/proc/sys/vm/drop_caches; sha256sum /root/big";
 
 let server: TestServer;
 before(async () => {
-  server = await startServer({ node: { hydration: { mb_per_second: 3, after_seconds: 0 } } });
+  server = await startServer({ node: { hydration: { mb_per_second: 1, after_seconds: 0 } } });
 });
 after(() => server[Symbol.asyncDispose]());
 
