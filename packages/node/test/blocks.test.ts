@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer, type ServerResponse } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { call, controlSocketOf, processFileOf } from "@mags/block-server";
+import { call, controlSocketOf, type Damage, processFileOf } from "@mags/block-server";
 import { bootId, silentLogger } from "@mags/core";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { type BlocksTimes, blocksDirectory, createBlocks } from "../src/workspaces/blocks.ts";
@@ -23,13 +24,13 @@ const directory = () => blocksDirectory(temp.path);
 const signal = () => AbortSignal.timeout(DEADLINE_MS);
 const hello = () => call(controlSocketOf(directory()), "hello", {}, { signal: AbortSignal.timeout(1_000) });
 
-function open(args: readonly string[], times: BlocksTimes) {
+function open(
+  args: readonly string[],
+  times: BlocksTimes,
+  onDamage = (_: Damage): void => assert.fail("there is no damage"),
+) {
   const program = { command: { file: process.execPath, args }, build: "test" };
-  return createBlocks(
-    directory(),
-    { program, enter: async () => [], onDamage: () => assert.fail("there is no damage"), log: silentLogger },
-    times,
-  );
+  return createBlocks(directory(), { program, enter: async () => [], onDamage, log: silentLogger }, times);
 }
 
 describe("createBlocks", () => {
@@ -53,6 +54,39 @@ describe("createBlocks", () => {
     await assert.rejects(blocks.call("served", {}, { signal: signal() }), /does not start/);
     const pid = await readFile(file, "utf8");
     assert.ok(!existsSync(`/proc/${pid}`));
+  });
+
+  it("tells damage once, whatever calls are cut off while the block server lives", async () => {
+    await mkdir(directory(), { recursive: true });
+    const asked: string[] = [];
+    const waiting = new Map<ServerResponse, string>();
+    /** One that cuts its first calls off. */
+    const server = createHttpServer(async (incoming, reply) => {
+      const name = (incoming.url ?? "").slice(1);
+      const params = JSON.parse(Buffer.concat(await incoming.toArray()).toString()) as { readonly heard?: number };
+      const times = asked.filter((one) => one === name).length;
+      asked.push(name);
+      const answer = (body: object) => reply.end(JSON.stringify(body));
+      if (name === "hello") return answer({ result: { build: "test", pid: process.pid } });
+      if (name === "served" && times === 0) return incoming.socket.destroy();
+      if (name === "served") return answer({ result: ["somebody"] });
+      if (name === "damages" && times === 0) return answer({ error: { code: "internal", message: "not now" } });
+      if (name === "damages" && params.heard === 0) return answer({ result: [{ number: 1 }] });
+      waiting.set(reply, name);
+      reply.once("close", () => waiting.delete(reply));
+    }).listen(controlSocketOf(directory()));
+    await once(server, "listening");
+    const heard: number[] = [];
+    const blocks = open(["-e", ""], QUICK, ({ number }) => void heard.push(number));
+    await blocks.call("imageOf", {} as never, { signal: AbortSignal.timeout(500) }).catch(() => {});
+    await waitFor(() => heard.length > 0, { what: "the damage", deadlineMs: DEADLINE_MS });
+    assert.deepEqual(await blocks.call("served", {}, { signal: signal() }), ["somebody"]);
+    const settled = () => [...waiting.values()].toSorted().join() === "damages,watch";
+    await waitFor(settled, { what: "one who watches and one who hears", deadlineMs: DEADLINE_MS });
+    assert.deepEqual(heard, [1]);
+    await blocks[Symbol.asyncDispose]();
+    server.closeAllConnections();
+    server.close();
   });
 
   it("ends no other process in the place of one that does not answer", async () => {

@@ -72,10 +72,12 @@ export function createBlocks(
   const socket = controlSocketOf(directory);
   const turn = createGate(1);
   const closing = new AbortController();
-  /** One that answered, and has not been seen to go since. */
-  let sound = false;
+  /** Of one that answered, and has not been seen to go since; aborted when it is. */
+  let sound: AbortController | undefined;
+  /** What it has told: the next process counts from 1 again. */
+  let told = { pid: 0, heard: 0 };
 
-  async function start(): Promise<void> {
+  async function start(): Promise<Hello> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     await using output = await open(join(directory, "output.log"), "w", 0o600);
     const { file, args } = program.command;
@@ -85,20 +87,21 @@ export function createBlocks(
     const exited = once(child, "exit");
     try {
       for (const group of await enter()) await writeFile(group, String(child.pid));
-      await answers(child);
+      const started = await answers(child);
+      log.info("blocks.started", { pid: child.pid });
+      return started;
     } catch (error) {
       // The next try makes another.
       if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
       await exited;
       throw error;
     }
-    log.info("blocks.started", { pid: child.pid });
   }
 
-  async function answers(child: ChildProcess): Promise<void> {
+  async function answers(child: ChildProcess): Promise<Hello> {
     for (const begunMs = performance.now(); ; await sleep(POLL_MS)) {
       const found = await hello(socket);
-      if (found !== "silent" && found?.build === program.build) return;
+      if (found !== "silent" && found?.build === program.build) return found;
       const hasEnded = child.exitCode !== null || child.signalCode !== null;
       if (hasEnded || performance.now() - begunMs > startMs)
         throw new AppError("unavailable", `the block server of this node does not start: see ${directory}/output.log`);
@@ -117,23 +120,33 @@ export function createBlocks(
     }
   }
 
-  async function ensure(signal: AbortSignal): Promise<void> {
-    if (sound) return;
+  async function ensure(signal: AbortSignal): Promise<AbortController> {
+    if (sound) return sound;
     const leave = await turn.enter({ signal });
     try {
-      if (sound) return;
-      const running = await found();
+      if (sound) return sound;
+      let running = await found();
       if (running && running.build !== program.build) {
         log.info("blocks.replaced", { build: running.build });
         await endBlockServer(directory);
+        running = undefined;
       }
-      if (running?.build !== program.build) await start();
-      sound = true;
-      void watch();
-      void hear();
+      const { pid } = running ?? (await start());
+      if (pid !== told.pid) told = { pid, heard: 0 };
+      const begun = new AbortController();
+      sound = begun;
+      void watch(begun);
+      void hear(begun.signal);
+      return begun;
     } finally {
       leave();
     }
+  }
+
+  /** Who sees that it has gone says so; more than one may. */
+  function lose(gone: AbortController): void {
+    if (sound === gone) sound = undefined;
+    gone.abort();
   }
 
   /** Resolves when it has said nothing for long, and was ended, or when the signal says so. */
@@ -144,24 +157,28 @@ export function createBlocks(
     }
   }
 
-  /** Until it goes: the next one counts from 1 again. */
-  async function hear(): Promise<void> {
-    const { signal } = closing;
-    for (let heard = 0; ; ) {
-      const damages = await call(socket, "damages", { heard }, { signal }).catch(() => []);
-      if (damages.length === 0) return;
-      for (const damage of damages) onDamage(damage);
-      heard = Math.max(...damages.map(({ number }) => number));
+  /** Until it goes. */
+  async function hear(over: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([closing.signal, over]);
+    while (!signal.aborted) {
+      try {
+        const damages = await call(socket, "damages", { heard: told.heard }, { signal });
+        if (signal.aborted) return; // the next asks for them again
+        told.heard = Math.max(told.heard, ...damages.map(({ number }) => number));
+        for (const damage of damages) onDamage(damage);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!isGone(error)) log.warn("blocks.not_heard", { error: messageOf(error) });
+        await sleep(beatMs, { signal }).catch(() => {}); // the loop sees it
+      }
     }
   }
 
   /** One that goes is started again at once: guests wait for it. */
-  async function watch(): Promise<void> {
-    const over = new AbortController();
-    const signal = AbortSignal.any([closing.signal, over.signal]);
+  async function watch(begun: AbortController): Promise<void> {
+    const signal = AbortSignal.any([closing.signal, begun.signal]);
     await Promise.race([call(socket, "watch", {}, { signal }).catch(() => {}), untilItHangs(signal)]);
-    over.abort();
-    sound = false;
+    lose(begun);
     const restart = async () => {
       if (!closing.signal.aborted) await ensure(closing.signal);
     };
@@ -176,12 +193,12 @@ export function createBlocks(
       { signal }: { readonly signal: AbortSignal },
     ): Promise<ResultOf<Name>> {
       for (let attempt = 1; ; attempt++) {
-        await ensure(signal);
+        const asked = await ensure(signal);
         try {
           return await call(socket, name, params, { signal });
         } catch (error) {
           if (!isGone(error) || signal.aborted || attempt === ATTEMPTS) throw error;
-          sound = false;
+          lose(asked);
           log.warn("blocks.went_away", { call: name, error: messageOf(error) });
         }
       }
