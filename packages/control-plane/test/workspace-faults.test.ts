@@ -184,7 +184,15 @@ describe("damage in the object store that a VM meets", () => {
     await plane(async (api) => {
       const id = await api.submit(SYNCED("w"));
       await api.untilScriptOver(id);
-      const place = { workspace: "w", version: 7, offset: 0, length: 65_536, reason: "record x of pack y" };
+      const workspaceId = node.policyOf(api.newestSandbox())?.syncTo?.workspaceId;
+      const place = {
+        workspaceId,
+        workspace: "w",
+        version: 7,
+        offset: 0,
+        length: 65_536,
+        reason: "record x of pack y",
+      };
       node.meetDamage(api.newestSandbox(), { ...place, soundVersions: [6, 4] });
       const { message } = await api.untilEvent(id, "workspace_damaged");
       assert.match(
@@ -194,6 +202,29 @@ describe("damage in the object store that a VM meets", () => {
       node.meetDamage(api.newestSandbox(), { ...place, soundVersions: [] });
       await waitFor(async () => /No version without/.test(JSON.stringify(await api.events(id))), { what: "the other" });
       assert.match(String((await api.call("GET", "/metrics")).body), /mags_workspace_damages_total 2/);
+    });
+  });
+
+  it("names the workspace where the node knows its number only, and advises nothing for one that is deleted", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      await api.untilScriptOver(await api.submit(SYNCED("golden")));
+      const workspaceId = node.policyOf(api.newestSandbox())?.syncTo?.workspaceId;
+      const id = await api.submit(SYNCED("other"));
+      await api.untilScriptOver(id);
+      const damage = (whose: unknown) =>
+        node.meetDamage(api.newestSandbox(), {
+          ...{ workspaceId: whose, workspace: whose, version: 7, offset: 0, length: 65_536 },
+          ...{ reason: "record x of pack y", soundVersions: [6] },
+        });
+      damage(workspaceId);
+      assert.match(
+        (await api.untilEvent(id, "workspace_damaged")).message,
+        /workspace golden .*restore golden --version 6/,
+      );
+      damage("4f9e3b0e-5d3c-4a52-8b86-0a6a3f4a2c11");
+      const told = /part of workspace 4f9e3b0e[^"]*versions without this damage: 6"/;
+      await waitFor(async () => told.test(JSON.stringify(await api.events(id))), { what: "the other" });
     });
   });
 });

@@ -50,10 +50,11 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   timed_out: (data) => `script was ended because its timeout passed (${data.scriptDurationMs} ms)`,
 };
 
-function soundText({ workspace, soundVersions }: Data): string {
+function soundText({ workspace, soundVersions, isDeleted }: Data): string {
   const [newest, ...others] = Array.isArray(soundVersions) ? soundVersions : [];
   if (newest === undefined) return "No version without this damage is kept";
   const versions = `versions without this damage: ${[newest, ...others].join(", ")}`;
+  if (isDeleted) return versions;
   return `${versions}; after a stop, \`mags workspace restore ${workspace} --version ${newest}\` goes back to the newest`;
 }
 

@@ -1,7 +1,7 @@
 /** Brings what happens to sandboxes into the database, in the order of each, and from there to those who wait for a job. */
 import { randomUUID } from "node:crypto";
 import { type Logger, messageOf } from "@mags/core";
-import { isTerminal, type MicroVmId, type SandboxId, type SandboxUpdate } from "@mags/domain";
+import { isTerminal, type MicroVmId, type SandboxId, type SandboxUpdate, type WorkspaceId } from "@mags/domain";
 import type { NewJobEvent } from "./job.ts";
 import type { JobChanges } from "./job-changes.ts";
 import type { JobQueue } from "./job-queue.ts";
@@ -65,7 +65,7 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
   function store(update: SandboxUpdate): Promise<void> {
     const { sandboxId, state, microVmId, name } = update;
     const at = new Date(update.atMs);
-    if (name === "workspace_damaged") deps.onDamage();
+    if (name === "workspace_damaged") return storeDamage(update, randomUUID());
     if (name === "hydrated") return storeHydrated(update, randomUUID());
     if (SYNCS.has(name)) return storeSync(update, randomUUID());
     const event = { at, name, data: { ...update.data, ...(microVmId !== null && { microVmId }) } };
@@ -79,6 +79,16 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
     return turns.run(sandboxId, async () => {
       await sandboxes.markHydrated(sandboxId, at);
       await sandboxes.tell(sandboxId, { at, name, data }, reportId);
+    });
+  }
+
+  /** The node knows the names of some workspaces only. */
+  function storeDamage({ sandboxId, atMs, name, data }: SandboxUpdate, reportId: string): Promise<void> {
+    deps.onDamage();
+    return turns.run(sandboxId, async () => {
+      const named = await workspaces.nameOf(data.workspaceId as WorkspaceId);
+      const told = { ...data, workspace: named ?? data.workspace, isDeleted: named === null };
+      await sandboxes.tell(sandboxId, { at: new Date(atMs), name, data: told }, reportId);
     });
   }
 

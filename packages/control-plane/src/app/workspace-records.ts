@@ -25,6 +25,8 @@ export interface UnfinishedWorkspaces {
 /** The stored workspaces. All calls may be repeated. Those that were deleted are not found by their names. */
 export interface WorkspaceRecords {
   find(accountId: AccountId, name: string): Promise<Workspace | null>;
+  /** Null: it is deleted, and its name may be another's. */
+  nameOf(id: WorkspaceId): Promise<string | null>;
   /** Those that have a version or a sandbox, by name. */
   list(accountId: AccountId): Promise<readonly ListedWorkspace[]>;
   /** Takes a version down, if it is not older than what is known. `syncedAt`: when the disk was the same as it. */

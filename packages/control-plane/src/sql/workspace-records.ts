@@ -38,6 +38,18 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
       return row ? workspaceFromRow(row) : null;
     },
 
+    async nameOf(id) {
+      const row = await database.run((db) =>
+        db
+          .selectFrom("workspaces")
+          .select("name")
+          .where("id", "=", id)
+          .where("deleted_at", "is", null)
+          .executeTakeFirst(),
+      );
+      return row?.name ?? null;
+    },
+
     async list(accountId) {
       const rows = await database.run((db) =>
         selectWorkspaces(db)
