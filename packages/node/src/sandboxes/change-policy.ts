@@ -22,7 +22,7 @@ export async function changePolicy(
     if (awake && !isDeepStrictEqual(before.egress, policy.egress))
       await egress.change(awake.microVm.index, policy.egress);
     if (awake && !before.syncTo && policy.syncTo) await tryMakeSyncedFolder({ log }, life, awake);
-    await life.write({ policy });
+    await life.write({ policy, ...(!before.syncTo && policy.syncTo && { wasLocal: true }) });
   });
 }
 

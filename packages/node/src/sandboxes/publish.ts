@@ -17,7 +17,7 @@ import { createHold } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import type { Published } from "./sandbox-record.ts";
+import type { SandboxRecord } from "./sandbox-record.ts";
 
 export interface PublishOptions {
   readonly reason: SyncReason;
@@ -126,7 +126,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
             image: imageFilesOf(kept.now.image),
             disk: kept.now.id,
             diskBytes: sizeBytes,
-            reason: firstReason(published, target) ?? options.reason,
+            reason: firstReason(kept.now, target) ?? options.reason,
             parent: published && {
               ...{ account: published.accountId, workspace: published.workspaceId, version: published.version },
             },
@@ -155,8 +155,9 @@ function forkedFrom({ forkedFrom: base }: SyncTarget) {
   return base && { workspace: base.workspaceId, name: base.name, seq: base.seq };
 }
 
-/** Why a workspace has its first version; undefined when it has one. */
-function firstReason(published: Published | null, target: SyncTarget): SyncReason | undefined {
+/** Why a workspace has its first version, beyond what it is published for. */
+function firstReason({ published, wasLocal }: SandboxRecord, target: SyncTarget): SyncReason | undefined {
   if (published?.workspaceId === target.workspaceId) return undefined;
-  return published ? "fork" : "promotion";
+  if (published) return "fork";
+  return wasLocal ? "promotion" : undefined;
 }

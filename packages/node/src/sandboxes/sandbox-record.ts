@@ -80,6 +80,8 @@ export interface SandboxRecord {
   readonly base: VersionRef | null;
   /** What its disk was last published as, or was made from; null: nothing, or it is not synced. */
   readonly published: Published | null;
+  /** Its disk was not synced when it was made. */
+  readonly wasLocal?: boolean;
   /** The microVM it has, or had last. */
   readonly microVmId: MicroVmId;
   /** Null while it is awake. Without a memory it wakes from its disk. */

@@ -43,7 +43,7 @@ describe("a synced sandbox", () => {
       "mkdir -p /root/a/b; head -c 3000000 /dev/urandom >/root/a/b/c; echo x >/etc/mine",
     );
     const first = await tests.sync(id);
-    assert.deepEqual([first.seq, first.reason], [1, "promotion"]);
+    assert.deepEqual([first.seq, first.reason], [1, "request"]);
     await tests.run(id, "head -c 500000 /dev/urandom >/root/second; rm /root/a/b/c; echo y >/etc/mine");
     const second = await tests.sync(id);
     const sent = tests.of(id).findLast(({ name }) => name === "synced")?.data;
@@ -103,7 +103,7 @@ describe("a synced sandbox", () => {
     const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n; head -c 2000000 /dev/urandom >/root/big");
     await tests.node.sleepSandbox(id, { reason: "requested" });
     const [first] = await tests.node.listVersions(target, { signal: tests.signal });
-    assert.equal(first?.reason, "promotion");
+    assert.equal(first?.reason, "sleep");
     await tests.node.wakeSandbox(id, { reason: "requested", signal: tests.signal });
     await tests.run(id, "echo 2 >/root/n");
     await tests.sync(id);
