@@ -10,6 +10,7 @@ import { readPackIndex } from "./format/pack.ts";
 import { decodeRecord, type RecordRef } from "./format/records.ts";
 import { headKey, packKey, type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
 import { readHead } from "./lease.ts";
+import { type DamagedPack, neededBy } from "./needed-by.ts";
 import { recordsOf } from "./record-source.ts";
 import { surveyAccount } from "./survey.ts";
 import { createUsedRecords } from "./used-records.ts";
@@ -84,14 +85,20 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
     const problem = await wrongTwice(async () => void (await readHead(store, key, { signal })));
     if (problem) report(headKey(key), problem);
   }
+  const damaged: (DamagedPack & { readonly key: string; readonly problems: readonly PackProblem[] })[] = [];
   for (const [pack, { records, users }] of used.packs) {
     if (!data && survey.packs.has(pack)) continue;
     const key = packKey(account, pack);
     const found = await problemsOf(store, { key, pack, records, data, signal });
     if (found.length === 0) continue;
     const again = await problemsOf(store, { key, pack, records, data, signal });
-    if (again.length > 0 && (await isAnyThere(store, users, { signal }))) for (const what of again) report(key, what);
+    if (again.length === 0 || !(await isAnyThere(store, users, { signal }))) continue;
+    const offsets = again.flatMap((problem) => problem.offsets);
+    damaged.push({ key, pack, offsets, users, problems: again });
   }
+  const needed = await neededBy(store, damaged, { heads: survey.heads, signal });
+  for (const [i, { key, problems }] of damaged.entries())
+    for (const { what, offsets } of problems) report(key, offsets.length > 0 ? `${what}; ${needed[i]}` : what);
   return {
     workspaces: survey.heads.size + survey.unreadable.size,
     versions: survey.versions.length,
@@ -135,6 +142,12 @@ async function isAnyThere(store: ObjectStore, keys: Iterable<string>, { signal }
   return false;
 }
 
+interface PackProblem {
+  readonly what: string;
+  /** Of the records that cannot be read. */
+  readonly offsets: readonly number[];
+}
+
 async function problemsOf(
   store: ObjectStore,
   options: Signal & {
@@ -143,24 +156,24 @@ async function problemsOf(
     readonly records: ReadonlyMap<number, RecordRef>;
     readonly data: boolean;
   },
-): Promise<string[]> {
+): Promise<PackProblem[]> {
   const { key, pack, records, data, signal } = options;
-  const gone = `it is not there, and ${records.size} records of it are used`;
+  const gone = { what: `it is not there, and ${records.size} records of it are used`, offsets: [...records.keys()] };
   if (!data) return (await store.head(key, { signal })) ? [] : [gone];
-  const found: string[] = [];
-  const attempt = (act: () => void) => {
+  const found: PackProblem[] = [];
+  const attempt = (offsets: readonly number[], act: () => void) => {
     try {
       act();
     } catch (error) {
       if (!isDamage(error)) throw error;
-      found.push(messageOf(error));
+      found.push({ what: messageOf(error), offsets });
     }
   };
   try {
     const { bytes } = await store.get(key, { signal });
-    attempt(() => void readPackIndex(pack, bytes));
+    attempt([], () => void readPackIndex(pack, bytes));
     for (const ref of records.values())
-      attempt(() => void decodeRecord(bytes.subarray(ref.offset, ref.offset + ref.storedBytes), ref));
+      attempt([ref.offset], () => void decodeRecord(bytes.subarray(ref.offset, ref.offset + ref.storedBytes), ref));
   } catch (error) {
     if (!isAppError(error, "object_not_found")) throw error;
     found.push(gone);

@@ -90,6 +90,30 @@ describe("checkAccount", () => {
     }
   });
 
+  it("says which versions need what is damaged, and which does without", async () => {
+    const { test, mine } = await example();
+    await test.publish(mine, new Map([[40, chunkOf(100)]])); // version 3; version 2 has the chunk of a pack of its own
+    const flipIn = async (pack: string, at: number) => {
+      const { bytes } = await test.store.get(pack);
+      bytes[at] = (bytes[at] ?? 0) ^ 1;
+      await test.store.put(pack, bytes);
+    };
+    const before = await keysOf(test, "/packs/");
+    await test.publish(mine, new Map([[0, chunkOf(101)]])); // version 4
+    const [newest] = (await keysOf(test, "/packs/")).filter((pack) => !before.includes(pack));
+    assert.ok(newest);
+    await flipIn(newest, 100);
+    const { found } = await check(test);
+    assert.equal(found.length, 1);
+    assert.match(
+      found[0] ?? "",
+      /; needed by workspace \S+, versions 4: version 3 does without, mags workspace restore \S+ --version 3$/,
+    );
+    // The first chunk of the disk, which the newest version has in another pack: that is damaged, too.
+    for (const pack of before) await flipIn(pack, 100);
+    assert.match((await check(test)).found.join("\n"), /needed by workspace \S+, versions 1, 2, 3$/m);
+  });
+
   it("finds a manifest that is lost or damaged, and packs that nothing uses", async () => {
     const { test } = await example();
     const [first, second] = await keysOf(test, "/versions/");
