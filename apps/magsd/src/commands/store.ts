@@ -2,7 +2,7 @@
  * Looks into the object store of the configuration, by nothing but its objects: no server, no database. What it prints of
  * names stands in the heads of the workspaces.
  */
-import { type FileHandle, open, rm } from "node:fs/promises";
+import { type FileHandle, rm } from "node:fs/promises";
 import { AppError, silentLogger } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { shown } from "@mags/tar";
@@ -23,6 +23,7 @@ import {
 } from "@mags/workspace-store";
 import { openConfiguredStore } from "../object-store.ts";
 import type { CommandContext } from "./context.ts";
+import { makeNewFile } from "./new-file.ts";
 
 type Context = Pick<CommandContext, "config" | "print">;
 type Signal = { readonly signal: AbortSignal };
@@ -127,7 +128,7 @@ export function exportWorkspace(
     const version = versionOf(head, options.version);
     const records = recordsOf(store, key.account);
     const reader = await openVersion(store, key, { name: version, records, signal });
-    await using output = await open(file, "wx", 0o600);
+    await using output = await makeNewFile(file);
     const what = `${file}: version ${version.seq} of ${head.name}`;
     try {
       if (form !== "disk") return await writeTar(reader, { form, output, what, print, signal });
