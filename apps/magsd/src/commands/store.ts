@@ -23,6 +23,7 @@ import {
 } from "@mags/workspace-store";
 import { openConfiguredStore } from "../object-store.ts";
 import type { CommandContext } from "./context.ts";
+import { counted } from "./counted.ts";
 import { makeNewFile } from "./new-file.ts";
 
 type Context = Pick<CommandContext, "config" | "print">;
@@ -51,7 +52,7 @@ export function checkStore(context: Context, { data, signal }: Signal & { readon
       for (const [digest, versions] of found.images) named.set(digest, [...(named.get(digest) ?? []), ...versions]);
       const { workspaces, versions, packs, records, unusedPacks } = found;
       print(
-        `${found.problems === 0 ? "ok  " : "BAD "} account ${account}: ${workspaces} workspaces, ${versions} versions, ${packs} packs (${unusedPacks} unused), ${records} records${data ? ", all read" : ""}`,
+        `${found.problems === 0 ? "ok  " : "BAD "} account ${account}: ${counted(workspaces, "workspace")}, ${counted(versions, "version")}, ${counted(packs, "pack")} (${unusedPacks} unused), ${counted(records, "record")}${data ? ", all read" : ""}`,
       );
     }
     const { images, unusedImages, ...found } = await checkImages(store, { named, data, signal, onProblem });
@@ -60,7 +61,9 @@ export function checkStore(context: Context, { data, signal }: Signal & { readon
       `${found.problems === 0 ? "ok  " : "BAD "} images: ${images} (${unusedImages} unused), ${found.parts} parts${data ? ", all read" : ""}`,
     );
     print(
-      problems === 0 ? `${store.location}: nothing is missing or damaged` : `${store.location}: ${problems} problems`,
+      problems === 0
+        ? `${store.location}: nothing is missing or damaged`
+        : `${store.location}: ${counted(problems, "problem")}`,
     );
     return problems === 0 ? 0 : 1;
   });
@@ -72,7 +75,7 @@ export function printStoreStats(context: Context, { signal }: Signal): Promise<v
     for (const account of await listAccounts(store, { signal })) {
       const { packs, heads, unreadable } = await surveyAccount(store, { account, signal });
       const packBytes = [...packs.values()].reduce((sum, bytes) => sum + bytes, 0);
-      print(`account ${account}: ${packs.size} packs, ${mebibytes(packBytes)}`);
+      print(`account ${account}: ${counted(packs.size, "pack")}, ${mebibytes(packBytes)}`);
       for (const [workspace, head] of heads) print(`  ${lineOf(workspace, head)}`);
       for (const [workspace, why] of unreadable) print(`  ${workspace}: ${why}`);
     }
@@ -102,7 +105,7 @@ async function printImages(store: ObjectStore, { print }: Context, { signal }: S
 
 function lineOf(workspace: string, { name, state, versions }: Head): string {
   const latest = versions.at(-1);
-  const kept = versions.length === 1 ? "1 version" : `${versions.length} versions`;
+  const kept = counted(versions.length, "version");
   if (state === "deleted") return `${workspace} ${name}: deleted, ${kept} left`;
   if (!latest) return `${workspace} ${name}: not published yet`;
   const sizes = `${mebibytes(latest.data_bytes)} of data, ${mebibytes(latest.stored_bytes)} stored`;
