@@ -20,6 +20,8 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   pgsock: null,
   uploads: null,
   objects: INSTALLATION,
+  "objects.id": INSTALLATION,
+  "objects.id.new": UNFINISHED,
   blocks: INSTALLATION,
   "block-server.log": INSTALLATION,
   "block-server.log.1": INSTALLATION,
