@@ -5,7 +5,8 @@ import { waitFor } from "@mags/test-kit";
 import { startServer, type TestServer } from "./harness/server.ts";
 
 const JOBS = "/api/v1/mags-jobs";
-const VM_MIB = 256;
+/** The host needs some of the memory of four such VMs for itself. */
+const VM_MIB = 1024;
 const VMS = 4;
 
 /** Leaves the node memory for so many small VMs, whatever the host has. */
