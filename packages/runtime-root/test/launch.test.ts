@@ -17,6 +17,7 @@ import {
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { fileLimitCommand, handOverCommand, type LaunchSpec, launchCommand, type RuntimeRoot } from "../src/index.ts";
@@ -235,8 +236,8 @@ connection.sendall(b"served")
       const { file, args } = handOverCommand(root, path, '{"for": "you"}');
       const receiver = spawn("python3", ["-c", RECEIVER, file, ...args], { stdio: ["ignore", "pipe", "inherit"] });
       const gone = once(receiver, "exit");
-      const [line] = await once(receiver.stdout, "data");
-      assert.equal(String(line), '0 1 {"for": "you"}\n');
+      const { value: line } = await createInterface({ input: receiver.stdout })[Symbol.asyncIterator]().next();
+      assert.equal(line, '0 1 {"for": "you"}');
       assert.equal(statSync(path).mode & 0o777, 0o600);
       let answer = "";
       for await (const chunk of connect(path)) answer += chunk;
