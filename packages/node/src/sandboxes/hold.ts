@@ -16,11 +16,6 @@ export interface Hold extends AsyncDisposable {
   readonly atMoment: (take: () => Promise<void>) => Promise<void>;
   /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. */
   writeOut(): Promise<boolean>;
-  /**
-   * A guest that is to be left paused is, if what is asked still holds then: nothing is to be published, and it is to be kept
-   * as it is. Of others it is known already.
-   */
-  leaveIf(holds: () => Promise<boolean>): Promise<boolean>;
   /** A guest that is paused stays so when this is disposed. */
   keep(): void;
   readonly stallMs: number;
@@ -59,19 +54,7 @@ export function createHold(
     paused = true;
   }
 
-  async function resume(): Promise<void> {
-    if (paused) await microVm.machine.resume();
-    paused = false;
-  }
-
   return {
-    async leaveIf(holds) {
-      if (!hold) return true;
-      await pause();
-      if (await holds()) return true;
-      await resume();
-      return false;
-    },
     writeOut: () =>
       withDeadline(agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS }), SYNC_MS, late).then(
         () => true,
@@ -109,7 +92,8 @@ export function createHold(
       frozen = false;
     },
     async [Symbol.asyncDispose]() {
-      await resume();
+      if (paused) await microVm.machine.resume();
+      paused = false;
       await thaw();
     },
   };

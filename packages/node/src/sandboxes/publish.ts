@@ -99,11 +99,8 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       if (!own)
         await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
       const written = await hold.writeOut();
-      const isSame = () => isQuiet(awake);
-      if (own && written && (await isSame()) && (await hold.leaveIf(isSame))) {
-        hold.keep();
-        return { version: own, missing: null, done: null };
-      }
+      // Of one that is held, all that its programs have written counts: also what is not on the disk yet, which freezing brings there.
+      if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, missing: null, done: null };
 
       if (!kept.now.base) await mustReach(target, options.signal);
       const mark = published?.mark ?? null;
