@@ -47,6 +47,17 @@ describe("createTestReport", () => {
     assert.equal(text.match(/✖/g)?.length, 1);
   });
 
+  it("shows what went wrong first, and what cleaning up met after it", () => {
+    const both = Object.assign(new Error("An error was suppressed during disposal"), {
+      name: "SuppressedError",
+      error: new Error("it does not stop"),
+      suppressed: new Error("1 is not 2"),
+    });
+    const error = Object.assign(new Error("test failed"), { cause: both });
+    const { text } = reportOf(...result("test:fail", "adds up", 0, { error }));
+    assert.match(text, /Error: 1 is not 2\n[^]*and then, while cleaning up:\n {8}Error: it does not stop\n/);
+  });
+
   it("shows what a file that crashed has said, and what a good one has not", () => {
     const { text } = reportOf(
       { type: "test:stderr", data: { file: FILE, message: "SyntaxError: oops\n" } },

@@ -121,7 +121,26 @@ function firstLine(error: unknown): string {
 
 function describe(error: unknown): string {
   const cause = causeOf(error);
-  return stripVTControlCharacters(cause instanceof Error ? (cause.stack ?? cause.message) : inspect(cause));
+  return stripVTControlCharacters(isSuppressed(cause) ? describeBoth(cause) : stackOf(cause));
+}
+
+interface Suppressed extends Error {
+  readonly error: unknown;
+  readonly suppressed: unknown;
+}
+
+/** What crossed from the process of a test has lost its class. */
+function isSuppressed(error: unknown): error is Suppressed {
+  return error instanceof Error && error.name === "SuppressedError" && "error" in error && "suppressed" in error;
+}
+
+/** What went wrong first, and then what cleaning up after it met. */
+function describeBoth({ error, suppressed }: Suppressed): string {
+  return `${describe(suppressed)}\nand then, while cleaning up:\n${indent(describe(error))}`;
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : inspect(error);
 }
 
 function indent(text: string): string {
