@@ -9,6 +9,7 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
     `job accepted: image ${data.image}, ${data.vcpus} vCPU, ${data.memoryMiB} MiB memory, ${data.diskGiB} GiB disk`,
   script_converted: () => "line endings of the script were converted from CR LF to LF",
   started: (data) => `script started in ${data.microVmId}`,
+  lost_at_start: (data) => `${data.microVmId} was lost before the script had begun: ${data.reason}`,
   egress_denied: (data) =>
     `network access denied: ${data.destination}${data.count === 1 ? "" : `, ${data.count} times so far`}`,
   stop_requested: () => "stop requested",

@@ -124,7 +124,10 @@ export async function launchJob(
     leaveGate();
     entry.output ??= await opening.catch(() => undefined);
     const { microVm } = entry;
-    throw microVm && isAppError(error, "microvm_lost") ? await explainLoss(error, microVm) : error;
+    if (!microVm || !isAppError(error, "microvm_lost")) throw error;
+    const explained = await explainLoss(error, microVm);
+    note("lost_at_start", { microVmId: microVm.id, reason: messageOf(explained) });
+    throw explained;
   }
 }
 
