@@ -30,6 +30,8 @@ export interface VersionWriterDeps {
   readonly clock: Clock;
   /** A writer that takes longer gives up. Default: for a collector that waits for 24 hours. */
   readonly limitMs?: number;
+  /** Told of each table that is made: whoever writes the next version needs most of them. */
+  readonly onTable?: (ref: RecordRef, plain: Buffer) => Promise<void>;
 }
 
 export interface NewVersion {
@@ -89,7 +91,7 @@ interface OpenSegment {
 }
 
 export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion): VersionWriter {
-  const { store, lease, clock, limitMs = writerLimitMs(DEFAULT_GRACE_MS) } = deps;
+  const { store, lease, clock, limitMs = writerLimitMs(DEFAULT_GRACE_MS), onTable } = deps;
   const { parent, image, diskBytes } = version;
   if (diskBytes % CHUNK_BYTES !== 0) throw new RangeError(`a disk of ${diskBytes} bytes has no whole chunks`);
   if (parent && diskBytes < parent.manifest.diskBytes) throw new RangeError("a disk does not shrink");
@@ -123,7 +125,9 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
     if (old) uses.drop(old);
     tables.delete(segment);
     if (after.size === 0) return;
-    const table = await uploader.add(KIND.table, encodeTable(after));
+    const plain = encodeTable(after);
+    const table = await uploader.add(KIND.table, plain);
+    await onTable?.(table, plain);
     uses.add(table);
     tables.set(segment, table);
   }

@@ -7,6 +7,8 @@ import type { RecordCache } from "./record-cache.ts";
 export interface CachedRecords extends RecordSource {
   /** Has them at hand soon; nobody waits for it, and what fails is asked for again by who needs it. */
   prefetch(refs: readonly RecordRef[]): void;
+  /** Has at hand what its caller knows the plain bytes of; they do not change afterwards. Resolves soon, written or not. */
+  keep(ref: RecordRef, plain: Buffer): Promise<void>;
 }
 
 export interface CachedRecordsOptions {
@@ -88,6 +90,7 @@ export function cachedRecords(
 
   return {
     prefetch: begin,
+    keep,
     getAll,
     async get(ref, options) {
       return (await getAll([ref], options))[0] as Buffer; // one for one

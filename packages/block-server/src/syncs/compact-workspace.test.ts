@@ -94,7 +94,8 @@ describe("compaction", () => {
     const { key, lease, publish } = await newWorkspace(memory);
     await publishPoor(publish, 3);
     await lease.release({ signal });
-    const records = (account: string) => recordsOf(memory, account);
+    const uncached = { prefetch: () => {}, keep: async () => {} };
+    const records = (account: string) => ({ ...recordsOf(memory, account), ...uncached });
     const images = { keep: async () => {}, wasKept: () => true };
     const times = { graceMs: 3_600_000, limitMs: 3_600_000 };
     using workspaces = createWorkspaces({ store, records, images, holder: "n", ...times, clock, log: silentLogger });

@@ -8,18 +8,21 @@ import {
   type Lease,
   latestOf,
   openVersion,
-  type RecordSource,
+  type RecordRef,
+  SEGMENT_CHUNKS,
+  type VersionReader,
   type VersionWriter,
 } from "@mags/workspace-store";
+import type { CachedRecords } from "../cache/cached-records.ts";
 import type { SyncCall, SyncProgress, SyncResult, VersionKey } from "../calls.ts";
 import { createPace } from "../exports/pace.ts";
 import type { Images } from "../images.ts";
 import { findParent } from "./find-parent.ts";
-import { readChanges } from "./read-changes.ts";
+import { type ChangedExtent, readChanges } from "./read-changes.ts";
 
 export interface PublishDeps {
   readonly store: ObjectStore;
-  readonly records: (account: string) => RecordSource;
+  readonly records: (account: string) => CachedRecords;
   readonly images: Pick<Images, "keep" | "wasKept">;
   readonly holder: string;
   /** How long a sync may take. */
@@ -31,6 +34,9 @@ export interface PublishDeps {
 const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
 /** Of the disk of a guest that runs: what it reads and writes itself comes from the same disk. */
 const BYTES_PER_SECOND = 128 << 20;
+/** Of a sync, not held back: what changes in half a minute as a rule. */
+const UNPACED_BYTES = 32 << 20;
+const SEGMENT_BYTES = SEGMENT_CHUNKS * CHUNK_BYTES;
 
 export const openKey = (
   { store, records }: Pick<PublishDeps, "store" | "records">,
@@ -51,6 +57,7 @@ export async function publishDisk(
   const { store, holder, limitMs, clock, log } = deps;
   const { lease, onProgress, signal } = options;
   const name = `${holder}/${call.disk}`;
+  const records = deps.records(call.account);
   const open = (key: VersionKey) => openKey(deps, key, { signal });
   const { reader, isNamed, follows, missing } = await findParent(call, { head: lease.head, writer: name, open });
   // Of changes since another version than the one that was found nothing is known.
@@ -59,10 +66,14 @@ export async function publishDisk(
   const { diskBytes } = call;
   const image = { name: call.image.name, digest: call.image.digest };
   await using writer = createVersionWriter(
-    { store, lease, clock, limitMs },
+    // The next sync needs the tables of this one.
+    { store, lease, clock, limitMs, onTable: (ref, plain) => records.keep(ref, plain) },
     { parent: reader, image, diskBytes, writer: name, ...(follows && { follows }) },
   );
-  await write({ ...call, source: { ...call.source, bitmap } }, { writer, onProgress, signal });
+  const onFound = (found: readonly ChangedExtent[]) => {
+    if (reader) records.prefetch(tablesOf(reader, found));
+  };
+  await write({ ...call, source: { ...call.source, bitmap } }, { writer, onFound, onProgress, signal });
   const latest = latestOf(lease.head);
   const unchanged =
     writer.changedChunks === 0 &&
@@ -86,25 +97,32 @@ async function write(
   { source, diskBytes, paced }: SyncCall,
   {
     writer,
+    onFound,
     onProgress,
     signal,
   }: {
     readonly writer: VersionWriter;
+    readonly onFound: (found: readonly ChangedExtent[]) => void;
     readonly onProgress: (progress: SyncProgress) => void;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   const pace = createPace();
+  let askedBytes = 0;
   let readBytes = 0;
   let totalBytes = 0;
   const tell = () => onProgress({ readBytes, totalBytes, sentBytes: writer.sentBytes });
   const runs = readChanges(source, {
     diskBytes,
     signal,
-    ...(paced && { pace: (bytes) => pace.take(bytes, { bytesPerSecond: BYTES_PER_SECOND, signal }) }),
-    onTotal(bytes) {
-      totalBytes = bytes;
+    async pace(bytes) {
+      askedBytes += bytes;
+      if (paced && askedBytes > UNPACED_BYTES) await pace.take(bytes, { bytesPerSecond: BYTES_PER_SECOND, signal });
+    },
+    onFound(found) {
+      for (const { length, zero } of found) totalBytes += zero ? 0 : length;
       tell();
+      onFound(found);
     },
   });
   for await (const { firstChunk, chunkCount, bytes } of runs) {
@@ -113,4 +131,14 @@ async function write(
     readBytes += bytes?.length ?? 0;
     tell();
   }
+}
+
+/** Where the tables lie that list what a version has in these places. */
+function tablesOf({ manifest }: VersionReader, found: readonly ChangedExtent[]): RecordRef[] {
+  const segments = new Set<number>();
+  for (const { offset, length } of found) {
+    const last = Math.floor((offset + length - 1) / SEGMENT_BYTES);
+    for (let segment = Math.floor(offset / SEGMENT_BYTES); segment <= last; segment++) segments.add(segment);
+  }
+  return [...segments].map((segment) => manifest.tables.get(segment)).filter((ref) => ref !== undefined);
 }

@@ -18,15 +18,17 @@ const READS = 4;
 /** A QEMU that shows nothing for so long is not waited for. */
 const STALL_MS = 60_000;
 
-interface Extent {
+/** Whole chunks; bytes. */
+export interface ChangedExtent {
   readonly offset: number;
   readonly length: number;
+  /** Zeros, which need not be read. */
   readonly zero: boolean;
 }
 
 export interface ReadOptions {
   readonly diskBytes: number;
-  readonly onTotal?: (bytes: number) => void;
+  readonly onFound?: (found: readonly ChangedExtent[]) => void;
   /** Resolves when so many bytes more may be read. */
   readonly pace?: (bytes: number) => Promise<void>;
   readonly stallMs?: number;
@@ -35,13 +37,13 @@ export interface ReadOptions {
 
 /**
  * Runs in ascending order, at most 1 MiB each.
- * @param options.onTotal  Told once, before the first of them: how many bytes of them are not zeros.
+ * @param options.onFound  Told once, before the first of them, what there is to come.
  * @param options.pace     Default: as fast as can be.
  * @throws AppError `unavailable` when QEMU goes away or stalls, NbdError when it cannot read.
  */
 export async function* readChanges(
   source: DiskSource,
-  { diskBytes, signal, onTotal, pace, stallMs = STALL_MS }: ReadOptions,
+  { diskBytes, signal, onFound, pace, stallMs = STALL_MS }: ReadOptions,
 ): AsyncGenerator<ChangedRun, void, void> {
   const bitmap = source.bitmap === null ? null : `qemu:dirty-bitmap:${source.bitmap}`;
   const contexts = [ALLOCATION_CONTEXT, ...(bitmap === null ? [] : [bitmap])];
@@ -53,15 +55,12 @@ export async function* readChanges(
   });
   if (client.sizeBytes !== diskBytes)
     throw new AppError("internal", `QEMU shows a disk of ${client.sizeBytes} bytes in place of ${diskBytes}`);
-  const all = () => {
-    const wanted = bitmap === null ? [{ offset: 0, length: client.sizeBytes }] : dirty(client, bitmap, signal);
-    return whileMoving(pieces(client, wanted, signal), inTime);
-  };
-  let total = 0;
-  for await (const { zero, length } of all()) total += zero ? 0 : length;
-  onTotal?.(total);
-  const ahead: { readonly piece: Extent; readonly bytes: Promise<Buffer> | undefined }[] = [];
-  for await (const piece of all()) {
+  const wanted = bitmap === null ? [{ offset: 0, length: client.sizeBytes }] : dirty(client, bitmap, signal);
+  const found: ChangedExtent[] = [];
+  for await (const piece of whileMoving(pieces(client, wanted, signal), inTime)) found.push(piece);
+  onFound?.(found);
+  const ahead: { readonly piece: ChangedExtent; readonly bytes: Promise<Buffer> | undefined }[] = [];
+  for (const piece of found) {
     if (!piece.zero) await pace?.(piece.length);
     const bytes = piece.zero ? undefined : client.read(piece.offset, piece.length, { signal });
     bytes?.catch(() => {}); // it is awaited below, in its turn
@@ -88,7 +87,7 @@ async function* whileMoving<T>(
 }
 
 async function runOf(
-  next: { readonly piece: Extent; readonly bytes: Promise<Buffer> | undefined } | undefined,
+  next: { readonly piece: ChangedExtent; readonly bytes: Promise<Buffer> | undefined } | undefined,
 ): Promise<ChangedRun> {
   if (!next) throw new Error("nothing is being read");
   const { offset, length } = next.piece;
@@ -110,7 +109,7 @@ async function* pieces(
   client: NbdClient,
   ranges: AsyncIterable<Range> | Iterable<Range>,
   signal: AbortSignal,
-): AsyncGenerator<Extent, void, void> {
+): AsyncGenerator<ChangedExtent, void, void> {
   let done = 0;
   for await (const range of ranges) {
     const end = Math.ceil((range.offset + range.length) / CHUNK_BYTES) * CHUNK_BYTES;
@@ -135,7 +134,7 @@ async function* pieces(
   }
 }
 
-function* cut({ offset, length, zero }: Extent): Generator<Extent, void, void> {
+function* cut({ offset, length, zero }: ChangedExtent): Generator<ChangedExtent, void, void> {
   if (zero) {
     yield { offset, length, zero };
     return;

@@ -6,11 +6,11 @@ import {
   deleteWorkspace,
   type HeadVersion,
   latestOf,
-  type RecordSource,
   readHead,
   surveyAccount,
   type WorkspaceKey,
 } from "@mags/workspace-store";
+import type { CachedRecords } from "../cache/cached-records.ts";
 import type { BlockServerCalls, SyncProgress } from "../calls.ts";
 import type { Images } from "../images.ts";
 import { type CompactOptions, compactWorkspace, packsToGiveUp } from "./compact-workspace.ts";
@@ -38,7 +38,7 @@ export interface Workspaces extends Disposable {
 
 export interface WorkspacesDeps {
   readonly store: ObjectStore;
-  readonly records: (account: string) => RecordSource;
+  readonly records: (account: string) => CachedRecords;
   readonly images: Pick<Images, "keep" | "wasKept">;
   /** Who holds the leases: this node. */
   readonly holder: string;
