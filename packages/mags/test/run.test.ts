@@ -175,6 +175,21 @@ describe("mags run", () => {
     assert.equal(result.stderr, "mags: output limit reached\n");
   });
 
+  it("says once that the workspace is open as a copy, whose changes are dropped", async () => {
+    const message = "workspace w is open as a copy";
+    api.play = (job) => {
+      job.events.push({ id: 3, at: "2026-01-02T03:04:05.678Z", name: "local_copy", message, data: {} });
+      job.write("stdout", "out\n").exit(0);
+    };
+    const told = async (...flags: string[]) => (await cli.run(["run", "-w", "w", ...flags, "x"])).stderr;
+    assert.equal(await told(), `mags: ${message}\n`);
+    assert.equal(await told("--detach"), `mags: ${message}\n`);
+    assert.ok((await told("-p", "--no-sync")).endsWith(`mags: ${message}\n`));
+    assert.equal(await told("--json"), "");
+    api.play = (job) => job.exit(0);
+    assert.equal(await told(), "");
+  });
+
   it("prints the id and returns at once with --detach", async () => {
     api.play = () => {};
     const result = await cli.run(["run", "--detach", "sleep 1000"]);

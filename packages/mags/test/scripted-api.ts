@@ -152,7 +152,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
           send(reply, 200, { success: true, message: `Job ${job.status.name} stopped`, stopped: true }),
         );
       case "events":
-        return send(reply, 200, { events: EVENTS });
+        return send(reply, 200, { events: job.events });
       case "exec":
         return exec(reply, job, seen.body as { command: string; encoding?: Encoding });
       default:
@@ -216,11 +216,6 @@ function whenOver(job: ScriptedJob, then: () => void) {
   };
   job.on("change", listener);
 }
-
-const EVENTS = [
-  { id: 1, at: "2026-01-02T03:04:05.000Z", name: "accepted", message: "accepted", data: {} },
-  { id: 2, at: "2026-01-02T03:04:05.040Z", name: "started", message: "started in vm-0123456789ab", data: {} },
-];
 
 const ACCOUNT_ID = "7e2a8a3e-5f0b-4c3a-9d77-0a1b2c3d4e5f";
 const KEPT_TOKEN = {

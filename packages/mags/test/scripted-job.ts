@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { EventEmitter } from "node:events";
 import { createLineSplitter } from "@mags/domain";
-import type { JobStatus, LogEntry, SubmitJob } from "../src/sdk/wire.generated.ts";
+import type { JobEvent, JobStatus, LogEntry, SubmitJob } from "../src/sdk/wire.generated.ts";
 
 export interface Piece {
   readonly source: LogEntry["source"];
@@ -17,6 +17,10 @@ export class ScriptedJob extends EventEmitter {
   readonly body: SubmitJob;
   readonly status: JobStatus;
   readonly pieces: Piece[] = [];
+  readonly events: JobEvent[] = [
+    { id: 1, at: "2026-01-02T03:04:05.000Z", name: "accepted", message: "accepted", data: {} },
+    { id: 2, at: "2026-01-02T03:04:05.040Z", name: "started", message: "started in vm-0123456789ab", data: {} },
+  ];
   stopped = false;
   /** Entries that the last event stream has sent. */
   sent = 0;

@@ -2,6 +2,7 @@ import { MagsError } from "../../sdk/errors.ts";
 import type { Mags } from "../../sdk/mags.ts";
 import type { JobStatus } from "../../sdk/wire.generated.ts";
 import { type Cli, note, print, printJson } from "../cli.ts";
+import { remarkOnCopy } from "../copy-remark.ts";
 import { connect } from "../credentials.ts";
 import { Failure, report } from "../failure.ts";
 import { type Interrupt, type Interrupts, watchInterrupts } from "../interrupts.ts";
@@ -21,10 +22,12 @@ export async function run(cli: Cli, words: readonly string[], flags: RunFlags): 
   const fileIds = flags.file && (await mags.uploadFiles(flags.file));
   const job = await mags.run(script, { ...options, fileIds, onRefused: tellOnce(cli) });
   const id = job.requestId;
+  const copy = flags.json ? undefined : remarkOnCopy(mags, id, options);
 
   if (flags.detach && !interrupts.current) {
     if (flags.json) await printJson(cli, { request_id: id, status: job.status, message: job.message });
     else await print(cli, id);
+    await tellOfCopy(cli, copy);
     if (cli.stderr.isTerminal) await note(cli, `Follow it with: mags logs -f ${id}`);
     return 0;
   }
@@ -34,6 +37,7 @@ export async function run(cli: Cli, words: readonly string[], flags: RunFlags): 
   const { status, interrupt } = await attend(cli, mags, id, { interrupts, sink: collector ?? createPrinter(cli), end });
   if (collector) await printJson(cli, { ...summary(id, status), ...collector.collected() });
   else if (status && staysAlive(status)) await tellThatItStays(cli, status);
+  if (status) await tellOfCopy(cli, copy);
   return interrupt?.exitCode ?? (await exitCodeOf(cli, id, status));
 }
 
@@ -128,6 +132,11 @@ const staysAlive = ({ status }: JobStatus) => status === "running" || status ===
 async function tellThatItStays(cli: Cli, { request_id: id, name }: JobStatus): Promise<void> {
   await note(cli, `Its VM stays. ID: ${id}`);
   await note(cli, `Go on in it with: mags exec ${name} <command>; end it with: mags stop ${name}`);
+}
+
+async function tellOfCopy(cli: Cli, copy: Promise<string | undefined> | undefined): Promise<void> {
+  const remark = await copy;
+  if (remark) await note(cli, `mags: ${remark}`);
 }
 
 async function exitCodeOf(cli: Cli, id: string, status: JobStatus | undefined): Promise<number> {
