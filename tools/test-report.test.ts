@@ -55,7 +55,7 @@ describe("createTestReport", () => {
     });
     const error = Object.assign(new Error("test failed"), { cause: both });
     const { text } = reportOf(...result("test:fail", "adds up", 0, { error }));
-    assert.match(text, /Error: 1 is not 2\n[^]*and then, while cleaning up:\n {8}Error: it does not stop\n/);
+    assert.match(text, /Error: 1 is not 2\n.*and then, while cleaning up:\n {8}Error: it does not stop\n/s);
   });
 
   it("shows what a file that crashed has said, and what a good one has not", () => {
