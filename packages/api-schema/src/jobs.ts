@@ -66,7 +66,13 @@ export const SubmitJob = z
       .default(false)
       .describe("The VM stays when the script has ended, until the job is stopped."),
     environment: Environment.default({}),
-    disk_gb: z.int().nonnegative().optional().describe("Size of the root disk. Default and least: 2."),
+    disk_gb: z
+      .int()
+      .nonnegative()
+      .optional()
+      .describe(
+        "Size of the root disk. Default and least: 2, or as large as that of the workspace or base that it begins as.",
+      ),
     vcpus: z.int().positive().optional(),
     memory_mb: z.int().positive().optional(),
     timeout: z

@@ -269,9 +269,12 @@ describe("a job on a workspace in use", () => {
     assert.equal((await untilStatus(larger, "completed")).disk_gb, 9);
     assert.equal(plane.node.observeSandboxes().find(({ sandboxId }) => sandboxId === sandbox)?.diskGiB, 9);
     assert.equal((await statusOf(id)).disk_gb, 9);
-    const smaller = await submit({ workspace_id: "size", disk_gb: 2 });
-    assert.equal((await untilStatus(smaller, "completed")).disk_gb, 9);
-    assert.deepEqual((await statusOf(smaller)).egress, "none");
+    const smaller = await post({ workspace_id: "size", disk_gb: 4 });
+    assert.equal(smaller.status, 400);
+    assert.match(smaller.body.error, /^disk_gb: the disk of workspace size has 9 GB .* at least 9/);
+    const unnamed = await submit({ workspace_id: "size", disk_gb: 0 });
+    assert.equal((await untilStatus(unnamed, "completed")).disk_gb, 9);
+    assert.deepEqual((await statusOf(unnamed)).egress, "none");
     assert.equal(plane.node.policyOf(sandbox)?.egress, "none");
     await call("POST", `${JOBS}/${id}/stop`);
   });

@@ -12,6 +12,7 @@ import {
   normalizeScript,
 } from "@mags/domain";
 import type { NewJob, NewJobEvent } from "./job.ts";
+import { MIN_DISK_GIB } from "./least-disk.ts";
 import type { BaseName } from "./workspace.ts";
 
 /** What a user asks for; `null` where the installation's default shall apply. */
@@ -43,7 +44,6 @@ export interface JobRequest {
 }
 
 const DEFAULT_IMAGE = "standard";
-const MIN_DISK_GIB = 2;
 
 /**
  * Makes the job that a request describes, within what the node can give.

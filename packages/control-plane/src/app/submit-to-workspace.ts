@@ -7,6 +7,7 @@ import { type JobId, newWorkspaceId, type SandboxId } from "@mags/domain";
 import { findBase } from "./find-base.ts";
 import { handToSandbox } from "./hand-to-sandbox.ts";
 import type { NewJobEvent } from "./job.ts";
+import { tooSmall } from "./least-disk.ts";
 import { releaseSandbox } from "./release-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { stopScript } from "./stop-job.ts";
@@ -88,6 +89,7 @@ async function join(
     return "done";
   }
   const { use } = result;
+  if (use.kind === "too_small") throw tooSmall(sandbox.workspaceId ?? "", use);
   if (use.kind === "drop") return dropCopy(deps, sandbox, job.createdAt);
   if (request.replace && use.kind === "busy" && (await endScripts(deps, use.scripts, job.id))) return "again";
   throw inUse(inUseText(sandbox.workspaceId ?? "", use, job));

@@ -116,13 +116,19 @@ describe("checkBase", () => {
 describe("openedRequest", () => {
   it("asks for the image and the disk that the files need", () => {
     const from = { ...base, image: "alpine", diskBytes: 5 * 1024 ** 3 };
-    const asked = openedRequest(jobRequest({ diskGiB: 3 }), from);
+    const asked = openedRequest(jobRequest({ diskGiB: 5 }), from);
     assert.deepEqual([asked.image, asked.diskGiB], ["alpine", 5]);
     assert.equal(openedRequest(jobRequest({ diskGiB: 9, image: "alpine" }), from).diskGiB, 9);
     assert.throws(
       () => openedRequest(jobRequest({ image: "standard" }), from),
       /golden are made for alpine, not standard/,
     );
+    assert.equal(openedRequest(jobRequest({}), from).diskGiB, 5);
+    assert.throws(() => openedRequest(jobRequest({ diskGiB: 4 }), from), {
+      code: "validation_failed",
+      message: /workspace golden has 5 GB .* ask for at least 5, or leave disk_gb out/,
+    });
+    assert.equal(openedRequest(jobRequest({ diskGiB: 1 }), { ...from, diskBytes: 2 * 1024 ** 3 }).diskGiB, 2);
     const plain = jobRequest({ image: "other" });
     assert.equal(openedRequest(plain, null), plain);
   });

@@ -4,6 +4,7 @@
  */
 import { AppError } from "@mags/core";
 import type { AccountId, SyncTarget, WorkspaceId } from "@mags/domain";
+import { isTooSmall, tooSmall } from "./least-disk.ts";
 import type { JobRequest } from "./new-job.ts";
 import {
   type BaseName,
@@ -101,7 +102,7 @@ export function checkBase(asked: Asked, workspace: Workspace | null): void {
 
 /**
  * What is asked for, with what the files that it begins as need: their image, and a disk that holds them.
- * @throws AppError `validation_failed` when another image is asked for.
+ * @throws AppError `validation_failed` when another image or a smaller disk is asked for.
  */
 export function openedRequest(request: JobRequest, from: OpenableVersion | null): JobRequest {
   if (!from) return request;
@@ -111,10 +112,12 @@ export function openedRequest(request: JobRequest, from: OpenableVersion | null)
       "validation_failed",
       `rootfs_type: the files of workspace ${name} are made for ${image}, not ${request.image}: leave rootfs_type out`,
     );
+  const has = Math.ceil(diskBytes / GIB);
+  if (isTooSmall(request.diskGiB, has)) throw tooSmall(name, { asked: request.diskGiB, has });
   return {
     ...request,
     image,
     hasImageOfFiles: true,
-    diskGiB: Math.max(request.diskGiB ?? 0, Math.ceil(diskBytes / GIB)),
+    diskGiB: Math.max(request.diskGiB ?? 0, has),
   };
 }

@@ -65,8 +65,8 @@ describe("planWorkspaceUse", () => {
   it("takes over egress and a larger disk, and refuses another kind of VM", () => {
     const found = use({ request: request({ diskGiB: 9, egress: "none" }), endless: false }, sandbox(), []);
     assert.deepEqual(found.kind === "join" && found.size, { ...size, diskGiB: 9, egress: "none" });
-    const small = use({ request: request({ diskGiB: 2, vcpus: 2 }), endless: false }, sandbox(), []);
-    assert.deepEqual(small.kind === "join" && small.size, size);
+    const equal = use({ request: request({ diskGiB: 4, vcpus: 2 }), endless: false }, sandbox(), []);
+    assert.deepEqual(equal.kind === "join" && equal.size, size);
     for (const [field, fields] of [
       ["rootfs_type", { image: "alpine" }],
       ["vcpus", { vcpus: 1 }],
@@ -75,6 +75,13 @@ describe("planWorkspaceUse", () => {
       const refused = use({ request: request(fields), endless: false }, sandbox(), []);
       assert.equal(refused.kind === "differs" && refused.field, field);
     }
+  });
+
+  it("refuses a smaller disk before a script has to make room, but not for a copy that makes room itself", () => {
+    const job = { request: request({ diskGiB: 3 }), endless: false };
+    assert.deepEqual(use(job, sandbox(), [inside("a")]), { kind: "too_small", asked: 3, has: 4 });
+    const syncs = { request: request({ diskGiB: 3, persistent: true, noSync: false }), endless: false };
+    assert.equal(use(syncs, sandbox(), [], workspaceOf("w", 2)).kind, "drop");
   });
 });
 

@@ -1,5 +1,6 @@
 /** What becomes of a job whose workspace has a sandbox already. Decides and touches nothing. */
 import type { JobId, MicroVmSize, SyncTarget, WorkspaceId } from "@mags/domain";
+import { isTooSmall } from "./least-disk.ts";
 import { type JobRequest, normalizedEgress } from "./new-job.ts";
 import type { SandboxInUse } from "./sandbox-store.ts";
 import type { BaseName } from "./workspace.ts";
@@ -34,6 +35,8 @@ export type WorkspaceUse =
   | { readonly kind: "other_base"; readonly has: BaseName | null; readonly asked: BaseName }
   /** Scripts that run there stand in its way. */
   | { readonly kind: "busy"; readonly scripts: readonly JobInSandbox[] }
+  /** It asks for a smaller disk than there is. */
+  | { readonly kind: "too_small"; readonly asked: number | null; readonly has: number }
   /** It asks for another kind of microVM than there is. */
   | {
       readonly kind: "differs";
@@ -52,11 +55,15 @@ export function planWorkspaceUse(
   if (difference) return { kind: "differs", ...difference };
   const has = recordedBase(workspace, sandbox.from);
   if (request.base && !isFromBase(has, request.base)) return { kind: "other_base", has, asked: request.base };
+  const promotes = wantsSync(request) && sandbox.syncsTo === null;
+  const isCopy = promotes && workspace?.latest;
+  const { diskGiB } = sandbox.size;
+  if (!isCopy && isTooSmall(request.diskGiB, diskGiB))
+    return { kind: "too_small", asked: request.diskGiB, has: diskGiB };
   // What only keeps the microVM alive is in nobody's way but of another such.
   const scripts = jobs.filter(({ scriptOver, endless }) => !scriptOver && (job.endless || !endless));
   if (scripts.length > 0) return { kind: "busy", scripts };
-  const promotes = wantsSync(request) && sandbox.syncsTo === null;
-  if (promotes && workspace?.latest) return sandbox.kept || jobs.length > 0 ? { kind: "copy", jobs } : { kind: "drop" };
+  if (isCopy) return sandbox.kept || jobs.length > 0 ? { kind: "copy", jobs } : { kind: "drop" };
   const owner = jobs.find(({ id }) => id === sandbox.ownerJobId);
   const owns = request.persistent && (owner?.scriptOver ?? true);
   return {
@@ -68,7 +75,7 @@ export function planWorkspaceUse(
       : null,
     size: {
       ...sandbox.size,
-      diskGiB: Math.max(sandbox.size.diskGiB, request.diskGiB ?? 0),
+      diskGiB: Math.max(diskGiB, request.diskGiB ?? 0),
       egress: request.egress === null ? sandbox.size.egress : normalizedEgress(request.egress),
     },
   };
@@ -88,7 +95,7 @@ function differenceOf({ image, vcpus, memoryMiB }: JobRequest, size: MicroVmSize
 /** Clients look for the words `already exists` and `in use`. `endless`: for a job that only keeps a VM alive. */
 export function inUseText(
   workspaceId: string,
-  use: Exclude<WorkspaceUse, { readonly kind: "join" | "drop" }>,
+  use: Exclude<WorkspaceUse, { readonly kind: "join" | "drop" | "too_small" }>,
   { endless }: { readonly endless: boolean } = { endless: false },
 ): string {
   if (use.kind === "other_base") return otherBaseText(workspaceId, use.has, use.asked);

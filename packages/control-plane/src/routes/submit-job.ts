@@ -23,7 +23,8 @@ function fromWire(body: jobs.SubmitJobWire): JobRequest {
     egress: body.egress ?? null,
     vcpus: body.vcpus ?? null,
     memoryMiB: body.memory_mb ?? null,
-    diskGiB: body.disk_gb ?? null,
+    // Clients send 0 where nothing is asked for.
+    diskGiB: body.disk_gb || null,
     timeoutMs: body.timeout === undefined ? null : Math.ceil(body.timeout * 1000),
     labels: body.labels,
     noSync: body.no_sync,
