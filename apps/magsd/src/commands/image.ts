@@ -3,8 +3,7 @@ import { type ImageSummary, prepareImport } from "@mags/node";
 import { openImages } from "../images.ts";
 import { nodeOptionsOf } from "../parts.ts";
 import type { CommandContext } from "./context.ts";
-
-const MIB = 1024 ** 2;
+import { sizeText } from "./size-text.ts";
 
 /**
  * Makes the disk in this process, then has the node try it and give it its name.
@@ -22,7 +21,7 @@ export async function importImage(
   const { draft } = prepared;
   print(`made ${draft.digest} of ${draft.entries} files and folders; booting it`);
   const { record } = await images.register(prepared.build, name, { signal });
-  print(`imported image ${name} (${mebibytes(draft.sizeBytes)}); use it: mags run --image ${name} ...`);
+  print(`imported image ${name} (${sizeText(draft.sizeBytes)}); use it: mags run --image ${name} ...`);
   if (draft.devicesLeftOut > 0) print(`left out ${draft.devicesLeftOut} device nodes: a VM has its own /dev`);
   if (draft.caBundle === null) print("it brings no CA certificates: programs in it cannot check TLS servers");
   const missing = record?.tools?.missing ?? [];
@@ -66,11 +65,7 @@ export async function collectImages(context: CommandContext): Promise<void> {
 function rowOf(name: string, { digest, record }: ImageSummary): string[] {
   const short = digest.slice("sha256:".length, "sha256:".length + 12);
   if (!record) return [name, short, "-", "-", "installation"];
-  return [name, short, mebibytes(record.sizeBytes), record.createdAt, record.source.file];
-}
-
-function mebibytes(bytes: number): string {
-  return `${(bytes / MIB).toFixed(1)} MiB`;
+  return [name, short, sizeText(record.sizeBytes), record.createdAt, record.source.file];
 }
 
 function toJson({ names, digest, record }: ImageSummary) {

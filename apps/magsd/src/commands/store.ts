@@ -25,12 +25,10 @@ import { openConfiguredStore } from "../object-store.ts";
 import type { CommandContext } from "./context.ts";
 import { counted } from "./counted.ts";
 import { makeNewFile } from "./new-file.ts";
+import { sizeText } from "./size-text.ts";
 
 type Context = Pick<CommandContext, "config" | "print">;
 type Signal = { readonly signal: AbortSignal };
-
-const MIB = 1024 ** 2;
-const mebibytes = (bytes: number) => `${(bytes / MIB).toFixed(1)} MiB`;
 
 function withStore<T>({ config }: Context, work: (store: ObjectStore) => Promise<T>): Promise<T> {
   return openConfiguredStore(config, { log: silentLogger }).then(async (opened) => {
@@ -75,7 +73,7 @@ export function printStoreStats(context: Context, { signal }: Signal): Promise<v
     for (const account of await listAccounts(store, { signal })) {
       const { packs, heads, unreadable } = await surveyAccount(store, { account, signal });
       const packBytes = [...packs.values()].reduce((sum, bytes) => sum + bytes, 0);
-      print(`account ${account}: ${counted(packs.size, "pack")}, ${mebibytes(packBytes)}`);
+      print(`account ${account}: ${counted(packs.size, "pack")}, ${sizeText(packBytes)}`);
       for (const [workspace, head] of heads) print(`  ${lineOf(workspace, head)}`);
       for (const [workspace, why] of unreadable) print(`  ${workspace}: ${why}`);
     }
@@ -93,14 +91,14 @@ async function printImages(store: ObjectStore, { print }: Context, { signal }: S
   for (const [digest, { image }] of images) {
     if (image.state === "removed") continue;
     const stored = bytesOf((one) => one.digest === digest && one.upload === image.upload);
-    print(`image ${image.name} ${digest}: ${mebibytes(image.disk_bytes)}, ${mebibytes(stored)} stored`);
+    print(`image ${image.name} ${digest}: ${sizeText(image.disk_bytes)}, ${sizeText(stored)} stored`);
   }
   for (const [digest, why] of unreadable) print(`image ${digest}: ${why}`);
   const strays = bytesOf(({ digest, upload }) => {
     const image = images.get(digest)?.image;
     return image?.state !== "whole" || image.upload !== upload;
   });
-  if (strays > 0) print(`parts of uploads that are under way, or over: ${mebibytes(strays)}`);
+  if (strays > 0) print(`parts of uploads that are under way, or over: ${sizeText(strays)}`);
 }
 
 function lineOf(workspace: string, { name, state, versions }: Head): string {
@@ -108,7 +106,7 @@ function lineOf(workspace: string, { name, state, versions }: Head): string {
   const kept = counted(versions.length, "version");
   if (state === "deleted") return `${workspace} ${name}: deleted, ${kept} left`;
   if (!latest) return `${workspace} ${name}: not published yet`;
-  const sizes = `${mebibytes(latest.data_bytes)} of data, ${mebibytes(latest.stored_bytes)} stored`;
+  const sizes = `${sizeText(latest.data_bytes)} of data, ${sizeText(latest.stored_bytes)} stored`;
   return `${workspace} ${name}: ${kept}, the latest is ${latest.seq} of ${latest.created_at}: ${sizes}`;
 }
 
@@ -142,7 +140,7 @@ export function exportWorkspace(
       throw error;
     }
     print(
-      `${what}, ${mebibytes(version.disk_bytes)} of disk, ${mebibytes(version.data_bytes)} of data; mount it with: mount -o loop,ro ${file} /mnt (files are below up/)`,
+      `${what}, ${sizeText(version.disk_bytes)} of disk, ${sizeText(version.data_bytes)} of data; mount it with: mount -o loop,ro ${file} /mnt (files are below up/)`,
     );
     return 0;
   });
@@ -172,7 +170,7 @@ async function writeTar(
     form === "layer"
       ? `as a layer over the image ${name} (${digest}): what was deleted is an empty file .wh.NAME`
       : `as the upper layer of an overlayfs over the image ${name} (${digest})`;
-  print(`${what}, ${mebibytes(size)}, ${meaning}`);
+  print(`${what}, ${sizeText(size)}, ${meaning}`);
   return missing === 0 ? 0 : 1;
 }
 
