@@ -3,9 +3,9 @@
  * a script notes the time again and again on its disk, publishes it once, prints its id, and has itself killed in the middle
  * of the next publication: when it tells QEMU to take the view, with the guest frozen.
  */
-import { Socket } from "node:net";
 import type { SyncTarget } from "@mags/domain";
 import { NODE } from "../../src/qemu/disk-view/block-graph.ts";
+import { killBeforeSending } from "./kill-before-sending.ts";
 import { openSyncedNode } from "./synced-node.ts";
 
 /** The disk is to be read and written through a filter from now on. */
@@ -21,9 +21,5 @@ const id = await node.sandboxWith({ syncTo: JSON.parse(target) as SyncTarget }, 
 await node.sync(id);
 process.stdout.write(id);
 
-const write = Socket.prototype.write;
-Socket.prototype.write = function (this: Socket, ...args: Parameters<typeof write>) {
-  if (isMoment(String(args[0]))) process.kill(process.pid, "SIGKILL");
-  return write.apply(this, args);
-} as typeof write;
+killBeforeSending(isMoment);
 await node.sync(id);
