@@ -100,7 +100,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     uid_base: 1_920_000_000 + number * 10_000,
     ...options.node,
     network: {
-      prefix: `t${number.toString(36)}`,
+      prefix: `t${number}`,
       uplink_range: `10.${214 + (number >> 8)}.${number & 255}.0/24`,
       ...options.network,
     },

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
-import { type Logger, messageOf } from "@mags/core";
+import { AppError, type Logger, messageOf } from "@mags/core";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { run } from "../host/run.ts";
 import { addressIn, type Cidr, formatAddress, GUEST_NETWORK, parseAddress, UPLINK } from "./addresses.ts";
@@ -111,8 +111,21 @@ export async function openNetworkManager(
       ...{ table: prefix, interfacePrefix: `${prefix}-`, uplinkRange: range, dnsAddress, exceptions },
       maxConnections,
     });
-    await run(toolCommand(runtime, NFT, ["-f", "-"]), { input });
+    try {
+      await run(toolCommand(runtime, NFT, ["-f", "-"]), { input });
+    } catch (cause) {
+      if (await isTableName(prefix)) throw cause;
+      const text = `node.network.prefix: "${prefix}" is a word of the packet filter's own; take another prefix`;
+      throw new AppError("validation_failed", text, { cause });
+    }
   }
+
+  /** nft has words of its own, such as tcp, which are no names; more with each version. */
+  const isTableName = (name: string) =>
+    run(toolCommand(runtime, NFT, ["--check", `add table ip ${name}`])).then(
+      () => true,
+      () => false,
+    );
 
   /** The host would remember the connections of a guest that is gone for days, in a table that all share. */
   async function forgetConnections(index: number): Promise<void> {

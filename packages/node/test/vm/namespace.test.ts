@@ -38,23 +38,32 @@ for n in range(count):
 describe("a guest's namespace", () => {
   let dir: TempDir;
   let network: NetworkManager;
-  before(async () => {
-    dir = await makeTempDir();
-    const { runtime } = await loadArtifacts(ARTIFACTS);
-    network = await openNetworkManager(
-      { runtime, log: silentLogger },
+  const open = async (prefix: string) =>
+    openNetworkManager(
+      { runtime: (await loadArtifacts(ARTIFACTS)).runtime, log: silentLogger },
       {
-        ...{ prefix: PREFIX, uplinkRange: parseCidr("10.249.0.0/24"), exceptions: [], denied: [] },
+        ...{ prefix, uplinkRange: parseCidr("10.249.0.0/24"), exceptions: [], denied: [] },
         caps: { bandwidthMbit: 0, maxConnections: 100, newConnectionsPerSecond: 100 },
         ...{ forwardingRecord: `${dir.path}/forwarding`, bootId: "this" },
       },
     );
+
+  before(async () => {
+    dir = await makeTempDir();
+    network = await open(PREFIX);
     await network.create(1);
   });
   after(async () => {
     await network.remove(1);
     await network.removeHostSide();
     await dir[Symbol.asyncDispose]();
+  });
+
+  it("cannot be named as the packet filter names other things", async () => {
+    await assert.rejects(open("tcp"), {
+      code: "validation_failed",
+      message: /node\.network\.prefix: "tcp" .*another prefix/,
+    });
   });
 
   /** @returns How many of them the name service got. */
