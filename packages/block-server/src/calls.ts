@@ -169,7 +169,7 @@ export interface BlockServerCalls {
   workspaces(params: { readonly account: string }): Promise<readonly string[]>;
   collect(params: {
     readonly account: string;
-    /** Versions that something stands on, or may come to, by workspace. Those of them that take too much are compacted. */
+    /** Versions that something stands on, or may come to, by workspace. Those in use that take too much are compacted. */
     readonly pinned: Readonly<Record<string, readonly VersionName[]>>;
   }): Promise<CollectedAccount>;
 }

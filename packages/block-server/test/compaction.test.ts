@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
+import { type Clock, systemClock } from "@mags/core";
 import { createMemoryStore } from "@mags/object-store";
 import {
   contentsOf,
@@ -19,9 +20,11 @@ import {
 let bench: TestBench;
 let server: TestServer;
 const store = createMemoryStore();
+let aheadMs = 0;
+const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + aheadMs) };
 
 before(async () => {
-  bench = await openTestBench(store);
+  bench = await openTestBench(store, { clock });
   server = bench.server;
   await writeFile(at("random"), randomBytes(48 * MIB));
 });
@@ -71,15 +74,21 @@ describe("compaction", () => {
     assert.ok(contents.equals(expected));
   });
 
-  it("leaves a workspace alone that another node holds, and gives one back that nobody does", async () => {
+  it("leaves a workspace alone that another node holds, or that is closed; one that was used again it gives back", async () => {
     const { workspace, key, collect, second, disk } = await wasteful("closed");
     await server.ask("release", key);
-    const options = { holder: "node-b", account: server.account };
+    const options = { holder: "node-b", account: server.account, clock };
     await using other = await startTestServer(store, at("other"), options);
     const sync = () => exported(disk, {}, (source) => other.sync({ workspace, parent: second, source }));
     await sync();
     await collect();
     assert.equal((await server.ask("versions", key)).length, 2);
+    await other.ask("release", key);
+    await collect();
+    assert.equal((await server.ask("versions", key)).length, 2);
+    aheadMs = 2 * 24 * 3_600_000;
+    await write(disk, "write -P 8 100M 64k");
+    await sync();
     await other.ask("release", key);
     await collect();
     const compacted = (await server.ask("versions", key)).at(-1);

@@ -168,11 +168,11 @@ export interface TestBench extends AsyncDisposable {
 }
 
 /** A server on a store, in a folder of its own. */
-export async function openTestBench(store: ObjectStore): Promise<TestBench> {
+export async function openTestBench(store: ObjectStore, options: { readonly clock?: Clock } = {}): Promise<TestBench> {
   await using scope = new AsyncDisposableStack();
   const temp = scope.use(await makeTempDir());
   const at = (name: string) => join(temp.path, name);
-  const server = scope.use(await startTestServer(store, at("blocks")));
+  const server = scope.use(await startTestServer(store, at("blocks"), options));
   const owned = scope.move();
   return { server, at, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

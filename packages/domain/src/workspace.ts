@@ -162,7 +162,7 @@ export interface WorkspaceRuntime {
   deleteWorkspace(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Removes what nothing needs any more from the object store, once that is so for the time of grace, and compacts what
-   * is left.
+   * is in use and takes too much.
    * @param pinned  Versions of a workspace that something stands on, or may come to.
    * @throws AppError `unavailable`, `store_corrupt`.
    */

@@ -25,6 +25,7 @@ const clock = systemClock;
 const IMAGE = { name: "standard", digest: `sha256:${"0".repeat(64)}` };
 const WRITER = "node-a/disk-1";
 const PACK_CHUNKS = 256;
+const DAY_MS = 24 * 3_600_000;
 
 async function newWorkspace(store: ObjectStore = createMemoryStore()) {
   const key = { account: randomUUID(), workspace: randomUUID() };
@@ -44,10 +45,13 @@ async function newWorkspace(store: ObjectStore = createMemoryStore()) {
     open,
     newest,
     /** Over the newest version. */
-    async publish(chunks: ReadonlyMap<number, Buffer>, { reason = "request" as SyncReason, writer = WRITER } = {}) {
+    async publish(
+      chunks: ReadonlyMap<number, Buffer>,
+      { reason = "request" as SyncReason, writer = WRITER, ageMs = 0 } = {},
+    ) {
       const parent = latestOf(lease.head) && (await newest());
       await using version = createVersionWriter(
-        { store, lease, clock },
+        { store, lease, clock: { ...clock, now: () => new Date(Date.now() - ageMs) } },
         { parent, image: IMAGE, diskBytes: 4096 * CHUNK_BYTES, writer },
       );
       for (const [index, bytes] of chunks) await version.put(index, bytes);
@@ -66,10 +70,10 @@ async function newWorkspace(store: ObjectStore = createMemoryStore()) {
   };
 }
 
-/** Versions of which the second needs an eighth of what the first put into so many packs. */
+/** Versions, two days apart, of which the second needs an eighth of what the first put into so many packs. */
 async function publishPoor(publish: Awaited<ReturnType<typeof newWorkspace>>["publish"], packs: number) {
   const all = Array.from({ length: packs * PACK_CHUNKS }, (_, i) => i);
-  await publish(new Map(all.map((i) => [i, randomBytes(CHUNK_BYTES)])));
+  await publish(new Map(all.map((i) => [i, randomBytes(CHUNK_BYTES)])), { ageMs: 2 * DAY_MS });
   const same = Buffer.alloc(CHUNK_BYTES, 7);
   return await publish(new Map(all.filter((i) => i % 8 > 0).map((i) => [i, same])));
 }

@@ -14,6 +14,7 @@ import type { CachedRecords } from "../cache/cached-records.ts";
 import type { BlockServerCalls, SyncProgress } from "../calls.ts";
 import type { Images } from "../images.ts";
 import { type CompactOptions, compactWorkspace, packsToGiveUp } from "./compact-workspace.ts";
+import { getsVersions } from "./gets-versions.ts";
 import { createLeases } from "./leases.ts";
 import { openKey, publishDisk } from "./publish-disk.ts";
 import { restoreVersion } from "./restore-version.ts";
@@ -72,8 +73,8 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   }
 
   /**
-   * Not while another node may write it, nor one whose lease ran out: it may only be slow. Who
-   * waits for the workspace has it given up until the next look.
+   * Not while another node may write it, nor one whose lease ran out: it may only be slow. Not where nothing would be
+   * freed by it. Who waits for the workspace has it given up until the next look.
    * @returns the newest version, where that is a compaction.
    */
   async function compact(
@@ -88,6 +89,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
       const latest = latestOf(head);
       const before = latest?.reason === "compaction" ? latest : undefined;
       if (head.lease !== null && head.lease.holder !== holder) return before;
+      if (!getsVersions(head, { holder, now: clock.now() })) return before;
       if ((await packsToGiveUp(read, head, { shared })).size === 0) return before;
       return await leases.briefly(key, { signal }, async (lease) => {
         const done = await compactWorkspace({ store, clock, limitMs, ...read }, lease, { shared, mayGoOn, signal });
