@@ -48,7 +48,13 @@ export interface SyncProgress {
 }
 
 export interface SyncResult {
+  /** A new one, or the newest where nothing has changed since. */
   readonly version: HeadVersion;
+  /**
+   * False: it has the same files as the disk, which differs in what its file system notes of itself. No bitmap has that beside
+   * the one that was given: the next sync needs all that it has.
+   */
+  readonly isDisk: boolean;
   readonly changedBytes: number;
   readonly sentBytes: number;
   readonly puts: number;

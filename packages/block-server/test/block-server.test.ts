@@ -108,11 +108,44 @@ describe("sync", () => {
     const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
     const parent = keyOf(workspace, first.version);
     const again = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
-    assert.deepEqual(again, { version: first.version, changedBytes: 0, sentBytes: 0, puts: 0, missing: null });
+    const nothing = { version: first.version, isDisk: true, changedBytes: 0, sentBytes: 0, puts: 0, missing: null };
+    assert.deepEqual(again, nothing);
     await write(disk, "write -P 7 2M 64k", "discard 40M 128k");
     const third = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
     assert.equal(third.changedBytes, 3 * CHUNK_BYTES);
     assert.ok((await server.contents(workspace, third.version)).equals(await contentsOf(disk)));
+  });
+
+  it("publishes what a file system notes of itself only with other changes, or when no bitmap has it", async () => {
+    const workspace = randomUUID();
+    const image = at("noted.raw");
+    await makeExt4Image(image, { sizeMiB: DISK_BYTES / MIB });
+    await tool("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, at("noted"));
+    const disk = at("noted");
+    const first = await exported(disk, {}, (source) => server.sync({ workspace, parent: null, source }));
+    await tool("qemu-img", "bitmap", "--add", "-g", "65536", "-f", "qcow2", disk, "b1");
+    const sync = (parent: VersionName, options: { readonly bitmap?: string }) =>
+      exported(disk, options, (source) => server.sync({ workspace, parent: keyOf(workspace, parent), source }));
+    const superblock = 1024;
+    const [time, state] = [superblock + 0x30, superblock + 0x3a];
+    await write(disk, `write -P 7 ${time} 4`);
+    const same = await sync(first.version, { bitmap: "b1" });
+    assert.deepEqual(
+      [same.version, same.isDisk, same.changedBytes, same.puts],
+      [first.version, false, 0, 0],
+      "nobody needs that",
+    );
+    await write(disk, "write -P 5 90M 64k");
+    const second = await sync(first.version, { bitmap: "b1" });
+    assert.deepEqual([second.version.seq, second.isDisk, second.changedBytes], [2, true, 2 * CHUNK_BYTES]);
+    assert.ok((await server.contents(workspace, second.version)).equals(await contentsOf(disk)));
+    await write(disk, `write -P 8 ${time} 4`);
+    const third = await sync(second.version, {});
+    assert.deepEqual([third.version.seq, third.isDisk, third.changedBytes], [3, true, CHUNK_BYTES]);
+    await write(disk, `write -P 9 ${time} 4`, `write -P 2 ${state} 1`);
+    const fourth = await sync(third.version, { bitmap: "b1" });
+    assert.deepEqual([fourth.version.seq, fourth.isDisk, fourth.changedBytes], [4, true, CHUNK_BYTES]);
+    assert.ok((await server.contents(workspace, fourth.version)).equals(await contentsOf(disk)));
   });
 
   it("goes on from a version that it published and that nobody was told of", async () => {

@@ -24,7 +24,7 @@ export interface Superblock {
   readonly needsRecovery: boolean;
 }
 
-const MAGIC = 0xef53;
+export const MAGIC = 0xef53;
 const RECOVER = 0x4;
 const META_BG = 0x10;
 const EXTENTS = 0x40;

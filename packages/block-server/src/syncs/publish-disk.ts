@@ -1,6 +1,7 @@
 /** Publishes what a disk holds as the next version of a workspace. */
 import type { Clock, Logger } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
+import { hasSameFiles } from "@mags/workspace-files";
 import {
   CHUNK_BYTES,
   createVersionWriter,
@@ -15,6 +16,7 @@ import {
 } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
 import type { SyncCall, SyncProgress, SyncResult, VersionKey } from "../calls.ts";
+import { isDamage } from "../exports/damages.ts";
 import { createPace } from "../exports/pace.ts";
 import type { Images } from "../images.ts";
 import { findParent } from "./find-parent.ts";
@@ -73,14 +75,16 @@ export async function publishDisk(
   const onFound = (found: readonly ChangedExtent[]) => {
     if (reader) records.prefetch(tablesOf(reader, found));
   };
-  await write({ ...call, source: { ...call.source, bitmap } }, { writer, onFound, onProgress, signal });
+  const source = { ...call.source, bitmap };
+  const { onlyStart } = await write({ ...call, source }, { writer, onFound, onProgress, signal });
   const latest = latestOf(lease.head);
-  const unchanged =
-    writer.changedChunks === 0 &&
-    latest !== undefined &&
-    latest.sha256 === reader?.name.sha256 &&
-    latest.disk_bytes === diskBytes;
-  if (unchanged) return { version: latest, changedBytes: 0, sentBytes: 0, puts: 0, missing };
+  const isLatest = latest !== undefined && latest.sha256 === reader?.name.sha256 && latest.disk_bytes === diskBytes;
+  const isDisk = writer.changedChunks === 0;
+  const isSame = async () =>
+    isDisk ||
+    // Without a bitmap nothing would tell the next sync that these bytes are still to be sent.
+    (bitmap !== null && reader && onlyStart && (await isSameButForNotes(reader, onlyStart, { signal })));
+  if (isLatest && (await isSame())) return { version: latest, isDisk, changedBytes: 0, sentBytes: 0, puts: 0, missing };
   // While there is a parent that names the image the store keeps it.
   const isSure = reader?.manifest.image.digest === image.digest && deps.images.wasKept(image.digest);
   if (!isSure) await deps.images.keep(call.image, { signal });
@@ -90,9 +94,24 @@ export async function publishDisk(
     keep: (versions) => keptVersions(versions, clock.now()),
     signal,
   });
-  return { version, changedBytes, sentBytes, puts, missing };
+  return { version, isDisk: true, changedBytes, sentBytes, puts, missing };
 }
 
+/** Of a disk whose first chunk alone differs from the parent's. */
+async function isSameButForNotes(
+  parent: VersionReader,
+  start: Buffer,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<boolean> {
+  try {
+    return await hasSameFiles(parent, start, { signal });
+  } catch (error) {
+    if (isDamage(error)) return false; // a version that has this chunk anew is what helps
+    throw error;
+  }
+}
+
+/** @returns `onlyStart`: the first chunk, when it is all that differs from the parent. */
 async function write(
   { source, diskBytes, paced }: SyncCall,
   {
@@ -106,9 +125,10 @@ async function write(
     readonly onProgress: (progress: SyncProgress) => void;
     readonly signal: AbortSignal;
   },
-): Promise<void> {
+): Promise<{ readonly onlyStart: Buffer | null }> {
   const pace = createPace();
   let askedBytes = 0;
+  let start: Buffer | null = null;
   let readBytes = 0;
   let totalBytes = 0;
   const tell = () => onProgress({ readBytes, totalBytes, sentBytes: writer.sentBytes });
@@ -126,11 +146,15 @@ async function write(
     },
   });
   for await (const { firstChunk, chunkCount, bytes } of runs) {
-    for (let i = 0; i < chunkCount; i++)
-      await writer.put(firstChunk + i, bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK);
+    for (let i = 0; i < chunkCount; i++) {
+      const chunk = bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK;
+      await writer.put(firstChunk + i, chunk);
+      if (firstChunk + i === 0 && writer.changedChunks > 0) start = Buffer.from(chunk);
+    }
     readBytes += bytes?.length ?? 0;
     tell();
   }
+  return { onlyStart: writer.changedChunks === 1 ? start : null };
 }
 
 /** Where the tables lie that list what a version has in these places. */

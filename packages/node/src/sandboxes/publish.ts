@@ -32,7 +32,7 @@ export interface PublishResult {
   readonly version: WorkspaceVersion;
   /** Why all of the disk was compared although it was known what had changed, for people; else null. */
   readonly missing: string | null;
-  /** Null: nothing had changed. */
+  /** Null: no file had changed, and that is the newest version as it was. */
   readonly done: {
     readonly changedBytes: number;
     readonly sentBytes: number;
@@ -136,14 +136,17 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       const version = versionOf(result.version);
       const { seq, sha256 } = version;
       const atMs = deps.clock.now().getTime();
+      const { isDisk, changedBytes, sentBytes, puts, missing } = result;
+      // What a disk has beside the version is still to be published, with the next one. Without a bitmap there is nothing such.
+      const known = isDisk || since === null ? next : since;
       await kept.change(() => ({
-        published: { accountId, workspaceId, version: { seq, sha256 }, info: version, atMs, mark: next },
+        published: { accountId, workspaceId, version: { seq, sha256 }, info: version, atMs, mark: known },
       }));
-      await view.finish({ published: true });
+      await view.finish({ published: known === next });
       hold.keep();
       quiet = { microVmId: microVm.id, writes: hold.writes };
-      const { changedBytes, sentBytes, puts, missing } = result;
-      return { version, missing, done: { changedBytes, sentBytes, puts, stallMs: hold.stallMs } };
+      const done = { changedBytes, sentBytes, puts, stallMs: hold.stallMs };
+      return { version, missing, done: sha256 === own?.sha256 ? null : done };
     },
   };
 }

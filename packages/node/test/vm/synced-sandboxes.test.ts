@@ -53,6 +53,32 @@ describe("a synced sandbox", () => {
     assert.deepEqual(await tests.latest(target), version, "nothing was left to publish");
   });
 
+  it("that sleeps or stops makes one version of what was written last, flushed or not, and none of nothing", async () => {
+    const target = tests.newTarget("once");
+    const numbers = async () => (await tests.node.listVersions(target, tests)).map(({ seq }) => seq);
+    const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n");
+    const sleepAndWake = async () => {
+      await tests.node.sleepSandbox(id, { reason: "requested" });
+      await tests.node.wakeSandbox(id, { reason: "requested", signal: tests.signal });
+    };
+    const first = await tests.sync(id);
+    await sleepAndWake();
+    assert.deepEqual(await tests.sync(id), first, "it only slept");
+    await tests.run(id, "echo 2 >/root/n");
+    await sleepAndWake();
+    assert.deepEqual(await numbers(), [1, 2]);
+    await tests.node.releaseSandbox(id, { reason: "stop" });
+    assert.deepEqual(await numbers(), [1, 2]);
+
+    const next = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)), syncTo: target });
+    assert.equal(await tests.run(next, "cat /root/n; echo 3 >/root/n"), "2\n");
+    await tests.node.releaseSandbox(next, { reason: "stop" });
+    assert.deepEqual(await numbers(), [1, 2, 3]);
+    const copy = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)) });
+    assert.equal(await tests.run(copy, "cat /root/n"), "3\n");
+    await tests.node.releaseSandbox(copy, { reason: "test" });
+  });
+
   it("is published with the size that its disk has, also when the growth to it was cut off", async () => {
     const target = tests.newTarget("grown");
     const id = await tests.sandboxWith({ syncTo: target }, "echo 1 >/root/n");
