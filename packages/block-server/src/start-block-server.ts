@@ -21,6 +21,7 @@ import { createStartReads } from "./exports/start-reads.ts";
 import { createImages } from "./images.ts";
 import { createManifests } from "./manifests.ts";
 import { serveCalls } from "./rpc/serve-calls.ts";
+import { createFitness } from "./syncs/fitness.ts";
 import { createWorkspaces } from "./syncs/workspaces.ts";
 
 export interface BlockServerDeps {
@@ -86,7 +87,10 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   const served = scope.use(await openServedVersions(servedDirectoryOf(directory), { records, damages, starts, log }));
   const manifests = createManifests(store);
   const images = scope.use(createImages({ store, graceMs, clock, log }));
-  const workspaces = scope.use(createWorkspaces({ store, records, images, holder, graceMs, limitMs, clock, log }));
+  const fitness = createFitness({ store, log }, { signal: ending.signal });
+  const workspaces = scope.use(
+    createWorkspaces({ store, records, images, fitness, holder, graceMs, limitMs, clock, log }),
+  );
   const pace = createPace();
   const asked = Promise.withResolvers<void>();
   scope.use(

@@ -102,7 +102,16 @@ describe("compaction", () => {
     const records = (account: string) => ({ ...recordsOf(memory, account), ...uncached });
     const images = { keep: async () => {}, wasKept: () => true };
     const times = { graceMs: 3_600_000, limitMs: 3_600_000 };
-    using workspaces = createWorkspaces({ store, records, images, holder: "n", ...times, clock, log: silentLogger });
+    using workspaces = createWorkspaces({
+      store,
+      records,
+      images,
+      fitness: async () => {},
+      holder: "n",
+      ...times,
+      clock,
+      log: silentLogger,
+    });
     const look = () =>
       workspaces
         .collect({ account: key.account, pinned: { [key.workspace]: [] } }, { signal })

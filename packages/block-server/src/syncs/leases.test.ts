@@ -20,7 +20,13 @@ describe("createLeases", () => {
     t.mock.timers.enable({ apis: ["setInterval"] });
     let passedMs = 0;
     const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + passedMs) };
-    using leases = createLeases({ store: createMemoryStore(), holder: "node-a", clock, log: silentLogger });
+    using leases = createLeases({
+      store: createMemoryStore(),
+      fitness: async () => {},
+      holder: "node-a",
+      clock,
+      log: silentLogger,
+    });
     await leases.with(newKey(), CREATE, async (lease) => {
       for (let look = 0; look < 3; look++) {
         const before = lease.expiresAt.getTime();
@@ -35,7 +41,13 @@ describe("createLeases", () => {
 
   it("gives back what was taken for one piece of work, whatever became of it, and keeps what was held before", async () => {
     const store = createMemoryStore();
-    using leases = createLeases({ store, holder: "node-a", clock: systemClock, log: silentLogger });
+    using leases = createLeases({
+      store,
+      fitness: async () => {},
+      holder: "node-a",
+      clock: systemClock,
+      log: silentLogger,
+    });
     const key = newKey();
     await leases.with(key, CREATE, async () => {});
     await leases.briefly(key, { signal }, async () => {});
@@ -50,7 +62,13 @@ describe("createLeases", () => {
 
   it("lets nothing be written any more that was begun before it was settled", async () => {
     const store = createMemoryStore();
-    using leases = createLeases({ store, holder: "node-a", clock: systemClock, log: silentLogger });
+    using leases = createLeases({
+      store,
+      fitness: async () => {},
+      holder: "node-a",
+      clock: systemClock,
+      log: silentLogger,
+    });
     const key = newKey();
     let late: Lease | undefined;
     await leases.with(key, CREATE, async (lease) => {

@@ -3,6 +3,7 @@ import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { acquireLease, type HeadVersion, type Lease, readHead, type WorkspaceKey } from "@mags/workspace-store";
 import type { SyncCall } from "../calls.ts";
+import type { Fitness } from "./fitness.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
@@ -27,6 +28,7 @@ export interface Leases extends Disposable {
 
 export interface LeasesDeps {
   readonly store: ObjectStore;
+  readonly fitness: Fitness;
   /** Who holds them: this node. */
   readonly holder: string;
   readonly clock: Clock;
@@ -36,7 +38,7 @@ export interface LeasesDeps {
 const LEASE_MS = 10 * 60_000;
 const RELEASE_MS = 10_000;
 
-export function createLeases({ store, holder, clock, log }: LeasesDeps): Leases {
+export function createLeases({ store, fitness, holder, clock, log }: LeasesDeps): Leases {
   const leases = new Map<string, Lease>();
   const ending = new AbortController();
   const beingRenewed = new Set<Lease>();
@@ -51,6 +53,7 @@ export function createLeases({ store, holder, clock, log }: LeasesDeps): Leases 
     work: (lease: Lease) => Promise<T>,
   ): Promise<T> {
     const held = leases.get(key.workspace);
+    if (!held) await fitness({ signal });
     const lease =
       held ??
       (await acquireLease(store, key, {

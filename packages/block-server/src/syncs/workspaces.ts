@@ -14,6 +14,7 @@ import type { CachedRecords } from "../cache/cached-records.ts";
 import type { BlockServerCalls, SyncProgress } from "../calls.ts";
 import type { Images } from "../images.ts";
 import { type CompactOptions, compactWorkspace, packsToGiveUp } from "./compact-workspace.ts";
+import type { Fitness } from "./fitness.ts";
 import { getsVersions } from "./gets-versions.ts";
 import { createLeases } from "./leases.ts";
 import { openKey, publishDisk } from "./publish-disk.ts";
@@ -41,6 +42,7 @@ export interface WorkspacesDeps {
   readonly store: ObjectStore;
   readonly records: (account: string) => CachedRecords;
   readonly images: Pick<Images, "keep" | "wasKept">;
+  readonly fitness: Fitness;
   /** Who holds the leases: this node. */
   readonly holder: string;
   readonly graceMs: number;
