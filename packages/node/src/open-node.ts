@@ -1,25 +1,17 @@
 /** Wires a node and brings it up: adopts what lives, ends what nobody owns, keeps the pool full. */
-import { mkdir } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, bootId, type Clock, createGate, type Logger, lockFile, messageOf, untilAborted } from "@mags/core";
-import type { NodeDescription, NodeRuntime, NodeUpdate, UploadSource } from "@mags/domain";
-import type { NodeConfig } from "./config.ts";
+import { AppError, type Clock, createGate, type Logger, untilAborted } from "@mags/core";
+import type { NodeUpdate, UploadSource } from "@mags/domain";
 import { createOverlayStore } from "./disks/overlay-store.ts";
 import { openExecSessions } from "./execs/exec-sessions.ts";
-import { execIn } from "./guests/exec.ts";
-import { createGuestFiles } from "./guests/files.ts";
 import { createGuests } from "./guests/guests.ts";
-import { BLOCKS_GROUP, openCgroups } from "./host/cgroups.ts";
+import { BLOCKS_GROUP } from "./host/cgroups.ts";
 import { claimDirectory } from "./host/claim-directory.ts";
-import { removeUnfinishedWrites } from "./host/files.ts";
-import { changeMarks, marksOf, withMarks } from "./host/marks.ts";
 import { hostMemory } from "./host/memory.ts";
-import { openWorkDirectories } from "./host/work-directories.ts";
-import { loadArtifacts } from "./images/artifacts.ts";
 import { checkImage } from "./images/check-image.ts";
 import { DEFAULT_IMAGE } from "./images/image.ts";
-import { createImages, type Images } from "./images/image-administration.ts";
+import { createImages } from "./images/image-administration.ts";
 import { createImageSource } from "./images/image-source.ts";
 import { imagesDirectory, openImageStore } from "./images/image-store.ts";
 import { sweepBuilds } from "./images/prepare-import.ts";
@@ -27,49 +19,17 @@ import { createCapacity } from "./jobs/capacity.ts";
 import { createEgressWatch } from "./jobs/egress-watch.ts";
 import { createJobRunner } from "./jobs/job-runner.ts";
 import { openOutcomeStore } from "./jobs/outcome-store.ts";
-import { footprintAtRest } from "./leaks/at-rest.ts";
-import type { NodeFootprint } from "./leaks/trace.ts";
 import { createLogStore } from "./logs/log-store.ts";
 import { startRetention } from "./logs/retention.ts";
-import { createMicroVmHost } from "./microvm/microvm-host.ts";
-import { createTidier } from "./microvm/tidier.ts";
-import { createIndexes } from "./network/indexes.ts";
-import { createNamespacePool } from "./network/namespace-pool.ts";
-import { openNetwork } from "./open-network.ts";
+import type { Node, NodeOptions } from "./node.ts";
+import { createNodeRuntime } from "./node-runtime.ts";
+import { openHost } from "./open-host.ts";
 import { adoptParked } from "./pool/adopt.ts";
 import { createWarmPool } from "./pool/warm-pool.ts";
 import { prepareTemplates } from "./prepare-templates.ts";
-import { clearHost } from "./remove-node.ts";
 import { createSandboxStore, sandboxesDirectory } from "./sandboxes/sandbox-record.ts";
 import { createSandboxes, sandboxesIn } from "./sandboxes/sandboxes.ts";
 import { type BlockServerProgram, blocksDirectory, createBlocks } from "./workspaces/blocks.ts";
-import { createWorkspaceRuntime } from "./workspaces/workspace-runtime.ts";
-
-export interface NodeOptions {
-  /** Holds microVMs, templates, disks, output. Short: sockets lie below it. */
-  readonly dataDirectory: string;
-  readonly artifactsFile: string;
-  readonly config: NodeConfig;
-}
-
-export interface Node extends NodeRuntime {
-  readonly images: Images;
-  /**
-   * Ends the node's part of this process. Parked clones are removed; microVMs of jobs run on and are adopted by the next
-   * process.
-   */
-  close(): Promise<void>;
-  /** What it has on the host now. */
-  footprint(): NodeFootprint;
-  /** @throws AppError `unavailable` with the reason when it cannot make microVMs. */
-  checkReady(): void;
-  /**
-   * Ties the data directory to an installation's database.
-   * @throws AppError `unavailable` when it belongs to another installation, or served a later epoch of this one: the
-   * database is an old copy then.
-   */
-  claim(installation: { readonly id: string; readonly epoch: number }): Promise<void>;
-}
 
 /** Memory of the host that microVMs never get, where nothing else is configured: a quarter, and no more than this. */
 const MOST_FLOOR_MIB = 1024;
@@ -91,43 +51,11 @@ export async function openNode(
   const { config, dataDirectory } = options;
   await using scope = new AsyncDisposableStack();
   const directory = (name: string) => join(dataDirectory, name);
-  for (const name of ["vms", "templates", "logs"]) await mkdir(directory(name), { recursive: true, mode: 0o711 });
-  scope.use(await lockFile(directory("node.lock")));
-  await removeUnfinishedWrites(dataDirectory);
-  await changeMarks(directory("marks.json"), marksOf(config), {
-    goingOn: async () => (await footprintAtRest(dataDirectory)).microVms.filter(({ jobId }) => jobId !== null).length,
-    clear: (earlier) => clearHost({ ...options, config: withMarks(config, earlier) }, { removeNewer: false }),
-  });
-
-  const artifacts = await loadArtifacts(options.artifactsFile);
-  const { runtime } = artifacts;
-  const boot = await bootId();
-  const network = await openNetwork({ runtime, clock, log }, config.network, { dataDirectory, bootId: boot });
-  const { manager, egress } = network;
   const gate = createGate(config.starts_at_once || availableParallelism());
   const jobsWaiting = () => gate.waiting > 0 || gate.inside > 0;
-  const tidier = scope.use(createTidier({ clock, log }, { jobsWaiting }));
-  const cgroups = await openCgroups(config.network.prefix).catch((error: unknown) => {
-    log.warn("cgroups.unavailable", { error: messageOf(error) });
-    return null;
-  });
-  const namespaces = scope.use(
-    createNamespacePool(
-      { network: manager, indexes: createIndexes(network.capacity), later: tidier.add },
-      { size: config.network.prepared },
-    ),
-  );
-  const host = scope.use(
-    createMicroVmHost(
-      { runtime, network: manager, namespaces, tidier, cgroups, log },
-      { root: directory("vms"), uidBase: config.uid_base, capacity: network.capacity, bootId: boot },
-    ),
-  );
-  const found = await host.sweep();
-  const work = await openWorkDirectories(directory("work"));
-  signal.throwIfAborted();
-  scope.use(await network.startNameService(found));
-  namespaces.start();
+  const opened = scope.use(await openHost({ jobsWaiting, clock, log }, options, { signal }));
+  const { artifacts, egress, cgroups, host, work, found } = opened;
+  const { runtime } = artifacts;
 
   const imageStore = await openImageStore(imagesDirectory(dataDirectory), { installed: artifacts.images, log });
   await sweepBuilds(dataDirectory);
@@ -271,58 +199,17 @@ export async function openNode(
   imageSource.begin(images);
   sandboxes.start();
 
-  const describe = (): NodeDescription => ({
-    accelerator,
-    acceleratorReason: reason,
-    images: imageStore.names(),
-    defaultVcpus: pooledSize.vcpus,
-    maxVcpus: config.max_vcpus,
-    defaultMemoryMiB: config.default_memory_mb,
-    // However small the host, a job of the default size runs, alone.
-    maxMemoryMiB: Math.max(config.default_memory_mb, Math.min(config.max_memory_mb, budgetMiB)),
-    maxDiskGiB: config.max_disk_gb,
-  });
-  log.info("node.ready", { ...describe(), found: found.length });
+  const node = createNodeRuntime(
+    { host: opened, imageStore, blocks, guests, logs, execs, sandboxes, pool, runner, capacity },
+    { config, accelerator, acceleratorReason: reason, pooledSize, budgetMiB },
+  );
+  log.info("node.ready", { ...node.describe(), found: found.length });
   const resources = scope.move();
 
   return {
+    ...node,
     images,
-    describe,
-    poolStatus: () => ({
-      idle: pool.idle,
-      busy: runner.busy,
-      minIdle: config.pool.min_idle,
-      max: 0,
-      queued: runner.waiting,
-      awaitingMemory: capacity.waiting,
-      freeMemoryMiB: budgetMiB - capacity.reservedMiB,
-    }),
-    start: runner.start,
-    observe: runner.observe,
-    stop: runner.stop,
-    acknowledge: runner.acknowledge,
-    exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
-    files: createGuestFiles(guests),
-    startExec: execs.startExec,
-    attachExec: execs.attachExec,
-    openLog: logs.openTail,
-    observeSandboxes: () => sandboxes.all().map((sandbox) => sandbox.observe()),
-    sleepSandbox: sandboxes.sleepSandbox,
-    wakeSandbox: sandboxes.wakeSandbox,
-    setSandboxPolicy: sandboxes.setSandboxPolicy,
-    growSandbox: sandboxes.growSandbox,
-    releaseSandbox: runner.releaseSandbox,
-    syncSandbox: sandboxes.syncSandbox,
-    ...createWorkspaceRuntime(blocks),
     onUpdate: (listener: (update: never) => void) => void listeners.push(listener as (update: NodeUpdate) => void),
-    footprint: () => ({
-      microVms: host.list().map((microVm) => ({ ...microVm, jobId: null })),
-      preparedIndexes: namespaces.prepared,
-      work: work.list(),
-      execs: execs.ids(),
-      outcomes: runner.observe().flatMap(({ jobId, state }) => (state === "ended" ? [jobId] : [])),
-      sandboxes: sandboxes.all().map(({ id }) => id),
-    }),
     checkReady() {
       if (pool.failure !== undefined && pool.idle === 0)
         throw new AppError("unavailable", `no VM can be made: ${pool.failure}`);

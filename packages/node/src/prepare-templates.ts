@@ -8,7 +8,7 @@ import type { WorkDirectories } from "./host/work-directories.ts";
 import type { Artifacts } from "./images/artifacts.ts";
 import { DEFAULT_IMAGE, type Image } from "./images/image.ts";
 import type { MicroVmHost } from "./microvm/microvm-host.ts";
-import type { NodeOptions } from "./open-node.ts";
+import type { NodeOptions } from "./node.ts";
 import type { Accelerator } from "./qemu/command-line.ts";
 import { createTemplateStore, type TemplateStore } from "./templates/template-store.ts";
 

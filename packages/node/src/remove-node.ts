@@ -9,8 +9,8 @@ import { createTidier } from "./microvm/tidier.ts";
 import { createIndexes } from "./network/indexes.ts";
 import { createNamespacePool } from "./network/namespace-pool.ts";
 import { networkCapacity, openNetworkManager } from "./network/network-manager.ts";
+import type { NodeOptions } from "./node.ts";
 import { networkConfigOf } from "./open-network.ts";
-import type { NodeOptions } from "./open-node.ts";
 import { endBlockServer } from "./workspaces/block-server-process.ts";
 import { blocksDirectory } from "./workspaces/blocks.ts";
 

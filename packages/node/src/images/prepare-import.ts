@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isAppError, lockFile } from "@mags/core";
-import type { NodeOptions } from "../open-node.ts";
+import type { NodeOptions } from "../node.ts";
 import { loadArtifacts } from "./artifacts.ts";
 import { buildImage } from "./build/build-image.ts";
 import type { ImageDraft } from "./image.ts";

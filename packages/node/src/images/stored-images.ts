@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, lockFile, silentLogger, systemClock } from "@mags/core";
 import { readRecords } from "../microvm/record.ts";
-import type { NodeOptions } from "../open-node.ts";
+import type { NodeOptions } from "../node.ts";
 import { readSandboxRecords, sandboxesDirectory } from "../sandboxes/sandbox-record.ts";
 import { imagesOfTemplates, removeTemplatesOf } from "../templates/template-files.ts";
 import { loadArtifacts } from "./artifacts.ts";

@@ -1,6 +1,6 @@
 import { runtimeOf } from "../images/artifacts.ts";
 import { parseCidr } from "../network/addresses.ts";
-import type { NodeOptions } from "../open-node.ts";
+import type { NodeOptions } from "../node.ts";
 import { observeFiles } from "./observe-files.ts";
 import { observeHost } from "./observe-host.ts";
 import type { Owner, Trace } from "./trace.ts";

@@ -4,7 +4,8 @@ import { type Clock, silentLogger, systemClock } from "@mags/core";
 import { type JobEnd, type JobId, type JobStart, NO_UPLOADS, newJobId } from "@mags/domain";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { NodeConfig } from "../../src/config.ts";
-import { type Node, openNode } from "../../src/open-node.ts";
+import type { Node } from "../../src/node.ts";
+import { openNode } from "../../src/open-node.ts";
 import { removeNode } from "../../src/remove-node.ts";
 import { ARTIFACTS, blockServerOf } from "./support.ts";
 

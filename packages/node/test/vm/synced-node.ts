@@ -23,7 +23,8 @@ import {
 } from "@mags/domain";
 import { makeTempDir, waitFor } from "@mags/test-kit";
 import { NodeConfig } from "../../src/config.ts";
-import { type Node, openNode } from "../../src/open-node.ts";
+import type { Node } from "../../src/node.ts";
+import { openNode } from "../../src/open-node.ts";
 import { removeNode } from "../../src/remove-node.ts";
 import { ARTIFACTS, blockServerOf } from "./support.ts";
 
