@@ -31,5 +31,9 @@ describe("the block server", () => {
     ending.abort();
     await running;
     assert.equal(answer.build, build);
+
+    const changed = parseConfig(JSON.stringify({ data_dir: temp.path, node: { block_cache_mb: 1_111 } }), "magsd.json");
+    const other = runBlockServer({ clock: systemClock, log: silentLogger }, changed, { build, signal: ending.signal });
+    await assert.rejects(other, /configuration has changed .*: restart the server/);
   });
 });

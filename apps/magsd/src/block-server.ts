@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { startBlockServer } from "@mags/block-server";
-import type { Clock, Logger } from "@mags/core";
+import { AppError, type Clock, type Logger } from "@mags/core";
 import { type BlockServerProgram, blocksDirectory } from "@mags/node";
 import { graceMsOf, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
@@ -29,23 +29,38 @@ export async function blockServerOf(
   return { command: { file: process.execPath, args }, build };
 }
 
-async function buildOf({ object_store: store, node }: ServerConfig, program: string): Promise<string> {
+async function buildOf(config: ServerConfig, program: string): Promise<string> {
+  const code = createHash("sha256").update(await readFile(program));
+  return `${code.digest("hex")}-${settingsOf(config)}`;
+}
+
+/** A digest of what it does for its node: in which store, with which limits. */
+function settingsOf({ object_store: store, node }: ServerConfig): string {
   const settings = Object.entries(store).map(([key, value]) => [
     key,
     typeof value === "object" && value !== null ? value.reveal() : value,
   ]);
   return createHash("sha256")
-    .update(await readFile(program))
     .update(JSON.stringify([...settings, node.garbage_hours, node.block_cache_mb]))
     .digest("hex");
 }
 
-/** Runs until it is asked to end, by its node or by the signal. @param options.build  What it says that it is. */
+/**
+ * Runs until it is asked to end, by its node or by the signal.
+ * @param options.build  What it says that it is.
+ * @throws AppError `unavailable` when the configuration is another than that of the node that starts it.
+ */
 export async function runBlockServer(
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   config: ServerConfig,
   { build, signal }: { readonly build: string; readonly signal: AbortSignal },
 ): Promise<void> {
+  // Disks that are read would be looked for in another store.
+  if (!build.endsWith(`-${settingsOf(config)}`))
+    throw new AppError(
+      "unavailable",
+      "the configuration has changed since the server started: restart the server (magsd stop, magsd start)",
+    );
   await using store = await openConfiguredStore(config, { log }, { deadlineMs: STORE_DEADLINE_MS });
   await using server = await startBlockServer(
     { store, clock, log },
