@@ -167,9 +167,10 @@ export async function openNode(
     store: imageStore,
     installed: artifacts.images,
     usersOf: (name) => [...runner.jobsIn(name).map((jobId) => `job ${jobId}`), ...sandboxesIn(sandboxes.all(), name)],
-    digestsInUse: async () => {
+    whatIsInUse: async () => {
       const ofTemplates = await templates.imagesInUse();
-      return ofTemplates && new Set([...ofTemplates, ...sandboxes.all().map(({ record }) => record.image.digest)]);
+      const ofSandboxes = (digest: string) => sandboxes.all().some(({ record }) => record.image.digest === digest);
+      return ofTemplates && ((digest) => ofTemplates.has(digest) || ofSandboxes(digest));
     },
     removeTemplates: templates.removeOf,
     check: (image, signals) => checkImage({ ...cloneDeps, templates, size: pooledSize }, image, signals),

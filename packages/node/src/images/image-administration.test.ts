@@ -12,7 +12,7 @@ describe("createImages", () => {
       collect: async () => [],
     } as Partial<ImageStore> as ImageStore;
     let here: readonly string[] = ["job 1"];
-    const deps = { store, installed: new Map(), usersOf: () => here, digestsInUse: async () => new Set<string>() };
+    const deps = { store, installed: new Map(), usersOf: () => here, whatIsInUse: async () => () => false };
     const images = createImages(deps as Partial<ImagesDeps> as ImagesDeps);
     await assert.rejects(images.remove("mine"), /in use by job 1: wait/);
     await assert.rejects(
@@ -43,12 +43,32 @@ describe("createImages", () => {
     const deps = {
       store,
       installed: new Map(),
-      digestsInUse: async () => new Set(["a"]),
+      whatIsInUse: async () => (digest: string) => digest === "a",
       removeTemplates: async (digest: string) => void templates.push(digest),
     };
     const images = createImages(deps as Partial<ImagesDeps> as ImagesDeps);
     assert.deepEqual(await images.collectFetched((digest) => digest !== "c"), ["b"]);
     assert.deepEqual(templates, ["b"]);
     assert.deepEqual(await images.collectFetched(() => false), []);
+  });
+
+  it("leaves what comes into use while others are removed", async () => {
+    const inUse = new Set<string>();
+    const store = {
+      imported: () => [],
+      async collect(isUsed: (digest: string) => boolean) {
+        const first = ["a", "b"].filter((digest) => !isUsed(digest));
+        inUse.add("b");
+        return first.filter((digest) => !isUsed(digest));
+      },
+    } as unknown as ImageStore;
+    const deps = {
+      store,
+      installed: new Map(),
+      whatIsInUse: async () => (digest: string) => inUse.has(digest),
+      removeTemplates: async () => {},
+    };
+    const images = createImages(deps as Partial<ImagesDeps> as ImagesDeps);
+    assert.deepEqual(await images.collect(), ["a"]);
   });
 });

@@ -40,8 +40,8 @@ export interface ImagesDeps {
   readonly installed: ReadonlyMap<string, Image>;
   /** What runs, or waits to run, in an image of that name: for people. */
   readonly usersOf: (name: string) => readonly string[];
-  /** Digests of the images that living microVMs are made from. Undefined when that cannot be told. */
-  readonly digestsInUse: () => Promise<ReadonlySet<string> | undefined>;
+  /** Whether a living microVM is made from that content, to be asked at the last moment. Undefined when that cannot be told. */
+  readonly whatIsInUse: () => Promise<((digest: string) => boolean) | undefined>;
   readonly removeTemplates: (digest: string) => Promise<void>;
   readonly check: (image: Image, options?: { readonly signal?: AbortSignal }) => Promise<Tools>;
   readonly now: () => Date;
@@ -60,13 +60,13 @@ export function createImages(deps: ImagesDeps): NodeImages {
   };
 
   async function collect(isWanted = (_digest: string) => true): Promise<readonly string[]> {
-    const inUse = await deps.digestsInUse();
-    if (!inUse)
+    const isInUse = await deps.whatIsInUse();
+    if (!isInUse)
       throw new AppError(
         "unavailable",
         "a VM runs whose template is gone, so its image is not known: try again when it has ended",
       );
-    const removed = await store.collect((digest) => inUse.has(digest) || !isWanted(digest));
+    const removed = await store.collect((digest) => isInUse(digest) || !isWanted(digest));
     for (const digest of removed) await deps.removeTemplates(digest);
     return removed;
   }

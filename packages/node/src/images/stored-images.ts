@@ -32,9 +32,10 @@ export async function openStoredImages({
       ...found.flatMap(({ binding }) => (binding?.size.image === name ? [`job ${binding.jobId}`] : [])),
       ...sandboxes.flatMap(({ id, image }) => (image.name === name ? [`sandbox ${id}`] : [])),
     ],
-    digestsInUse: async () => {
+    whatIsInUse: async () => {
       const ofTemplates = await imagesOfTemplates(templates, keys);
-      return ofTemplates && new Set([...ofTemplates, ...sandboxes.map(({ image }) => image.digest)]);
+      const ofSandboxes = new Set(sandboxes.map(({ image }) => image.digest));
+      return ofTemplates && ((digest) => ofTemplates.has(digest) || ofSandboxes.has(digest));
     },
     removeTemplates: (digest) => removeTemplatesOf(templates, digest, keys),
     check: () => Promise.reject(new AppError("unavailable", "the node does not run")),
