@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { describe, it } from "node:test";
+import { AppError } from "@mags/core";
+import { isShortage } from "./is-shortage.ts";
+
+describe("isShortage", () => {
+  it("looks at the causes, too, and at what failed first", () => {
+    const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
+    assert.ok(isShortage(new AppError("internal", "QEMU could not be started", { cause: full })));
+    assert.ok(isShortage(new SuppressedError(new Error("of clearing up"), full)));
+    assert.ok(isShortage(new AppError("unavailable", "the object store is away")));
+  });
+
+  it("is false for what fails the same way again", async () => {
+    assert.equal(isShortage(await mkdir("/proc/none").catch((error: unknown) => error)), false);
+    assert.equal(isShortage(new AppError("internal", "QEMU could not move the device state")), false);
+    assert.equal(isShortage("text"), false);
+  });
+});
