@@ -209,7 +209,7 @@ export async function startControlPlane(
       await intake.close();
       // It finds jobs to start, too.
       await reconciler[Symbol.asyncDispose]();
-      await Promise.all([queue.endAll(), endOnNode({ ...basis, reports, endCalls: () => callsEnd.abort() })]);
+      await Promise.all([queue.endAll(), endOnNode({ ...basis, reports, policies, endCalls: () => callsEnd.abort() })]);
     },
     async [Symbol.asyncDispose]() {
       closing.abort();

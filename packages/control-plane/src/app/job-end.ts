@@ -81,8 +81,11 @@ export function lostOutcome(now: Date): { readonly outcome: JobOutcome; readonly
 export const SCRIPT_LOST = "the script was lost with the VM it ran in: the host or its virtual machine ended";
 
 /** Its submission was answered with an error, but it turned out to be stored. */
-export function withdrawnOutcome(now: Date): { readonly outcome: JobOutcome; readonly event: NewJobEvent } {
-  return failure("not accepted: the database did not confirm the job in time", now, "withdrawn");
+export function withdrawnOutcome(
+  now: Date,
+  why = "the database did not confirm the job in time",
+): { readonly outcome: JobOutcome; readonly event: NewJobEvent } {
+  return failure(`not accepted: ${why}`, now, "withdrawn");
 }
 
 /** Stopped before it had a microVM. */

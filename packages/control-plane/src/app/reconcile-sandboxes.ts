@@ -1,6 +1,5 @@
 import { type Logger, messageOf } from "@mags/core";
 import type { ObservedSandbox, SandboxId } from "@mags/domain";
-import type { Policies } from "./policies.ts";
 import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
 import { planSandboxes, type SandboxAction } from "./sandbox-plan.ts";
 import { transitionOf } from "./sandbox-reports.ts";
@@ -8,7 +7,6 @@ import type { LiveSandbox } from "./sandbox-store.ts";
 import { takeOverVersion } from "./take-over-version.ts";
 
 export interface SandboxReconcilerDeps extends ReleaseDeps {
-  readonly policies: Policies;
   readonly log: Logger;
 }
 
@@ -94,14 +92,15 @@ export function createSandboxReconciler(deps: SandboxReconcilerDeps): SandboxRec
       });
       const isFirst = doubts === null;
       doubts = plan.doubts;
+      // A policy may have been stored and not told before this process began. That one is synced the node has to know
+      // before it is idle.
+      await policies.pushAgain(isFirst ? observed.map(({ sandboxId }) => sandboxId) : []);
       for (const action of plan.actions) {
         log.info("reconcile.action", { ...action });
         await apply(action).catch((error: unknown) =>
           log.warn("reconcile.action_failed", { ...action, error: messageOf(error) }),
         );
       }
-      // A policy may have been stored and not told before this process began.
-      await policies.pushAgain(isFirst ? observed.map(({ sandboxId }) => sandboxId) : []);
       if (isFirst) wakeAllSleepless(live, observed);
       return plan.actions.length;
     },

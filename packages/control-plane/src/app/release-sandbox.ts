@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { AppError, type Clock, isAppError, type Logger, messageOf, withDeadline } from "@mags/core";
 import type { NodeRuntime, ObservedSync, SandboxId } from "@mags/domain";
+import type { Policies } from "./policies.ts";
+import { isUntoldPromotion, tellPromotion } from "./promotion.ts";
 import type { SandboxReports } from "./sandbox-reports.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import { takeOverVersion } from "./take-over-version.ts";
@@ -10,6 +12,7 @@ export interface ReleaseDeps {
   readonly sandboxes: SandboxStore;
   readonly workspaces: WorkspaceRecords;
   readonly reports: SandboxReports;
+  readonly policies: Policies;
   readonly node: NodeRuntime;
   readonly clock: Clock;
   readonly log: Logger;
@@ -35,12 +38,14 @@ export async function releaseSandbox(
   sandboxId: SandboxId,
   { reason, discard = false }: ReleaseOptions,
 ): Promise<void> {
-  const { reports, node, clock } = deps;
-  const released = node.releaseSandbox(sandboxId, { reason });
+  const { sandboxes, reports, policies, node, clock } = deps;
+  const isPromotion = isUntoldPromotion(node, await sandboxes.get(sandboxId));
+  const told = isPromotion ? tellPromotion(policies, sandboxId) : Promise.resolve();
+  const released = told.then(() => node.releaseSandbox(sandboxId, { reason }));
   await (discard ? withDeadline(released, FORCED_MS, tooLong) : released).catch(async (error: unknown) => {
     const sync = node.observeSandboxes().find((seen) => seen.sandboxId === sandboxId)?.sync;
     // What is local has nothing to publish, and what is gone neither.
-    if (!sync) throw error;
+    if (!sync && !isPromotion) throw error;
     const why = whyOf(deps, sandboxId, error);
     if (!discard) throw new AppError("changes_not_synced", why, { cause: error });
     await discardChanges(deps, sandboxId, { reason, why, sync });
@@ -62,9 +67,14 @@ function whyOf({ log }: ReleaseDeps, sandboxId: SandboxId, error: unknown): stri
 async function discardChanges(
   { sandboxes, node, clock }: ReleaseDeps,
   sandboxId: SandboxId,
-  { reason, why, sync }: { readonly reason: string; readonly why: string; readonly sync: ObservedSync },
+  {
+    reason,
+    why,
+    sync,
+  }: { readonly reason: string; readonly why: string; readonly sync: ObservedSync | undefined | null },
 ): Promise<void> {
-  const data = { reason: why, behindBytes: sync.behindBytes, version: sync.version?.seq ?? null };
+  // Of one that never came to be synced it is not known how much that is.
+  const data = { reason: why, behindBytes: sync?.behindBytes ?? null, version: sync?.version?.seq ?? null };
   await sandboxes.tell(sandboxId, { at: clock.now(), name: "changes_discarded", data }, randomUUID());
   await node.releaseSandbox(sandboxId, { reason, discard: true });
 }

@@ -7,6 +7,7 @@ import type { Job } from "./job.ts";
 import { createJobChanges } from "./job-changes.ts";
 import type { JobStore } from "./job-store.ts";
 import { createJobWriter } from "./job-writer.ts";
+import type { Policies } from "./policies.ts";
 import type { SandboxReports } from "./sandbox-reports.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import { stopJob } from "./stop-job.ts";
@@ -44,6 +45,7 @@ describe("stopJob", () => {
       sandboxes: {} as SandboxStore,
       workspaces: {} as WorkspaceRecords,
       reports: {} as SandboxReports,
+      policies: {} as Policies,
     };
     await assert.rejects(stopJob(deps, job, { patienceMs: 10 }), (error) => isAppError(error, "unavailable"));
     away = false;

@@ -8,7 +8,6 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobTimings } from "./job-timings.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { type JobRequest, planJob } from "./new-job.ts";
-import type { Policies } from "./policies.ts";
 import type { NewSandbox } from "./sandbox.ts";
 import type { SandboxDefaults } from "./sandbox-policy.ts";
 import type { StopDeps } from "./stop-job.ts";
@@ -16,7 +15,6 @@ import { submitToWorkspace } from "./submit-to-workspace.ts";
 import { needsNoSandbox, type Opening, openedRequest, planOpening } from "./workspace-mode.ts";
 
 export interface SubmitDeps extends StopDeps {
-  readonly policies: Policies;
   readonly disks: Disks;
   readonly writer: JobWriter;
   readonly queue: JobQueue;
@@ -47,8 +45,8 @@ export interface Submission {
  * Takes a job: it is on disk when this resolves, and the node has been told or the job waits in the queue.
  * @param receivedMs Monotonic time at which the request came in.
  * @throws AppError `validation_failed`; `workspace_in_use`; `too_many_requests` or `capacity_exhausted` when too many
- * wait; `unavailable` when the database did not confirm it, or the object store is away and must be asked. What was
- * refused does not run.
+ * wait; `unavailable` when the database did not confirm it, the object store is away and must be asked, or the node cannot
+ * have the workspace synced. What was refused does not run.
  */
 export async function submitJob(
   deps: SubmitDeps,
@@ -144,9 +142,12 @@ async function enqueue<T>(deps: SubmitDeps, { job, sandbox, insert, submitted, i
   return result;
 }
 
-/** The insert may have taken effect although its answer was lost; what was refused must not run. */
-export function withdraw({ store, writer, clock, log }: SubmitDeps, job: NewJob): void {
-  const { outcome, event } = withdrawnOutcome(clock.now());
+/**
+ * What was refused must not run: the insert may have taken effect although its answer was lost.
+ * @param why  What the job ends with. Default: the database did not confirm it.
+ */
+export function withdraw({ store, writer, clock, log }: SubmitDeps, job: NewJob, why?: string): void {
+  const { outcome, event } = withdrawnOutcome(clock.now(), why);
   writer
     .change(job.id, () => store.markEnded(job.id, outcome, event))
     .catch((error: unknown) => log.warn("job.withdraw_failed", { jobId: job.id, error: messageOf(error) }));

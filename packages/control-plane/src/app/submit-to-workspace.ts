@@ -5,16 +5,17 @@
 import { AppError, isAppError, messageOf, untilAborted } from "@mags/core";
 import { type JobId, newWorkspaceId, type SandboxId } from "@mags/domain";
 import { findBase } from "./find-base.ts";
-import { handToSandbox } from "./hand-to-sandbox.ts";
-import type { NewJobEvent } from "./job.ts";
+import { handOrLeave } from "./hand-to-sandbox.ts";
+import type { NewJob, NewJobEvent } from "./job.ts";
 import { tooSmall } from "./least-disk.ts";
+import { isUntoldPromotion, tellPromotion } from "./promotion.ts";
 import { releaseSandbox } from "./release-sandbox.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { stopScript } from "./stop-job.ts";
 import { type Submission, type SubmitDeps, submitWithSandbox, withdraw } from "./submit-job.ts";
 import { takeOverVersion } from "./take-over-version.ts";
 import type { Workspace } from "./workspace.ts";
-import { checkBase, planOpening } from "./workspace-mode.ts";
+import { checkBase, planOpening, wantsSync } from "./workspace-mode.ts";
 import { inUseText, planWorkspaceUse } from "./workspace-use.ts";
 
 /** How long scripts have that are to make room. */
@@ -65,7 +66,7 @@ async function join(
     readonly notes: readonly NewJobEvent[];
   },
 ): Promise<Step> {
-  const { sandboxes, disks, log } = deps;
+  const { sandboxes, disks } = deps;
   const { sandbox, workspace, notes } = context;
   const { request, planned, submitted } = submission;
   const { job, events } = planned;
@@ -81,11 +82,10 @@ async function join(
     });
   if (result.kind === "gone") return "again";
   if (result.kind === "joined") {
+    if (wantsSync(request)) await promote(deps, sandbox.id, job);
     submitted();
     // It is stored: what fails from here on the reconciler does again.
-    await handToSandbox(deps, job.id).catch((error: unknown) =>
-      log.warn("job.hand_over_failed", { jobId: job.id, error: messageOf(error) }),
-    );
+    await handOrLeave(deps, job.id);
     return "done";
   }
   const { use } = result;
@@ -93,6 +93,21 @@ async function join(
   if (use.kind === "drop") return dropCopy(deps, sandbox, job.createdAt);
   if (request.replace && use.kind === "busy" && (await endScripts(deps, use.scripts, job.id))) return "again";
   throw inUse(inUseText(sandbox.workspaceId ?? "", use, job));
+}
+
+/**
+ * What one promotes is synced when its submission is answered, so that nobody takes for kept what is not.
+ * @throws AppError `unavailable` when the node does not take it down. The workspace is synced as soon as it does, without
+ * the job.
+ */
+async function promote(deps: SubmitDeps, sandboxId: SandboxId, job: NewJob): Promise<void> {
+  const { sandboxes, policies, node } = deps;
+  if (!isUntoldPromotion(node, await sandboxes.get(sandboxId))) return;
+  await tellPromotion(policies, sandboxId).catch((cause: unknown) => {
+    const text = `workspace ${job.workspaceId} is not synced yet: ${messageOf(cause)}`;
+    withdraw(deps, job, text);
+    throw new AppError("unavailable", `${text}: try again`, { cause });
+  });
 }
 
 /** It runs in a copy of what is synced. */
