@@ -19,8 +19,17 @@ const [EPERM, EINVAL] = [1, 22];
 const bytes = Buffer.concat([Buffer.alloc(BLOCK, 1), Buffer.alloc(2 * BLOCK), Buffer.alloc(BLOCK, 2)]);
 
 let served: Served;
+/** Extents that were wanted of the export. */
+const wanted: number[] = [];
 before(async () => {
-  served = await serve(createDisk(bytes, BLOCK).source);
+  const { source } = createDisk(bytes, BLOCK);
+  served = await serve({
+    ...source,
+    extents(offset, length, options) {
+      wanted.push(options.mostExtents);
+      return source.extents(offset, length, options);
+    },
+  });
 });
 after(() => served[Symbol.asyncDispose]());
 
@@ -59,7 +68,7 @@ describe("requests", () => {
     assert.deepEqual(await client.reply(), { kind: "chunk", cookie: 7n, type: 1, done: true, payload });
   });
 
-  it("block status tells holes, or one extent when one is asked for", async () => {
+  it("block status tells holes, or one extent when one is asked for, and wants no more of the export", async () => {
     await using client = await begun({ structured: true, contexts: ["base:allocation"] });
     const data = (length: number) => [u32(length), u32(0)];
     const hole = (length: number) => [u32(length), u32(3)];
@@ -71,6 +80,7 @@ describe("requests", () => {
       const payload = Buffer.concat([u32(1), ...extents]);
       assert.deepEqual(await client.reply(), { kind: "chunk", cookie: 7n, type: 5, done: true, payload });
     }
+    assert.deepEqual(wanted, [4096, 1]);
   });
 
   const read = COMMAND.read;

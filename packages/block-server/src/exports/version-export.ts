@@ -4,11 +4,12 @@
  * what is proven to be damaged or lost.
  */
 import { type Logger, messageOf, sleep } from "@mags/core";
-import { type NbdExport, type NbdPiece, type NbdZeroExtent, NotNow } from "@mags/nbd";
+import { type NbdExport, type NbdPiece, NotNow } from "@mags/nbd";
 import { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS, type VersionReader } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
 import { isDamage } from "./damages.ts";
 import { createReadAhead } from "./read-ahead.ts";
+import { zeroExtents } from "./zero-extents.ts";
 
 type Signal = { readonly signal: AbortSignal };
 /** Chunks of the disk. */
@@ -94,24 +95,14 @@ export function versionExport(
       }
       return pieces;
     },
-    async extents(offset, length, options) {
-      const found: NbdZeroExtent[] = [];
-      const add = (bytes: number, zero: boolean) => {
-        const last = found.at(-1);
-        if (last?.zero === zero) found[found.length - 1] = { length: last.length + bytes, zero };
-        else found.push({ length: bytes, zero });
+    extents: (offset, length, options) => {
+      const tableOf = (segment: number) => {
+        if (!version.manifest.tables.has(segment)) return undefined;
+        const first = segment * SEGMENT_CHUNKS;
+        const place = { first, end: Math.min(first + SEGMENT_CHUNKS, version.chunkCount) };
+        return persistently(place, () => version.table(segment, options), options);
       };
-      const end = offset + length;
-      for (let at = offset; at < end; ) {
-        const index = Math.floor(at / CHUNK_BYTES);
-        const segment = Math.floor(index / SEGMENT_CHUNKS);
-        const known = version.manifest.tables.has(segment);
-        const unit = known ? CHUNK_BYTES : SEGMENT_CHUNKS * CHUNK_BYTES;
-        const until = Math.min((Math.floor(at / unit) + 1) * unit, end);
-        add(until - at, !known || !(await chunkAt(index, options)));
-        at = until;
-      }
-      return found;
+      return zeroExtents(tableOf, { offset, length }, options);
     },
   };
 }

@@ -3,8 +3,10 @@ import { u16, u32, u64 } from "../protocol/options.ts";
 import { encodeChunkHeader, encodeSimpleReply } from "../protocol/replies.ts";
 import { ALLOCATION, CHUNK, ERRNO, type NbdErrno } from "../protocol/values.ts";
 import type { NbdPiece, NbdZeroExtent } from "./export.ts";
-import { MAX_EXTENTS } from "./limits.ts";
 import { ALLOCATION_ID } from "./meta-context.ts";
+
+/** Length and flags of an extent. */
+const DESCRIPTOR_BYTES = 8;
 
 const isData = (piece: NbdPiece): piece is Buffer => Buffer.isBuffer(piece);
 const lengthOf = (piece: NbdPiece): number => (isData(piece) ? piece.length : piece.zeroBytes);
@@ -74,7 +76,7 @@ export function structuredRead(
 export function blockStatus(
   cookie: bigint,
   extents: readonly NbdZeroExtent[],
-  request: { readonly length: number; readonly one: boolean },
+  request: { readonly length: number; readonly mostExtents: number },
 ): Buffer[] {
   const merged: { length: number; readonly zero: boolean }[] = [];
   let told = 0;
@@ -85,16 +87,17 @@ export function blockStatus(
     const clipped = Math.min(length, request.length - told);
     const last = merged.at(-1);
     if (last?.zero === zero) last.length += clipped;
-    else if (merged.length === (request.one ? 1 : MAX_EXTENTS)) break;
+    else if (merged.length === request.mostExtents) break;
     else merged.push({ length: clipped, zero });
     told += clipped;
   }
   if (merged.length === 0) throw new Error("the export told of no extent");
-  const descriptors = merged.flatMap(({ length, zero }) => [
-    u32(length),
-    u32(zero ? ALLOCATION.hole | ALLOCATION.zero : 0),
-  ]);
-  const payload = Buffer.concat([u32(ALLOCATION_ID), ...descriptors]);
+  const payload = Buffer.alloc(4 + DESCRIPTOR_BYTES * merged.length);
+  payload.writeUInt32BE(ALLOCATION_ID);
+  for (const [i, { length, zero }] of merged.entries()) {
+    payload.writeUInt32BE(length, 4 + i * DESCRIPTOR_BYTES);
+    payload.writeUInt32BE(zero ? ALLOCATION.hole | ALLOCATION.zero : 0, 8 + i * DESCRIPTOR_BYTES);
+  }
   return [encodeChunkHeader(cookie, { type: CHUNK.blockStatus, payloadBytes: payload.length, done: true }), payload];
 }
 

@@ -21,11 +21,12 @@ export interface NbdExport {
   /**
    * Tells what is known to be zero, from `offset` on, at least for the first byte.
    * @param length  How much the client asks about: up to 4 GiB. What is told beyond that is left out.
+   * @param options.mostExtents  So many are wanted, neighbours of one kind counted as one; what follows is left out.
    */
   extents(
     offset: number,
     length: number,
-    options: { readonly signal: AbortSignal },
+    options: { readonly mostExtents: number; readonly signal: AbortSignal },
   ): Promise<readonly NbdZeroExtent[]> | readonly NbdZeroExtent[];
 }
 

@@ -22,11 +22,15 @@ export interface Served {
 }
 
 const OVERHEAD_BYTES = 512;
-const STATUS_BYTES = 8 * MAX_EXTENTS;
+/** What an extent takes in memory until it is sent. */
+const EXTENT_BYTES = 128;
 
-function costOf({ type, length }: NbdRequest): number {
+const mostExtentsOf = ({ flags }: NbdRequest): number => (flags & COMMAND_FLAG.requestOne ? 1 : MAX_EXTENTS);
+
+function costOf(request: NbdRequest): number {
+  const { type, length } = request;
   if (type === COMMAND.read) return OVERHEAD_BYTES + length;
-  return OVERHEAD_BYTES + (type === COMMAND.blockStatus ? STATUS_BYTES : 0);
+  return OVERHEAD_BYTES + (type === COMMAND.blockStatus ? EXTENT_BYTES * mostExtentsOf(request) : 0);
 }
 
 /** Resolves when the client has said that it leaves and has all its answers. @throws ProtocolFault, or what ended the connection. */
@@ -43,8 +47,9 @@ export async function serveRequests(
   async function work(request: NbdRequest): Promise<Buffer[]> {
     const { cookie, offset, length, flags } = request;
     if (request.type === COMMAND.blockStatus) {
-      const extents = await untilAborted(Promise.resolve(source.extents(offset, length, { signal })), signal);
-      return blockStatus(cookie, extents, { length, one: (flags & COMMAND_FLAG.requestOne) !== 0 });
+      const mostExtents = mostExtentsOf(request);
+      const telling = Promise.resolve(source.extents(offset, length, { mostExtents, signal }));
+      return blockStatus(cookie, await untilAborted(telling, signal), { length, mostExtents });
     }
     const pieces = checkPieces(await untilAborted(source.read(offset, length, { signal }), signal), length);
     served.readBytes += length;
