@@ -29,6 +29,7 @@ import { createWarmPool } from "./pool/warm-pool.ts";
 import { prepareTemplates } from "./prepare-templates.ts";
 import { createSandboxStore, sandboxesDirectory } from "./sandboxes/sandbox-record.ts";
 import { createSandboxes, sandboxesIn } from "./sandboxes/sandboxes.ts";
+import { createUpdates } from "./updates.ts";
 import { type BlockServerProgram, blocksDirectory, createBlocks } from "./workspaces/blocks.ts";
 
 /** Memory of the host that microVMs never get, where nothing else is configured: a quarter, and no more than this. */
@@ -81,10 +82,7 @@ export async function openNode(
   });
   const logs = createLogStore(directory("logs"), { clock }, { maxBytesPerJob: config.max_output_bytes });
   const outcomes = await openOutcomeStore(directory("outcomes"), { log });
-  const listeners: ((update: NodeUpdate) => void)[] = [];
-  const report = (update: NodeUpdate) => {
-    for (const listener of listeners) listener(update);
-  };
+  const { report, listen } = createUpdates();
   const egressWatch = scope.use(createEgressWatch({ denials: egress.denials, report, clock, log }));
   const diskIo = {
     bytesPerSecond: config.disk_io.bytes_per_second,
@@ -210,7 +208,7 @@ export async function openNode(
   return {
     ...node,
     images,
-    onUpdate: (listener: (update: never) => void) => void listeners.push(listener as (update: NodeUpdate) => void),
+    onUpdate: (listener: (update: never) => void) => listen(listener as (update: NodeUpdate) => void),
     checkReady() {
       if (pool.failure !== undefined && pool.idle === 0)
         throw new AppError("unavailable", `no VM can be made: ${pool.failure}`);

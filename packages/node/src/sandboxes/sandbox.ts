@@ -222,7 +222,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     sampleCpu: idle.sampleCpu,
     tellLost: waking.tellLost,
-    tellDamage: (damage) => tell("workspace_damaged", damageData(kept.now, damage)),
+    tellDamage: (damage) => tell("workspace_damaged", damageData(kept.now.policy.syncTo, damage)),
     async leave() {
       life.close();
       await inTurn(async () => {

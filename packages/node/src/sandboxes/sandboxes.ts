@@ -6,6 +6,7 @@ import type { JobStart, SandboxId, SandboxRuntime, WorkspaceRuntime } from "@mag
 import type { Image } from "../images/image.ts";
 import type { FoundRecord, MicroVmRecord } from "../microvm/record.ts";
 import { DISK } from "../pool/clone.ts";
+import { damageData } from "../workspaces/damage-data.ts";
 import { FIRST_MARK } from "../workspaces/stand-on.ts";
 import { makeSyncedFolder } from "./change-policy.ts";
 import { asleepWithout } from "./make-awake.ts";
@@ -31,7 +32,7 @@ export interface Sandboxes
    * called with each sandbox before its guest is connected.
    */
   resume(found: readonly FoundRecord[], before: (sandbox: Sandbox) => Promise<void>): Promise<void>;
-  /** Tells of what one of them found damaged in the version it stands on. */
+  /** Tells of what one of them found damaged in the version it stands on, also one that is about to be made. */
   tellDamage(damage: Damage): void;
   /** Begins to look. */
   start(): void;
@@ -41,7 +42,7 @@ const TICK_MS = 1_000;
 const CPU_EVERY_MS = 20_000;
 
 export function createSandboxes(deps: SandboxDeps): Sandboxes {
-  const { store, host, guests, egressWatch, capacity, clock, log } = deps;
+  const { store, host, guests, egressWatch, capacity, clock, log, report } = deps;
   const sandboxes = new Map<SandboxId, Sandbox>();
   const timers: NodeJS.Timeout[] = [];
 
@@ -154,7 +155,15 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     },
 
     tellDamage(damage) {
-      sandboxes.get(damage.id as SandboxId)?.tellDamage(damage);
+      const id = damage.id as SandboxId;
+      const sandbox = sandboxes.get(id);
+      if (sandbox) return sandbox.tellDamage(damage);
+      // Its start reads already, and may fail for that.
+      log.info("sandbox.damaged_at_start", { sandboxId: id });
+      report({
+        ...{ type: "sandbox", sandboxId: id, state: "running", microVmId: null, atMs: clock.now().getTime() },
+        ...{ name: "workspace_damaged", data: damageData(null, damage) },
+      });
     },
 
     start() {
