@@ -73,7 +73,7 @@ export async function compactWorkspace(
   // Through no cache: what is moved would drive out what disks read.
   const records = recordsOf(store, lease.account);
   if (!(await moveOutOf(poor, { version, writer, records, mayGoOn, signal }))) return undefined;
-  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
+  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions);
   const published = await writer.publish({ reason: "compaction", keep, signal });
   const freedBytes = [...poor].reduce((sum, id) => {
     const use = packs.get(id);

@@ -91,7 +91,7 @@ export async function publishDisk(
   const changedBytes = writer.changedChunks * CHUNK_BYTES;
   const { version, sentBytes, puts } = await writer.publish({
     reason: call.reason,
-    keep: (versions) => keptVersions(versions, clock.now()),
+    keep: (versions) => keptVersions(versions),
     signal,
   });
   return { version, isDisk: true, changedBytes, sentBytes, puts, missing };

@@ -37,7 +37,7 @@ export async function restoreVersion(
   const parent = await openKey(deps, call, { signal });
   const { image, diskBytes } = parent.manifest;
   await using writer = createVersionWriter({ store, lease, clock, limitMs }, { parent, image, diskBytes });
-  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions, clock.now());
+  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions);
   return (await writer.publish({ reason: "restore", keep, signal })).version;
 }
 
