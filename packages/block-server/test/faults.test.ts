@@ -32,6 +32,21 @@ describe("a sync", () => {
     assert.deepEqual(await problemsOf(faulty, server), []);
   });
 
+  it("goes on from the version before when the head was lost: it is written anew, with all versions", async () => {
+    const faulty = newFaultyStore();
+    await using server = await startTestServer(faulty, join(temp.path, "beheaded"));
+    const disk = await newDisk(server, temp.path);
+    await write(disk.path, "write -P 1 0 1M");
+    const first = await disk.sync();
+    await faulty.delete(`accounts/${server.account}/workspaces/${disk.workspace}/head`);
+    await write(disk.path, "write -P 2 0 1M");
+    await assert.rejects(disk.sync(), { code: "lease_lost" });
+    const second = await disk.sync();
+    assert.ok(await disk.isPublished(second));
+    assert.deepEqual(await server.ask("versions", disk.key), [first, second]);
+    assert.deepEqual(await problemsOf(faulty, server), []);
+  });
+
   for (const kind of ["busy", "stall", "full"] as const)
     it(`publishes nothing when the store does not recover: ${kind}; the next one publishes all`, async () => {
       const faulty = newFaultyStore();

@@ -9,10 +9,9 @@ import { forEach } from "./for-each.ts";
 import { readPackIndex } from "./format/pack.ts";
 import { decodeRecord, type RecordRef } from "./format/records.ts";
 import { headKey, packKey, type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
-import { readHead } from "./lease.ts";
 import { type DamagedPack, neededBy } from "./needed-by.ts";
 import { recordsOf } from "./record-source.ts";
-import { surveyAccount } from "./survey.ts";
+import { headOf, surveyAccount } from "./survey.ts";
 import { createUsedRecords } from "./used-records.ts";
 import { readManifest } from "./version-reader.ts";
 
@@ -82,7 +81,8 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
   await forEach(all, { width: AT_ONCE, signal }, read);
   for (const workspace of survey.unreadable.keys()) {
     const key = { account, workspace };
-    const problem = await wrongTwice(async () => void (await readHead(store, key, { signal })));
+    const versions = survey.versions.filter((one) => one.workspace === workspace).map(({ version }) => version);
+    const problem = await wrongTwice(async () => void (await headOf(store, key, { versions, signal })));
     if (problem) report(headKey(key), problem);
   }
   const damaged: (DamagedPack & { readonly key: string; readonly problems: readonly PackProblem[] })[] = [];

@@ -21,6 +21,7 @@ export { surveyImages } from "./images/list-images.ts";
 export { type ImageFiles, type ImageUpload, newImageUpload } from "./images/send-image.ts";
 export type { VersionName, WorkspaceKey } from "./keys.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
+export { findVersions } from "./lost-head.ts";
 export type { Published } from "./publish-manifest.ts";
 export { type RecordSource, recordsOf } from "./record-source.ts";
 export { keptVersions } from "./retention.ts";

@@ -7,6 +7,7 @@ import { AppError, type Clock, createGate, isAppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { decodeHead, encodeHead, type Head, type HeadDraft } from "./format/head.ts";
 import { headKey, type WorkspaceKey } from "./keys.ts";
+import { findVersions } from "./lost-head.ts";
 
 export interface LeaseOptions {
   /** Who holds it: the id of a node. The same holder may take its own lease again, under a new generation. */
@@ -15,7 +16,7 @@ export interface LeaseOptions {
   readonly clock: Clock;
   /** Take it although another holder's lease has not expired: it is known that this one can write no more. */
   readonly force?: boolean;
-  /** For a workspace that is not there yet. */
+  /** For a workspace that is not there yet, or whose head is lost. */
   readonly create?: Pick<Head, "name" | "forked_from">;
   readonly signal: AbortSignal;
 }
@@ -67,7 +68,7 @@ export async function readHead(
 export async function acquireLease(store: ObjectStore, key: WorkspaceKey, options: LeaseOptions): Promise<Lease> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const found = await readHead(store, key, options);
-    const draft = found ? taken(found.head, options) : created(key, options);
+    const draft = found ? taken(found.head, options) : await created(store, key, options);
     const written = await tryPut(store, draft, { expected: found?.etag, signal: options.signal });
     if (written) return leaseOn(store, written, options);
   }
@@ -88,17 +89,20 @@ function taken(head: Head, options: LeaseOptions): HeadDraft {
   return { ...head, generation: head.generation + 1, lease: leaseOf(options) };
 }
 
-function created({ account, workspace }: WorkspaceKey, options: LeaseOptions): HeadDraft {
+/** A head is written before the first version: where there are some it was lost, and lists them again. */
+async function created(store: ObjectStore, key: WorkspaceKey, options: LeaseOptions): Promise<HeadDraft> {
+  const { account, workspace } = key;
   if (options.create === undefined)
     throw new AppError("workspace_not_found", `the store has no workspace ${workspace}`);
+  const { generation, versions } = await findVersions(store, key, options);
   return {
     account,
     workspace,
     ...options.create,
     state: "live",
-    generation: 1,
+    generation: generation + 1,
     lease: leaseOf(options),
-    versions: [],
+    versions: [...versions],
   };
 }
 

@@ -1,7 +1,7 @@
 /** The last two steps of a publication: the manifest, then the head that lists it. */
 import { AppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { type HeadVersion, latestOf } from "./format/head.ts";
+import { type HeadVersion, headVersionOf, latestOf } from "./format/head.ts";
 import { encodeManifest, type Manifest } from "./format/manifest.ts";
 import { sha256Of } from "./format/records.ts";
 import { versionKey } from "./keys.ts";
@@ -18,7 +18,7 @@ export interface Published {
 /**
  * @param manifest  Of the version after the newest one; all that it names is in the store.
  * @param options.sent  What was sent for it so far.
- * @param options.beforeHead  Throws where the version must not come to be after all.
+ * @param options.mustBeInTime  Asked before each of both: throws where the version must not come to be after all.
  * @throws AppError `lease_lost`, `unavailable` when there is a newer version than was known, and what the store says.
  */
 export async function publishManifest(
@@ -27,24 +27,18 @@ export async function publishManifest(
   options: {
     readonly sent: { readonly bytes: number; readonly puts: number };
     readonly keep: (versions: readonly HeadVersion[]) => readonly HeadVersion[];
-    readonly beforeHead: () => void;
+    readonly mustBeInTime: () => void;
     readonly signal: AbortSignal;
   },
 ): Promise<Published> {
-  const { sent, keep, beforeHead, signal } = options;
-  const { seq, reason } = manifest;
+  const { sent, keep, mustBeInTime, signal } = options;
+  const { seq } = manifest;
   const bytes = encodeManifest(manifest);
   const name = { seq, sha256: sha256Of(bytes) };
+  mustBeInTime();
   await store.put(versionKey(lease, name), bytes, { signal });
-  beforeHead();
-  const version: HeadVersion = {
-    ...name,
-    created_at: manifest.createdAt.toISOString(),
-    reason,
-    disk_bytes: manifest.diskBytes,
-    data_bytes: manifest.dataBytes,
-    stored_bytes: manifest.storedBytes,
-  };
+  mustBeInTime();
+  const version = headVersionOf(name, manifest);
   let before: readonly HeadVersion[] = [];
   const head = await lease.update(
     (now) => {

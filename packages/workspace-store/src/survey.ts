@@ -1,8 +1,17 @@
 /** What an account has in the store. */
-import { isAppError, messageOf } from "@mags/core";
+import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import type { Head } from "./format/head.ts";
-import { accountOf, packsPrefix, type VersionName, workspaceObjectOf, workspacesPrefix } from "./keys.ts";
+import {
+  accountOf,
+  headKey,
+  packsPrefix,
+  type VersionName,
+  versionKey,
+  type WorkspaceKey,
+  workspaceObjectOf,
+  workspacesPrefix,
+} from "./keys.ts";
 import { readHead } from "./lease.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -17,9 +26,9 @@ export interface StoredVersion {
 export interface Survey {
   /** Ids of packs, with their sizes. */
   readonly packs: ReadonlyMap<string, number>;
-  /** By workspace; what has versions and no head is not here. */
+  /** By workspace. */
   readonly heads: ReadonlyMap<string, Head>;
-  /** Workspaces whose heads are damaged or of an unknown format, with why: which versions they have is not known. */
+  /** Workspaces whose heads are lost, damaged or of an unknown format, with why: which versions they have is not known. */
   readonly unreadable: ReadonlyMap<string, string>;
   /** Those whose manifests are there, listed by a head or not. */
   readonly versions: readonly StoredVersion[];
@@ -36,26 +45,48 @@ export async function surveyAccount(
   const packs = new Map<string, number>();
   const prefix = packsPrefix(account);
   for await (const { key, sizeBytes } of store.list(prefix, { signal })) packs.set(key.slice(prefix.length), sizeBytes);
-  const workspaces = new Set<string>();
+  const workspaces = new Map<string, VersionName[]>();
   const versions: StoredVersion[] = [];
   for await (const { key, sizeBytes } of store.list(workspacesPrefix(account), { signal })) {
     const found = workspaceObjectOf(key);
     if (!found) continue;
-    workspaces.add(found.workspace);
-    if (found.version) versions.push({ workspace: found.workspace, version: found.version, sizeBytes });
+    const { workspace, version } = found;
+    const known = workspaces.get(workspace) ?? [];
+    workspaces.set(workspace, known);
+    if (!version) continue;
+    known.push(version);
+    versions.push({ workspace, version, sizeBytes });
   }
   const heads = new Map<string, Head>();
   const unreadable = new Map<string, string>();
-  for (const workspace of workspaces) {
+  for (const [workspace, known] of workspaces) {
     try {
-      const stored = await readHead(store, { account, workspace }, { signal });
-      if (stored) heads.set(workspace, stored.head);
+      const head = await headOf(store, { account, workspace }, { versions: known, signal });
+      if (head) heads.set(workspace, head);
     } catch (error) {
       if (!isAppError(error, "store_corrupt")) throw error;
       unreadable.set(workspace, messageOf(error));
     }
   }
   return { packs, heads, unreadable, versions };
+}
+
+/**
+ * A head is written before the first manifest, and removed after the last: one that alone is not there is lost.
+ * @param options.versions  Whose manifests were seen.
+ * @returns undefined when the workspace has gone. @throws AppError `store_corrupt`.
+ */
+export async function headOf(
+  store: ObjectStore,
+  key: WorkspaceKey,
+  { versions, signal }: Signal & { readonly versions: readonly VersionName[] },
+): Promise<Head | undefined> {
+  const stored = await readHead(store, key, { signal });
+  if (stored) return stored.head;
+  for (const version of versions)
+    if (await store.head(versionKey(key, version), { signal }))
+      throw new AppError("store_corrupt", `${headKey(key)} is lost: the store has versions of this workspace`);
+  return undefined;
 }
 
 /** The accounts that have anything in the store. */

@@ -233,7 +233,7 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
       const manifest = manifestOf(latest + 1, reason);
       return await publishManifest({ store, lease }, manifest, {
         ...{ sent: uploader.sent, keep, signal: publishing },
-        beforeHead() {
+        mustBeInTime() {
           if (clock.bootMs() - begunMs <= limitMs) return;
           throw new AppError(
             "unavailable",

@@ -11,15 +11,16 @@ import {
   checkAccount,
   checkImages,
   exportDisk,
+  findVersions,
   type Head,
   type HeadVersion,
-  latestOf,
   listAccounts,
   openVersion,
   recordsOf,
   surveyAccount,
   surveyImages,
   type VersionReader,
+  type WorkspaceKey,
 } from "@mags/workspace-store";
 import { openConfiguredStore } from "../object-store.ts";
 import type { CommandContext } from "./context.ts";
@@ -125,12 +126,12 @@ export function exportWorkspace(
   const { workspace, form, file, signal } = options;
   const { print } = context;
   return withStore(context, async (store) => {
-    const { key, head } = await findWorkspace(store, workspace, { signal });
-    const version = versionOf(head, options.version);
+    const { key, name, versions } = await findWorkspace(store, workspace, { signal });
+    const version = versionOf({ name, versions }, options.version);
     const records = recordsOf(store, key.account);
     const reader = await openVersion(store, key, { name: version, records, signal });
     await using output = await makeNewFile(file);
-    const what = `${file}: version ${version.seq} of ${head.name}`;
+    const what = `${file}: version ${version.seq} of ${name}`;
     try {
       if (form !== "disk") return await writeTar(reader, { form, output, what, print, signal });
       await exportDisk(reader, output, { records, signal });
@@ -174,13 +175,23 @@ async function writeTar(
   return missing === 0 ? 0 : 1;
 }
 
-/** By id, or by its name where only one has that. */
-async function findWorkspace(store: ObjectStore, wanted: string, { signal }: Signal) {
-  const found: { readonly key: { readonly account: string; readonly workspace: string }; readonly head: Head }[] = [];
-  for (const account of await listAccounts(store, { signal }))
-    for (const [workspace, head] of (await surveyAccount(store, { account, signal })).heads)
+interface FoundWorkspace extends Pick<Head, "name" | "versions"> {
+  readonly key: WorkspaceKey;
+}
+
+/** By id, also where its head cannot be read, or by its name where only one has that. */
+async function findWorkspace(store: ObjectStore, wanted: string, { signal }: Signal): Promise<FoundWorkspace> {
+  const found: FoundWorkspace[] = [];
+  for (const account of await listAccounts(store, { signal })) {
+    const { heads, unreadable } = await surveyAccount(store, { account, signal });
+    for (const [workspace, head] of heads)
       if (workspace === wanted || (head.name === wanted && head.state === "live"))
-        found.push({ key: { account, workspace }, head });
+        found.push({ key: { account, workspace }, name: head.name, versions: head.versions });
+    if (!unreadable.has(wanted)) continue;
+    const key = { account, workspace: wanted };
+    const { versions } = await findVersions(store, key, { signal });
+    found.push({ key, name: wanted, versions: [...versions] });
+  }
   const [only, other] = found;
   if (!only)
     throw new AppError("workspace_not_found", `${store.location} has no workspace ${wanted}: see magsd store stats`);
@@ -192,9 +203,9 @@ async function findWorkspace(store: ObjectStore, wanted: string, { signal }: Sig
   return only;
 }
 
-function versionOf(head: Head, seq: number | undefined): HeadVersion {
-  const version = seq === undefined ? latestOf(head) : head.versions.find((one) => one.seq === seq);
+function versionOf({ name, versions }: Pick<Head, "name" | "versions">, seq: number | undefined): HeadVersion {
+  const version = seq === undefined ? versions.at(-1) : versions.find((one) => one.seq === seq);
   if (version) return version;
-  const kept = head.versions.map((one) => one.seq).join(", ") || "none";
-  throw new AppError("version_not_found", `${head.name} has no version ${seq ?? "yet"}; kept are: ${kept}`);
+  const kept = versions.map((one) => one.seq).join(", ") || "none";
+  throw new AppError("version_not_found", `${name} has no version ${seq ?? "yet"}; kept are: ${kept}`);
 }

@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { AppError } from "@mags/core";
 import { z } from "zod";
+import type { VersionName } from "../keys.ts";
 import { decodeJsonObject } from "./json-object.ts";
-import { SyncReason } from "./manifest.ts";
+import { type Manifest, SyncReason } from "./manifest.ts";
 
 const FORMAT = 1;
 /** No head is larger. */
@@ -65,4 +66,15 @@ export function decodeHead(bytes: Buffer, key: string): Head {
 /** The version that the workspace is; undefined before its first was published. */
 export function latestOf(head: Head): HeadVersion | undefined {
   return head.versions.at(-1);
+}
+
+/** How a head lists a version. */
+export function headVersionOf(
+  name: VersionName,
+  { createdAt, reason, diskBytes, dataBytes, storedBytes }: Manifest,
+): HeadVersion {
+  return {
+    ...{ seq: name.seq, sha256: name.sha256, created_at: createdAt.toISOString(), reason },
+    ...{ disk_bytes: diskBytes, data_bytes: dataBytes, stored_bytes: storedBytes },
+  };
 }

@@ -5,7 +5,7 @@ import { z } from "zod";
 const Format = z.object({ format: z.unknown() });
 
 /** Of what may be whole, and of another version of Mags: it is not to be replaced. */
-const FOREIGN = { foreign: true } as const;
+export const FOREIGN = { foreign: true } as const;
 /** What an error is made from. */
 type Bad = (why: string, details?: typeof FOREIGN) => AppError;
 

@@ -3,7 +3,7 @@ import { AppError } from "@mags/core";
 import { z } from "zod";
 import type { VersionName } from "../keys.ts";
 import { PACK_ID } from "../keys.ts";
-import { decodeJsonObject } from "./json-object.ts";
+import { decodeJsonObject, FOREIGN } from "./json-object.ts";
 import { CHUNK_BYTES, CODEC, type RecordRef, SEGMENT_CHUNKS, sha256Of } from "./records.ts";
 import { MAX_TABLE_BYTES } from "./table.ts";
 
@@ -133,12 +133,12 @@ export function encodeManifest(manifest: Manifest): Buffer {
 
 /**
  * @param name  The version that was asked for: its digest must be that of the bytes.
- * @throws AppError `store_corrupt`.
+ * @throws AppError `store_corrupt`; foreign when it is not damaged, as its digest is right.
  */
 export function decodeManifest(bytes: Buffer, name: VersionName): Manifest {
-  const bad = (why: string) =>
-    new AppError("store_corrupt", `the manifest of version ${name.seq} is not valid: ${why}`);
-  if (sha256Of(bytes) !== name.sha256) throw bad("its bytes have another digest than its name");
+  const bad = (why: string, details: Record<string, unknown> = FOREIGN) =>
+    new AppError("store_corrupt", `the manifest of version ${name.seq} is not valid: ${why}`, { details });
+  if (sha256Of(bytes) !== name.sha256) throw bad("its bytes have another digest than its name", {});
   const wire: Wire = decodeJsonObject(bytes, Wire, { maxBytes: MAX_MANIFEST_BYTES, format: FORMAT, bad });
   if (wire.seq !== name.seq) throw bad(`it is of version ${wire.seq}`);
   const tables = new Map<number, RecordRef>();
