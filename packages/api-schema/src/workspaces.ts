@@ -62,7 +62,11 @@ export const deleteWorkspace = route({
     "Refused with 409, which names a job, while a VM stands on it: one that it is open in, awake, asleep or warm, or that began as a version of it. Its data is removed from the object store after a day.",
   auth: "account",
   params: WorkspaceParams,
-  query: z.object({ force: flag.describe("`1`: stop what stands on it first, and drop what changed there.") }),
+  query: z.object({
+    force: flag.describe(
+      "`1`: stop what stands on it first. What changed in other synced workspaces is synced before; what changed in this one, and in local ones, is dropped.",
+    ),
+  }),
   responses: { 200: Done },
   errors: [404, 409],
 });

@@ -131,6 +131,29 @@ describe("the deletion of a workspace", () => {
     await waitFor(() => plane.node.storedWorkspaces().length === stored - 1, { what: "the removal" });
   });
 
+  it("with force syncs what changed in forks that are synced before they end", async () => {
+    await write("trunk", "x");
+    const based = { base_workspace_id: "trunk" };
+    const fork = await submit({ ...SYNCED("bough"), ...based });
+    await untilScriptOver(fork);
+    plane.node.write(newestSandbox(), " dear");
+    await untilStatus(await submit({ ...based, workspace_id: "loose" }), "completed");
+    plane.node.storeAway("the store is away");
+    isInUse(
+      await remove("trunk", "?force=1"),
+      fork,
+      "bough is not synced yet",
+      "store is away",
+      "mags stop --force bough",
+    );
+    assert.deepEqual([(await statusOf(fork)).status, (await names()).includes("trunk")], ["running", true]);
+    plane.node.storeAway(null);
+    assert.equal((await remove("trunk", "?force=1")).status, 200);
+    assert.equal((await statusOf(fork)).status, "completed");
+    assert.deepEqual(plane.node.observeSandboxes(), []);
+    assert.equal(await contentOf("bough"), "x dear");
+  });
+
   it("and a submit at the same time: one of them finds the other", async () => {
     for (let n = 0; n < 8; n++) {
       await write("contested", "x");

@@ -14,13 +14,13 @@ export async function stopWorkspace(
   const sandbox = await sandboxes.ofWorkspace(accountId, name);
   // Whoever came to use it meanwhile keeps it.
   if (sandbox)
-    return (await sandboxes.requestRelease(sandbox.id, clock.now())) ? release(deps, sandbox.id, options) : ENDED;
+    return (await sandboxes.requestRelease(sandbox.id, clock.now())) ? releaseInTime(deps, sandbox.id, options) : ENDED;
   const releasing = (await workspaces.find(accountId, name))?.releasing;
-  return releasing ? release(deps, releasing, options) : ENDED;
+  return releasing ? releaseInTime(deps, releasing, options) : ENDED;
 }
 
-/** Its release is stored as a wish. */
-async function release(
+/** Releases a sandbox whose release is stored as a wish; what is not done within `patienceMs` goes on. */
+export async function releaseInTime(
   deps: ReleaseDeps,
   sandboxId: SandboxId,
   { patienceMs, discard }: StopOptions,

@@ -6,6 +6,8 @@ export interface StandingSandbox {
   readonly id: SandboxId;
   /** The name of the workspace whose files are in it. */
   readonly workspaceId: string | null;
+  /** The workspace that its disk is published as; null: its disk is local. */
+  readonly syncsTo: WorkspaceId | null;
   /** Its newest job, a live one first. */
   readonly job: { readonly id: JobId; readonly name: string; readonly status: JobStatus } | null;
 }

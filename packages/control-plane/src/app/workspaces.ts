@@ -3,8 +3,8 @@ import { AppError, isAppError, messageOf } from "@mags/core";
 import type { AccountId, WorkspaceVersion } from "@mags/domain";
 import { listVersions } from "./find-base.ts";
 import type { WorkspaceWork } from "./reconcile-workspaces.ts";
-import { releaseSandbox } from "./release-sandbox.ts";
-import { type StopDeps, stopJob } from "./stop-job.ts";
+import { ENDED, type StopDeps, type Stopped, stopJob } from "./stop-job.ts";
+import { releaseInTime } from "./stop-workspace.ts";
 import type { Workspace } from "./workspace.ts";
 import type { StandingSandbox } from "./workspace-records.ts";
 
@@ -30,8 +30,10 @@ export async function findWorkspace(
 
 /**
  * Deletes a workspace: its name is free at once, what it takes is removed by the node, after a restart too.
- * @param options.force  Stops what stands on it, and drops what changed there.
- * @throws AppError `workspace_not_found`, `workspace_in_use` that names a job.
+ * @param options.force  Stops what stands on it. What changed in other workspaces is synced before, as by any stop; what
+ * changed in this one, and in what is local, is dropped.
+ * @throws AppError `workspace_not_found`, `workspace_in_use` that names a job: also with `force` one that could not
+ * be synced.
  */
 export async function deleteWorkspace(
   deps: WorkspacesDeps,
@@ -43,21 +45,44 @@ export async function deleteWorkspace(
     const standing = await workspaces.delete(id, clock.now());
     if (standing.length === 0) break;
     if (!force || attempt > MOST_TRIES) throw new AppError("workspace_in_use", standingText(name, standing));
-    await Promise.all(standing.map((sandbox) => end(deps, sandbox)));
+    const isOther = ({ syncsTo }: StandingSandbox) => syncsTo !== null && syncsTo !== id;
+    // First what can fail.
+    await Promise.all(standing.filter(isOther).map((sandbox) => endSynced(deps, name, sandbox)));
+    const others = standing.filter((sandbox) => !isOther(sandbox));
+    await Promise.all(others.map((sandbox) => end(deps, sandbox, { discard: true })));
   }
   await workspaceWork
     .only(id, () => workspaceWork.remove({ id, accountId }))
     .catch((error: unknown) => log.warn("workspace.not_removed_yet", { workspaceId: id, error: messageOf(error) }));
 }
 
-async function end(deps: WorkspacesDeps, { id }: StandingSandbox): Promise<void> {
+/** @throws AppError `workspace_in_use` when what changed in it cannot be synced now: then its stop waits. */
+async function endSynced(deps: WorkspacesDeps, base: string, sandbox: StandingSandbox): Promise<void> {
+  const stopped = await end(deps, sandbox, { discard: false });
+  if (stopped.kind !== "unsynced") return;
+  const { job, workspaceId } = sandbox;
+  const fork = workspaceId ?? job?.id;
+  const vm = job ? `the VM of job ${job.name} (${job.id})` : "a VM";
+  throw new AppError(
+    "workspace_in_use",
+    `workspace ${base} is in use: ${vm} is being stopped, and what changed in workspace ${fork} is not synced yet: ${stopped.reason}: try again, or drop it: mags stop --force ${fork}`,
+  );
+}
+
+/** What is not done in time goes on. */
+async function end(
+  deps: WorkspacesDeps,
+  { id }: StandingSandbox,
+  { discard }: { readonly discard: boolean },
+): Promise<Stopped> {
   const { store, sandboxes, clock } = deps;
   for (const { id: jobId } of await sandboxes.liveJobs(id)) {
     const job = await store.get(jobId);
-    if (job) await stopJob(deps, job, { patienceMs: STOP_MS, discard: true });
+    const stopped = job ? await stopJob(deps, job, { patienceMs: STOP_MS, discard }) : ENDED;
+    if (stopped.kind !== "ended") return stopped;
   }
-  if (await sandboxes.requestRelease(id, clock.now()))
-    await releaseSandbox(deps, id, { reason: "stopped", discard: true });
+  if (!(await sandboxes.requestRelease(id, clock.now()))) return ENDED;
+  return releaseInTime(deps, id, { patienceMs: STOP_MS, discard });
 }
 
 /** Clients look for the words `in use`. */

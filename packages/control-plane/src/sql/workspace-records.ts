@@ -147,15 +147,16 @@ async function standing(db: Kysely<Tables>, which: RawBuilder<unknown>): Promise
   const statement = sql<{
     readonly id: SandboxId;
     readonly workspace_id: string | null;
+    readonly syncs_to: WorkspaceId | null;
     readonly job_id: JobId | null;
     readonly name: string;
     readonly status: JobStatus;
-  }>`select sandboxes.id, sandboxes.workspace_id, job.id as job_id, job.name, job.status
+  }>`select sandboxes.id, sandboxes.workspace_id, syncs_to, job.id as job_id, job.name, job.status
     from sandboxes left join jobs as job on job.id = (${newestJob(sql`jobs.sandbox_id = sandboxes.id`)})
     where sandboxes.ended_at is null and sandboxes.id in (select id from sandboxes where ended_at is null and (${which}))
     order by sandboxes.created_at`;
   const { rows } = await statement.execute(db);
-  return rows.map(({ id, workspace_id: workspaceId, job_id, name, status }) => ({
-    ...{ id, workspaceId, job: job_id && { id: job_id, name, status } },
+  return rows.map(({ id, workspace_id: workspaceId, syncs_to: syncsTo, job_id, name, status }) => ({
+    ...{ id, workspaceId, syncsTo, job: job_id && { id: job_id, name, status } },
   }));
 }

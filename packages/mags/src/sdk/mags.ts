@@ -350,7 +350,8 @@ export class Mags {
 
   /**
    * Deletes a synced workspace and its data for good.
-   * @param options.force  Stops what stands on it first; else that is a MagsError `workspace_in_use`.
+   * @param options.force  Stops what stands on it first; else that is a MagsError `workspace_in_use`. Forks that are synced
+   * are synced before they end; one that cannot be is that error, too.
    */
   async deleteWorkspace(name: string, { force = false }: { readonly force?: boolean } = {}): Promise<Done> {
     return await deleteWorkspace(this.#transport, name, force);

@@ -66,7 +66,11 @@ export async function deleteWorkspace(cli: Cli, name: string, flags: DeleteFlags
   await sure(cli, flags, `Delete workspace ${name} and its data for good?`);
   const reply = await mags.deleteWorkspace(name).catch(async (error: unknown) => {
     if (!(error instanceof MagsError) || error.code !== "workspace_in_use") throw error;
-    await sure(cli, flags, `${error.message}\nStop what stands on it, and delete it?`);
+    await sure(
+      cli,
+      flags,
+      `${error.message}\nStop what stands on it, and delete it? Forks that are synced keep what changed in them; what is local is dropped.`,
+    );
     return mags.deleteWorkspace(name, { force: true });
   });
   if (flags.json) await printJson(cli, reply);
