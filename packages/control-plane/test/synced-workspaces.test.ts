@@ -405,6 +405,7 @@ describe("a stop while the store is away", () => {
 
   it("drops what is not synced with force, and says so", async () => {
     await makeSynced("forced", "kept");
+    const { last_synced_at: syncedAt } = await listed("forced");
     const id = await write(SYNCED("forced"), " lost");
     plane.node.storeAway("the store is away");
     assert.equal((await stop("forced")).body.success, true);
@@ -412,6 +413,7 @@ describe("a stop while the store is away", () => {
     assert.equal((await statusOf(id)).status, "completed");
     const event = await untilEvent(id, "changes_discarded");
     assert.deepEqual([event.data.behind_bytes, event.data.version], [5, 1]);
+    assert.equal((await listed("forced")).last_synced_at, syncedAt);
     plane.node.storeAway(null);
     await untilScriptOver(await submit(SYNCED("forced")));
     assert.equal(content(), "kept");

@@ -62,7 +62,8 @@ export interface SandboxUpdate {
    * once for each pack of the store, of 50 at most, until the block server is started again; also of one that is still being
    * made, or could not be made: its state means nothing then); `hydrated`
    * (data.dataBytes, data.durationMs: its disk stands on no version of a workspace any more); `synced` (data.version: WorkspaceVersion,
-   * data.reason: SyncReason, data.sentBytes, data.durationMs, data.stallMs), `sync_failed` (once, until a sync succeeds again),
+   * data.reason: SyncReason, data.sentBytes, data.durationMs, data.stallMs; data.syncedAtMs: when the disk was the same as
+   * the version, if that was not just now), `sync_failed` (once, until a sync succeeds again),
    * `sync_compared` (all of the disk was compared: data.reason), `sync_lost` (another writes the workspace now: nothing is published any more). `data.reason` is for people or one of the reasons above.
    */
   readonly name: string;

@@ -48,6 +48,9 @@ interface Held {
   wakes: number;
 }
 
+/** The report of a version that nobody has just made. */
+const NOTHING_SENT = { reason: "interval", sentBytes: 0, durationMs: 0, stallMs: 0 };
+
 export function createSimulatedSandboxes(deps: {
   readonly nowMs: () => number;
   readonly report: (update: SandboxUpdate) => void;
@@ -102,7 +105,12 @@ export function createSimulatedSandboxes(deps: {
   async function remove(id: SandboxId, reason: string, discard = false): Promise<void> {
     if (sandboxes.has(id)) publishLast(id, discard);
     await stopScripts(id);
-    if (!sandboxes.delete(id)) return;
+    const held = sandboxes.get(id);
+    if (!held) return;
+    const version = disks.observe(id)?.version;
+    const syncedAtMs = discard && version ? { syncedAtMs: version.createdAtMs } : {};
+    if (version) tell(id, held, "synced", { ...NOTHING_SENT, version, ...syncedAtMs });
+    sandboxes.delete(id);
     disks.remove(id);
     const gone = { sandboxId: id, state: "gone", microVmId: null, atMs: nowMs(), name: "released" } as const;
     report({ type: "sandbox", ...gone, data: { reason } });

@@ -98,7 +98,7 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
     const sync = syncOf(update);
     const event = syncEvent(update);
     return turns.run(sandboxId, async () => {
-      if (sync) await workspaces.recordSync(sandboxId, sync.version, new Date(atMs));
+      if (sync) await workspaces.recordSync(sandboxId, sync.version, new Date(sync.syncedAtMs ?? atMs));
       if (event) await sandboxes.tell(sandboxId, event, reportId);
     });
   }

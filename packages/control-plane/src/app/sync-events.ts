@@ -5,6 +5,8 @@ import type { NewJobEvent } from "./job.ts";
 interface Synced {
   readonly version: WorkspaceVersion;
   readonly reason: SyncReason;
+  /** When the disk was the same as the version. Missing: when it was told of. */
+  readonly syncedAtMs?: number;
 }
 
 /** The version that an update tells of; null: of none. */

@@ -24,8 +24,10 @@ export function createRelease(
   const { id, tell } = life;
   const underWay = new Map<boolean, Promise<void>>();
   let removed = false;
+  let discards = false;
 
   async function release(reason: string, { discard }: { readonly discard: boolean }): Promise<void> {
+    discards ||= discard;
     if (discard || !isBehind(life)) life.end();
     await life.inTurn(async () => {
       if (!life.gone) await publishForGood(life, { syncs, waking });
@@ -41,7 +43,8 @@ export function createRelease(
       removed = true;
       const version = await letGo(deps, life);
       onGone();
-      if (version) tell("synced", { ...NOTHING_SENT, version });
+      const syncedAtMs = discards && version ? { syncedAtMs: version.createdAtMs } : {};
+      if (version) tell("synced", { ...NOTHING_SENT, version, ...syncedAtMs });
       tell("released", { reason });
     });
   }
