@@ -9,13 +9,11 @@ const STEPS = 1_000;
  */
 export function createTurns({
   steps = STEPS,
-  signal,
 }: {
   readonly steps?: number;
-  readonly signal: AbortSignal;
-}): () => Promise<void> {
+} = {}): (options: { readonly signal: AbortSignal }) => Promise<void> {
   let taken = 0;
-  return async () => {
+  return async ({ signal }) => {
     signal.throwIfAborted();
     if (++taken % steps !== 0) return;
     await new Promise((resolve) => setImmediate(resolve));

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { isAppError } from "@mags/core";
 import { collectAll, createSeededRandom, debugfs, makeExt4Image, makeTempDir, seedFrom } from "@mags/test-kit";
 import { openExt4, ROOT_INODE } from "../src/index.ts";
-import { memorySource, signal } from "./harness.ts";
+import { inodeAt, memorySource, signal } from "./harness.ts";
 import { longJournal } from "./long-journal.ts";
 
 const ROUNDS = 250;
@@ -122,6 +122,56 @@ describe("hostile images", () => {
     const hostile = await openExt4(memorySource(bytes), { signal });
     const changed = await hostile.inode(inode.number, { signal });
     await assert.rejects(collectAll(hostile.regions(changed, { signal })), /are no tree/);
+  });
+
+  it("whose folders repeat blocks of free entries, or whose extents lie in empty nodes, give way to others", async () => {
+    const BLOCK = 1024;
+    await using dir = await makeTempDir();
+    const image = `${dir.path}/img`;
+    await makeExt4Image(image, { sizeMiB: 8, blockBytes: BLOCK });
+    const free = Buffer.alloc(BLOCK);
+    for (let at = 0; at < BLOCK; at += 8) free.writeUInt16LE(8, at + 4);
+    await writeFile(`${dir.path}/content`, Buffer.concat(Array.from({ length: 1_000 }, () => free)));
+    await debugfs(image, `write ${dir.path}/content folder`, `sif folder mode 040755`);
+    const bytes = await readFile(image);
+    const found = await inodeAt(await openExt4(memorySource(bytes), { signal }), "folder");
+    const at = bytes.indexOf(found.raw);
+    const first = bytes.indexOf(free) / BLOCK;
+    const extents = (depth: number, entries: readonly { logical: number; count?: number; block: number }[]) => {
+      const node = Buffer.alloc(BLOCK);
+      node.writeUInt16LE(0xf30a, 0);
+      node.writeUInt16LE(entries.length, 2);
+      node.writeUInt16LE(depth, 6);
+      for (const [i, { logical, count, block }] of entries.entries()) {
+        node.writeUInt32LE(logical, 12 + i * 12);
+        if (count === undefined) node.writeUInt32LE(block, 16 + i * 12);
+        else {
+          node.writeUInt16LE(count, 16 + i * 12);
+          node.writeUInt32LE(block, 20 + i * 12);
+        }
+      }
+      return node;
+    };
+
+    /** @param blocks  What is written over the first blocks of the folder. */
+    async function isGivenUp(root: Buffer, blocks: readonly Buffer[] = []): Promise<void> {
+      const changed = Buffer.from(bytes);
+      root.copy(changed, at + 0x28, 0, 60);
+      changed.writeUInt32LE(4_000 * BLOCK, at + 4);
+      for (const [i, block] of blocks.entries()) block.copy(changed, (first + i) * BLOCK);
+      const disk = await openExt4(memorySource(changed), { signal });
+      const folder = await disk.inode(found.number, { signal });
+      assert.deepEqual(await collectAll(disk.entries(folder, { signal })), []);
+      const ending = new AbortController();
+      const reason = new Error("not wanted any more");
+      setImmediate(() => ending.abort(reason));
+      await assert.rejects(collectAll(disk.entries(folder, { signal: ending.signal })), reason);
+    }
+
+    const parts = [0, 1, 2, 3].map((i) => ({ logical: i * 1_000, count: 1_000, block: first }));
+    await isGivenUp(extents(0, parts));
+    const many = (block: number) => Array.from({ length: 84 }, (_, i) => ({ logical: i, block }));
+    await isGivenUp(extents(2, [{ logical: 0, block: first }]), [extents(1, many(first + 1)), extents(0, [])]);
   });
 
   it("whose journal is long give way to others while it is read, and are given up when that is asked for", async () => {

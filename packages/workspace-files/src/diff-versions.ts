@@ -54,7 +54,8 @@ export async function diffVersions(
   const open = (version: ComparedVersion) => openUpperLayer(version, { unitBytes: UNIT_BYTES, signal });
   const [old, now] = [await open(before), await open(after)];
   const changes: FileChange[] = [];
-  const turn = createTurns({ signal });
+  const turns = createTurns();
+  const turn = () => turns({ signal });
   let pageBytes = 0;
   const comparison = { signal, turn, sameOnDisk: sameOnDisk(before, after, old.disk.asStored && now.disk.asStored) };
   for await (const change of changesBetween(old, now, { ...comparison, after: options.after?.split("/") ?? [] })) {
@@ -143,10 +144,12 @@ async function namesIn(
   const names = new Map<string, number>();
   if (!folder) return names;
   side.guard.folder(folder);
+  let entries = 0;
   for await (const { name, inode } of side.disk.entries(folder, options)) {
     await options.turn();
     names.set(name, inode);
-    if (names.size > MAX_NAMES)
+    // Blocks that repeat give the same names again.
+    if (++entries > MAX_NAMES)
       throw new AppError("not_supported", `a folder has more than ${MAX_NAMES} files, which cannot be compared`);
   }
   return names;

@@ -164,6 +164,19 @@ describe("diffVersions", () => {
     assert.deepEqual(found, ["long", ...names.map((name) => `long/${name}`)]);
   });
 
+  it("refuses a folder that gives more names than are kept in memory, also the same ones again", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    await makeDisk(before, "mknod file p");
+    const entries = await entriesLike(before, "file", Array(200_001).fill("same"));
+    await addFolder(before, { to: after, name: "long", entries });
+    const options = { limit: 10, signal };
+    await assert.rejects(diffVersions(await versionOf(before), await versionOf(after), options), {
+      code: "not_supported",
+      message: /a folder has more than 200000 files/,
+    });
+  });
+
   it("refuses folders in folders that have more names together than are kept in memory", async () => {
     await using dir = await makeTempDir();
     const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];

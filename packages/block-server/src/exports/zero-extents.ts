@@ -22,7 +22,7 @@ export async function zeroExtents(
   { offset, length }: { readonly offset: number; readonly length: number },
   { mostExtents, signal }: ZeroExtentsOptions,
 ): Promise<readonly NbdZeroExtent[]> {
-  const turn = createTurns({ steps: SEGMENTS_A_TURN, signal });
+  const turn = createTurns({ steps: SEGMENTS_A_TURN });
   const found: { length: number; readonly zero: boolean }[] = [];
   /** @returns whether more may follow. */
   const add = (bytes: number, zero: boolean): boolean => {
@@ -34,7 +34,7 @@ export async function zeroExtents(
   };
   const end = offset + length;
   for (let at = offset; at < end; ) {
-    await turn();
+    await turn({ signal });
     const segment = Math.floor(at / SEGMENT_BYTES);
     const segmentEnd = Math.min((segment + 1) * SEGMENT_BYTES, end);
     const table = await tableOf(segment);

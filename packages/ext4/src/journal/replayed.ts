@@ -29,8 +29,8 @@ export async function replayed(
   const readBlock = (block: number) => disk.read(placeOf(block), blockBytes, options);
   const blocks = last ? Math.floor((last.offset + last.length) / blockBytes) : 0;
   const superblock = parseJournalSuperblock(await readBlock(0), { blocks });
-  const turn = createTurns({ steps: BLOCKS_A_TURN, ...options });
-  const logged = await readLog(superblock, { blockBytes, readBlock, turn });
+  const turn = createTurns({ steps: BLOCKS_A_TURN });
+  const logged = await readLog(superblock, { blockBytes, readBlock, turn: () => turn(options) });
 
   return {
     sizeBytes: disk.sizeBytes,
@@ -63,9 +63,9 @@ function lastUpTo(regions: readonly Region[], offset: number): Region | undefine
 
 async function journalRegions(disk: Ext4, inode: number, options: Signal): Promise<readonly Region[]> {
   const regions: Region[] = [];
-  const turn = createTurns(options);
+  const turn = createTurns();
   for await (const region of disk.regions(await disk.inode(inode, options), options)) {
-    await turn();
+    await turn(options);
     if (regions.push(region) > MAX_REGIONS) throw damaged("its journal is in too many pieces");
   }
   return regions;
