@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createMemoryStore, type ObjectStore } from "@mags/object-store";
 import { createFaultyStore, createSeededRandom } from "@mags/test-kit";
 import { checkAccount, type VersionName } from "@mags/workspace-store";
-import type { SyncCall } from "../src/index.ts";
+import type { SyncCall, SyncResult } from "../src/index.ts";
 import { contentsOf, DISK_BYTES, exported, type TestServer, tool } from "./harness.ts";
 
 export const newFaultyStore = () => createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
@@ -17,17 +17,17 @@ export async function newDisk(server: TestServer, folder: string) {
   await tool("qemu-img", "create", "-q", "-f", "qcow2", path, String(DISK_BYTES));
   let parent: VersionName | null = null;
   const refOf = (version: VersionName) => ({ ...key, version: { seq: version.seq, sha256: version.sha256 } });
+  async function syncWhole(by = server, options: Partial<SyncCall> = {}): Promise<SyncResult> {
+    const from = parent && refOf(parent);
+    const result = await exported(path, {}, (source) => by.sync({ workspace, parent: from, source, ...options }));
+    parent = result.version;
+    return result;
+  }
   return {
     ...{ workspace, key, path, refOf },
     /** All of the disk is compared with what was published last. */
-    async sync(by = server, options: Partial<SyncCall> = {}) {
-      const from = parent && refOf(parent);
-      const { version } = await exported(path, {}, (source) =>
-        by.sync({ workspace, parent: from, source, ...options }),
-      );
-      parent = version;
-      return version;
-    },
+    syncWhole,
+    sync: async (...args: Parameters<typeof syncWhole>) => (await syncWhole(...args)).version,
     async isPublished(version: VersionName) {
       return (await server.contents(workspace, version)).equals(await contentsOf(path));
     },

@@ -5,6 +5,7 @@ export { lookIntervalMs } from "./condemned.ts";
 export { deleteWorkspace } from "./delete-workspace.ts";
 export { exportDisk } from "./export-disk.ts";
 export { type Head, type HeadVersion, latestOf } from "./format/head.ts";
+export { isForeign } from "./format/json-object.ts";
 export {
   type BaseImage,
   decodeManifest,
@@ -23,6 +24,7 @@ export type { VersionName, WorkspaceKey } from "./keys.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
 export { findVersions } from "./lost-head.ts";
 export type { Published } from "./publish-manifest.ts";
+export { withReadableTables } from "./readable-tables.ts";
 export { type RecordSource, recordsOf } from "./record-source.ts";
 export { keptVersions } from "./retention.ts";
 export { listAccounts, surveyAccount } from "./survey.ts";

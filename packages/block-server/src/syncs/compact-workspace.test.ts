@@ -33,6 +33,8 @@ async function newWorkspace(store: ObjectStore = createMemoryStore()) {
   const create = { name: "w", forked_from: null };
   const lease: Lease = await acquireLease(store, key, { holder: "node-a", ttlMs: 3_600_000, clock, create, signal });
   const open = (name: VersionName): Promise<VersionReader> => openVersion(store, key, { name, records, signal });
+  const manifestKey = ({ seq, sha256 }: VersionName) =>
+    `accounts/${key.account}/workspaces/${key.workspace}/versions/${String(seq).padStart(10, "0")}-${sha256}`;
   const newest = async () => {
     const latest = latestOf(lease.head);
     assert.ok(latest);
@@ -57,13 +59,11 @@ async function newWorkspace(store: ObjectStore = createMemoryStore()) {
       for (const [index, bytes] of chunks) await version.put(index, bytes);
       return (await version.publish({ reason, signal })).version;
     },
-    async remove({ seq, sha256 }: VersionName) {
-      const name = `${String(seq).padStart(10, "0")}-${sha256}`;
-      await store.delete(`accounts/${key.account}/workspaces/${key.workspace}/versions/${name}`, { signal });
-    },
+    remove: (version: VersionName) => store.delete(manifestKey(version), { signal }),
+    spoil: (version: VersionName) => store.put(manifestKey(version), Buffer.from("{}"), { signal }),
     /** What a disk made from that version is compared with. */
     parentOf: (version: VersionName) =>
-      findParent({ ...key, parent: { ...key, version } } as SyncCall, {
+      findParent({ ...key, parent: { ...key, version }, diskBytes: 4096 * CHUNK_BYTES } as SyncCall, {
         ...{ head: lease.head, writer: WRITER },
         open: ({ version: name }) => open(name),
       }),
@@ -167,6 +167,33 @@ describe("findParent", () => {
     assert.deepEqual([reader?.name.seq, isNamed], [newest.seq, false]);
     assert.match(missing ?? "", /version 2, on which later ones build, is not in the object store any more/);
     assert.equal(latestOf(lease.head)?.seq, newest.seq);
+  });
+
+  it("goes on after a newest version that is lost or damaged, from the newest that is there", async () => {
+    const { publish, remove, spoil, parentOf } = await newWorkspace();
+    const made = await publish(new Map([[0, randomBytes(CHUNK_BYTES)]]));
+    const there = await publish(new Map([[1, randomBytes(CHUNK_BYTES)]]));
+    const damaged = await publish(new Map([[2, randomBytes(CHUNK_BYTES)]]));
+    const lost = await publish(new Map([[3, randomBytes(CHUNK_BYTES)]]));
+    await spoil(damaged);
+    await remove(lost);
+    for (const version of [made, there, damaged, lost]) {
+      const { reader, isNamed, follows, missing } = await parentOf(version);
+      assert.deepEqual([reader?.name.seq, isNamed, follows?.seq], [there.seq, false, lost.seq], `from ${version.seq}`);
+      assert.match(missing ?? "", /^version 4, .* is not in the object store any more: all of the disk was compared$/);
+    }
+    for (const version of [made, there]) await remove(version);
+    const { reader, follows } = await parentOf(damaged);
+    assert.deepEqual([reader, follows?.seq], [undefined, lost.seq], "of none everything is new");
+  });
+
+  it("leaves what another disk published alone, also before a version that is lost", async () => {
+    const { publish, remove, parentOf } = await newWorkspace();
+    const made = await publish(new Map([[0, randomBytes(CHUNK_BYTES)]]));
+    await publish(new Map([[1, randomBytes(CHUNK_BYTES)]]), { writer: "node-a/disk-2" });
+    await remove(await publish(new Map([[2, randomBytes(CHUNK_BYTES)]]), { writer: "node-a/disk-2" }));
+    const { reader, isNamed, follows } = await parentOf(made);
+    assert.deepEqual([reader?.name.seq, isNamed, follows], [made.seq, true, undefined]);
   });
 
   it("leaves what another disk published alone", async () => {

@@ -1,5 +1,5 @@
 /** Publishes what a disk holds as the next version of a workspace. */
-import type { Clock, Logger } from "@mags/core";
+import { type Clock, isAppError, type Logger } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { hasSameFiles } from "@mags/workspace-files";
 import {
@@ -13,13 +13,14 @@ import {
   SEGMENT_CHUNKS,
   type VersionReader,
   type VersionWriter,
+  withReadableTables,
 } from "@mags/workspace-store";
 import type { CachedRecords } from "../cache/cached-records.ts";
 import type { SyncCall, SyncProgress, SyncResult, VersionKey } from "../calls.ts";
 import { isDamage } from "../exports/damages.ts";
 import { createPace } from "../exports/pace.ts";
 import type { Images } from "../images.ts";
-import { findParent } from "./find-parent.ts";
+import { type FoundParent, findParent } from "./find-parent.ts";
 import { type ChangedExtent, readChanges } from "./read-changes.ts";
 
 export interface PublishDeps {
@@ -46,39 +47,61 @@ export const openKey = (
   { signal }: { readonly signal: AbortSignal },
 ) => openVersion(store, key, { name: key.version, records: records(key.account), signal });
 
-/** @param options.onProgress  Told again and again how far it is. */
-export async function publishDisk(
-  deps: PublishDeps,
-  call: SyncCall,
-  options: {
-    readonly lease: Lease;
-    readonly onProgress: (progress: SyncProgress) => void;
-    readonly signal: AbortSignal;
-  },
-): Promise<SyncResult> {
-  const { store, holder, limitMs, clock, log } = deps;
-  const { lease, onProgress, signal } = options;
-  const name = `${holder}/${call.disk}`;
-  const records = deps.records(call.account);
+interface PublishOptions {
+  readonly lease: Lease;
+  /** Told again and again how far it is. */
+  readonly onProgress: (progress: SyncProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+export async function publishDisk(deps: PublishDeps, call: SyncCall, options: PublishOptions): Promise<SyncResult> {
+  const { lease, signal } = options;
   const open = (key: VersionKey) => openKey(deps, key, { signal });
-  const { reader, isNamed, follows, missing } = await findParent(call, { head: lease.head, writer: name, open });
+  const writer = writerOf(deps, call);
+  const found = await findParent(call, { head: lease.head, writer, open });
+  if (found.missing !== null) tell(deps, call, found.missing);
+  try {
+    return await publishOver(found, { deps, call, ...options });
+  } catch (error) {
+    if (!found.reader || !isAppError(error, "chunk_corrupt")) throw error;
+    const { reader, lost } = await withReadableTables(found.reader, { records: deps.records(call.account), signal });
+    if (lost === 0) throw error;
+    const missing = `version ${reader.name.seq} has lists of chunks that are damaged or not in the object store any more, ${lost} of them: all of the disk was compared`;
+    tell(deps, call, missing);
+    return await publishOver({ ...found, reader, isNamed: false, isRest: true, missing }, { deps, call, ...options });
+  }
+}
+
+const writerOf = ({ holder }: PublishDeps, { disk }: SyncCall) => `${holder}/${disk}`;
+const tell = ({ log }: PublishDeps, { workspace }: SyncCall, reason: string) =>
+  log.warn("blocks.parent_missing", { workspace, reason });
+
+/** @param found.isRest  The reader has not all that the version of its name has. */
+async function publishOver(
+  found: FoundParent & { readonly isRest?: true },
+  { deps, call, ...options }: PublishOptions & { readonly deps: PublishDeps; readonly call: SyncCall },
+): Promise<SyncResult> {
+  const { reader, isNamed, follows, isRest = false, missing } = found;
+  const { store, limitMs, clock } = deps;
+  const { lease, onProgress, signal } = options;
+  const records = deps.records(call.account);
   // Of changes since another version than the one that was found nothing is known.
   const bitmap = isNamed ? call.source.bitmap : null;
-  if (missing !== null) log.warn("blocks.parent_missing", { workspace: call.workspace, reason: missing });
   const { diskBytes } = call;
   const image = { name: call.image.name, digest: call.image.digest };
   await using writer = createVersionWriter(
     // The next sync needs the tables of this one.
     { store, lease, clock, limitMs, onTable: (ref, plain) => records.keep(ref, plain) },
-    { parent: reader, image, diskBytes, writer: name, ...(follows && { follows }) },
+    { parent: reader, image, diskBytes, writer: writerOf(deps, call), ...(follows && { follows }) },
   );
-  const onFound = (found: readonly ChangedExtent[]) => {
-    if (reader) records.prefetch(tablesOf(reader, found));
+  const onFound = (changed: readonly ChangedExtent[]) => {
+    if (reader) records.prefetch(tablesOf(reader, changed));
   };
   const source = { ...call.source, bitmap };
   const { onlyStart } = await write({ ...call, source }, { writer, onFound, onProgress, signal });
   const latest = latestOf(lease.head);
-  const isLatest = latest !== undefined && latest.sha256 === reader?.name.sha256 && latest.disk_bytes === diskBytes;
+  const isLatest =
+    !isRest && latest !== undefined && latest.sha256 === reader?.name.sha256 && latest.disk_bytes === diskBytes;
   const isDisk = writer.changedChunks === 0;
   const isSame = async () =>
     isDisk ||
