@@ -115,7 +115,8 @@ export interface CollectedAccount extends CollectedGarbage {
 
 export interface WorkspaceRuntime {
   /**
-   * Publishes what changed in a sandbox; resolves when the version is in the store. At once when nothing changed.
+   * Publishes what changed in a sandbox; resolves when the version is in the store. At once when nothing changed. Its signal
+   * ends the wait only: a sync that has begun goes on.
    * @returns the newest version, which is what the disk was at some time since the call.
    * @throws AppError `sandbox_not_found`; `validation_failed` when it is not synced; `unavailable` when the store cannot
    *   be reached: what changed stays in the sandbox; `lease_lost` when another writes the workspace now.

@@ -41,7 +41,7 @@ export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
   readonly record: SandboxRecord;
   readonly awake: Awake | null;
   observe(): ObservedSandbox;
-  /** Publishes what has changed; wakes it when something has since it fell asleep. */
+  /** Publishes what has changed; wakes it when something has since it fell asleep. Once begun it goes on when its caller has gone. */
   sync(reason: SyncReason, options: { readonly signal: AbortSignal }): Promise<WorkspaceVersion>;
   /** @throws AppError `sandbox_busy` while calls are under way. */
   sleep(reason: SleepReason): Promise<void>;
@@ -92,6 +92,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     record: () => kept.now,
     isAwake: () => life.awake !== null,
     isChanging: life.isChanging,
+    isGivenUp: () => life.givenUp.aborted,
     begin: (reason) => sandbox.sync(reason, { signal: life.givenUp }),
     publish: async (options) => {
       const { awake } = life;
@@ -176,12 +177,13 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
       const { policy, published } = kept.now;
       if (!policy.syncTo) throw new AppError("validation_failed", "the workspace is local: it is not synced");
       if (!isBehind(life) && published?.info) return published.info;
-      return await inTurn(async () => {
+      const synced = inTurn(async () => {
+        signal.throwIfAborted();
         if (life.gone) throw new AppError("job_not_running", "the sandbox is not running: it has ended");
         await waking.wakeUp("requested");
-        const ended = AbortSignal.any([signal, life.givenUp]);
-        return await syncs.publish({ reason, hold: false, signal: ended });
+        return await syncs.publish({ reason, hold: false, signal: life.givenUp });
       });
+      return await untilAborted(synced, signal); // what has begun goes on, whoever has gone
     },
     observe: () => ({
       sandboxId: id,

@@ -19,6 +19,8 @@ export interface SyncWatched {
   readonly isAwake: () => boolean;
   /** Its state is about to be another: nothing is begun now. */
   readonly isChanging: () => boolean;
+  /** The server stops, or the sandbox has ended: what was under way is cut off, and has not failed. */
+  readonly isGivenUp: () => boolean;
   /** Publishes in the sandbox's turn. */
   readonly begin: (reason: SyncReason) => Promise<unknown>;
   readonly publish: (options: PublishOptions) => Promise<PublishResult>;
@@ -96,7 +98,7 @@ export function createSyncWatch(
         }
         return version;
       } catch (error) {
-        failed(error);
+        if (!watched.isGivenUp()) failed(error);
         throw error;
       } finally {
         dueAtMs = clock.bootMs() + pauseMs;
