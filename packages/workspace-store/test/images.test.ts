@@ -48,6 +48,25 @@ describe("an image in the store", () => {
     assert.ok((await fetched(store)).bytes.equals(contents));
   });
 
+  it("is read by ranges, as long as its parts are, and is damaged where one is shorter", async () => {
+    const memory = createMemoryStore();
+    await keepImage(memory, small, { signal });
+    const read: [string, number | undefined][] = [];
+    const store: ObjectStore = {
+      ...memory,
+      get(key, options) {
+        if (/[0-9]{6}$/.test(key)) read.push([key, options?.range?.end]);
+        return memory.get(key, options);
+      },
+    };
+    await fetched(store, small.digest);
+    assert.equal(read.length, 2, "a part, and certificates");
+    for (const [key, end] of read) assert.equal(end, (await memory.get(key)).bytes.length, key);
+    const [key = ""] = read[0] ?? [];
+    await memory.put(key, (await memory.get(key)).bytes.subarray(1));
+    await assert.rejects(fetched(memory, small.digest), { code: "chunk_corrupt", message: /it has less than/ });
+  });
+
   it("is sent by several at a time, of whom one counts", async () => {
     const store = createFaultyStore(createMemoryStore(), { random: createSeededRandom(1) });
     const all = await Promise.all([1, 2, 3].map(() => keepImage(store, image, { signal })));

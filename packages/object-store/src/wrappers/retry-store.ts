@@ -8,13 +8,17 @@
  * `precondition_failed`.
  */
 import { isAppError } from "@mags/core";
+import { checkRange } from "../keys.ts";
 import type { CallOptions, ObjectStore, PutResult } from "../object-store.ts";
 import { createPatience, type Patience, type PatienceDeps, type PatienceOptions } from "./patience.ts";
 
-/** Bytes a second: a write that is no slower than that is not cut off by the deadline. */
+/** Bytes a second: a write, or the read of a range, that is no slower than that is not cut off by the deadline. */
 const SLOWEST = 16 * 1024;
 
-/** @param options.deadlineMs  Of each call; of a listing, from a failure to the next object. */
+/**
+ * @param options.deadlineMs  Of each call; of a listing, from a failure to the next object. What a slow network needs for
+ *   the bytes of a write, or of a range that is read, comes on top.
+ */
 export function retryStore(store: ObjectStore, deps: PatienceDeps, options: PatienceOptions): ObjectStore {
   async function persist<T>(
     call: string,
@@ -46,7 +50,12 @@ export function retryStore(store: ObjectStore, deps: PatienceDeps, options: Pati
 
   return {
     location: store.location,
-    get: (key, options = {}) => persist(`reading ${key}`, options, (call) => store.get(key, { ...options, ...call })),
+    async get(key, options = {}) {
+      const { range } = options;
+      if (range) checkRange(range);
+      const read = (call: { readonly signal: AbortSignal }) => store.get(key, { ...options, ...call });
+      return persist(`reading ${key}`, options, read, range && range.end - range.start);
+    },
     head: (key, options = {}) => persist(`looking at ${key}`, options, (call) => store.head(key, call)),
     delete: (key, options = {}) => persist(`removing ${key}`, options, (call) => store.delete(key, call)),
 

@@ -10,10 +10,9 @@ const MAX_BYTES = 4 << 20;
 /** Plain bytes of a part; the last one of the disk has what is left. */
 export const PART_BYTES = 16 << 20;
 
-const Count = z.int().nonnegative();
 const CodecNumber = z.union([z.literal(CODEC.stored), z.literal(CODEC.zstd)]);
 const PartRow = z.tuple([
-  Count.max(PART_BYTES),
+  z.int().positive().max(PART_BYTES),
   CodecNumber,
   z.int().positive().max(PART_BYTES),
   z.string().regex(/^[0-9a-f]{64}$/),

@@ -36,8 +36,7 @@ export async function readImagePart(
   const key = partKey(digest, { upload, index });
   const ref = recordOf(part, key);
   try {
-    const { bytes } = await store.get(key, { signal });
-    if (bytes.length !== ref.storedBytes) throw corrupt(ref, `it has ${bytes.length} of ${ref.storedBytes} bytes`);
+    const { bytes } = await store.get(key, { range: { start: 0, end: ref.storedBytes }, signal });
     const plain = ref.codec === CODEC.stored ? bytes : await plainOf(bytes, part, key);
     const hash = createHash("sha256");
     for (let at = 0; at < plain.length; at += PIECE_BYTES) {
@@ -49,6 +48,8 @@ export async function readImagePart(
     return plain;
   } catch (error) {
     if (isAppError(error, "object_not_found")) throw corrupt(ref, "it is not there", error);
+    if (isAppError(error, "range_not_satisfiable"))
+      throw corrupt(ref, `it has less than ${ref.storedBytes} bytes`, error);
     throw error;
   }
 }
