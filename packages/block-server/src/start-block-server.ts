@@ -11,6 +11,7 @@ import { decodeManifest, recordsOf, writerLimitMs } from "@mags/workspace-store"
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
+import { createStoreWatch, watchedRecords } from "./cache/watched-records.ts";
 import { createVersionDiffs } from "./diffs/version-diffs.ts";
 import { createDamages } from "./exports/damages.ts";
 import { hydrate } from "./exports/hydrate.ts";
@@ -71,11 +72,15 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   scope.defer(() => ending.abort(new Error("the block server ends")));
   const cache = scope.use(openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log }));
   const recent = createRecentRecords({ maxBytes: RECENT_BYTES });
+  const watch = createStoreWatch({ log });
   const sources = new Map<string, CachedRecords>();
   const records = (account: string) => {
     const source =
       sources.get(account) ??
-      cachedRecords(recordsOf(store, account), cache, { account, recent, signal: ending.signal });
+      cachedRecords(watchedRecords(recordsOf(store, account), watch), cache, {
+        ...{ account, recent },
+        signal: ending.signal,
+      });
     sources.set(account, source);
     return source;
   };

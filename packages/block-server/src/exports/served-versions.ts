@@ -84,7 +84,7 @@ export async function openServedVersions(
       const chunks = await deps.starts.of(version);
       prefetchStart({ version: reader, records }, chunks, ending).catch(() => {}); // who needs it asks again
     }
-    const disk = versionExport(reader, { records, onRead: notes?.onRead, onDamage, log });
+    const disk = versionExport(reader, { records, onRead: notes?.onRead, onDamage });
     const nbd = createNbdServer({ exports: { find: (name) => (name === EXPORT_NAME ? disk : undefined) }, log });
     const listener = createServer();
     nbd.serve(listener);

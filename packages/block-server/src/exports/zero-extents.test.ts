@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { CHUNK_BYTES, SEGMENT_CHUNKS } from "@mags/workspace-store";
 import { zeroExtents } from "./zero-extents.ts";
 
-const { signal } = new AbortController();
+const options = { patienceMs: 60_000, signal: new AbortController().signal };
 const SEGMENT_BYTES = SEGMENT_CHUNKS * CHUNK_BYTES;
 /** The longest question there is, but for a chunk. */
 const RANGE = { offset: 0, length: 2 ** 32 - CHUNK_BYTES };
@@ -25,22 +25,22 @@ describe("zeroExtents", () => {
   it("tells of chunks, and of segments that have none, within the range", async () => {
     const tableOf = (segment: number) => (segment === 1 ? Promise.resolve(new Map([[1, "stored"]])) : undefined);
     const range = { offset: 5, length: 3 * SEGMENT_BYTES };
-    assert.deepEqual(await zeroExtents(tableOf, range, { mostExtents: 9, signal }), [
+    assert.deepEqual(await zeroExtents(tableOf, range, { ...options, mostExtents: 9 }), [
       { length: SEGMENT_BYTES + CHUNK_BYTES - 5, zero: true },
       { length: CHUNK_BYTES, zero: false },
       { length: 2 * SEGMENT_BYTES - 2 * CHUNK_BYTES + 5, zero: true },
     ]);
     const within = { offset: SEGMENT_BYTES + CHUNK_BYTES + 5, length: 7 };
-    assert.deepEqual(await zeroExtents(tableOf, within, { mostExtents: 9, signal }), [{ length: 7, zero: false }]);
+    assert.deepEqual(await zeroExtents(tableOf, within, { ...options, mostExtents: 9 }), [{ length: 7, zero: false }]);
   });
 
   it("reads no further than the most extents that are wanted", async () => {
     const { read, tableOf } = tablesOf(EVERY_SECOND);
-    assert.deepEqual(await zeroExtents(tableOf, RANGE, { mostExtents: 1, signal }), [
+    assert.deepEqual(await zeroExtents(tableOf, RANGE, { ...options, mostExtents: 1 }), [
       { length: CHUNK_BYTES, zero: true },
     ]);
     assert.deepEqual(read, [0]);
-    const most = await zeroExtents(tableOf, RANGE, { mostExtents: 2 * SEGMENT_CHUNKS, signal });
+    const most = await zeroExtents(tableOf, RANGE, { ...options, mostExtents: 2 * SEGMENT_CHUNKS });
     assert.equal(most.length, 2 * SEGMENT_CHUNKS);
     assert.deepEqual(read, [0, 0, 1, 2]);
   });
@@ -55,8 +55,22 @@ describe("zeroExtents", () => {
         else setImmediate(others);
       };
       setImmediate(others);
-      await assert.rejects(zeroExtents(tableOf, RANGE, { mostExtents: 1, signal: walking.signal }), /enough/);
+      await assert.rejects(
+        zeroExtents(tableOf, RANGE, { ...options, mostExtents: 1, signal: walking.signal }),
+        /enough/,
+      );
       assert.ok(read.length < 60, `${read.length} segments`);
     }
+  });
+
+  it("tells what it knows when it takes too long, or cannot go on", async () => {
+    const { read, tableOf } = tablesOf(FULL);
+    const first = [{ length: SEGMENT_BYTES, zero: false }];
+    assert.deepEqual(await zeroExtents(tableOf, RANGE, { ...options, mostExtents: 9, patienceMs: 0 }), first);
+    assert.deepEqual(read, [0]);
+    const failing = (segment: number) => (segment === 1 ? Promise.reject(new Error("damaged")) : tableOf(segment));
+    assert.deepEqual(await zeroExtents(failing, RANGE, { ...options, mostExtents: 9 }), first);
+    const behind = { offset: SEGMENT_BYTES, length: SEGMENT_BYTES };
+    await assert.rejects(zeroExtents(failing, behind, { ...options, mostExtents: 9 }), /damaged/);
   });
 });
