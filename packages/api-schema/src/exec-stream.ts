@@ -72,6 +72,7 @@ export const ExecServerMessage = z.discriminatedUnion("type", [
     stdin_window: z.int(),
   }),
   z.object({ type: z.literal("stdin_ack"), offset: Offset }),
+  z.object({ type: z.literal("notice"), text: z.string() }),
   z.object({
     type: z.literal("end"),
     exit_code: z.int(),

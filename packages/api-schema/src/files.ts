@@ -85,7 +85,7 @@ export const FileEntry = z
   .meta({ id: "FileEntry" });
 export type FileEntryWire = z.infer<typeof FileEntry>;
 
-const STATE_ERRORS = [404, 409] as const;
+const STATE_ERRORS = [404, 409, 507] as const;
 
 export const uploadFiles = route({
   method: "POST",
@@ -135,7 +135,7 @@ export const putFile = route({
   query: WriteQuery,
   upload: "application/octet-stream",
   responses: { 200: z.object({ size: z.int() }).meta({ id: "FileWritten" }) },
-  errors: [...STATE_ERRORS, 507],
+  errors: [...STATE_ERRORS],
 });
 
 export const removeFile = route({
@@ -180,7 +180,7 @@ export const renameFile = route({
   params: JobParams,
   query: RenameQuery,
   responses: { 200: Done },
-  errors: [...STATE_ERRORS, 507],
+  errors: [...STATE_ERRORS],
 });
 
 export const makeFolder = route({
@@ -191,7 +191,7 @@ export const makeFolder = route({
   params: JobParams,
   query: FolderQuery,
   responses: { 200: Done },
-  errors: [...STATE_ERRORS, 507],
+  errors: [...STATE_ERRORS],
 });
 
 export const getArchive = route({
@@ -217,5 +217,5 @@ export const putArchive = route({
   query: PathQuery,
   upload: "application/x-tar",
   responses: { 200: Done },
-  errors: [...STATE_ERRORS, 507],
+  errors: [...STATE_ERRORS],
 });

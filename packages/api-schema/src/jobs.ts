@@ -157,6 +157,12 @@ export const Status = z
       .optional()
       .describe("When and why the VM last went to sleep (`slept`), woke (`woke`) or was lost (`vm_lost`)."),
     sync: SyncProgress.optional().describe("While the VM of a synced workspace stays."),
+    waits_for: z
+      .string()
+      .optional()
+      .describe(
+        "While the VM that stays stands still in the middle of a write: why, such as that the host's disk is full.",
+      ),
     disk_gb: z.int(),
     vcpus: z.int(),
     memory_mb: z.int(),
@@ -275,7 +281,7 @@ export const execInJob = route({
   params: JobParams,
   body: ExecBody,
   responses: { 200: ExecReply },
-  errors: [404, 409, 413],
+  errors: [404, 409, 413, 507],
 });
 
 export const listEvents = route({

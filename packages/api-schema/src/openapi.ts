@@ -16,7 +16,7 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   429: "Too many of the account's jobs wait. With `code` `too_many_requests` nothing was stored: the same request may be sent again.",
   500: "A fault of the server.",
   503: "The server cannot do it now; try again. Submit a job again only where nothing was stored: with `code` `capacity_exhausted`.",
-  507: "The disk of the VM is full.",
+  507: "The disk of the VM, of its host or of the object store is full.",
 };
 
 const RETRY_AFTER = {

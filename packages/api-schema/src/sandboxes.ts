@@ -69,11 +69,11 @@ export const syncJob = route({
   path: "/mags-jobs/{id}/sync",
   summary: "Sync the workspace of a job",
   description:
-    "Answers when what changed is in the object store; its VM runs on. 400 when the workspace is local, 503 while the object store is away: nothing is lost then.",
+    "Answers when what changed is in the object store; its VM runs on. 400 when the workspace is local, 503 while the object store is away, 507 while the host's disk is full: nothing is lost then.",
   auth: "account",
   params: JobParams,
   responses: { 200: Synced },
-  errors: [404, 409],
+  errors: [404, 409, 507],
 });
 
 export const stopJob = route({

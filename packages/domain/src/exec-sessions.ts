@@ -79,6 +79,8 @@ export interface ExecAttachment {
   onTakenOver(listener: (error: AppError) => void): void;
   /** Called with the bytes that the command has taken, now and then. */
   onInputTaken(listener: (offset: number) => void): void;
+  /** Called with what is to be known of its guest, for people: it waits for room on the host's disk, say. */
+  onNotice(listener: (text: string) => void): void;
   resize(size: TerminalSize): void;
   /** To its process group. */
   signal(signo: number): void;
@@ -95,7 +97,8 @@ export interface ExecRuntime {
    * Starts a command, in a sandbox that sleeps after waking it. A client that does not come back finds it by
    * `attachExec`, also while it is being started, and also after a restart of the node; it is started at most once.
    * @throws AppError `exec_exists` when the id is taken; `job_not_running`; `too_many_requests` when as many as may
-   * run there already; `guest_failed` when it cannot be started.
+   * run there already; `disk_full` when the guest waits for room on the host's disk, or there is none for its output;
+   * `guest_failed` when it cannot be started.
    */
   startExec(start: ExecStart): Promise<ExecAttachment>;
   /**

@@ -186,7 +186,8 @@ export interface NodeRuntime extends ExecRuntime, SandboxRuntime, WorkspaceRunti
   /**
    * Runs one command, in a sandbox that sleeps after waking it. When `signal` aborts, the command's process group is
    * killed.
-   * @throws AppError `job_not_running` when there is no such microVM, `microvm_lost` when it ends meanwhile.
+   * @throws AppError `job_not_running` when there is no such microVM, `microvm_lost` when it ends meanwhile, `disk_full` when
+   * the sandbox waits for room on the host's disk.
    */
   exec(guest: GuestId, request: ExecRequest, options: { readonly signal: AbortSignal }): Promise<ExecResult>;
   readonly files: GuestFiles;

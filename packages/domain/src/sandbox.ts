@@ -57,7 +57,8 @@ export interface SandboxUpdate {
   readonly atMs: number;
   /**
    * `slept`, `woke` (data.kind: `warm` with its memory, `cold` from its disk, then data.coldBecause), `vm_lost`, `released`,
-   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`;
+   * `resized`, `sleep_failed`, `wake_failed`, `resize_failed`, `startup_failed`,
+   * `host_disk_full` and `store_away` (once a shortage: the guest waits in the middle of a write; data.message);
    * `workspace_damaged` (data.workspace, data.version, data.offset, data.reason, data.soundVersions: numbers, the newest first;
    * once for each pack of the store, of 50 at most, until the block server is started again; also of one that is still being
    * made, or could not be made: its state means nothing then); `hydrated`
@@ -74,6 +75,8 @@ export interface ObservedSandbox {
   readonly sandboxId: SandboxId;
   readonly state: "running" | "sleeping";
   readonly microVmId: MicroVmId | null;
+  /** Why its guest stands still in the middle of a write, for people: no room on the host's disk, say. Null: it does not. */
+  readonly waitsFor: string | null;
   /** As large as it is, which may be less than it was asked to be. */
   readonly diskGiB: number;
   /** Why it sleeps without its memory, for people: its microVM was lost, say. Null while it is awake or has it. */

@@ -118,6 +118,7 @@ export async function openNode(
     ...cloneDeps,
     blocks,
     store: createSandboxStore(sandboxesDirectory(dataDirectory), work),
+    dataDirectory,
     templates,
     accelerator,
     runtimeDigest: artifacts.runtimeDigest,

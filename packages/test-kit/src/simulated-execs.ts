@@ -151,6 +151,7 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
       onTakenOver(listener) {
         tellTakenOver = listener;
       },
+      onNotice() {},
       onInputTaken(listener) {
         tellTaken = listener;
       },

@@ -132,7 +132,7 @@ export function createSimulatedSandboxes(deps: {
         ([id, { microVmId, diskGiB, lost, hydrated }]): ObservedSandbox => ({
           sandboxId: id as SandboxId,
           state: microVmId === null ? "sleeping" : "running",
-          ...{ microVmId, diskGiB, lost, hydrated, sync: disks.observe(id as SandboxId) },
+          ...{ microVmId, waitsFor: null, diskGiB, lost, hydrated, sync: disks.observe(id as SandboxId) },
         }),
       ),
     sleepSandbox: (id, { reason }) => sleepFor(id, reason),

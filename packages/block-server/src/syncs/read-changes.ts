@@ -1,7 +1,7 @@
 /** Reads what a version is made of out of a disk that QEMU exports: what changed, or all there is. */
 
 import { AppError, withDeadline } from "@mags/core";
-import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, connectNbd, DIRTY, type NbdClient } from "@mags/nbd";
+import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, connectNbd, DIRTY, type NbdClient, NbdError } from "@mags/nbd";
 import { CHUNK_BYTES } from "@mags/workspace-store";
 import type { DiskSource } from "../calls.ts";
 
@@ -39,9 +39,25 @@ export interface ReadOptions {
  * Runs in ascending order, at most 1 MiB each.
  * @param options.onFound  Told once, before the first of them, what there is to come.
  * @param options.pace     Default: as fast as can be.
- * @throws AppError `unavailable` when QEMU goes away or stalls, NbdError when it cannot read.
+ * @throws AppError `unavailable` when QEMU goes away, stalls or has lost what it shows; NbdError when it cannot read.
  */
-export async function* readChanges(
+export async function* readChanges(source: DiskSource, options: ReadOptions): AsyncGenerator<ChangedRun, void, void> {
+  try {
+    yield* runsOf(source, options);
+  } catch (error) {
+    throw error instanceof NbdError && error.errno === "EINVAL" ? lostView(error) : error;
+  }
+}
+
+/** QEMU forbids reading a view that it had to give up (EACCES), for which NBD has no number of its own. */
+const lostView = (cause: NbdError) =>
+  new AppError(
+    "unavailable",
+    "what the guest overwrote while its disk was being synced could not be kept aside: it is tried again",
+    { cause },
+  );
+
+async function* runsOf(
   source: DiskSource,
   { diskBytes, signal, onFound, pace, stallMs = STALL_MS }: ReadOptions,
 ): AsyncGenerator<ChangedRun, void, void> {

@@ -12,7 +12,16 @@ const live = (name: string, fields: Partial<LiveSandbox> = {}): LiveSandbox => (
   ...fields,
 });
 const seen = (name: string, fields: Partial<ObservedSandbox> = {}): ObservedSandbox => ({
-  ...{ sandboxId: id(name), state: "running", microVmId: vm, diskGiB: 2, lost: null, hydrated: true, sync: null },
+  ...{
+    sandboxId: id(name),
+    state: "running",
+    microVmId: vm,
+    diskGiB: 2,
+    lost: null,
+    waitsFor: null,
+    hydrated: true,
+    sync: null,
+  },
   ...fields,
 });
 const plan = (input: Partial<SandboxPlanInput>) =>

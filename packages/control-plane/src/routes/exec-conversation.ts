@@ -152,6 +152,7 @@ function createClient(socket: WebSocket, attachment: ExecAttachment) {
     /** Until the end of the command was sent. Sends no more than the window ahead of the client. */
     async sendOutput(over: AbortSignal): Promise<void> {
       attachment.onInputTaken((offset) => send(socket, { type: "stdin_ack", offset }));
+      attachment.onNotice((text) => send(socket, { type: "notice", text }));
       const onOver = () => {
         attachment.detach();
         room.resolve();

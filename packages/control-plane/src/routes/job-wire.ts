@@ -3,10 +3,10 @@ import type { EgressPolicy, NodeRuntime } from "@mags/domain";
 import type { Job } from "../app/job.ts";
 import { runningToWire, syncedAt } from "./workspace-wire.ts";
 
-/** What knows how far syncs are. */
-type Syncs = Pick<NodeRuntime, "observeSandboxes">;
+/** What knows how far syncs are, and which VMs stand still. */
+type Seen = Pick<NodeRuntime, "observeSandboxes">;
 
-export function statusToWire(job: Job, node: Syncs): jobs.StatusWire {
+export function statusToWire(job: Job, node: Seen): jobs.StatusWire {
   const { sandbox } = job;
   const transition = sandbox?.lastTransition;
   return {
@@ -35,6 +35,7 @@ export function statusToWire(job: Job, node: Syncs): jobs.StatusWire {
       },
     }),
     ...syncToWire(job, node),
+    ...waitToWire(job, node),
     disk_gb: job.size.diskGiB,
     vcpus: job.size.vcpus,
     memory_mb: job.size.memoryMiB,
@@ -49,7 +50,7 @@ function egressToWire(egress: EgressPolicy): jobs.StatusWire["egress"] {
 }
 
 /** While the sandbox stays: later it says nothing of the workspace. */
-function syncToWire({ sandbox }: Job, node: Syncs): Pick<jobs.StatusWire, "sync"> {
+function syncToWire({ sandbox }: Job, node: Seen): Pick<jobs.StatusWire, "sync"> {
   if (!sandbox?.sync || sandbox.state === "gone") return {};
   const { seq: version, lastSyncedAt } = sandbox.sync;
   const seen = node.observeSandboxes().find(({ sandboxId }) => sandboxId === sandbox.id)?.sync ?? null;
@@ -61,6 +62,11 @@ function syncToWire({ sandbox }: Job, node: Syncs): Pick<jobs.StatusWire, "sync"
   };
 }
 
-export function jobToWire(job: Job, node: Syncs): jobs.JobWire {
+function waitToWire({ sandbox }: Job, node: Seen): Pick<jobs.StatusWire, "waits_for"> {
+  const seen = node.observeSandboxes().find(({ sandboxId }) => sandboxId === sandbox?.id);
+  return seen?.waitsFor ? { waits_for: seen.waitsFor } : {};
+}
+
+export function jobToWire(job: Job, node: Seen): jobs.JobWire {
   return { id: job.id, ...statusToWire(job, node) };
 }

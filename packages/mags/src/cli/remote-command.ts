@@ -37,6 +37,7 @@ export async function runRemotely(cli: Cli, mags: Mags, name: string, remote: Re
       if (!told) note(cli, `${error.message}; trying again`).catch(() => {});
       told = true;
     },
+    onNotice: (text) => void note(cli, `mags: ${text}`).catch(() => {}),
   });
   const undo: (() => void)[] = [];
   const giveBack = () => {

@@ -34,6 +34,7 @@ export interface ExecSocket {
 export interface ExecListeners {
   readonly onStarted: (message: Started) => void;
   readonly onStdinTaken: (offset: number) => void;
+  readonly onNotice: (text: string) => void;
 }
 
 const PROTOCOL = "mags-exec.v1";
@@ -50,7 +51,7 @@ export async function connectExec(
   transport: Transport,
   path: string,
   first: Readonly<Record<string, unknown>> | undefined,
-  { onStarted, onStdinTaken }: ExecListeners,
+  { onStarted, onStdinTaken, onNotice }: ExecListeners,
 ): Promise<ExecSocket> {
   const { WebSocket } = await import("ws");
   const { apiUrl, headers, timeoutMs } = transport;
@@ -93,6 +94,7 @@ export async function connectExec(
       const message = JSON.parse(data.toString()) as ServerMessage;
       if (message.type === "started") onStarted(message);
       else if (message.type === "stdin_ack") onStdinTaken(message.offset);
+      else if (message.type === "notice") onNotice(message.text);
       else if (message.type === "error") refusal = message;
       else if (message.type === "end") queue.push(message);
     }

@@ -33,6 +33,8 @@ export interface ExecStreamOptions {
   readonly reconnectTimeout?: number | undefined;
   /** Called at each failed try to make a lost connection again, once it has been away for half a second. */
   readonly onConnectionLost?: ((error: MagsError) => void) | undefined;
+  /** Called with what is to be known of the VM, for people: it waits for room on its host's disk, say. */
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Aborting hangs up. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -121,7 +123,8 @@ export function execStream(
     asked = true;
     const path = takeUp ? `/mags-execs/${execId}?offset=${offset}` : jobPath(nameOrId, "/exec");
     const greeted = deferred<Parameters<ExecListeners["onStarted"]>[0]>();
-    const listeners = { onStarted: greeted.resolve, onStdinTaken: stdin.taken };
+    const onNotice = options.onNotice ?? (() => {});
+    const listeners = { onStarted: greeted.resolve, onStdinTaken: stdin.taken, onNotice };
     const current = await connectExec(transport, path, takeUp ? undefined : startMessage(), listeners);
     greeted.promise.then((message) => {
       socket = current;

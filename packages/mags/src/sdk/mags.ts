@@ -337,7 +337,7 @@ export class Mags {
 
   /**
    * Publishes what changed in the workspace of a job; its VM runs on.
-   * @throws MagsError 400 when the workspace is local, 503 while the object store is away: nothing is lost then.
+   * @throws MagsError 400 when the workspace is local, 503 while the object store is away, 507 while the host's disk is full: nothing is lost then.
    */
   async sync(nameOrId: string): Promise<Synced> {
     return await this.#transport.json({ method: "POST", path: jobPath(nameOrId, "/sync"), timeoutMs: SYNC_MS });

@@ -7,6 +7,8 @@ const LONGEST_DELAY_MS = 2_000;
 /** True for what may be gone at the next try: no connection, no answer, a server that starts or is too busy. */
 export function isPassing(error: unknown): error is MagsError {
   if (!(error instanceof MagsError)) return false;
+  // A full disk stays so until somebody makes room.
+  if (error.statusCode === 507) return false;
   if (error.statusCode !== undefined) return error.statusCode >= 500 || error.statusCode === 429;
   return error.code === "unreachable" || error.code === "timeout";
 }

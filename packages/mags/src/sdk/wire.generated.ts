@@ -103,6 +103,8 @@ export interface JobStatus {
   };
   /** While the VM of a synced workspace stays. */
   sync?: SyncProgress;
+  /** While the VM that stays stands still in the middle of a write: why, such as that the host's disk is full. */
+  waits_for?: string;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -145,6 +147,8 @@ export interface Job {
   };
   /** While the VM of a synced workspace stays. */
   sync?: SyncProgress;
+  /** While the VM that stays stands still in the middle of a write: why, such as that the host's disk is full. */
+  waits_for?: string;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;
@@ -311,6 +315,8 @@ export interface UpdatedJob {
   };
   /** While the VM of a synced workspace stays. */
   sync?: SyncProgress;
+  /** While the VM that stays stands still in the middle of a write: why, such as that the host's disk is full. */
+  waits_for?: string;
   disk_gb: number;
   vcpus: number;
   memory_mb: number;

@@ -31,6 +31,7 @@ export interface HeldAttachment extends ExecAttachment {
   /** There is more to read, or the end is known. */
   wake(): void;
   tellTaken(offset: number): void;
+  tellNotice(text: string): void;
   /** Another client takes its place. */
   takeOver(): void;
   /** The server ends. */
@@ -54,6 +55,7 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
   let failure: AppError | undefined;
   let reading = false;
   let takenListener = (_offset: number): void => {};
+  let noticeListener = (_text: string): void => {};
   let takeOverListener = (_error: AppError): void => {};
 
   function wake(): void {
@@ -82,6 +84,7 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
     wake,
     closed: closed.promise,
     tellTaken: (offset) => takenListener(offset),
+    tellNotice: (text) => noticeListener(text),
     takeOver() {
       const error = new AppError("exec_taken_over", "another client took the command over");
       end(error);
@@ -134,6 +137,9 @@ export function createAttachment(deps: AttachmentDeps, options: AttachmentOption
     },
     onInputTaken(listener) {
       takenListener = listener;
+    },
+    onNotice(listener) {
+      noticeListener = listener;
     },
     resize: held(options.onResize),
     signal: held(options.onSignal),

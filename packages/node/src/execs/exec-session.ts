@@ -5,7 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { type Logger, messageOf } from "@mags/core";
+import { AppError, type Logger, messageOf } from "@mags/core";
 import type { ExecAttachment, ExecEnd, ExecStart, TerminalSize } from "@mags/domain";
 import type { AgentStream, KeptStream, StreamEnd } from "../agent/index.ts";
 import type { AwakeGuest, Guests } from "../guests/guests.ts";
@@ -54,6 +54,8 @@ export interface ExecSession extends AsyncDisposable {
   resume(guest: AwakeGuest, kept: KeptStream | undefined): void;
   /** The connection to its guest is given up. */
   suspend(): void;
+  /** Tells its client something of its guest. */
+  notice(text: string): void;
   /** What it ran in is gone, and so is soon what nobody fetches. @param reason  For the user. */
   loseGuest(reason: string): void;
   /** Resolves when what it took from the guest, and what is known of it, is on stable storage. */
@@ -271,6 +273,9 @@ export function createExecSession(
     started: started.promise,
     touch,
     suspend,
+    notice(text) {
+      if (record.end === null) attachment?.tellNotice(text);
+    },
     loseGuest(reason) {
       if (isGuestGone) return;
       isGuestGone = true;
@@ -305,8 +310,9 @@ export function createExecSession(
       } catch (error) {
         finishing = true;
         stream?.close();
-        started.reject(error);
-        throw error;
+        const failure = explainStart(error);
+        started.reject(failure);
+        throw failure;
       }
     },
 
@@ -370,4 +376,9 @@ export function createExecSession(
       await kept;
     },
   };
+}
+
+function explainStart(error: unknown): unknown {
+  if ((error as NodeJS.ErrnoException | null)?.code !== "ENOSPC") return error;
+  return new AppError("disk_full", "the host's disk is full: the command was not started", { cause: error });
 }

@@ -143,6 +143,9 @@ export async function openExecSessions(
       suspended(id) {
         for (const session of of(id)) session.suspend();
       },
+      told(id, text) {
+        for (const session of of(id)) session.notice(text);
+      },
       async settle(id) {
         await Promise.all(of(id).map((session) => session.settle()));
       },

@@ -41,6 +41,8 @@ export interface StreamOwner {
   connected(guest: AwakeGuest): void;
   /** The connection is given up on purpose: the guest sleeps now, with all that runs in it. */
   suspended(id: GuestId): void;
+  /** Something to know of the guest, for people: it waits for room on the host's disk, say. */
+  told(id: GuestId, text: string): void;
   /** Resolves when what was taken from the guest is on stable storage: a guest that sleeps outlives a power cut. */
   settle(id: GuestId): Promise<void>;
   /** The microVM has ended, and all that ran in it: `reason` is for people. The guest may come back from its disk. */
@@ -56,6 +58,7 @@ export interface Guests {
   /** Tells all owners, then closes what nobody took up. */
   connected(guest: AwakeGuest): void;
   suspended(id: GuestId): void;
+  told(id: GuestId, text: string): void;
   settle(id: GuestId): Promise<void>;
   ended(id: GuestId, reason: string): void;
 }
@@ -86,6 +89,9 @@ export function createGuests(): Guests {
     },
     suspended(id) {
       for (const owner of owners) owner.suspended(id);
+    },
+    told(id, text) {
+      for (const owner of owners) owner.told(id, text);
     },
     async settle(id) {
       await Promise.all(owners.map((owner) => owner.settle(id)));

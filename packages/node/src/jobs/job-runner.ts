@@ -16,6 +16,7 @@ import { type LaunchDeps, launchJob, SIGTERM } from "./launch.ts";
 import type { OutcomeStore } from "./outcome-store.ts";
 import { type BoundRecord, isBound, readoptJob } from "./readopt.ts";
 import { createSandboxScripts } from "./sandbox-scripts.ts";
+import { HOST_DISK_FULL } from "./shortage.ts";
 
 export interface JobRunnerDeps extends LaunchDeps {
   readonly guests: Guests;
@@ -101,6 +102,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     const guest = { id: jobId, agent, gone: microVm.gone };
     guests.add(jobId, guestOf(guest));
     guests.connected(guest);
+    microVm.machine.onDiskFull(() => guests.told(jobId, HOST_DISK_FULL.data.message));
   }
 
   const ranMs = ({ running }: JobEntry) => (running ? Math.round(clock.bootMs() - running.startedAtBootMs) : null);

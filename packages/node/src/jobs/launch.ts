@@ -14,7 +14,7 @@ import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { type Output, openOutput } from "./output.ts";
 import { placeUploads, UPLOADS_FOLDER } from "./place-uploads.ts";
 import { fetchScript } from "./script-source.ts";
-import { HOST_DISK_FULL, type Shortage, shortageOf } from "./shortage.ts";
+import { HOST_DISK_FULL } from "./shortage.ts";
 
 export interface LaunchDeps extends AcquireDeps {
   readonly logs: LogStore;
@@ -90,11 +90,8 @@ export async function launchJob(
     const boundAtMs = nowMs();
     const acquired = await bindMicroVm(deps, entry, job, { image, boundAtMs });
     const { microVm, agent, ready, origin } = acquired;
-    microVm.machine.onDiskFull(() => {
-      const tell = ({ name, data }: Shortage) => note(name, data);
-      if (!job.sandbox?.from) return tell(HOST_DISK_FULL);
-      shortageOf(microVm.paths.jail).then(tell, () => {}); // the microVM has gone meanwhile
-    });
+    // A sandbox tells of its own, as it outlives the job.
+    if (!job.sandbox) microVm.machine.onDiskFull(() => note(HOST_DISK_FULL.name, HOST_DISK_FULL.data));
     stage("bound");
     entry.output = await opening;
 

@@ -171,6 +171,7 @@ export function createSandboxScripts(deps: SandboxScriptsDeps): SandboxScripts {
       }
     },
     suspended() {},
+    told() {},
     async settle() {}, // output is synced before it is acknowledged
     ended(id, reason) {
       for (const { over } of of(id as SandboxId))

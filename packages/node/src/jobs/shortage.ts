@@ -2,15 +2,12 @@
  * Why a write of a guest waits. QEMU says the same of a host's disk without room, and of a part of a block that the guest
  * leaves as it is and that cannot be read from the object store now.
  */
-import { statfs } from "node:fs/promises";
+import { isDiskFull } from "../host/disk-room.ts";
 
 export interface Shortage {
   readonly name: "host_disk_full" | "store_away";
   readonly data: { readonly message: string };
 }
-
-/** Less is none: a write may be larger, and the file system keeps some for itself. */
-const FULL_BYTES = 16 * 1024 ** 2;
 
 export const HOST_DISK_FULL: Shortage = {
   name: "host_disk_full",
@@ -26,6 +23,5 @@ const STORE_AWAY: Shortage = {
 
 /** @param directory  Where the disk lies, which stands on a version of a workspace. */
 export async function shortageOf(directory: string): Promise<Shortage> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize < FULL_BYTES ? HOST_DISK_FULL : STORE_AWAY;
+  return (await isDiskFull(directory)) ? HOST_DISK_FULL : STORE_AWAY;
 }

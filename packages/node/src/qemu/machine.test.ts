@@ -87,6 +87,24 @@ describe("a guest whose write has no room on the host's disk", () => {
     assert.deepEqual(fake.commands, ["stop", "cont", "cont"]);
   });
 
+  it("is stuck from its first write that fails until none has failed for some seconds, however long it is paused", async () => {
+    assert.equal(machine.stuck.aborted, false);
+    fake.stopForWantOfRoom();
+    const { stuck } = machine;
+    assert.ok(stuck.aborted);
+    mock.timers.tick(4_000);
+    fake.stopForWantOfRoom();
+    mock.timers.tick(4_000);
+    assert.equal(machine.stuck, stuck);
+    await machine.pause();
+    mock.timers.tick(60_000);
+    assert.equal(machine.stuck, stuck);
+    await machine.resume();
+    assert.equal(machine.stuck, stuck);
+    mock.timers.tick(5_000);
+    assert.equal(machine.stuck.aborted, false);
+  });
+
   it("is not resumed when its QEMU has gone", async () => {
     fake.stopForWantOfRoom();
     await fake.qmp[Symbol.asyncDispose]();

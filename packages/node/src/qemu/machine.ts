@@ -5,6 +5,7 @@ import { z } from "zod";
 import { foreignText } from "../foreign-text.ts";
 import { PLACEHOLDER_BYTES, WOKEN_DISK } from "./command-line.ts";
 import { baseOf, fileOf } from "./disk-view/block-graph.ts";
+import { createDiskWaits } from "./disk-waits.ts";
 import type { Qmp } from "./qmp.ts";
 
 /** Why a guest no longer runs although nobody stopped it. */
@@ -59,6 +60,11 @@ export interface Machine {
   onGuestEnd(listener: (end: GuestEnd) => void): void;
   /** Called once a shortage, when the host's disk has no room for what the guest writes. It waits until there is some. */
   onDiskFull(listener: () => void): void;
+  /**
+   * Aborted while a write of the guest waits, for room or for what its disk stands on: the guest stands still. Another one some
+   * seconds after the last try that failed.
+   */
+  readonly stuck: AbortSignal;
 }
 
 const POLL_MS = 2;
@@ -67,9 +73,6 @@ const CANCEL_DEADLINE_MS = 10_000;
 const SAVE_THREADS = 2;
 /** Bytes a second. */
 const UNLIMITED = 2 ** 40;
-const DISK_FULL_RETRY_MS = 1_000;
-/** A shortage is over when no try has failed for so long. */
-const SHORTAGE_OVER_MS = 30_000;
 const CONSOLE_BYTES = 65_536;
 const MAX_REASON = 500;
 
@@ -141,37 +144,11 @@ export function createMachine(qmp: Qmp): Machine {
   let inserted: string | undefined;
   let shutdownReason: unknown;
   const listeners: ((end: GuestEnd) => void)[] = [];
-  const onFull: (() => void)[] = [];
   let ended = false;
-  /** We have paused it. What QEMU says of a write may come later, and does not resume it. */
-  let held = false;
-  /** Runs while there is a shortage that was told of. */
-  let shortage: NodeJS.Timeout | undefined;
-  let retry: NodeJS.Timeout | undefined;
-
-  /** QEMU has stopped the guest in the middle of a write for which there is no room, and tries it again with `cont`. */
-  function foundDiskFull(): void {
-    if (onFull.length > 0) {
-      if (!shortage) for (const listener of onFull) listener();
-      clearTimeout(shortage);
-      shortage = setTimeout(() => {
-        shortage = undefined;
-      }, SHORTAGE_OVER_MS);
-    }
-    tryAgain();
-  }
-
-  function tryAgain(): void {
-    if (held) return;
-    retry ??= setTimeout(() => {
-      retry = undefined;
-      qmp.execute("cont").catch(() => {}); // QEMU has gone, which others see, too
-    }, DISK_FULL_RETRY_MS);
-  }
-  void qmp.closed.then(() => {
-    clearTimeout(retry);
-    clearTimeout(shortage);
+  const waits = createDiskWaits(() => {
+    qmp.execute("cont").catch(() => {}); // QEMU has gone, which others see, too
   });
+  void qmp.closed.then(waits.end);
 
   function tell(end: GuestEnd): void {
     if (ended) return;
@@ -185,7 +162,7 @@ export function createMachine(qmp: Qmp): Machine {
       tell(data.reason === "guest-panic" ? "panicked" : data.reason === "guest-reset" ? "rebooted" : "powered off");
     }
     if (event === "GUEST_PANICKED") tell("panicked");
-    if (event === "BLOCK_IO_ERROR" && data.action === "stop") (data.operation === "read" ? tryAgain : foundDiskFull)();
+    if (event === "BLOCK_IO_ERROR" && data.action === "stop") waits.found(data.operation);
   });
 
   async function status(): Promise<"running" | "paused" | "waiting" | GuestEnd | "busy"> {
@@ -323,13 +300,11 @@ export function createMachine(qmp: Qmp): Machine {
       await Promise.all(devices);
     },
     async resume() {
-      held = false;
+      waits.letGo();
       await qmp.execute("cont");
     },
     async pause() {
-      held = true;
-      clearTimeout(retry);
-      retry = undefined;
+      waits.hold();
       await qmp.execute("stop");
     },
     async status() {
@@ -354,6 +329,9 @@ export function createMachine(qmp: Qmp): Machine {
       await qmp.execute("quit").catch(() => {}); // the connection may end before the answer
     },
     onGuestEnd: (listener) => void listeners.push(listener),
-    onDiskFull: (listener) => void onFull.push(listener),
+    onDiskFull: waits.onWrite,
+    get stuck() {
+      return waits.stuck;
+    },
   };
 }

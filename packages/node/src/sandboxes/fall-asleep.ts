@@ -3,6 +3,7 @@ import { messageOf, withDeadline } from "@mags/core";
 import type { SleepReason } from "@mags/domain";
 import { untilEnded } from "../host/processes.ts";
 import { storedBytes } from "./memory-file.ts";
+import { unlessNoRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxLife } from "./sandbox-life.ts";
 import type { Behind } from "./sandbox-record.ts";
@@ -31,8 +32,10 @@ export async function fallAsleep(
   const { microVm, agent } = awake;
   const begunMs = clock.monotonicMs();
   // A guest that hangs sleeps all the same, with more memory than it needs.
-  await withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, () => new Error("no answer")).catch(
-    (error: unknown) => log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
+  const reclaim = () =>
+    withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, () => new Error("no answer"));
+  await unlessNoRoom(deps, microVm, reclaim).catch((error: unknown) =>
+    log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
   );
   if (reason !== "requested" && life.waiting() > 0) return touch(); // somebody wants it
   const behind = kept.now.policy.syncTo ? await publishLast(syncs) : null;

@@ -1,6 +1,8 @@
 /** Has a guest bring what it wrote to its disk, and holds it still for the moment in which a view of that is taken. */
-import { messageOf, withDeadline } from "@mags/core";
+import { isAppError, messageOf, withDeadline } from "@mags/core";
+import type { GuestFailure } from "../agent/index.ts";
 import { diskWrites } from "../qemu/disk-writes.ts";
+import { unlessNoRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 
 const SYNC_ROUNDS = 4;
@@ -12,9 +14,9 @@ const WATCHDOG_MS = 10_000;
 const THAW_WRITES = 1;
 
 export interface Hold extends AsyncDisposable {
-  /** Has the guest's file system whole on its disk and still while the view is taken. */
+  /** Has the guest's file system whole on its disk and still while the view is taken. @throws as `writeOut`, and what `take` throws. */
   readonly atMoment: (take: () => Promise<void>) => Promise<void>;
-  /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. */
+  /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. @throws AppError `disk_full` when there is no room for it. */
   writeOut(): Promise<boolean>;
   /** A guest that is paused stays so when this is disposed. */
   keep(): void;
@@ -28,25 +30,44 @@ export interface Hold extends AsyncDisposable {
  * @param options.hold  The guest is left paused after the moment.
  */
 export function createHold(
-  { clock, log }: Pick<SandboxDeps, "clock" | "log">,
+  deps: Pick<SandboxDeps, "clock" | "log" | "dataDirectory">,
   { microVm, agent }: Awake,
   { hold }: { readonly hold: boolean },
 ): Hold {
+  const { clock, log } = deps;
   let paused = false;
   let frozen = false;
   let stallMs = 0;
   let writes = -1;
-  const told = (what: string) => (error: unknown) => {
-    log.info(what, { microVmId: microVm.id, error: messageOf(error) });
-    return undefined;
-  };
-
   const late = () => new Error("no answer");
+
+  /** @returns whether it did what was asked. */
+  async function did(what: string, ask: () => Promise<unknown>, deadlineMs: number): Promise<boolean> {
+    try {
+      await unlessNoRoom(deps, microVm, () => withDeadline(ask(), deadlineMs, late));
+      return true;
+    } catch (error) {
+      if (isAppError(error, "disk_full")) throw error;
+      log.info(what, { microVmId: microVm.id, error: messageOf(error) });
+      return false;
+    }
+  }
+
+  const sync = () => agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS });
+
+  /** Who froze it was given up, as the guest did not answer in time. */
+  async function syncFrozen(error: unknown): Promise<void> {
+    if (!isAppError(error) || (error.details.failure as GuestFailure | undefined)?.code !== "EBUSY") throw error;
+    await agent.thaw({ deadlineMs: FREEZE_MS });
+    await sync();
+  }
 
   async function thaw(): Promise<void> {
     if (!frozen) return;
     frozen = false;
-    await agent.thaw({ deadlineMs: FREEZE_MS }).catch(told("sandbox.not_thawed")); // it does so by itself
+    await agent
+      .thaw({ deadlineMs: FREEZE_MS })
+      .catch((error: unknown) => log.info("sandbox.not_thawed", { microVmId: microVm.id, error: messageOf(error) })); // it does so by itself
   }
 
   async function pause(): Promise<void> {
@@ -55,11 +76,7 @@ export function createHold(
   }
 
   return {
-    writeOut: () =>
-      withDeadline(agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS }), SYNC_MS, late).then(
-        () => true,
-        (error: unknown) => told("sandbox.not_synced")(error) !== undefined,
-      ),
+    writeOut: () => did("sandbox.not_synced", () => sync().catch(syncFrozen), SYNC_MS),
     get stallMs() {
       return stallMs;
     },
@@ -68,14 +85,8 @@ export function createHold(
     },
     async atMoment(take) {
       const beganMs = clock.monotonicMs();
-      frozen = await withDeadline(
-        agent.freeze({ watchdogMs: WATCHDOG_MS }, { deadlineMs: FREEZE_MS }),
-        FREEZE_MS,
-        late,
-      ).then(
-        () => true,
-        (error: unknown) => told("sandbox.not_frozen")(error) !== undefined,
-      );
+      const freeze = () => agent.freeze({ watchdogMs: WATCHDOG_MS }, { deadlineMs: FREEZE_MS });
+      frozen = await did("sandbox.not_frozen", freeze, FREEZE_MS);
       const before = frozen ? await diskWrites(microVm.machine.qmp) : Number.NaN;
       try {
         if (hold) await pause();

@@ -16,6 +16,7 @@ import { versionOf } from "../workspaces/workspace-runtime.ts";
 import { createHold } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
+import { diskFullError, explainFullDisk, waitsForRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
 
@@ -44,8 +45,8 @@ export interface PublishResult {
 
 export interface Publisher {
   /**
-   * @throws AppError `unavailable`, `lease_lost`, `microvm_lost` and others: what changed is known as before, and the guest
-   *   runs.
+   * @throws AppError `disk_full` when the host has no room for it, at once when the guest waits for room itself; `unavailable`,
+   *   `lease_lost`, `microvm_lost` and others. What changed is known as before then, and the guest runs.
    */
   publish(awake: Awake, options: PublishOptions): Promise<PublishResult>;
   /** @throws AppError `unavailable` when the object store is away. */
@@ -73,6 +74,70 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       });
   }
 
+  async function publishNow(awake: Awake, options: PublishOptions): Promise<PublishResult> {
+    const { microVm } = awake;
+    const { qmp } = microVm.machine;
+    const place = viewPlaceOf(microVm);
+    const { published, policy } = kept.now;
+    const target = policy.syncTo;
+    if (!target) throw new AppError("validation_failed", "the workspace is local: it is not synced");
+    const own = published?.workspaceId === target.workspaceId ? published.info : null;
+    await using hold = createHold(deps, awake, options);
+    // A guest whose disk waits for the store does not answer, and need not be held up for one that is away.
+    if (kept.now.base) await mustReach(target, options.signal);
+    // Not while a view is open: of a workspace's first version that may take a while.
+    if (!own) await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
+    const written = await hold.writeOut();
+    // Of one that is held, all that its programs have written counts: also what is not on the disk yet, which freezing brings there.
+    if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, missing: null, done: null };
+
+    if (!kept.now.base) await mustReach(target, options.signal);
+    const mark = published?.mark ?? null;
+    const since = (await settleDisk(qmp, place, { since: mark })).tracked ? mark : null;
+    const next = randomBytes(4).toString("hex");
+    const { sizeBytes } = await readBlockGraph(qmp);
+    await using view = await openDiskView(
+      { qmp, runtime: deps.runtime, place },
+      { sizeBytes, since, next, atMoment: hold.atMoment },
+    );
+    const { accountId, workspaceId } = target;
+    const { onProgress, signal } = options;
+    const mostScratchBytes = scratchLimit(sizeBytes);
+    const lookedAfter = { target, scratch: place.scratch.host, mostScratchBytes, onProgress, signal };
+    const result = await lookAfterSync(deps, lookedAfter, (signals) =>
+      deps.blocks.call(
+        "sync",
+        {
+          ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
+          image: imageFilesOf(kept.now.image),
+          disk: kept.now.id,
+          diskBytes: sizeBytes,
+          reason: firstReason(kept.now, target) ?? options.reason,
+          parent: published && {
+            ...{ account: published.accountId, workspace: published.workspaceId, version: published.version },
+          },
+          source: view.source,
+          paced: !options.hold,
+        },
+        signals,
+      ),
+    );
+    const version = versionOf(result.version);
+    const { seq, sha256 } = version;
+    const atMs = deps.clock.now().getTime();
+    const { isDisk, changedBytes, sentBytes, puts, missing } = result;
+    // What a disk has beside the version is still to be published, with the next one. Without a bitmap there is nothing such.
+    const known = isDisk || since === null ? next : since;
+    await kept.change(() => ({
+      published: { accountId, workspaceId, version: { seq, sha256 }, info: version, atMs, mark: known },
+    }));
+    await view.finish({ published: known === next });
+    hold.keep();
+    quiet = { microVmId: microVm.id, writes: hold.writes };
+    const done = { changedBytes, sentBytes, puts, stallMs: hold.stallMs };
+    return { version, missing, done: sha256 === own?.sha256 ? null : done };
+  }
+
   return {
     isQuiet,
     async reach({ signal }) {
@@ -86,67 +151,13 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
     },
     async publish(awake, options) {
       const { microVm } = awake;
-      const { qmp } = microVm.machine;
-      const place = viewPlaceOf(microVm);
-      const { published, policy } = kept.now;
-      const target = policy.syncTo;
-      if (!target) throw new AppError("validation_failed", "the workspace is local: it is not synced");
-      const own = published?.workspaceId === target.workspaceId ? published.info : null;
-      await using hold = createHold(deps, awake, options);
-      // A guest whose disk waits for the store does not answer, and need not be held up for one that is away.
-      if (kept.now.base) await mustReach(target, options.signal);
-      // Not while a view is open: of a workspace's first version that may take a while.
-      if (!own)
-        await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
-      const written = await hold.writeOut();
-      // Of one that is held, all that its programs have written counts: also what is not on the disk yet, which freezing brings there.
-      if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, missing: null, done: null };
-
-      if (!kept.now.base) await mustReach(target, options.signal);
-      const mark = published?.mark ?? null;
-      const since = (await settleDisk(qmp, place, { since: mark })).tracked ? mark : null;
-      const next = randomBytes(4).toString("hex");
-      const { sizeBytes } = await readBlockGraph(qmp);
-      await using view = await openDiskView(
-        { qmp, runtime: deps.runtime, place },
-        { sizeBytes, since, next, atMoment: hold.atMoment },
-      );
-      const { accountId, workspaceId } = target;
-      const { onProgress, signal } = options;
-      const mostScratchBytes = scratchLimit(sizeBytes);
-      const lookedAfter = { target, scratch: place.scratch.host, mostScratchBytes, onProgress, signal };
-      const result = await lookAfterSync(deps, lookedAfter, (signals) =>
-        deps.blocks.call(
-          "sync",
-          {
-            ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
-            image: imageFilesOf(kept.now.image),
-            disk: kept.now.id,
-            diskBytes: sizeBytes,
-            reason: firstReason(kept.now, target) ?? options.reason,
-            parent: published && {
-              ...{ account: published.accountId, workspace: published.workspaceId, version: published.version },
-            },
-            source: view.source,
-            paced: !options.hold,
-          },
-          signals,
-        ),
-      );
-      const version = versionOf(result.version);
-      const { seq, sha256 } = version;
-      const atMs = deps.clock.now().getTime();
-      const { isDisk, changedBytes, sentBytes, puts, missing } = result;
-      // What a disk has beside the version is still to be published, with the next one. Without a bitmap there is nothing such.
-      const known = isDisk || since === null ? next : since;
-      await kept.change(() => ({
-        published: { accountId, workspaceId, version: { seq, sha256 }, info: version, atMs, mark: known },
-      }));
-      await view.finish({ published: known === next });
-      hold.keep();
-      quiet = { microVmId: microVm.id, writes: hold.writes };
-      const done = { changedBytes, sentBytes, puts, stallMs: hold.stallMs };
-      return { version, missing, done: sha256 === own?.sha256 ? null : done };
+      // What it has not written yet would be missing in the version.
+      if (await waitsForRoom(microVm)) throw diskFullError(deps);
+      try {
+        return await publishNow(awake, options);
+      } catch (error) {
+        throw options.signal.aborted ? error : await explainFullDisk(deps, microVm, error);
+      }
     },
   };
 }

@@ -17,6 +17,8 @@ import type { SandboxStore } from "./sandbox-record.ts";
 export interface SandboxDeps extends CloneDeps {
   readonly blocks: Blocks;
   readonly store: SandboxStore;
+  /** Of the node: named to people when there is no room in it. */
+  readonly dataDirectory: string;
   readonly templates: Pick<TemplateStore, "get">;
   readonly accelerator: Accelerator;
   readonly runtimeDigest: string;

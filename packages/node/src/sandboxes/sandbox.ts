@@ -29,6 +29,8 @@ import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { isBehind } from "./last-sync.ts";
 import { createPublisher } from "./publish.ts";
 import { createRelease } from "./release.ts";
+import { diskFullError, waitsForRoom } from "./room.ts";
+import { createRoomWatch } from "./room-watch.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { createSandboxLife, type SandboxState } from "./sandbox-life.ts";
 import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
@@ -113,7 +115,8 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   });
   life.beside(hydration);
   const growth = createGrowth(deps, life);
-  const waking = createWaking(deps, life, { idle, growth, giveBack: state.giveBack });
+  const room = createRoomWatch(deps, life);
+  const waking = createWaking(deps, life, { idle, growth, room, giveBack: state.giveBack });
   const catchUp = createCatchUp(deps, life, {
     reach: (options) => publisher.reach(options),
     misfit: () => misfitOf(deps, kept.now),
@@ -148,6 +151,14 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     }
   }
 
+  /** Of those, the client waits for an answer. @throws AppError `disk_full` when the guest cannot give one. */
+  async function mustAnswer(reason: WakeReason): Promise<void> {
+    const isAwaited = reason === "exec" || reason === "files";
+    if (!isAwaited || !life.awake || !(await waitsForRoom(life.awake.microVm))) return;
+    const { message } = diskFullError(deps);
+    throw new AppError("disk_full", `${message}; the VM waits for it, and goes on by itself then`);
+  }
+
   const sandbox: Sandbox = {
     id,
     get record() {
@@ -158,6 +169,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     touch,
     async use(reason, work, { signal }) {
+      await mustAnswer(reason);
       while (!life.awake || fallingAsleep || life.gone) {
         if (life.gone) throw new AppError("job_not_running", "the sandbox is not running: it has ended");
         await untilAborted(waking.awaken(reason), signal);
@@ -187,6 +199,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     },
     observe: () => ({
       sandboxId: id,
+      waitsFor: room.waitsFor,
       sync: syncs.observe(),
       ...life.told,
       diskGiB: kept.now.grownGiB,
@@ -216,6 +229,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     endScript: (jobId) =>
       kept.change(({ scripts }) => ({ scripts: scripts.filter((script) => script.jobId !== jobId) })),
     tick() {
+      room.tick();
       idle.tick();
       syncs.tick();
       growth.tick();

@@ -1,23 +1,23 @@
 /** Puts the memory of a guest into a file. */
 import { createHash } from "node:crypto";
-import { chmod, chown, rename, rm, statfs } from "node:fs/promises";
+import { chmod, chown, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, messageOf } from "@mags/core";
 import type { SleepReason } from "@mags/domain";
+import { isDiskFull } from "../host/disk-room.ts";
 import { syncPath } from "../host/files.ts";
 import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
+import { diskFullError } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { type Asleep, MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
 /** Beyond this, and a second for each 16 MiB, something is wrong. */
 const MEMORY_DEADLINE_MS = 30_000;
 const MS_PER_MIB = 1000 / 16;
-/** Less is none: the file system keeps some for itself. */
 const THAW_MS = 5_000;
-const FULL_BYTES = 16 * 1024 ** 2;
 
 export function memoryDeadlineMs({ size }: Pick<SandboxRecord, "size">): number {
   return MEMORY_DEADLINE_MS + size.memoryMiB * MS_PER_MIB;
@@ -56,8 +56,7 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
     };
   } catch (cause) {
     // Of a file that cannot be written QEMU says no more than that.
-    const { bavail, bsize } = await statfs(place.directory);
-    const error = bavail * bsize < FULL_BYTES ? new Error("the host's disk is full", { cause }) : cause;
+    const error = (await isDiskFull(place.directory)) ? diskFullError(deps, { cause }) : cause;
     for (const path of [written, place.memory]) await rm(path, { force: true });
     throw error;
   }

@@ -61,7 +61,8 @@ export function createSyncWatch(
       },
       () => {}, // its QEMU has gone, which others see, too
     );
-    pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
+    // Somebody makes room, and finds it synced soon.
+    pauseMs = isAppError(first, "disk_full") ? EVERY_MS : Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
   }
 
   return {

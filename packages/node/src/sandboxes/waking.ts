@@ -7,6 +7,7 @@ import { tryMakeSyncedFolder } from "./change-policy.ts";
 import type { Growth } from "./growth.ts";
 import type { IdleWatch } from "./idle-watch.ts";
 import { asleepWithout, makeAwake, makeReady } from "./make-awake.ts";
+import type { RoomWatch } from "./room-watch.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxLife } from "./sandbox-life.ts";
 import { runStartupCommand } from "./wake.ts";
@@ -32,11 +33,16 @@ const REVIVAL = { firstMs: 1_000, longestMs: 60_000 };
 export interface WakingParts {
   readonly idle: Pick<IdleWatch, "begin">;
   readonly growth: Pick<Growth, "now">;
+  readonly room: Pick<RoomWatch, "begin">;
   /** Gives back the memory that its microVM takes. */
   readonly giveBack: () => void;
 }
 
-export function createWaking(deps: SandboxDeps, life: SandboxLife, { idle, growth, ...options }: WakingParts): Waking {
+export function createWaking(
+  deps: SandboxDeps,
+  life: SandboxLife,
+  { idle, growth, room, ...options }: WakingParts,
+): Waking {
   const { host, guests, egress, egressWatch, clock, log } = deps;
   const { id, kept, tell } = life;
   let { giveBack } = options;
@@ -45,6 +51,7 @@ export function createWaking(deps: SandboxDeps, life: SandboxLife, { idle, growt
   let watchedJobId = kept.now.lastJobId;
 
   function watch(microVm: MicroVm): void {
+    room.begin(microVm);
     void microVm.lost.then((reason) => life.inTurn(() => lose(microVm, reason)));
   }
 

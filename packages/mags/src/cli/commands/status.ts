@@ -17,6 +17,7 @@ export async function status(cli: Cli, name: string, flags: { readonly json?: bo
     ["Workspace", job.workspace_id],
     ["Status", paintStatus(cli.styles.stdout, job.status)],
     ["Error", job.error_message],
+    ["Waits", job.waits_for],
     ["Exit code", job.exit_code],
     ["Ran for", job.script_duration_ms === undefined ? undefined : duration(job.script_duration_ms)],
     ["VM", job.vm_id],

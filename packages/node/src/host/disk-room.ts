@@ -1,0 +1,13 @@
+import { statfs } from "node:fs/promises";
+
+/** Less is none: a write may be larger, and the file system keeps some for itself. */
+const FULL_BYTES = 16 * 1024 ** 2;
+
+/**
+ * Whether the file system has no room there.
+ * @param leastBytes  What has to be free for what was to be written. Default: 16 MiB.
+ */
+export async function isDiskFull(directory: string, leastBytes = FULL_BYTES): Promise<boolean> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize < leastBytes;
+}
