@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rm, statfs, truncate, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { mountSmallDisk, type SmallDisk, waitFor } from "@mags/test-kit";
 import { untilPrinted } from "./harness/beside.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
@@ -12,42 +11,17 @@ import { untilParkedOnly } from "./harness/traces.ts";
 const DISK_BYTES = 1024 ** 3;
 const JOBS = "/api/v1/mags-jobs";
 
-let temp: TempDir;
-let disk: string;
+let disk: SmallDisk;
 let server: TestServer;
 before(async () => {
-  temp = await makeTempDir();
-  disk = join(temp.path, "disk");
-  const image = join(temp.path, "image");
-  await mkdir(disk);
-  await writeFile(image, "");
-  await truncate(image, DISK_BYTES);
-  execFileSync("mkfs.ext4", ["-q", "-m", "0", "-F", image]);
-  execFileSync("mount", ["-o", "loop", image, disk]);
-  server = await startServer({ dataDir: join(disk, "d") });
+  disk = await mountSmallDisk(DISK_BYTES);
+  server = await startServer({ dataDir: join(disk.path, "d") });
 });
 after(async () => {
+  await disk.makeRoom();
   await server?.[Symbol.asyncDispose]();
-  execFileSync("umount", [disk]);
-  await temp[Symbol.asyncDispose]();
+  await disk[Symbol.asyncDispose]();
 });
-
-const filler = () => join(disk, "filler");
-
-/** Leaves no free block. */
-async function fillDisk(): Promise<void> {
-  execFileSync("sync", ["-f", disk]);
-  const { bavail, bsize } = await statfs(disk);
-  execFileSync("fallocate", ["-l", String(bavail * bsize - 1024 ** 2), filler()]);
-  takeRest();
-}
-
-/** What is left, or was freed since, is taken as it comes. */
-function takeRest(): void {
-  execFileSync("sh", ["-c", `cat /dev/zero >> ${filler()}-2; sync -f ${disk}; cat /dev/zero >> ${filler()}-2; true`], {
-    stdio: "ignore",
-  });
-}
 
 const submit = (script: string) => server.api.call("POST", JOBS, { type: "inline", persistent: false, script });
 const whenTold = (script: string) => `echo begun; while [ ! -e /dev/shm/go ]; do sleep 0.1; done; ${script}`;
@@ -70,6 +44,18 @@ async function untilWaiting(id: string): Promise<void> {
   };
   await waitFor(stands, { what: "the VM to wait", deadlineMs: 60_000, intervalMs: 3_000 });
 }
+/** Resolves when the script of a job that stays has ended. */
+async function untilScriptOver(id: string): Promise<void> {
+  const isOver = async () => (await server.status(id)).exit_code === 0;
+  await waitFor(isOver, { what: `the end of the script of ${id}`, deadlineMs: 60_000 });
+}
+
+/** Resolves when `mags status` says what the VM waits for. */
+async function untilSaidToWait(id: string): Promise<void> {
+  const isSaid = async () => /^Waits: +the host's disk is full/m.test((await server.mags(["status", id])).text);
+  await waitFor(isSaid, { what: "the status to say so", deadlineMs: 60_000, intervalMs: 500 });
+}
+
 const events = async (id: string) => (await server.mags(["events", id])).text;
 
 describe("a data directory whose disk is full", () => {
@@ -83,14 +69,14 @@ describe("a data directory whose disk is full", () => {
     });
     for (const id of [quiet, loud, writer]) await untilPrinted(server, id, "begun");
     await server.poolFilled(2);
-    await fillDisk();
+    await disk.fill();
 
     for (const id of [loud, writer]) assert.equal((await server.mags(["exec", id, "touch /dev/shm/go"])).exitCode, 0);
     const failed = await server.ended(loud);
     assert.equal(failed.status, "error");
     assert.match(failed.error_message ?? "", /its output could not be stored: .*full/);
     await untilWaiting(writer);
-    takeRest();
+    disk.takeRest();
     const large = await submit(`# ${randomBytes(400_000).toString("hex")}\nexit 6`);
     assert.equal(large.status, 503);
     assert.match((large.body as { error: string }).error, DATABASE_FULL);
@@ -106,7 +92,7 @@ describe("a data directory whose disk is full", () => {
     }
     assert.equal((await server.status(writer)).status, "running");
 
-    for (const file of [filler(), `${filler()}-2`]) await rm(file);
+    await disk.makeRoom();
     assert.equal((await server.ended(writer)).exit_code, 5);
     assert.equal((await server.mags(["logs", writer])).text, "begun\nwritten\n");
     // The database may have had no room for it before.
@@ -128,16 +114,46 @@ describe("a data directory whose disk is full", () => {
       (await server.mags(["exec", id, "cat /root/here; cat /proc/sys/kernel/random/boot_id"])).text;
     const before = await cat();
     assert.match(before, /^here\n/);
-    await fillDisk();
+    await disk.fill();
     const refused = await server.api.call("POST", `${JOBS}/${id}/sleep`);
     assert.equal(refused.status, 503, JSON.stringify(refused.body));
     assert.match((refused.body as { error: string }).error, /could not be put to sleep and runs on: .*(full|space)/i);
-    for (const file of [filler(), `${filler()}-2`]) await rm(file);
+    await disk.makeRoom();
     assert.equal(await cat(), before);
     assert.equal((await server.api.call("POST", `${JOBS}/${id}/sleep`)).status, 200);
     assert.equal((await server.status(id)).status, "sleeping");
     assert.equal(await cat(), before);
     await server.mags(["stop", id]);
+    await untilParkedOnly(server);
+  });
+
+  it("has a synced VM that waits outlive a stop of all that cannot keep its memory, and go on", async () => {
+    const script = "head -c 4M /dev/urandom >/root/old; sync";
+    const id = await server.submit({ script, persistent: true, workspace_id: "w" });
+    await untilScriptOver(id);
+    assert.equal((await server.mags(["sync", "w"])).text, "Workspace w synced as version 1\n");
+    await disk.fill();
+    const copying = server.mags(["exec", id, "cp /root/old /root/new; sync; cmp /root/old /root/new && echo copied"]);
+    await untilSaidToWait(id);
+    const refused = await server.mags(["exec", id, "true"]);
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.errors, /disk is full/);
+    assert.match((await server.mags(["sync", "w"])).errors, /the host's disk is full: free some room under \//);
+
+    const stopped = await server.magsd("stop", "--all");
+    assert.equal(stopped.exitCode, 1);
+    assert.match(
+      stopped.errors,
+      /no room for what its VMs have in memory, and they go on \(1\): free some room under \//,
+    );
+
+    await disk.makeRoom();
+    await server.start();
+    const copied = await copying;
+    assert.equal(copied.text, "copied\n", copied.errors);
+    assert.match(copied.errors, /mags: the host's disk is full: the VM waits/);
+    assert.equal((await server.mags(["sync", "w"])).exitCode, 0);
+    await server.mags(["stop", "w"]);
     await untilParkedOnly(server);
   });
 });

@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { endPostgres } from "@mags/control-plane";
 import { AppError } from "@mags/core";
@@ -11,17 +11,15 @@ import type { CommandContext } from "./context.ts";
 const CALL_MS = 10_000;
 /** Longer than all patience that the server has with requests, reports and its database together. */
 const STOP_DEADLINE_MS = 90_000;
+/** Less is none: the file system keeps some for itself. */
+const FULL_BYTES = 16 * 1024 ** 2;
 
 /** Stops server and database. VMs of jobs go on and are taken over at the next start; with `all` they end too, or sleep. */
 export async function stop(context: CommandContext, options: { readonly all: boolean }): Promise<void> {
   const { config, print } = context;
   const stopped = await endServer(context, options);
   const vms = options.all ? await vmDirectories(config.data_dir) : [];
-  if (vms.length > 0)
-    throw new AppError(
-      "unavailable",
-      `magsd ${stopped ? "ended too early" : "is not running"}, and its VMs go on (${vms.length}): magsd start, then magsd stop --all`,
-    );
+  if (vms.length > 0) throw await vmsGoOn(vms.length, { directory: config.data_dir, ran: stopped !== undefined });
   if (!stopped) return print("magsd is not running");
   const { pid, jobs } = stopped;
   const fate = options.all
@@ -54,6 +52,24 @@ export async function endServer(
   const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
   if (left) print("ended the database of a magsd that was killed");
   return stopping;
+}
+
+/** Nothing of them is lost: the next server takes them over. */
+async function vmsGoOn(
+  count: number,
+  { directory, ran }: { readonly directory: string; readonly ran: boolean },
+): Promise<AppError> {
+  const cure = "magsd start, then magsd stop --all";
+  const { bavail, bsize } = await statfs(directory);
+  if (ran && bavail * bsize < FULL_BYTES)
+    return new AppError(
+      "disk_full",
+      `magsd ended, but the host's disk is full: there is no room for what its VMs have in memory, and they go on (${count}): free some room under ${directory}, then ${cure}`,
+    );
+  return new AppError(
+    "unavailable",
+    `magsd ${ran ? "ended too early" : "is not running"}, and its VMs go on (${count}): ${cure}`,
+  );
 }
 
 function vmDirectories(dataDirectory: string): Promise<string[]> {

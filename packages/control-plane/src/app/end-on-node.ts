@@ -1,4 +1,4 @@
-import { isAppError, messageOf, sleep } from "@mags/core";
+import { AppError, isAppError, messageOf, sleep, withDeadline } from "@mags/core";
 import type { SandboxId } from "@mags/domain";
 import { type ReleaseDeps, releaseSandbox } from "./release-sandbox.ts";
 
@@ -12,6 +12,10 @@ const PATIENCE_MS = 2_000;
 /** For sandboxes to become free of calls, all in all. */
 const BUSY_MS = 10_000;
 const RETRY_MS = 200;
+/** For what is released to be synced, and its end to be stored. */
+const RELEASE_MS = 60_000;
+/** For the database, which may be away, to store what became of one; the next server sees it again. */
+const STORE_MS = 5_000;
 
 /**
  * Leaves no microVM: puts sandboxes to sleep, with what runs in them, releases those that are only kept warm or end with
@@ -26,19 +30,26 @@ export async function endOnNode(deps: EndOnNodeDeps): Promise<void> {
   await Promise.all([
     ...ending.map(({ jobId }) => node.stop(jobId)),
     ...observed.map(async (sandboxId) => {
-      const ended = (await mayGo(deps, sandboxId))
-        ? releaseSandbox(deps, sandboxId, { reason: "stopped" })
-        : sleepWhenFree(deps, sandboxId);
-      await ended.catch((error: unknown) =>
+      await end(deps, sandboxId).catch((error: unknown) =>
         log.error("sandbox.goes_on", {
           sandboxId,
           error: messageOf(error),
           cure: "magsd start, then magsd stop --all",
         }),
       );
-      await reports.settled(sandboxId);
+      const late = () => new AppError("unavailable", "the database does not answer now");
+      await withDeadline(reports.settled(sandboxId), STORE_MS, late).catch((error: unknown) =>
+        log.warn("sandbox.end_not_stored", { sandboxId, error: messageOf(error) }),
+      );
     }),
   ]);
+}
+
+async function end(deps: EndOnNodeDeps, sandboxId: SandboxId): Promise<void> {
+  const isOver = await mayGo(deps, sandboxId).catch(() => false); // a sleep loses nothing
+  if (!isOver) return await sleepWhenFree(deps, sandboxId);
+  const late = () => new AppError("unavailable", `it is not released within ${RELEASE_MS / 1000} s`);
+  await withDeadline(releaseSandbox(deps, sandboxId, { reason: "stopped" }), RELEASE_MS, late);
 }
 
 /** Nobody owns it, and nothing runs in it that could go on later; from now on nothing comes into it. */
