@@ -13,6 +13,7 @@ import { createIntake } from "./app/intake.ts";
 import { createJobChanges } from "./app/job-changes.ts";
 import { createJobQueue, type QueueLimits } from "./app/job-queue.ts";
 import { createJobWriter } from "./app/job-writer.ts";
+import { createNewestVersions } from "./app/newest-versions.ts";
 import { createPolicies } from "./app/policies.ts";
 import { createSandboxReconciler } from "./app/reconcile-sandboxes.ts";
 import { createWorkspaceWork } from "./app/reconcile-workspaces.ts";
@@ -136,7 +137,11 @@ export async function startControlPlane(
   const disks = createDisks({ sandboxes, node, queue: () => queue });
   const workspaces = createWorkspaceRecords(database);
   const workspaceWork = createWorkspaceWork({ workspaces, node, clock, log });
-  const basis = { store, sandboxes, workspaces, workspaceWork, node, disks, changes, timings, clock, log, defaults };
+  const newestVersions = createNewestVersions({ workspaces, node, log });
+  const basis = {
+    ...{ store, sandboxes, workspaces, workspaceWork, newestVersions, node },
+    ...{ disks, changes, timings, clock, log, defaults },
+  };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({ ...basis, queue: () => queue, onDamage: metrics.damaged });
   const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });

@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { AppError } from "@mags/core";
 import { type SimulatedNode, waitFor } from "@mags/test-kit";
+import { sql } from "kysely";
+import type { Database } from "../src/sql/database.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
-import { beginHistory, listed, makeSynced } from "./support/history.ts";
+import { type Api, beginHistory, listed, makeSynced } from "./support/history.ts";
 import { JOBS, SYNCED, WORKSPACES } from "./support/sandboxes.ts";
 
 let server: TestServer;
@@ -131,6 +133,33 @@ describe("a restart of the control plane", () => {
         assert.equal(node.contentOf(api.newestSandbox()), took ? "a" : "ab");
       });
     });
+});
+
+describe("a database that was restored from an older copy", () => {
+  it("does not keep a workspace, or a fork of it, from beginning as what was published last", async () => {
+    const { node, plane } = await history();
+    await plane(async (api) => {
+      for (const text of ["one ", "two"]) await makeSynced(api, node, "w", text);
+    });
+    const older = (database: Database) =>
+      database.run((db) => sql`update workspaces set seq = 1, sha256 = ${"0".repeat(64)}`.execute(db));
+    const opened = async (api: Api, fields: Readonly<Record<string, unknown>>) => {
+      const id = await api.submit(fields);
+      await api.untilScriptOver(id);
+      assert.match((await api.untilEvent(id, "opened")).message, /version 2 of workspace w/);
+      assert.equal(node.contentOf(api.newestSandbox()), "one two");
+    };
+    const prepare = async (database: Database) => void (await older(database));
+    await plane((api) => opened(api, { workspace_id: "fork", base_workspace_id: "w" }), { prepare });
+    await plane(
+      async (api) => {
+        await opened(api, SYNCED("w"));
+        node.write(api.newestSandbox(), " three");
+        assert.equal((await api.call("POST", `${JOBS}/w/sync`)).body.version, 3);
+      },
+      { prepare },
+    );
+  });
 });
 
 describe("a sandbox that is lost with its disk", () => {

@@ -47,7 +47,8 @@ const TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   synced: (data) => `workspace synced as version ${data.version}: ${textOf(SYNC_REASONS, data)}`,
   sync_failed: (data) => `workspace could not be synced, and what changed stays in its VM: ${data.reason}`,
   sync_compared: (data) => `all of the disk was compared with what is synced: ${data.reason}`,
-  sync_lost: (data) => `workspace is not synced any more, another writes it now: ${data.reason ?? data.message}`,
+  sync_lost: (data) =>
+    `workspace is not synced any more, as another writes it now or has published a newer version: ${data.reason ?? data.message}`,
   stop_waits: (data) => `stop waits until the last changes are synced, which could not be done: ${data.reason}`,
   changes_discarded: (data) => `changes that could not be synced were dropped, as requested: ${data.reason}`,
   timed_out: (data) => `script was ended because its timeout passed (${data.scriptDurationMs} ms)`,

@@ -1,5 +1,6 @@
 import { AppError, isAppError } from "@mags/core";
 import type { AccountId, NodeRuntime, WorkspaceVersion } from "@mags/domain";
+import type { NewestVersions } from "./newest-versions.ts";
 import type { SandboxStore } from "./sandbox-store.ts";
 import { type BaseName, latestOf, type OpenableVersion, type Workspace } from "./workspace.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
@@ -7,6 +8,7 @@ import type { WorkspaceRecords } from "./workspace-records.ts";
 export interface FindBaseDeps {
   readonly workspaces: WorkspaceRecords;
   readonly sandboxes: SandboxStore;
+  readonly newestVersions: NewestVersions;
   readonly node: NodeRuntime;
 }
 
@@ -19,7 +21,7 @@ const LIST_MS = 10_000;
  * for and the object store is away.
  */
 export async function findBase(deps: FindBaseDeps, accountId: AccountId, base: BaseName): Promise<OpenableVersion> {
-  const workspace = await deps.workspaces.find(accountId, base.name);
+  const workspace = await findNewest(deps, accountId, base.name);
   const latest = latestOf(workspace);
   if (!workspace || !latest) throw refused(await whyNone(deps, accountId, base.name, workspace));
   if (base.seq === null || base.seq === latest.version.seq) return latest;
@@ -33,16 +35,29 @@ export async function findBase(deps: FindBaseDeps, accountId: AccountId, base: B
   return { ...latest, diskBytes, version: { seq, sha256 } };
 }
 
+/** A workspace that is about to be opened, or a base, with its newest version. */
+export async function findNewest(
+  { workspaces, newestVersions }: Pick<FindBaseDeps, "workspaces" | "newestVersions">,
+  accountId: AccountId,
+  name: string,
+): Promise<Workspace | null> {
+  const workspace = await workspaces.find(accountId, name);
+  if (!workspace || !(await newestVersions.takeOver(workspace))) return workspace;
+  return workspaces.find(accountId, name);
+}
+
 /**
  * The versions that the object store keeps, oldest first; none when nothing was ever published.
+ * @param options.ms  How long that may take.
  * @throws AppError `unavailable` when the object store is away.
  */
 export async function listVersions(
   { node }: Pick<FindBaseDeps, "node">,
   { id: workspaceId, accountId }: Pick<Workspace, "id" | "accountId">,
+  { ms = LIST_MS } = {},
 ): Promise<readonly WorkspaceVersion[]> {
   try {
-    return await node.listVersions({ accountId, workspaceId }, { signal: AbortSignal.timeout(LIST_MS) });
+    return await node.listVersions({ accountId, workspaceId }, { signal: AbortSignal.timeout(ms) });
   } catch (error) {
     if (isAppError(error, "workspace_not_found")) return [];
     throw error;

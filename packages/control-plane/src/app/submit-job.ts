@@ -8,6 +8,7 @@ import type { JobQueue } from "./job-queue.ts";
 import type { JobTimings } from "./job-timings.ts";
 import type { JobWriter } from "./job-writer.ts";
 import { type JobRequest, planJob } from "./new-job.ts";
+import type { NewestVersions } from "./newest-versions.ts";
 import type { NewSandbox } from "./sandbox.ts";
 import type { SandboxDefaults } from "./sandbox-policy.ts";
 import type { StopDeps } from "./stop-job.ts";
@@ -15,6 +16,7 @@ import { submitToWorkspace } from "./submit-to-workspace.ts";
 import { needsNoSandbox, type Opening, openedRequest, planOpening } from "./workspace-mode.ts";
 
 export interface SubmitDeps extends StopDeps {
+  readonly newestVersions: NewestVersions;
   readonly disks: Disks;
   readonly writer: JobWriter;
   readonly queue: JobQueue;

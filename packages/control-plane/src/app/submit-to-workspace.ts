@@ -37,6 +37,7 @@ export async function submitToWorkspace(deps: SubmitDeps, submission: Submission
     let step: Step = "again";
     if (sandbox) step = await join(deps, submission, { sandbox, workspace, notes });
     else if (workspace?.releasing) await untilReleased(deps, name, workspace.releasing);
+    else if (workspace && (await deps.newestVersions.takeOver(workspace))) continue;
     else step = await begin(deps, submission, { workspace, notes });
     if (step === "done") return;
     if (step !== "again") notes.push(step.note);

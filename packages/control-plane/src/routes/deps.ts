@@ -8,6 +8,7 @@ import type { JobQueue } from "../app/job-queue.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { JobWriter } from "../app/job-writer.ts";
+import type { NewestVersions } from "../app/newest-versions.ts";
 import type { Policies } from "../app/policies.ts";
 import type { WorkspaceWork } from "../app/reconcile-workspaces.ts";
 import type { SandboxDefaults } from "../app/sandbox-policy.ts";
@@ -26,6 +27,7 @@ export interface RouteDeps {
   readonly sandboxes: SandboxStore;
   readonly workspaces: WorkspaceRecords;
   readonly workspaceWork: WorkspaceWork;
+  readonly newestVersions: NewestVersions;
   readonly reports: SandboxReports;
   readonly policies: Policies;
   readonly disks: Disks;
