@@ -128,7 +128,10 @@ export const SyncProgress = z
     version: z.int().nullable().describe("The latest version; null: it was not synced yet."),
     last_synced_at: z.iso.datetime().nullable().describe("When the disk was last known to be all synced."),
     behind_bytes: z.int().describe("Bytes that changed since, as far as is known."),
-    failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+    failure: z
+      .string()
+      .nullable()
+      .describe("Why the last sync failed, or what changed may be unsynced; null when all went well."),
     running: RunningSync.nullable().describe("The sync that is under way; null when none is."),
   })
   .meta({ id: "SyncProgress" });

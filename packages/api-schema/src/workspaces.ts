@@ -20,7 +20,10 @@ export const Workspace = z
     active_request_id: z.uuid().nullable().describe("A live job that works on it."),
     base: WorkspaceBase.nullable(),
     behind_bytes: z.int().describe("Bytes that changed in its VM since the last sync, as far as is known."),
-    failure: z.string().nullable().describe("Why the last sync failed; null when it did not."),
+    failure: z
+      .string()
+      .nullable()
+      .describe("Why the last sync failed, or what changed may be unsynced; null when all went well."),
     running: RunningSync.nullable().describe("The sync that is under way; null when none is."),
   })
   .meta({ id: "Workspace" });

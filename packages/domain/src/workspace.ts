@@ -77,7 +77,7 @@ export interface ObservedSync {
   readonly syncedAtMs: number | null;
   /** Bytes that changed since, as far as is known. */
   readonly behindBytes: number;
-  /** Why the last sync failed, for people; null when it did not. */
+  /** Why the last sync failed, or what changed may be unsynced, for people; null when all went well. */
   readonly failure: string | null;
   /** Null: none is under way, or it has just begun. */
   readonly running: RunningSync | null;

@@ -65,7 +65,7 @@ export interface SyncProgress {
   last_synced_at: string | null;
   /** Bytes that changed since, as far as is known. */
   behind_bytes: number;
-  /** Why the last sync failed; null when it did not. */
+  /** Why the last sync failed, or what changed may be unsynced; null when all went well. */
   failure: string | null;
   /** The sync that is under way; null when none is. */
   running: RunningSync | null;
@@ -427,7 +427,7 @@ export interface Workspace {
   base: WorkspaceBase | null;
   /** Bytes that changed in its VM since the last sync, as far as is known. */
   behind_bytes: number;
-  /** Why the last sync failed; null when it did not. */
+  /** Why the last sync failed, or what changed may be unsynced; null when all went well. */
   failure: string | null;
   /** The sync that is under way; null when none is. */
   running: RunningSync | null;

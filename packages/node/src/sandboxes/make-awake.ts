@@ -6,7 +6,7 @@ import { AppError, isAppError, messageOf, sleep } from "@mags/core";
 import { isShortage } from "../host/is-shortage.ts";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
-import type { SandboxRecord } from "./sandbox-record.ts";
+import type { Asleep, SandboxRecord } from "./sandbox-record.ts";
 import { misfitOf, wakeCold, wakeWarm } from "./wake.ts";
 
 export interface Waking {
@@ -70,7 +70,7 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
       const failure = messageOf(error);
       waking.onFailure(failure);
       used ||= isAppError(error) && error.details.damaged === true;
-      if (used) await write({ asleep: asleepWithout(deps, `its last wake failed: ${failure}`) });
+      if (used) await write({ asleep: asleepWithout(deps, record(), `its last wake failed: ${failure}`) });
       return { failure, used, passing: isShortage(error) };
     }
   }
@@ -102,6 +102,13 @@ export async function makeAwake(deps: SandboxDeps, waking: Waking): Promise<Woke
   }
 }
 
-export function asleepWithout({ clock }: Pick<SandboxDeps, "clock">, reason: string): SandboxRecord["asleep"] {
-  return { atMs: clock.now().getTime(), reason, memory: null };
+/** How one sleeps whose memory is lost. Of a synced one nobody knows whether all of its disk is published. */
+export function asleepWithout(
+  { clock }: Pick<SandboxDeps, "clock">,
+  { policy, asleep }: Pick<SandboxRecord, "policy" | "asleep">,
+  reason: string,
+): Asleep {
+  const unsynced = `${reason}; what changed since the last sync is synced when the VM is used next`;
+  const behind = policy.syncTo ? { bytes: asleep?.behind?.bytes ?? 0, reason: unsynced } : null;
+  return { atMs: clock.now().getTime(), reason, memory: null, behind };
 }

@@ -94,7 +94,7 @@ export interface Asleep {
   readonly memory: MemoryState | null;
   /** Its disk is what was published last. */
   readonly synced?: boolean;
-  /** What could not be published before it fell asleep; null or missing when that is nothing, or not known. */
+  /** What could not be published before it fell asleep or was lost; null or missing when that is nothing. */
   readonly behind?: Behind | null;
 }
 

@@ -88,7 +88,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
     }
     if (!awake) {
       await discard(deps, found);
-      const asleep = asleepWithout(deps, `the VM was lost: ${why}`);
+      const asleep = asleepWithout(deps, record, `the VM was lost: ${why}`);
       // What cannot be written is found by the next start again.
       await store
         .write({ ...record, asleep })

@@ -76,7 +76,7 @@ export function createWaking(
       life.awake = null;
     });
     guests.ended(id, reason);
-    const written = life.write({ asleep: asleepWithout(deps, `the VM was lost: ${reason}`) });
+    const written = life.write({ asleep: asleepWithout(deps, kept.now, `the VM was lost: ${reason}`) });
     const failed = (error: unknown) => log.error("sandbox.loss_failed", { sandboxId: id, error: messageOf(error) });
     await written.catch(failed); // the next start finds no such microVM, and says the same
     await releaseMicroVm(lost).catch(failed);
