@@ -33,6 +33,10 @@ export interface Images extends AsyncDisposable {
 
 /** For so long an image that was kept need not be kept again, if the grace allows it. */
 const KEPT_MS = 3_600_000;
+/**
+ * For so long after an upload began one that failed is gone on with, if the grace allows it: what was sent is garbage from
+ * then on. With a send it takes less than any grace.
+ */
 const UPLOAD_LIMIT_MS = 12 * 3_600_000;
 /** For so long something may be on its way although nobody waits for it any more. */
 const SEND_MS = 3_600_000;
@@ -57,7 +61,7 @@ export function createImages(deps: {
 
   function uploadOf(digest: string): ImageUpload {
     const begun = uploads.get(digest);
-    if (begun && clock.bootMs() - begun.begunMs < UPLOAD_LIMIT_MS) return begun.upload;
+    if (begun && clock.bootMs() - begun.begunMs < Math.min(UPLOAD_LIMIT_MS, graceMs / 4)) return begun.upload;
     const upload = newImageUpload();
     uploads.set(digest, { upload, begunMs: clock.bootMs() });
     return upload;

@@ -10,7 +10,7 @@ const ATTEMPTS = 5;
  * Sends an image that the store does not have, or whose descriptor is damaged; of one that it has the descriptor is written anew, by which the collector
  * knows that somebody counts on it. From then on it stays for the time of grace, and while a version names it. May be
  * repeated, and run at the same time anywhere.
- * @param upload  What an earlier call that failed has sent, of at most 12 hours ago.
+ * @param upload  What an earlier call that failed has sent, begun so lately that the collector has removed nothing of it.
  * @returns whether it was sent.
  * @throws AppError `store_corrupt` when its descriptor is of a format that is not known, `internal` when the files are.
  */
