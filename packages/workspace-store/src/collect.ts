@@ -4,7 +4,7 @@
  */
 import { type Clock, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { judge, readCondemned, tryWriteCondemned } from "./condemned.ts";
+import { type Condemned, judge, readCondemned, tryWriteCondemned } from "./condemned.ts";
 import {
   accountPrefix,
   condemnedKey,
@@ -42,7 +42,10 @@ export interface Collected {
   /** Garbage that has its time of grace before it. */
   readonly waiting: number;
   readonly removedBytes: number;
-  /** Heads and manifests that are damaged, lost or of an unknown format. What they may need was left alone. */
+  /**
+   * Heads and manifests that are damaged, lost or of an unknown format: what they may need was left alone. And the list of
+   * what is condemned when it was damaged: it was begun anew.
+   */
   readonly unreadable: readonly Unreadable[];
 }
 
@@ -51,13 +54,14 @@ export interface CollectedAccount extends Collected {
   readonly sharedPacks: ReadonlySet<string>;
 }
 
-/** @throws AppError `store_corrupt` if the list of what is condemned cannot be read: then nothing is removed. */
+/** @throws AppError `store_corrupt` if the list of what is condemned is of an unknown format: then nothing is removed. */
 export async function collect(store: ObjectStore, options: CollectOptions): Promise<CollectedAccount> {
   const { account, graceMs, clock, signal } = options;
-  const { garbage, unreadable, sharedPacks } = await findGarbage(store, options);
+  const { garbage, sharedPacks, ...found } = await findGarbage(store, options);
   const prefix = accountPrefix(account);
   const names = [...garbage.keys()].map((key) => key.slice(prefix.length));
   const before = await readCondemned(store, condemnedKey(account), { signal });
+  const unreadable = [...found.unreadable, ...damageOf(before, condemnedKey(account))];
   const judgement = judge(names, before, { now: clock.now(), graceMs });
   if (!(await tryWriteCondemned(store, condemnedKey(account), { judgement, before, signal })))
     return { removed: [], waiting: garbage.size, removedBytes: 0, unreadable, sharedPacks };
@@ -71,6 +75,9 @@ export async function collect(store: ObjectStore, options: CollectOptions): Prom
     sharedPacks,
   };
 }
+
+export const damageOf = ({ damage }: Condemned, key: string): readonly Unreadable[] =>
+  damage === null ? [] : [{ key, what: damage }];
 
 /** Keys of objects that nothing needs, in the order in which they may go, with their sizes. */
 async function findGarbage(

@@ -1,12 +1,15 @@
 /** What a collector saw as garbage, and for how long. @see docs/formats/workspace-store.md */
-import { AppError, isAppError } from "@mags/core";
+import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { z } from "zod";
-import { decodeJsonObject } from "./format/json-object.ts";
+import { decodeJsonObject, isForeign } from "./format/json-object.ts";
 
 const FORMAT = 1;
 /** Some 600 000 pieces of garbage. */
 const MAX_BYTES = 64 << 20;
+/** Of a list beside its names and their ages, and of an entry beside its name. */
+const LIST_BYTES = 200;
+const ENTRY_BYTES = 20;
 const Wire = z.object({
   magic: z.literal("mags-condemned"),
   format: z.literal(FORMAT),
@@ -20,6 +23,8 @@ export interface Condemned {
   /** What is garbage, by names of the collector's own, to the milliseconds for which it has been that. */
   readonly agesMs: ReadonlyMap<string, number>;
   readonly etag: string | undefined;
+  /** Why all ages begin anew, although there is a list; null: they do not. */
+  readonly damage: string | null;
 }
 
 export interface Judgement {
@@ -36,20 +41,26 @@ const HOUR_MS = 3_600_000;
 /** How often a collector looks, so that garbage is removed soon after the time of grace and not at many times that. */
 export const lookIntervalMs = (graceMs: number): number => Math.min(HOUR_MS, graceMs / LOOKS_OF_GRACE);
 
-/** @throws AppError `store_corrupt`. */
+/** A list that is damaged is none: it holds nothing but ages. @throws AppError `store_corrupt` for a format that is not known. */
 export async function readCondemned(
   store: ObjectStore,
   key: string,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<Condemned> {
-  const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
+  const none = { lookedAt: undefined, agesMs: new Map<string, number>(), damage: null };
+  const bad = (why: string, details = {}) => new AppError("store_corrupt", `${key} is not valid: ${why}`, { details });
+  const stored = await store.get(key, { signal }).catch((error: unknown) => {
+    if (!isAppError(error, "object_not_found")) throw error;
+    return undefined;
+  });
+  if (!stored) return { ...none, etag: undefined };
+  const { bytes, etag } = stored;
   try {
-    const { bytes, etag } = await store.get(key, { signal });
     const { looked_at, ages_ms } = decodeJsonObject(bytes, Wire, { maxBytes: MAX_BYTES, format: FORMAT, bad });
-    return { lookedAt: new Date(looked_at), agesMs: new Map(Object.entries(ages_ms)), etag };
+    return { ...none, lookedAt: new Date(looked_at), agesMs: new Map(Object.entries(ages_ms)), etag };
   } catch (error) {
-    if (isAppError(error, "object_not_found")) return { lookedAt: undefined, agesMs: new Map(), etag: undefined };
-    throw error;
+    if (!isAppError(error, "store_corrupt") || isForeign(error)) throw error;
+    return { ...none, etag, damage: `${messageOf(error)}: all that it lists is waited for anew` };
   }
 }
 
@@ -83,6 +94,18 @@ function passedSince(
   return Math.round(Math.min(Math.max(now.getTime() - lookedAt.getTime(), 0), graceMs / LOOKS_OF_GRACE));
 }
 
+/** The oldest ones, as many as a list may have: the others begin when these have gone. */
+function boundedAges(agesMs: ReadonlyMap<string, number>): Record<string, number> {
+  let bytes = LIST_BYTES;
+  const kept: [string, number][] = [];
+  for (const [name, ageMs] of [...agesMs].toSorted(([, a], [, b]) => b - a)) {
+    bytes += Buffer.byteLength(JSON.stringify(name)) + ENTRY_BYTES;
+    if (bytes > MAX_BYTES) break;
+    kept.push([name, ageMs]);
+  }
+  return Object.fromEntries(kept);
+}
+
 /** @returns false if another collector wrote it meanwhile: what is due is that one's to remove. */
 export async function tryWriteCondemned(
   store: ObjectStore,
@@ -93,12 +116,12 @@ export async function tryWriteCondemned(
     signal,
   }: { readonly judgement: Judgement; readonly before: Condemned; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  if (before.agesMs.size === 0 && judgement.agesMs.size === 0) return true;
+  if (before.agesMs.size === 0 && judgement.agesMs.size === 0 && before.damage === null) return true;
   const wire: z.infer<typeof Wire> = {
     magic: "mags-condemned",
     format: FORMAT,
     looked_at: judgement.lookedAt.toISOString(),
-    ages_ms: Object.fromEntries(judgement.agesMs),
+    ages_ms: boundedAges(judgement.agesMs),
   };
   const { etag } = before;
   try {

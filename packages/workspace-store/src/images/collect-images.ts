@@ -4,7 +4,7 @@
  */
 import type { Clock } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import type { Collected, Unreadable } from "../collect.ts";
+import { type Collected, damageOf, type Unreadable } from "../collect.ts";
 import { judge, readCondemned, tryWriteCondemned } from "../condemned.ts";
 import { tryReplaceImage } from "./image-descriptor.ts";
 import { IMAGES_CONDEMNED, imageKey } from "./image-keys.ts";
@@ -20,13 +20,15 @@ export interface CollectImagesOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws AppError `store_corrupt` if the list of what is condemned cannot be read: then nothing is removed. */
+/** @throws AppError `store_corrupt` if the list of what is condemned is of an unknown format: then nothing is removed. */
 export async function collectImages(store: ObjectStore, options: CollectImagesOptions): Promise<Collected> {
   const { graceMs, clock, witnesses, signal } = options;
   const survey = await surveyImages(store, { signal });
   const whole = [...survey.images].flatMap(([digest, { image }]) => (image.state === "whole" ? [digest] : []));
   const { named, unreadable } = await findWitnesses(store, whole, { known: witnesses, signal });
+  const before = await readCondemned(store, IMAGES_CONDEMNED, { signal });
   const told: Unreadable[] = [
+    ...damageOf(before, IMAGES_CONDEMNED),
     ...[...survey.unreadable].map(([digest, what]) => ({ key: imageKey(digest), what })),
     ...unreadable.map((key) => ({ key, what: "it cannot be read, so it may name any image" })),
   ];
@@ -35,7 +37,6 @@ export async function collectImages(store: ObjectStore, options: CollectImagesOp
   // Whoever counts on an image writes its descriptor anew, and its age begins anew with another name.
   const images = new Map(unused.map((digest) => [`${digest} ${survey.images.get(digest)?.image.write_id}`, digest]));
   const strays = straysOf(survey);
-  const before = await readCondemned(store, IMAGES_CONDEMNED, { signal });
   const judgement = judge([...images.keys(), ...strays.keys()], before, { now: clock.now(), graceMs });
   const removed: string[] = [];
   let removedBytes = 0;
