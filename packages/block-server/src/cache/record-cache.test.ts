@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, rename, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { silentLogger } from "@mags/core";
@@ -65,6 +65,36 @@ describe("the cache of records", () => {
     assert.equal(cache.sizeBytes, 2 * SIZE);
     assert.deepEqual(await cache.get(ACCOUNT, fresh.ref), fresh.plain);
     assert.equal(await cache.get(ACCOUNT, older.ref), undefined);
+    await cache[Symbol.asyncDispose]();
+  });
+
+  it("counts again when that has failed, and then keeps to its bound", async () => {
+    await using dir = await makeTempDir();
+    const path = join(dir.path, "cache");
+    const [folder, next] = [join(dir.path, "folder"), join(dir.path, "next")];
+    const before = await open(folder);
+    for (const { ref, plain } of [1, 2, 3].map(record)) await before.put(ACCOUNT, ref, plain);
+    await writeFile(join(dir.path, "file"), "in the way of the folder");
+    await symlink("file", path);
+    const failed = Promise.withResolvers<string>();
+    const log = { ...silentLogger, warn: failed.resolve };
+    await using cache = openRecordCache(path, { maxBytes: 2 * SIZE, pauseMs: 1, log });
+    assert.equal(await failed.promise, "blocks.cache_not_counted");
+    await symlink("folder", next);
+    await rename(next, path);
+    await cache.counted;
+    assert.equal(cache.sizeBytes, 2 * SIZE);
+    assert.equal((await filesIn(folder)).length, 2);
+  });
+
+  it("does not wait to count again once it is disposed", async () => {
+    await using dir = await makeTempDir();
+    const path = join(dir.path, "cache");
+    await writeFile(path, "in the way of the folder");
+    const failed = Promise.withResolvers<string>();
+    const log = { ...silentLogger, warn: failed.resolve };
+    const cache = openRecordCache(path, { maxBytes: SIZE, pauseMs: 3_600_000, log });
+    await failed.promise;
     await cache[Symbol.asyncDispose]();
   });
 

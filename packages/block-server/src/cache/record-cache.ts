@@ -2,15 +2,16 @@
  * Records of packs on the local disk, bounded, the least recently used going first. It is only a cache: what cannot be
  * written is not kept, what a crash tore is found by its digest, and all of it may be removed at any time. What an earlier
  * process kept is used at once, and counted when it has been looked through; until then there may be more than the bound.
+ * A look that fails is repeated, until one does not.
  */
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Logger, messageOf } from "@mags/core";
+import { type Logger, messageOf, sleep } from "@mags/core";
 import { type RecordRef, sha256Of } from "@mags/workspace-store";
 
 export interface RecordCache extends AsyncDisposable {
-  /** Resolves when what an earlier process kept is counted, or cannot be. */
+  /** Resolves when what an earlier process kept is counted, or it is disposed before that. */
   readonly counted: Promise<void>;
   /** The plain bytes, proven by their digest; undefined when they are not kept. */
   get(account: string, ref: RecordRef): Promise<Buffer | undefined>;
@@ -19,12 +20,21 @@ export interface RecordCache extends AsyncDisposable {
   readonly sizeBytes: number;
 }
 
+export interface RecordCacheOptions {
+  readonly maxBytes: number;
+  /** Before the first look that is repeated; each further one waits twice as long, up to ten minutes. Default: 1 s. */
+  readonly pauseMs?: number;
+  readonly log: Logger;
+}
+
 const TEMPORARY = ".tmp";
+const PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 600_000;
 
 /** @param directory  `<account>/<first two digits>/<digest>` lie below it. */
 export function openRecordCache(
   directory: string,
-  { maxBytes, log }: { readonly maxBytes: number; readonly log: Logger },
+  { maxBytes, pauseMs: firstPauseMs = PAUSE_MS, log }: RecordCacheOptions,
 ): RecordCache {
   /** Sizes by path below the directory; the least recently used first. */
   const kept = new Map<string, number>();
@@ -58,21 +68,29 @@ export function openRecordCache(
   }
 
   async function count(): Promise<void> {
-    try {
-      const found = await find(directory, { own, signal: closing.signal });
-      // All of it was used before what this process has used.
-      const newer = [...kept];
-      kept.clear();
-      sizeBytes = 0;
-      const isNewer = new Set(newer.map(([name]) => name));
-      for (const [name, size] of [...found.filter(([name]) => !isNewer.has(name)), ...newer]) add(name, size);
-      isCounted = true;
-      await shrink();
-    } catch (error) {
-      if (!closing.signal.aborted) log.warn("blocks.cache_not_counted", { error: messageOf(error) });
+    const found = await find(directory, { own, signal: closing.signal });
+    // All of it was used before what this process has used.
+    const newer = [...kept];
+    kept.clear();
+    sizeBytes = 0;
+    const isNewer = new Set(newer.map(([name]) => name));
+    for (const [name, size] of [...found.filter(([name]) => !isNewer.has(name)), ...newer]) add(name, size);
+    isCounted = true;
+    await shrink();
+  }
+
+  async function countAtLast(): Promise<void> {
+    for (let pauseMs = firstPauseMs; !closing.signal.aborted; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
+      try {
+        return await count();
+      } catch (error) {
+        if (closing.signal.aborted) return;
+        log.warn("blocks.cache_not_counted", { error: messageOf(error) });
+      }
+      await sleep(pauseMs, closing).catch(() => {}); // it is disposed
     }
   }
-  const counted = count();
+  const counted = countAtLast();
 
   return {
     counted,
