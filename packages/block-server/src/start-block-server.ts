@@ -7,7 +7,7 @@ import { mkdir, open, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bootId, type Clock, identify, type Logger, lockFile, untilAborted } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { decodeManifest, recordsOf, writerLimitMs } from "@mags/workspace-store";
+import { createTableCache, decodeManifest, recordsOf, writerLimitMs } from "@mags/workspace-store";
 import { type CachedRecords, cachedRecords } from "./cache/cached-records.ts";
 import { createRecentRecords } from "./cache/recent-records.ts";
 import { openRecordCache } from "./cache/record-cache.ts";
@@ -52,6 +52,8 @@ export interface BlockServer extends AsyncDisposable {
 
 /** Of records in memory: what several guests read ahead. */
 const RECENT_BYTES = 48 << 20;
+/** In tables in memory, of all versions that are read: 16 GiB of data, some 60 MB. */
+const TABLED_CHUNKS = 256 * 1024;
 
 export const controlSocketOf = (directory: string) => join(directory, "control.sock");
 /** Says which process has the directory: pid, start time, boot of the machine. */
@@ -72,13 +74,14 @@ export async function startBlockServer(deps: BlockServerDeps, options: BlockServ
   scope.defer(() => ending.abort(new Error("the block server ends")));
   const cache = scope.use(openRecordCache(join(directory, "cache"), { maxBytes: cacheBytes, log }));
   const recent = createRecentRecords({ maxBytes: RECENT_BYTES });
+  const tables = createTableCache({ maxChunks: TABLED_CHUNKS });
   const watch = createStoreWatch({ log });
   const sources = new Map<string, CachedRecords>();
   const records = (account: string) => {
     const source =
       sources.get(account) ??
       cachedRecords(watchedRecords(recordsOf(store, account), watch), cache, {
-        ...{ account, recent },
+        ...{ account, recent, tables },
         signal: ending.signal,
       });
     sources.set(account, source);

@@ -28,5 +28,6 @@ export { withReadableTables } from "./readable-tables.ts";
 export { type RecordSource, recordsOf } from "./record-source.ts";
 export { keptVersions } from "./retention.ts";
 export { listAccounts, surveyAccount } from "./survey.ts";
+export { createTableCache, type TableCache } from "./table-cache.ts";
 export { createVersionReader, fetchManifest, openVersion, readManifest, type VersionReader } from "./version-reader.ts";
 export { createVersionWriter, type VersionWriter, writerLimitMs } from "./version-writer.ts";

@@ -3,8 +3,11 @@ import { isAppError } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { corrupt, decodeRecord, type RecordRef } from "./format/records.ts";
 import { packKey } from "./keys.ts";
+import type { TableCache } from "./table-cache.ts";
 
 export interface RecordSource {
+  /** Where all who read from this source keep tables. Default: each reader keeps its own, up to 128 full ones. */
+  readonly tables?: TableCache;
   /**
    * The plain bytes, proven by their digest.
    * @throws AppError `chunk_corrupt` if the record is damaged or the store does not have its pack; whatever the store

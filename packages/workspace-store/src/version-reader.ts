@@ -6,6 +6,7 @@ import { CHUNK_BYTES, type RecordRef, SEGMENT_CHUNKS } from "./format/records.ts
 import { decodeTable, type Table } from "./format/table.ts";
 import { type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
 import type { RecordSource } from "./record-source.ts";
+import { createTableCache } from "./table-cache.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
@@ -58,8 +59,8 @@ export async function openVersion(
   return createVersionReader({ name, manifest: await readManifest(store, key, { name, signal }), records });
 }
 
-/** Tables that are kept in memory: 128 cover 4 GiB of a disk. */
-const TABLES_KEPT = 128;
+/** Chunks in tables that a reader keeps of its own: of 4 GiB of a disk. */
+const CHUNKS_KEPT = 128 * SEGMENT_CHUNKS;
 
 export function createVersionReader(version: {
   readonly name: VersionName;
@@ -67,23 +68,15 @@ export function createVersionReader(version: {
   readonly records: RecordSource;
 }): VersionReader {
   const { name, manifest, records } = version;
-  const tables = new Map<number, Table>();
+  const tables = records.tables ?? createTableCache({ maxChunks: CHUNKS_KEPT });
 
   async function table(segment: number, options: Signal): Promise<Table> {
-    const kept = tables.get(segment);
-    if (kept) {
-      tables.delete(segment);
-      tables.set(segment, kept);
-      return kept;
-    }
     const ref = manifest.tables.get(segment);
     if (!ref) return new Map();
+    const kept = tables.get(ref.sha256);
+    if (kept) return kept;
     const read = decodeTable(await records.get(ref, options));
-    tables.set(segment, read);
-    for (const [oldest] of tables) {
-      if (tables.size <= TABLES_KEPT) break;
-      tables.delete(oldest);
-    }
+    tables.put(ref.sha256, read);
     return read;
   }
 

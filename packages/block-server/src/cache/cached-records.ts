@@ -1,6 +1,6 @@
 /** Records through memory and cache; what is fetched once at a time is fetched for all who want it. */
 import { isAppError, untilAborted } from "@mags/core";
-import type { RecordRef, RecordSource } from "@mags/workspace-store";
+import type { RecordRef, RecordSource, TableCache } from "@mags/workspace-store";
 import type { RecentRecords } from "./recent-records.ts";
 import type { RecordCache } from "./record-cache.ts";
 
@@ -14,6 +14,8 @@ export interface CachedRecords extends RecordSource {
 export interface CachedRecordsOptions {
   readonly account: string;
   readonly recent: RecentRecords;
+  /** Shared by all accounts, which do not see each other's. */
+  readonly tables: TableCache;
   readonly signal: AbortSignal;
 }
 
@@ -24,7 +26,7 @@ const UNWRITTEN_BYTES = 32 << 20;
 export function cachedRecords(
   source: RecordSource,
   cache: RecordCache,
-  { account, recent, signal: ending }: CachedRecordsOptions,
+  { account, recent, tables, signal: ending }: CachedRecordsOptions,
 ): CachedRecords {
   /** Being read, from the cache or the store. */
   const coming = new Map<string, Promise<Buffer>>();
@@ -89,6 +91,10 @@ export function cachedRecords(
   }
 
   return {
+    tables: {
+      get: (name) => tables.get(`${account}/${name}`),
+      put: (name, table) => tables.put(`${account}/${name}`, table),
+    },
     prefetch: begin,
     keep,
     getAll,
