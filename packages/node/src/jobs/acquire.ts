@@ -1,6 +1,6 @@
 /** Gets a microVM for a job: parked with its disk, parked and given a disk, or restored when none was left. */
 import { isAppError, messageOf } from "@mags/core";
-import type { JobUpdate, MicroVmSize } from "@mags/domain";
+import type { JobUpdate, MicroVmSize, SandboxId } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 import { DEFAULT_DISK_GIB } from "../disks/overlay-store.ts";
 import type { Image } from "../images/image.ts";
@@ -108,7 +108,7 @@ export async function acquireMicroVm(
       for (const promise of [resumed, ready]) promise.catch(() => {}); // whoever starts the script sees it
       return { microVm, agent, origin: mounted ? "mounted" : "slot", resumed, ready };
     } catch (error) {
-      await letGo(deps, from);
+      if (from) await letGo(deps, from.id);
       await deps.host.release(microVm);
       if (!isAppError(error, "microvm_lost")) throw error;
       deps.log.warn("job.clone_was_dead", { microVmId: microVm.id });
@@ -125,16 +125,15 @@ export async function acquireMicroVm(
     ready.catch(() => {});
     return { microVm, agent, origin: "restored", resumed: Promise.resolve(), ready };
   } catch (error) {
-    await letGo(deps, from);
+    if (from) await letGo(deps, from.id);
     await deps.host.release(microVm);
     throw error;
   }
 }
 
-/** Nothing is read for it any more. What cannot be said now is so at the next start. */
-async function letGo({ blocks, log }: AcquireDeps, from: From): Promise<void> {
-  if (!from) return;
+/** Nothing is read for it any more. What cannot be said now is so at the next start. May be repeated. */
+export async function letGo({ blocks, log }: Pick<AcquireDeps, "blocks" | "log">, id: SandboxId): Promise<void> {
   await blocks
-    .call("unserve", { id: from.id }, { signal: AbortSignal.timeout(LET_GO_MS) })
-    .catch((error: unknown) => log.warn("job.not_let_go", { sandboxId: from.id, error: messageOf(error) }));
+    .call("unserve", { id }, { signal: AbortSignal.timeout(LET_GO_MS) })
+    .catch((error: unknown) => log.warn("job.not_let_go", { sandboxId: id, error: messageOf(error) }));
 }

@@ -9,6 +9,7 @@ import { type Guests, guestOf } from "../guests/guests.ts";
 import type { FoundRecord } from "../microvm/record.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { Sandboxes } from "../sandboxes/sandboxes.ts";
+import { letGo } from "./acquire.ts";
 import { awaitEnd, outputFailed } from "./await-end.ts";
 import type { Capacity } from "./capacity.ts";
 import { createJobEntry, type JobEntry, observed, type RunningJob } from "./job-entry.ts";
@@ -92,7 +93,8 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       if (!sandbox) throw new Error("no sandbox was made");
       return await scripts.attend(entry, sandbox, running.stream);
     } catch (error) {
-      await sandbox?.release("its first script could not be started", { discard: true });
+      if (sandbox) await sandbox.release("its first script could not be started", { discard: true });
+      else if (job.sandbox?.from) await letGo(deps, job.sandbox.id);
       throw error;
     }
   }
