@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 import { AppError, createGate, silentLogger, systemClock } from "@mags/core";
 import { type JobStart, type NodeUpdate, newJobId, type SandboxId } from "@mags/domain";
-import { makeTempDir } from "@mags/test-kit";
+import { makeTempDir, waitFor } from "@mags/test-kit";
 import { createGuests } from "../guests/guests.ts";
 import { createLogStore } from "../logs/log-store.ts";
 import { createCapacity } from "./capacity.ts";
@@ -72,10 +72,25 @@ function forkOn(
     ...{ timeoutMs: null, keepsAwake: false, sandbox: { id: randomUUID() as SandboxId, exists: false, from } },
   } as unknown as JobStart;
   createJobRunner(deps).start(job);
-  return { asked, ended: ended.promise };
+  return { asked, gate, ended: ended.promise };
 }
 
 describe("the start of a job on a version of a workspace", { timeout: 60_000 }, () => {
+  it("holds up no others while it waits for the object store, and says that this is away", async () => {
+    await using temp = await makeTempDir();
+    const attached = Promise.withResolvers<never>();
+    const { gate, asked, ended } = forkOn(temp.path, {
+      ...{ attached: () => attached.promise, create: () => assert.fail("it has no disk") },
+      versions: () => Promise.reject(new AppError("unavailable", "no answer")),
+    });
+    await waitFor(() => asked.includes("attachDisk"), { what: "its disk" });
+    const leave = await gate.enter();
+    leave();
+    attached.reject(new AppError("guest_failed", "the guest did not attach its disk within 30000 ms"));
+    assert.match(await ended, /could not be started: the object store is away: the files of the workspace/);
+    assert.deepEqual(asked, ["serve", "attachDisk", "versions", "unserve"]);
+  });
+
   it("that fails when its guest has its disk says why, and leaves nothing served", async () => {
     await using temp = await makeTempDir();
     const { asked, ended } = forkOn(temp.path, {

@@ -10,6 +10,7 @@ import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { EgressWatch } from "./egress-watch.ts";
+import { explainStore } from "./explain-store.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { type Output, openOutput } from "./output.ts";
 import { placeUploads, UPLOADS_FOLDER } from "./place-uploads.ts";
@@ -95,7 +96,8 @@ export async function launchJob(
     stage("bound");
     entry.output = await opening;
 
-    if (job.command.kind === "url") leaveGate(); // others need not wait for its network
+    if (job.sandbox?.from) leaveGate(); // from here on it waits for the object store, and others need not wait for that
+    if (job.command.kind === "url") leaveGate(); // nor for its network
     if (job.fileIds.length > 0) leaveGate();
     if (job.sandbox) {
       await untilAborted(ready, microVm.gone);
@@ -121,7 +123,8 @@ export async function launchJob(
     leaveGate();
     entry.output ??= await opening.catch(() => undefined);
     const { microVm } = entry;
-    if (!microVm || !isAppError(error, "microvm_lost")) throw error;
+    if (!microVm || !isAppError(error, "microvm_lost"))
+      throw await explainStore(deps, job.sandbox?.from ?? null, error);
     const explained = await explainLoss(error, microVm);
     note("lost_at_start", { microVmId: microVm.id, reason: messageOf(explained) });
     throw explained;
