@@ -2,7 +2,7 @@
  * Reads everything an account has in the store, and says what is not as it must be. Changes nothing. Versions are published
  * and garbage is removed meanwhile: what looks wrong is looked at again, and is wrong only while something still needs it.
  */
-import { isAppError, messageOf } from "@mags/core";
+import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { mayBeListed } from "./collect.ts";
 import { forEach } from "./for-each.ts";
@@ -64,6 +64,11 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
       const manifest = await readManifest(store, key, { name: version, signal });
       digest = manifest.image.digest;
       await used.add(manifest, { user, signal });
+      for (const [pack, { sizeBytes }] of manifest.packs) {
+        const isBytes = survey.packs.get(pack);
+        if (isBytes !== undefined && isBytes !== sizeBytes)
+          throw new AppError("store_corrupt", `version ${manifest.seq} lists pack ${pack} with ${sizeBytes} bytes`);
+      }
     });
     if (digest !== undefined) {
       const users = images.get(digest) ?? [];

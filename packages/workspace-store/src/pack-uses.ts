@@ -1,4 +1,5 @@
 /** Counts how much of each pack a version uses, while tables are exchanged for others. */
+import { AppError } from "@mags/core";
 import type { PackUse } from "./format/manifest.ts";
 import type { RecordRef } from "./format/records.ts";
 
@@ -7,7 +8,10 @@ export interface PackUses {
   add(ref: RecordRef): void;
   /** A record is used once less. */
   drop(ref: RecordRef): void;
-  /** @param sizes  Of packs that the parent does not use. */
+  /**
+   * @param sizes  Of packs that the parent does not use.
+   * @throws AppError `store_corrupt` when the parent's uses are not what its tables name: a pack that is used would be left out.
+   */
   finish(sizes: ReadonlyMap<string, number>): ReadonlyMap<string, PackUse>;
 }
 
@@ -30,7 +34,10 @@ export function createPackUses(parent: ReadonlyMap<string, PackUse>): PackUses {
       const used = new Map<string, PackUse>();
       for (const [pack, { records, storedBytes }] of uses) {
         const sizeBytes = sizes.get(pack) ?? parent.get(pack)?.sizeBytes;
-        if (records > 0 && sizeBytes !== undefined) used.set(pack, { sizeBytes, records, storedBytes });
+        if (records === 0 && storedBytes === 0) continue;
+        if (records <= 0 || sizeBytes === undefined)
+          throw new AppError("store_corrupt", `the version before does not list rightly what it uses of pack ${pack}`);
+        used.set(pack, { sizeBytes, records, storedBytes });
       }
       return used;
     },

@@ -1,4 +1,5 @@
-/** What is left of a version some of whose tables are damaged or lost. */
+/** What is left of a version some of whose tables are damaged or lost, or whose manifest does not say what they use. */
+import { isDeepStrictEqual } from "node:util";
 import { isAppError } from "@mags/core";
 import { forEach } from "./for-each.ts";
 import { CHUNK_BYTES, type RecordRef } from "./format/records.ts";
@@ -9,15 +10,23 @@ import { createVersionReader, type VersionReader } from "./version-reader.ts";
 /** Tables that are read at a time. */
 const AT_ONCE = 8;
 
-/**
- * Reads all tables of a version.
- * @returns the version as if it had only zeros in segments whose tables cannot be read, under the same name: a disk that all
- *   of is compared with it has these segments anew. `lost` is their number.
- */
+export interface ReadableTables {
+  /**
+   * The version, under the same name, with its uses counted anew, as if it had only zeros in segments of lost tables: a disk
+   * that all of is compared with it has these segments anew.
+   */
+  readonly reader: VersionReader;
+  /** Tables that cannot be read, or name packs that the manifest does not. */
+  readonly lost: number;
+  /** The version is as its manifest says. */
+  readonly isWhole: boolean;
+}
+
+/** Reads all tables of a version. */
 export async function withReadableTables(
   { name, manifest, table }: VersionReader,
   { records, signal }: { readonly records: RecordSource; readonly signal: AbortSignal },
-): Promise<{ readonly reader: VersionReader; readonly lost: number }> {
+): Promise<ReadableTables> {
   const tables = new Map<number, RecordRef>();
   const uses = createPackUses(new Map());
   let chunks = 0;
@@ -26,7 +35,7 @@ export async function withReadableTables(
       if (!isAppError(error, "chunk_corrupt")) throw error;
       return undefined;
     });
-    if (!read) return;
+    if (!read || [ref, ...read.values()].some(({ pack }) => !manifest.packs.has(pack))) return;
     tables.set(segment, ref);
     uses.add(ref);
     for (const chunk of read.values()) uses.add(chunk);
@@ -35,11 +44,13 @@ export async function withReadableTables(
   const packs = uses.finish(new Map([...manifest.packs].map(([id, { sizeBytes }]) => [id, sizeBytes])));
   let storedBytes = 0;
   for (const use of packs.values()) storedBytes += use.storedBytes;
+  const lost = manifest.tables.size - tables.size;
   return {
     reader: createVersionReader({
       ...{ name, records },
       manifest: { ...manifest, tables, packs, storedBytes, dataBytes: chunks * CHUNK_BYTES },
     }),
-    lost: manifest.tables.size - tables.size,
+    lost,
+    isWhole: lost === 0 && isDeepStrictEqual(packs, manifest.packs),
   };
 }

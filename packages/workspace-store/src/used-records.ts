@@ -1,5 +1,6 @@
 /** Which records versions use. A table that they share is read once, whatever the number of versions. */
-import type { Manifest } from "./format/manifest.ts";
+import { AppError } from "@mags/core";
+import type { Manifest, PackUse } from "./format/manifest.ts";
 import type { RecordRef } from "./format/records.ts";
 import { decodeTable } from "./format/table.ts";
 import type { RecordSource } from "./record-source.ts";
@@ -14,9 +15,10 @@ export interface UsedRecords {
   /** By their ids. */
   readonly packs: ReadonlyMap<string, PackInUse>;
   /**
-   * Counts what a version uses, and nothing of it when it fails. May run concurrently.
+   * Counts what a version uses, and nothing of it when a table cannot be read. May run concurrently.
    * @param user  Key of its manifest.
-   * @throws AppError `store_corrupt`, `chunk_corrupt` for a table that is damaged or lost.
+   * @throws AppError `store_corrupt`, `chunk_corrupt` for a table that is damaged or lost; `store_corrupt` when the manifest
+   *   says something else of what is used than the tables.
    */
   add(manifest: Manifest, options: { readonly user: string; readonly signal: AbortSignal }): Promise<void>;
 }
@@ -26,8 +28,8 @@ const BATCH = 64;
 
 export function createUsedRecords(records: RecordSource): UsedRecords {
   const packs = new Map<string, { readonly records: Map<number, RecordRef>; readonly users: Set<string> }>();
-  /** Packs that a table names, by its place. One of the same bytes elsewhere is another that has to be whole. */
-  const namedBy = new Map<string, readonly string[]>();
+  /** What a table uses of packs, by its place. One of the same bytes elsewhere is another that has to be whole. */
+  const usesOf = new Map<string, Uses>();
   const placeOf = ({ pack, offset, sha256 }: RecordRef) => `${pack} ${offset} ${sha256}`;
 
   function inPack(id: string) {
@@ -38,9 +40,9 @@ export function createUsedRecords(records: RecordSource): UsedRecords {
 
   return {
     packs,
-    async add({ tables }, { user, signal }) {
+    async add({ seq, tables, packs: listed }, { user, signal }) {
       const refs = [...tables.values()];
-      const fresh = refs.filter((ref) => !namedBy.has(placeOf(ref)));
+      const fresh = refs.filter((ref) => !usesOf.has(placeOf(ref)));
       const read: (readonly [RecordRef, readonly RecordRef[]])[] = [];
       for (let from = 0; from < fresh.length; from += BATCH) {
         const batch = fresh.slice(from, from + BATCH);
@@ -51,10 +53,35 @@ export function createUsedRecords(records: RecordSource): UsedRecords {
       }
       for (const [table, chunks] of read) {
         for (const ref of [table, ...chunks]) inPack(ref.pack).records.set(ref.offset, ref);
-        namedBy.set(placeOf(table), [...new Set(chunks.map(({ pack }) => pack))]);
+        usesOf.set(placeOf(table), sumOf([table, ...chunks]));
       }
-      for (const ref of refs)
-        for (const pack of [ref.pack, ...(namedBy.get(placeOf(ref)) ?? [])]) inPack(pack).users.add(user);
+      const all = new Map<string, Use>();
+      for (const ref of refs) for (const [pack, use] of usesOf.get(placeOf(ref)) ?? []) more(all, pack, use);
+      for (const pack of all.keys()) inPack(pack).users.add(user);
+      for (const pack of new Set([...listed.keys(), ...all.keys()])) {
+        const [says, is] = [listed.get(pack) ?? NOTHING, all.get(pack) ?? NOTHING];
+        if (says.records !== is.records || says.storedBytes !== is.storedBytes)
+          throw new AppError(
+            "store_corrupt",
+            `version ${seq} lists pack ${pack} with ${says.records} records of ${says.storedBytes} bytes, and its tables name ${is.records} of ${is.storedBytes}`,
+          );
+      }
     },
   };
+}
+
+type Use = Pick<PackUse, "records" | "storedBytes">;
+/** By pack. */
+type Uses = ReadonlyMap<string, Use>;
+const NOTHING: Use = { records: 0, storedBytes: 0 };
+
+function more(uses: Map<string, Use>, pack: string, { records, storedBytes }: Use): void {
+  const use = uses.get(pack) ?? NOTHING;
+  uses.set(pack, { records: use.records + records, storedBytes: use.storedBytes + storedBytes });
+}
+
+function sumOf(refs: readonly RecordRef[]): Uses {
+  const uses = new Map<string, Use>();
+  for (const { pack, storedBytes } of refs) more(uses, pack, { records: 1, storedBytes });
+  return uses;
 }

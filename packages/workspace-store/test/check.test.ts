@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import type { ObjectStore } from "@mags/object-store";
 import { makeTempDir } from "@mags/test-kit";
-import { CHUNK_BYTES, checkAccount, collect, exportDisk, listAccounts, recordsOf } from "../src/index.ts";
+import { CHUNK_BYTES, checkAccount, collect, exportDisk, listAccounts, recordsOf, sha256Of } from "../src/index.ts";
+import { versionKey } from "../src/keys.ts";
 import { chunkOf, createTestStore, DISK_CHUNKS, IMAGE, signal, type TestStore } from "./harness.ts";
 
 async function keysOf({ store }: TestStore, part: string): Promise<string[]> {
@@ -124,6 +125,30 @@ describe("checkAccount", () => {
     assert.match(found.join("\n"), /versions\/0000000001\S+: the store has no version 1/);
     assert.match(found.join("\n"), /versions\/0000000002\S+: .*another digest than its name/);
     assert.equal(unusedPacks, 2);
+  });
+
+  it("finds a manifest that says something else of its packs than the tables, or the store", async () => {
+    for (const [place, what] of [
+      [1, /lists pack \S+ with \d+ bytes$/],
+      [2, /lists pack \S+ with 34 records of (\d+) bytes, and its tables name 33 of \1$/],
+      [3, /lists pack \S+ with 33 records of \d+ bytes, and its tables name 33 of \d+$/],
+    ] as const) {
+      const { test, key } = await example();
+      const [first] = await keysOf(test, "/versions/");
+      const [head] = await keysOf(test, "/head");
+      assert.ok(first && head);
+      const manifest = JSON.parse((await test.store.get(first)).bytes.toString());
+      manifest.packs[0][place]++;
+      const bytes = Buffer.from(JSON.stringify(manifest));
+      await test.store.put(versionKey(key, { seq: 1, sha256: sha256Of(bytes) }), bytes);
+      await test.store.delete(first);
+      const listing = JSON.parse((await test.store.get(head)).bytes.toString());
+      listing.versions[0].sha256 = sha256Of(bytes);
+      await test.store.put(head, Buffer.from(JSON.stringify(listing)));
+      const { found } = await check(test);
+      assert.equal(found.length, 1, found.join("\n"));
+      assert.match(found[0] ?? "", what);
+    }
   });
 
   it("says which head cannot be read, and goes on with the others", async () => {

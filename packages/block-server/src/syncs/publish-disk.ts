@@ -1,5 +1,5 @@
 /** Publishes what a disk holds as the next version of a workspace. */
-import { type Clock, isAppError, type Logger } from "@mags/core";
+import type { Clock, Logger } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { hasSameFiles } from "@mags/workspace-files";
 import {
@@ -63,10 +63,15 @@ export async function publishDisk(deps: PublishDeps, call: SyncCall, options: Pu
   try {
     return await publishOver(found, { deps, call, ...options });
   } catch (error) {
-    if (!found.reader || !isAppError(error, "chunk_corrupt")) throw error;
-    const { reader, lost } = await withReadableTables(found.reader, { records: deps.records(call.account), signal });
-    if (lost === 0) throw error;
-    const missing = `version ${reader.name.seq} has lists of chunks that are damaged or not in the object store any more, ${lost} of them: all of the disk was compared`;
+    if (!found.reader || !isDamage(error)) throw error;
+    const records = deps.records(call.account);
+    const { reader, lost, isWhole } = await withReadableTables(found.reader, { records, signal });
+    if (isWhole) throw error;
+    const what =
+      lost === 0
+        ? "does not list rightly what it uses"
+        : `has lists of chunks that are damaged or not in the object store any more, ${lost} of them`;
+    const missing = `version ${reader.name.seq} ${what}: all of the disk was compared`;
     tell(deps, call, missing);
     return await publishOver({ ...found, reader, isNamed: false, isRest: true, missing }, { deps, call, ...options });
   }
