@@ -29,7 +29,8 @@ export interface SyncWatched {
 }
 
 const EVERY_MS = 30_000;
-const LONGEST_PAUSE_MS = 5 * 60_000;
+/** After an outage a sync comes no later than this. */
+const LONGEST_PAUSE_MS = 60_000;
 
 export function createSyncWatch(
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
