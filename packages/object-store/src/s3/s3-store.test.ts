@@ -130,8 +130,10 @@ describe("openS3Store", () => {
     const error = await failureOf(get(stalled));
     assert.equal(error.code, "unavailable");
     assert.match(error.message, /did not answer/);
-    await using silent = await storeBefore(() => {}, { stallMs: 50 });
+    await using silent = await storeBefore(() => {}, { stallMs: 50, readStallMs: 20 });
     assert.match((await failureOf(put(silent))).message, /nothing has moved for 0.05 s/);
+    assert.match((await failureOf(get(silent))).message, /nothing has moved for 0.02 s/);
+    assert.match((await failureOf(collectAll(silent.list("")))).message, /nothing has moved for 0.05 s/);
   });
 
   it("ends a call with its signal, whatever it waits for", async () => {

@@ -29,11 +29,14 @@ export interface S3StoreOptions extends BucketPlace {
   readonly secretKey: Secret;
   /** When nothing moves on a connection for so long, a call has failed with `unavailable`. Default: 30 s. */
   readonly stallMs?: number;
+  /** The same of reads of objects, which have no work to wait for. Default: 10 s, or `stallMs` where that is less. */
+  readonly readStallMs?: number;
   /** Keys that are asked for at a time, at most 1000, which is the default. */
   readonly keysPerPage?: number;
 }
 
 const STALL_MS = 30_000;
+const READ_STALL_MS = 10_000;
 const MAX_SOCKETS = 64;
 /** 1000 keys of 1024 bytes, each percent-encoded, with what stands around them. */
 const MAX_LISTING_BYTES = 8 * 1024 * 1024;
@@ -48,19 +51,22 @@ interface Call {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   readonly maxBytes?: number;
+  /** Default: that of calls which are no reads of objects. */
+  readonly stallMs?: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /** Makes no request yet. */
 export function openS3Store(options: S3StoreOptions): OwnedObjectStore {
   const { endpoint, bucket, prefix, region, accessKey, secretKey, stallMs = STALL_MS } = options;
-  const { keysPerPage = KEYS_PER_PAGE } = options;
+  const { keysPerPage = KEYS_PER_PAGE, readStallMs = Math.min(READ_STALL_MS, stallMs) } = options;
   const location = `s3://${bucket}/${prefix} at ${endpoint}`;
-  const transport = openTransport({ stallMs, maxSockets: MAX_SOCKETS });
+  const transport = openTransport({ maxSockets: MAX_SOCKETS });
   const etags = createEtagForms();
   const signingKeys = new Map<string, ArrayBuffer>();
 
-  async function call({ method, url, headers = {}, body, maxBytes = MAX_SMALL_BYTES, signal }: Call): Promise<Answer> {
+  async function call(asked: Call): Promise<Answer> {
+    const { method, url, headers = {}, body, signal } = asked;
     signal?.throwIfAborted();
     const signer = new AwsV4Signer({
       ...{ method, url, region, service: "s3", accessKeyId: accessKey, secretAccessKey: secretKey.reveal() },
@@ -69,8 +75,11 @@ export function openS3Store(options: S3StoreOptions): OwnedObjectStore {
     });
     const signed = await signer.sign();
     signal?.throwIfAborted();
-    const sent = { method, url: signed.url, headers: Object.fromEntries(signed.headers), body, maxBytes, signal };
-    return transport.send(sent);
+    return transport.send({
+      ...{ method, url: signed.url, headers: Object.fromEntries(signed.headers), body, signal },
+      maxBytes: asked.maxBytes ?? MAX_SMALL_BYTES,
+      stallMs: asked.stallMs ?? stallMs,
+    });
   }
 
   const refused = (what: string, how: string) =>
@@ -91,7 +100,8 @@ export function openS3Store(options: S3StoreOptions): OwnedObjectStore {
       const what = `reading ${key} in ${location}`;
       const headers: Record<string, string> = range ? { range: `bytes=${range.start}-${range.end - 1}` } : {};
       const maxBytes = range ? range.end - range.start : MAX_OBJECT_BYTES;
-      const answer = await call({ what, method: "GET", url: objectUrl(options, key), headers, maxBytes, signal });
+      const url = objectUrl(options, key);
+      const answer = await call({ what, method: "GET", url, headers, maxBytes, stallMs: readStallMs, signal });
       if (answer.status !== 200 && answer.status !== 206) {
         const failure = failureOf(answer, what);
         if (failure.code === "object_not_found") throw notFound(key, location);

@@ -10,6 +10,8 @@ export interface TransportRequest {
   readonly body?: Uint8Array | undefined;
   /** Of the body of an answer of success; of others the beginning is kept. */
   readonly maxBytes: number;
+  /** When nothing moves on its connection for so long, the request has failed. */
+  readonly stallMs: number;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -29,20 +31,18 @@ export interface Transport extends AsyncDisposable {
 }
 
 export interface TransportOptions {
-  /** When nothing moves on a connection for so long, the request has failed. */
-  readonly stallMs: number;
   readonly maxSockets: number;
 }
 
 const MAX_FAILURE_BYTES = 64 * 1024;
 
-export function openTransport({ stallMs, maxSockets }: TransportOptions): Transport {
+export function openTransport({ maxSockets }: TransportOptions): Transport {
   const agents = {
     "http:": new HttpAgent({ keepAlive: true, maxSockets }),
     "https:": new HttpsAgent({ keepAlive: true, maxSockets }),
   } as const;
 
-  function send({ method, url, headers, body, maxBytes, signal }: TransportRequest): Promise<Answer> {
+  function send({ method, url, headers, body, maxBytes, stallMs, signal }: TransportRequest): Promise<Answer> {
     const secure = url.protocol === "https:";
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const length = body ? { "content-length": String(body.length) } : {};
