@@ -4,11 +4,11 @@
  */
 import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
-import { mayBeListed } from "./collect.ts";
+import { CURE, mayBeListed } from "./collect.ts";
 import { forEach } from "./for-each.ts";
 import { readPackIndex } from "./format/pack.ts";
 import { decodeRecord, type RecordRef } from "./format/records.ts";
-import { headKey, packKey, type VersionName, versionKey, type WorkspaceKey } from "./keys.ts";
+import { headKey, packKey, type VersionName, versionKey } from "./keys.ts";
 import { type DamagedPack, neededBy } from "./needed-by.ts";
 import { recordsOf } from "./record-source.ts";
 import { headOf, surveyAccount } from "./survey.ts";
@@ -75,7 +75,11 @@ export async function checkAccount(store: ObjectStore, options: CheckOptions): P
       users.push(user);
       images.set(digest, users);
     }
-    if (problem && (await isNeeded(store, key, { version, signal }))) report(user, problem);
+    if (!problem) return;
+    const isListed = await mayBeListed(store, key, { version, signal });
+    // One that no head lists any more and whose manifest is gone has been collected.
+    if (isListed || (await store.head(user, { signal })))
+      report(user, `${problem}${isListed && digest === undefined ? CURE : ""}`);
   };
 
   const there = new Set(survey.versions.map(({ version }) => version.sha256));
@@ -128,18 +132,6 @@ export async function wrongTwice(look: () => Promise<void>): Promise<string | un
     }
   }
   return problem;
-}
-
-/** A version that no head lists any more and whose manifest is gone has been collected. */
-async function isNeeded(
-  store: ObjectStore,
-  key: WorkspaceKey,
-  { version, signal }: Signal & { readonly version: VersionName },
-): Promise<boolean> {
-  return (
-    (await store.head(versionKey(key, version), { signal })) !== undefined ||
-    (await mayBeListed(store, key, { version, signal }))
-  );
 }
 
 async function isAnyThere(store: ObjectStore, keys: Iterable<string>, { signal }: Signal): Promise<boolean> {

@@ -130,8 +130,9 @@ async function packsInUse(
       const gone = isAppError(error, "version_not_found");
       if (!gone && !isAppError(error, "store_corrupt")) throw error;
       // Another collector may have removed it, and then no head lists it.
-      if (!gone || (await mayBeListed(store, key, { version, signal })))
-        unreadable.push({ key: versionKey(key, version), what: messageOf(error) });
+      const isListed = await mayBeListed(store, key, { version, signal });
+      if (!gone || isListed)
+        unreadable.push({ key: versionKey(key, version), what: `${messageOf(error)}${isListed ? CURE : ""}` });
     }
   };
   for (const { workspace, version } of survey.versions) await read(workspace, version);
@@ -140,6 +141,10 @@ async function packsInUse(
       if (!seen.has(versionKey({ account, workspace }, version))) await read(workspace, version);
   return { packs, unreadable, sharedPacks };
 }
+
+/** What helps where a version that a head lists cannot be read; one that none lists goes when its time of grace is over. */
+export const CURE =
+  "; until it can be read again, or its workspace is restored to a version that can or is deleted, the account's packs are not collected";
 
 /** Looks again: true also when the head cannot be read. */
 export async function mayBeListed(

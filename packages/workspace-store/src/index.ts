@@ -4,6 +4,7 @@ export { isCompactionOf, moveOutOf, planCompaction } from "./compact.ts";
 export { lookIntervalMs } from "./condemned.ts";
 export { deleteWorkspace } from "./delete-workspace.ts";
 export { exportDisk } from "./export-disk.ts";
+export { forEach } from "./for-each.ts";
 export { type Head, type HeadVersion, latestOf } from "./format/head.ts";
 export { isForeign } from "./format/json-object.ts";
 export {

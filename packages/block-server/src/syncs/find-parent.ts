@@ -3,13 +3,13 @@ import { isAppError } from "@mags/core";
 import {
   type Head,
   isCompactionOf,
-  isForeign,
   latestOf,
   type Manifest,
   type VersionName,
   type VersionReader,
 } from "@mags/workspace-store";
 import type { SyncCall, VersionKey } from "../calls.ts";
+import { isLost } from "./lost-versions.ts";
 
 export interface FoundParent {
   /** Undefined: nothing but zeros. */
@@ -54,9 +54,9 @@ export async function findParent(
     try {
       return await open(key);
     } catch (error) {
-      const isDamaged = isAppError(error, "store_corrupt") && !isForeign(error);
-      if (!isDamaged && !isAppError(error, "version_not_found")) throw error;
-      lost.set(key.version.sha256, isDamaged ? "is damaged" : "is not in the object store any more");
+      if (!isLost(error)) throw error;
+      const isGone = isAppError(error, "version_not_found");
+      lost.set(key.version.sha256, isGone ? "is not in the object store any more" : "is damaged");
       return undefined;
     }
   }

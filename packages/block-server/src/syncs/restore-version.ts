@@ -11,9 +11,11 @@ import {
   type Manifest,
 } from "@mags/workspace-store";
 import type { RestoreCall } from "../calls.ts";
+import { lostOf } from "./lost-versions.ts";
 import { openKey, type PublishDeps } from "./publish-disk.ts";
 
 /**
+ * Versions that are lost or damaged are not listed any more: while they are, nothing of the account can be collected.
  * Repeating it makes no second version, as it names what it comes after.
  * @throws AppError `workspace_in_use` when the workspace has got another version since.
  */
@@ -37,7 +39,10 @@ export async function restoreVersion(
   const parent = await openKey(deps, call, { signal });
   const { image, diskBytes } = parent.manifest;
   await using writer = createVersionWriter({ store, lease, clock, limitMs }, { parent, image, diskBytes });
-  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions);
+  const lost = await lostOf(lease.head.versions, (one) => openKey(deps, { ...call, version: one }, { signal }), {
+    signal,
+  });
+  const keep = (versions: readonly HeadVersion[]) => keptVersions(versions.filter(({ sha256 }) => !lost.has(sha256)));
   return (await writer.publish({ reason: "restore", keep, signal })).version;
 }
 
