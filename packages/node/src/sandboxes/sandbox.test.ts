@@ -28,7 +28,7 @@ function syncedSandbox() {
       id: "vm",
       paths: { directory: "/", jail: "/" },
       lost: never,
-      machine: { qmp: { [Symbol.asyncDispose]: async () => {} } },
+      machine: { qmp: { [Symbol.asyncDispose]: async () => {} }, onDiskFull() {}, stuck: new AbortController().signal },
     },
     agent: { [Symbol.asyncDispose]: async () => {} },
   } as unknown as Awake;
