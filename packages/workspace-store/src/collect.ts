@@ -5,6 +5,7 @@
 import { type Clock, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { type Condemned, judge, readCondemned, tryWriteCondemned } from "./condemned.ts";
+import { forEach } from "./for-each.ts";
 import {
   accountPrefix,
   condemnedKey,
@@ -13,7 +14,9 @@ import {
   type VersionName,
   versionKey,
   type WorkspaceKey,
+  workspacesPrefix,
 } from "./keys.ts";
+import { createKnownPacks, type KnownPacks } from "./known-packs.ts";
 import { readHead } from "./lease.ts";
 import { type Survey, surveyAccount } from "./survey.ts";
 import { readManifest } from "./version-reader.ts";
@@ -30,7 +33,12 @@ export interface CollectOptions extends Signal {
    * and what none lists has its time of grace.
    */
   readonly pinned: (workspace: string) => Promise<readonly VersionName[]>;
+  /** What earlier looks read; kept up. Default: all is read. */
+  readonly known?: KnownPacks;
 }
+
+/** Manifests that are read at a time. */
+const AT_ONCE = 8;
 
 export interface Unreadable {
   readonly key: string;
@@ -82,7 +90,7 @@ export const damageOf = ({ damage }: Condemned, key: string): readonly Unreadabl
 /** Keys of objects that nothing needs, in the order in which they may go, with their sizes. */
 async function findGarbage(
   store: ObjectStore,
-  { account, pinned, signal }: CollectOptions,
+  { account, pinned, known = createKnownPacks(), signal }: CollectOptions,
 ): Promise<Pick<CollectedAccount, "unreadable" | "sharedPacks"> & { readonly garbage: ReadonlyMap<string, number> }> {
   const survey = await surveyAccount(store, { account, signal });
   const garbage = new Map<string, number>();
@@ -97,7 +105,7 @@ async function findGarbage(
     if (!listed && !pins.get(workspace)?.has(version.sha256))
       garbage.set(versionKey({ account, workspace }, version), sizeBytes);
   }
-  const { packs: needed, unreadable, sharedPacks } = await packsInUse(store, survey, { account, signal });
+  const { packs: needed, unreadable, sharedPacks } = await packsInUse(store, survey, { account, known, signal });
   // What a manifest names that cannot be read is not known, so any pack may be one of its.
   if (unreadable.length === 0)
     for (const [pack, sizeBytes] of survey.packs) if (!needed.has(pack)) garbage.set(packKey(account, pack), sizeBytes);
@@ -111,35 +119,49 @@ async function findGarbage(
 async function packsInUse(
   store: ObjectStore,
   survey: Survey,
-  { account, signal }: Signal & { readonly account: string },
+  { account, known, signal }: Signal & { readonly account: string; readonly known: KnownPacks },
 ): Promise<Pick<CollectedAccount, "unreadable" | "sharedPacks"> & { readonly packs: ReadonlyMap<string, string> }> {
   /** With a workspace that uses it. */
   const packs = new Map<string, string>();
   const sharedPacks = new Set<string>();
   const unreadable: Unreadable[] = [];
-  const seen = new Set<string>();
-  const read = async (workspace: string, version: VersionName) => {
+  const keyOf = ({ workspace, version }: Listed) => versionKey({ account, workspace }, version);
+  const there = new Set(survey.versions.map(keyOf));
+  known.keepOnly(there, { prefix: workspacesPrefix(account) });
+  const use = (workspace: string, named: Iterable<string>) => {
+    for (const pack of named)
+      if ((packs.get(pack) ?? workspace) === workspace) packs.set(pack, workspace);
+      else sharedPacks.add(pack);
+  };
+  const read = async (listed: Listed, { signal }: Signal) => {
+    const { workspace, version } = listed;
     const key = { account, workspace };
-    seen.add(versionKey(key, version));
+    const name = keyOf(listed);
+    const before = there.has(name) ? known.get(name) : undefined;
+    if (before) return use(workspace, before);
     try {
       const manifest = await readManifest(store, key, { name: version, signal });
-      for (const pack of manifest.packs.keys())
-        if ((packs.get(pack) ?? workspace) === workspace) packs.set(pack, workspace);
-        else sharedPacks.add(pack);
+      known.add(name, manifest.packs.keys());
+      use(workspace, manifest.packs.keys());
     } catch (error) {
       const gone = isAppError(error, "version_not_found");
       if (!gone && !isAppError(error, "store_corrupt")) throw error;
       // Another collector may have removed it, and then no head lists it.
       const isListed = await mayBeListed(store, key, { version, signal });
-      if (!gone || isListed)
-        unreadable.push({ key: versionKey(key, version), what: `${messageOf(error)}${isListed ? CURE : ""}` });
+      if (!gone || isListed) unreadable.push({ key: name, what: `${messageOf(error)}${isListed ? CURE : ""}` });
     }
   };
-  for (const { workspace, version } of survey.versions) await read(workspace, version);
-  for (const [workspace, head] of survey.heads)
-    for (const version of head.state === "live" ? head.versions : [])
-      if (!seen.has(versionKey({ account, workspace }, version))) await read(workspace, version);
+  const listed = [...survey.heads].flatMap(([workspace, head]) =>
+    (head.state === "live" ? head.versions : []).map((version) => ({ workspace, version })),
+  );
+  const all: Listed[] = [...survey.versions, ...listed.filter((one) => !there.has(keyOf(one)))];
+  await forEach(all, { width: AT_ONCE, signal }, read);
   return { packs, unreadable, sharedPacks };
+}
+
+interface Listed {
+  readonly workspace: string;
+  readonly version: VersionName;
 }
 
 /** What helps where a version that a head lists cannot be read; one that none lists goes when its time of grace is over. */

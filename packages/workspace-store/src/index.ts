@@ -22,6 +22,7 @@ export { keepImage } from "./images/keep-image.ts";
 export { surveyImages } from "./images/list-images.ts";
 export { type ImageFiles, type ImageUpload, newImageUpload } from "./images/send-image.ts";
 export type { VersionName, WorkspaceKey } from "./keys.ts";
+export { createKnownPacks } from "./known-packs.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
 export { findVersions } from "./lost-head.ts";
 export type { Published } from "./publish-manifest.ts";

@@ -1,6 +1,7 @@
 /** What an account has in the store. */
 import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
+import { forEach } from "./for-each.ts";
 import type { Head } from "./format/head.ts";
 import {
   accountOf,
@@ -34,6 +35,8 @@ export interface Survey {
   readonly versions: readonly StoredVersion[];
 }
 
+const HEADS_AT_ONCE = 8;
+
 /**
  * Packs are listed before versions, and heads are read last: whoever takes a pack of the survey for unused then errs
  * only about versions that were published after it was listed, and those use packs of older ones and of their own.
@@ -57,16 +60,20 @@ export async function surveyAccount(
     known.push(version);
     versions.push({ workspace, version, sizeBytes });
   }
-  const heads = new Map<string, Head>();
+  const found = new Map<string, Head | undefined>();
   const unreadable = new Map<string, string>();
-  for (const [workspace, known] of workspaces) {
+  await forEach(workspaces, { width: HEADS_AT_ONCE, signal }, async ([workspace, known], { signal }) => {
     try {
-      const head = await headOf(store, { account, workspace }, { versions: known, signal });
-      if (head) heads.set(workspace, head);
+      found.set(workspace, await headOf(store, { account, workspace }, { versions: known, signal }));
     } catch (error) {
       if (!isAppError(error, "store_corrupt")) throw error;
       unreadable.set(workspace, messageOf(error));
     }
+  });
+  const heads = new Map<string, Head>();
+  for (const workspace of workspaces.keys()) {
+    const head = found.get(workspace);
+    if (head) heads.set(workspace, head);
   }
   return { packs, heads, unreadable, versions };
 }

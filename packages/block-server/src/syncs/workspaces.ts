@@ -3,6 +3,7 @@ import { AppError, type Clock, createGate, type Gate, isAppError, type Logger, m
 import type { ObjectStore } from "@mags/object-store";
 import {
   collect,
+  createKnownPacks,
   deleteWorkspace,
   type HeadVersion,
   latestOf,
@@ -57,6 +58,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
   const turns = new Map<string, Gate>();
   const underWay = new Map<string, SyncProgress>();
   const leases = createLeases(deps);
+  const known = createKnownPacks();
 
   async function inTurn<T>(
     { workspace }: WorkspaceKey,
@@ -151,6 +153,7 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         graceMs,
         clock,
         pinned: async (workspace) => pins.get(workspace) ?? [],
+        known,
         ...options,
       });
       for (const object of unreadable) log.error("blocks.object_unreadable", { account, ...object });
