@@ -1,5 +1,5 @@
 /** What a synced sandbox needs before its disk may go: that all of it is published, and nobody keeps anything for it. */
-import { messageOf } from "@mags/core";
+import { AppError, messageOf } from "@mags/core";
 import type { SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { versionOf } from "../workspaces/workspace-runtime.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
@@ -7,28 +7,53 @@ import type { SandboxLife } from "./sandbox-life.ts";
 import type { SyncWatch } from "./sync-watch.ts";
 import type { Waking } from "./waking.ts";
 
+/** As much is published at once with the guest paused: what it writes during a sync before that would be a version more. */
+const AT_ONCE_BYTES = 64 * 1024 ** 2;
+const AT_ONCE_MS = 10_000;
 const LAST_SYNC_MS = 60_000;
 const LET_GO_MS = 5_000;
 
 /** Also of one that sleeps: whether its disk may be another than what was published. */
-export function isBehind({ kept, awake }: SandboxLife): boolean {
+export function isBehind({ kept, awake }: Pick<SandboxLife, "kept" | "awake">): boolean {
   const { policy, asleep, published } = kept.now;
   if (!policy.syncTo) return false;
   return awake !== null || published?.workspaceId !== policy.syncTo.workspaceId || asleep?.synced !== true;
 }
 
-/** The guest is paused when it resolves, and all it wrote is published. Its caller has the turn. */
+/**
+ * The guest is paused when it resolves, and all it wrote is published. Its caller has the turn.
+ * @param parts.atOnceMs  How long the guest may be paused before it runs on for the most of it. Default: 10 s.
+ */
 export async function publishForGood(
-  life: SandboxLife,
-  { syncs, waking }: { readonly syncs: Pick<SyncWatch, "publish">; readonly waking: Pick<Waking, "wakeUp"> },
+  life: Pick<SandboxLife, "kept" | "awake" | "givenUp">,
+  parts: {
+    readonly syncs: Pick<SyncWatch, "publish" | "writeOut">;
+    readonly waking: Pick<Waking, "wakeUp">;
+    readonly atOnceMs?: number;
+  },
 ): Promise<void> {
+  const { syncs, waking, atOnceMs = AT_ONCE_MS } = parts;
   if (!isBehind(life)) return;
   const signal = life.givenUp;
   await waking.wakeUp("requested");
-  // Most of it while the guest runs, however long that takes; then the little that is left, with the guest paused.
+
+  /** @returns false when the time was too short. */
+  async function publishPaused(limitMs: number): Promise<boolean> {
+    const limit = AbortSignal.timeout(limitMs);
+    try {
+      await syncs.publish({ reason: "stop", hold: true, signal: AbortSignal.any([limit, signal]) });
+      return true;
+    } catch (error) {
+      if (limit.aborted && !signal.aborted) return false;
+      throw error;
+    }
+  }
+
+  if ((await syncs.writeOut({ signal })) <= AT_ONCE_BYTES && (await publishPaused(atOnceMs))) return;
+  // Most of it while the guest runs, however long that takes; then the little that is left.
   await syncs.publish({ reason: "stop", hold: false, signal });
-  const last = AbortSignal.any([AbortSignal.timeout(LAST_SYNC_MS), signal]);
-  await syncs.publish({ reason: "stop", hold: true, signal: last });
+  if (await publishPaused(LAST_SYNC_MS)) return;
+  throw new AppError("unavailable", `the last sync took longer than ${LAST_SYNC_MS / 1000} s`);
 }
 
 /**

@@ -53,6 +53,8 @@ export interface Publisher {
   reach(options: { readonly signal: AbortSignal }): Promise<void>;
   /** What a publication would have to look at, as far as it is on the disk. */
   behindBytes(awake: Awake): Promise<number>;
+  /** The same when the guest has brought to its disk what it wrote, if it answers. @throws AppError as `publish`. */
+  writeOut(awake: Awake, options: { readonly signal: AbortSignal }): Promise<number>;
   /** True when the guest has written nothing since it was published; false when it has, or when that is not known. */
   isQuiet(awake: Awake): Promise<boolean>;
 }
@@ -138,26 +140,44 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
     return { version, missing, done: sha256 === own?.sha256 ? null : done };
   }
 
+  async function behindBytes({ microVm }: Awake): Promise<number> {
+    const { published } = kept.now;
+    const known = published && (await changedBytes(microVm.machine.qmp, published.mark));
+    return known ?? (await readBlockGraph(microVm.machine.qmp)).sizeBytes;
+  }
+
+  async function writeOutNow(awake: Awake, { signal }: { readonly signal: AbortSignal }): Promise<number> {
+    const { base, policy } = kept.now;
+    // A guest whose disk waits for the store does not answer.
+    if (base && policy.syncTo) await mustReach(policy.syncTo, signal);
+    await using hold = createHold(deps, awake, { hold: false });
+    await hold.writeOut();
+    signal.throwIfAborted();
+    return await behindBytes(awake);
+  }
+
+  async function whereRoom<T>(
+    { microVm }: Awake,
+    { signal }: { readonly signal: AbortSignal },
+    work: () => Promise<T>,
+  ): Promise<T> {
+    // What it has not written yet would be missing in the version.
+    if (await waitsForRoom(microVm)) throw diskFullError(deps);
+    try {
+      return await work();
+    } catch (error) {
+      throw signal.aborted ? error : await explainFullDisk(deps, microVm, error);
+    }
+  }
+
   return {
     isQuiet,
+    behindBytes,
+    writeOut: (awake, options) => whereRoom(awake, options, () => writeOutNow(awake, options)),
+    publish: (awake, options) => whereRoom(awake, options, () => publishNow(awake, options)),
     async reach({ signal }) {
       const { syncTo } = kept.now.policy;
       if (syncTo) await mustReach(syncTo, signal);
-    },
-    async behindBytes({ microVm }) {
-      const { published } = kept.now;
-      const known = published && (await changedBytes(microVm.machine.qmp, published.mark));
-      return known ?? (await readBlockGraph(microVm.machine.qmp)).sizeBytes;
-    },
-    async publish(awake, options) {
-      const { microVm } = awake;
-      // What it has not written yet would be missing in the version.
-      if (await waitsForRoom(microVm)) throw diskFullError(deps);
-      try {
-        return await publishNow(awake, options);
-      } catch (error) {
-        throw options.signal.aborted ? error : await explainFullDisk(deps, microVm, error);
-      }
     },
   };
 }

@@ -6,7 +6,7 @@ import type { SyncWatch } from "./sync-watch.ts";
 import type { Waking } from "./waking.ts";
 
 export interface ReleaseParts {
-  readonly syncs: Pick<SyncWatch, "publish">;
+  readonly syncs: Pick<SyncWatch, "publish" | "writeOut">;
   readonly waking: Pick<Waking, "wakeUp" | "releaseMicroVm">;
   /** Its disk is removed. */
   readonly onGone: () => void;

@@ -18,7 +18,6 @@ import type {
   WorkspaceVersion,
 } from "@mags/domain";
 import type { GuestHandle } from "../guests/guests.ts";
-import { explainLoss } from "../microvm/explain-loss.ts";
 import { damageData } from "../workspaces/damage-data.ts";
 import { createHydration } from "../workspaces/hydration.ts";
 import { createCatchUp } from "./catch-up.ts";
@@ -37,6 +36,7 @@ import type { SandboxRecord, ScriptRecord } from "./sandbox-record.ts";
 import { createSyncWatch } from "./sync-watch.ts";
 import { misfitOf } from "./wake.ts";
 import { createWaking } from "./waking.ts";
+import { whileAwake } from "./while-awake.ts";
 
 export interface Sandbox extends GuestHandle, Pick<IdleWatch, "sampleCpu"> {
   readonly id: SandboxId;
@@ -96,13 +96,8 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     isChanging: life.isChanging,
     isGivenUp: () => life.givenUp.aborted,
     begin: (reason) => sandbox.sync(reason, { signal: life.givenUp }),
-    publish: async (options) => {
-      const { awake } = life;
-      if (!awake) throw new AppError("unavailable", "the sandbox sleeps");
-      return await publisher.publish(awake, options).catch(async (error: unknown) => {
-        throw options.signal.aborted ? error : await explainLoss(error, awake.microVm);
-      });
-    },
+    publish: (options) => whileAwake(life, options, (awake) => publisher.publish(awake, options)),
+    writeOut: (options) => whileAwake(life, options, (awake) => publisher.writeOut(awake, options)),
     behindBytes: async () => (life.awake ? publisher.behindBytes(life.awake) : 0),
     tell,
   });

@@ -25,6 +25,7 @@ describe("the syncs of a sandbox", () => {
         },
         publish: () => Promise.reject(new AppError("unavailable", "the object store is away")),
         behindBytes: async () => 7,
+        writeOut: async () => 7,
         tell: (name) => void told.push(name),
       },
     );

@@ -10,6 +10,8 @@ export interface SyncWatch {
   tick(): void;
   /** Bytes that changed since what was published last, as far as is known. */
   behindBytes(): Promise<number>;
+  /** The same when the guest has written it to its disk, if it answers. What fails is told of as of a publication. */
+  writeOut(options: { readonly signal: AbortSignal }): Promise<number>;
   /** Publishes now; told of as it is. Its caller has the sandbox's turn. */
   publish(options: Omit<PublishOptions, "onProgress">): Promise<WorkspaceVersion>;
 }
@@ -25,6 +27,7 @@ export interface SyncWatched {
   readonly begin: (reason: SyncReason) => Promise<unknown>;
   readonly publish: (options: PublishOptions) => Promise<PublishResult>;
   readonly behindBytes: () => Promise<number>;
+  readonly writeOut: (options: { readonly signal: AbortSignal }) => Promise<number>;
   readonly tell: (name: string, data: Readonly<Record<string, unknown>>) => void;
 }
 
@@ -79,6 +82,11 @@ export function createSyncWatch(
       };
     },
     behindBytes: () => watched.behindBytes().catch(() => behindBytes), // its QEMU has gone, which others see, too
+    writeOut: (options) =>
+      watched.writeOut(options).catch((error: unknown) => {
+        if (!watched.isGivenUp()) failed(error);
+        throw error;
+      }),
     tick() {
       if (!watched.record().policy.syncTo || !watched.isAwake() || watched.isChanging()) return;
       if (clock.bootMs() < dueAtMs) return;

@@ -71,6 +71,7 @@ describe("a synced sandbox", () => {
     assert.deepEqual(await numbers(), [1, 2]);
 
     const next = await tests.sandboxWith({ from: refOf(target, await tests.latest(target)), syncTo: target });
+    await tests.run(next, "(while :; do echo more >>/root/log; sleep 0.02; done) >/dev/null 2>&1 &");
     assert.equal(await tests.run(next, "cat /root/n; echo 3 >/root/n"), "2\n");
     await tests.node.releaseSandbox(next, { reason: "stop" });
     assert.deepEqual(await numbers(), [1, 2, 3]);
