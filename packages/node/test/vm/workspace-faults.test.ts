@@ -3,26 +3,29 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import type { SandboxId, SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { openFileStore } from "@mags/object-store";
-import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { mountSmallDisk, type SmallDisk, waitFor } from "@mags/test-kit";
 import { CHUNK_BYTES, openVersion, recordsOf } from "@mags/workspace-store";
 import { blocksDirectory } from "../../src/workspaces/blocks.ts";
 import { openSyncedNode, refOf, SUMS, type SyncedNode } from "./synced-node.ts";
 
+const DISK_BYTES = 2 * 1024 ** 3;
 const CACHE_BYTES = 1 << 20;
 const STORE_BYTES = 256 << 20;
 const NODE = { prefix: "twf", network: "10.248.0.0/24", uidBase: 1_954_000_000 };
 
-let temp: TempDir;
+let disk: SmallDisk;
 let node: SyncedNode;
-const objects = () => join(temp.path, "objects");
-const cache = () => join(blocksDirectory(temp.path), "cache");
+const dataDirectory = () => join(disk.path, "d");
+const objects = () => join(dataDirectory(), "objects");
+const cache = () => join(blocksDirectory(dataDirectory()), "cache");
 
-/** Object store and cache are small disks of their own. */
+/** Data directory, object store and cache are small disks of their own. */
 before(async () => {
-  temp = await makeTempDir();
+  disk = await mountSmallDisk(DISK_BYTES);
+  await mkdir(dataDirectory(), { mode: 0o711 });
   for (const [path, bytes] of [
     [objects(), STORE_BYTES],
     [cache(), CACHE_BYTES],
@@ -30,12 +33,13 @@ before(async () => {
     await mkdir(path, { recursive: true, mode: 0o700 });
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${bytes},mode=700`, "tmpfs", path]);
   }
-  node = await openSyncedNode({ ...NODE, dataDirectory: temp.path });
+  node = await openSyncedNode({ ...NODE, dataDirectory: dataDirectory() });
 });
+afterEach(() => disk.makeRoom());
 after(async () => {
   await node[Symbol.asyncDispose]();
   for (const path of [objects(), cache()]) execFileSync("umount", [path]);
-  await temp[Symbol.asyncDispose]();
+  await disk[Symbol.asyncDispose]();
 });
 
 /** A workspace with random files, published and closed. `piece`: bytes of the second file, base64. */
@@ -120,12 +124,49 @@ describe("a synced workspace", () => {
     for (const one of [copy, id]) await node.node.releaseSandbox(one, { reason: "test" });
   });
 
+  it("whose guest waits for room on the host's disk says so to all that ask something of it, loses nothing, and goes on", async () => {
+    const noRoom = { code: "disk_full", message: /^the host's disk is full: free some room under \// };
+    const target = node.newTarget("waits");
+    const id = await node.sandboxWith({ syncTo: target }, "head -c 4M /dev/urandom >/root/old; sync");
+    const first = await node.sync(id);
+    const boot = await node.run(id, "cat /proc/sys/kernel/random/boot_id");
+    await disk.fill();
+    // It has that in memory, and nothing of it is on its disk.
+    await node.run(id, "cp /root/old /root/new");
+    await assert.rejects(node.sync(id), noRoom);
+    await waitFor(() => node.seen(id).waitsFor !== null, { what: "the guest to be said to wait", deadlineMs: 60_000 });
+    assert.match(node.seen(id).waitsFor ?? "", /the host's disk is full/);
+    await assert.rejects(node.sync(id), noRoom);
+    assert.match(node.seen(id).sync?.failure ?? "", noRoom.message);
+    await assert.rejects(node.run(id, "true"), noRoom);
+    await assert.rejects(node.node.releaseSandbox(id, { reason: "stop" }), noRoom);
+    await assert.rejects(node.node.sleepSandbox(id, { reason: "requested" }), {
+      code: "unavailable",
+      message: /could not be put to sleep and runs on: the host's disk is full: free some room under/,
+    });
+    const told = node.of(id).map(({ name }) => name);
+    for (const name of ["host_disk_full", "sync_failed", "sleep_failed"])
+      assert.equal(told.filter((one) => one === name).length, 1, name);
+    assert.deepEqual(await node.latest(target), first);
+
+    await disk.makeRoom();
+    assert.equal(await node.run(id, "cmp /root/old /root/new; cat /proc/sys/kernel/random/boot_id"), boot);
+    assert.ok((await node.sync(id)).seq > first.seq);
+    assert.equal(node.seen(id).sync?.failure, null);
+
+    await node.run(id, "cp /root/old /root/newer");
+    await disk.fill();
+    await assert.rejects(node.sync(id), noRoom);
+    await node.node.releaseSandbox(id, { reason: "stop", discard: true });
+    assert.ok(!node.node.observeSandboxes().some(({ sandboxId }) => sandboxId === id));
+  });
+
   it("whose node is killed while its file system is held still: the guest goes on by itself, and is published by the next", async () => {
     const target = node.newTarget("frozen");
     let id = "";
     await node.restart(async () => {
       const program = join(import.meta.dirname, "killed-node.program.ts");
-      const options = JSON.stringify({ ...NODE, dataDirectory: temp.path });
+      const options = JSON.stringify({ ...NODE, dataDirectory: dataDirectory() });
       const stdio = ["ignore", "pipe", "inherit"] as const;
       const child = spawn(process.execPath, [program, options, JSON.stringify(target)], { stdio: [...stdio] });
       child.stdout?.on("data", (bytes: Buffer) => {
@@ -135,7 +176,7 @@ describe("a synced workspace", () => {
       const killedAtMs = Date.now();
       assert.equal(killedBy, "SIGKILL");
       // There is no node: nobody but the guest itself can end it, and its disk is written only when that was done.
-      const hasGoneOn = async () => (await lastWriteMs(join(temp.path, "sandboxes", id))) > killedAtMs + 1_000;
+      const hasGoneOn = async () => (await lastWriteMs(join(dataDirectory(), "sandboxes", id))) > killedAtMs + 1_000;
       await waitFor(hasGoneOn, { what: "the guest to write again", deadlineMs: 60_000, intervalMs: 200 });
     });
     const sandbox = id as SandboxId;
