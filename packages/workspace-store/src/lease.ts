@@ -168,8 +168,10 @@ function leaseOn(store: ObjectStore, first: StoredHead, options: LeaseOptions): 
 
   async function lost(signal: AbortSignal): Promise<AppError> {
     const now = await readHead(store, first.head, { signal });
-    const by = now?.head.lease?.holder ?? "another holder";
-    return new AppError("lease_lost", `${by} took workspace ${workspace}: nothing was published`, {
+    const what = now
+      ? `${now.head.lease?.holder ?? "another holder"} took workspace ${workspace}`
+      : `the head of workspace ${workspace} is not in the object store any more`;
+    return new AppError("lease_lost", `${what}: nothing was published`, {
       details: { generation, now: now?.head.generation },
     });
   }
