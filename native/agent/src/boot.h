@@ -6,6 +6,7 @@ struct agent;
 
 #define SLOT_DEVICE "/dev/vdb"
 #define SLOT_SIZE_FILE "/sys/block/vdb/size"
+#define SLOT_STAT_FILE "/sys/block/vdb/stat"
 #define BASE_DIR "/base"
 /*
  * Files over every image: those of the operator, who put them into the initramfs, and for the rest those of the agent

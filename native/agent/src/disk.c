@@ -150,6 +150,10 @@ static int attach(struct agent *agent, uint64_t size, uint8_t upper, struct step
     error = enter_root();
     steps_done(steps, "root");
   }
+  if (!error) {
+    *step = "look at the upper layer";
+    error = trim_begin(agent);
+  }
   if (error) {
     leave_root(agent);
     return error;

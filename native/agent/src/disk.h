@@ -12,6 +12,7 @@
 
 #include "freeze.h"
 #include "loop.h"
+#include "trim.h"
 
 struct agent;
 struct message;
@@ -22,6 +23,7 @@ struct disk {
   int boot_namespace; /* of the bare root */
   int upper_fd;       /* directory /rw, through which it is frozen, synced and grown; -1: nothing is attached */
   struct freeze freeze;
+  struct trim trim;
   struct source watchdog_event;
 };
 

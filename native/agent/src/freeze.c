@@ -84,6 +84,7 @@ static void answer(struct agent *agent, const struct message *message, int error
 
 void request_sync(struct agent *agent, const struct message *message) {
   uint8_t rounds;
+  uint64_t trim_at_least;
   struct steps steps;
   steps_begin(&steps);
   int error = 0;
@@ -97,7 +98,13 @@ void request_sync(struct agent *agent, const struct message *message) {
     steps_done(&steps, "syncfs");
     if (boot_clock_ns() - began < CALM_NS) break;
   }
-  answer(agent, message, error, "syncfs", &steps);
+  const char *step = "syncfs";
+  if (!error && !field_u64(message->fields, TAG_TRIM_STALE, &trim_at_least)) {
+    step = "trim";
+    error = trim_stale(agent, trim_at_least);
+    steps_done(&steps, step);
+  }
+  answer(agent, message, error, step, &steps);
 }
 
 void request_freeze(struct agent *agent, const struct message *message) {

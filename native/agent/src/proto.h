@@ -143,6 +143,7 @@ enum tag {
   TAG_RECURSIVE = 77,
   TAG_NO_REPLACE = 78,
   TAG_PARENTS = 79,
+  TAG_TRIM_STALE = 80,
 };
 
 enum {

@@ -1,7 +1,7 @@
 /** What the rest of the node can ask of the agent in a guest. */
 import type { AgentHello, KeptStream } from "./hello.ts";
 import type { GuestText, OpenOptions, StreamListeners } from "./open-options.ts";
-import type { AttachOptions, FileStat, GuestStats, Identity, StepReport } from "./requests.ts";
+import type { AttachOptions, FileStat, GuestStats, Identity, StepReport, SyncRequest } from "./requests.ts";
 import type { CommandOptions, CommandResult } from "./run-command.ts";
 import type { AgentStream } from "./stream.ts";
 
@@ -44,8 +44,8 @@ export interface AgentConnection extends AsyncDisposable {
   reclaim(options?: CallOptions): Promise<StepReport>;
   attachDisk(disk: AttachOptions, options?: CallOptions): Promise<StepReport>;
   detachDisk(options?: CallOptions): Promise<StepReport>;
-  /** Writes out the upper layer, at most `rounds` times, until there is little left to write. */
-  sync(sync: { readonly rounds: number }, options?: CallOptions): Promise<StepReport>;
+  /** Writes out the upper layer. */
+  sync(sync: SyncRequest, options?: CallOptions): Promise<StepReport>;
   freeze(freeze: { readonly watchdogMs: number }, options?: CallOptions): Promise<StepReport>;
   /** Rejects with errno EINVAL when the guest has thawed by itself. */
   thaw(options?: CallOptions): Promise<StepReport>;

@@ -12,6 +12,7 @@ import {
   encodeMakeDirectory,
   encodeRemove,
   encodeRename,
+  encodeSync,
 } from "./requests.ts";
 import { runCommand } from "./run-command.ts";
 import { type AgentTransport, openSession } from "./session.ts";
@@ -54,8 +55,7 @@ export function openAgentConnection(transport: AgentTransport): AgentConnection 
     attachDisk: (attach, options) =>
       request(TYPE.diskAttach, "attach its disk", encodeAttach(attach), decodeSteps, disk(options)),
     detachDisk: (options) => request(TYPE.diskDetach, "detach its disk", none, decodeSteps, disk(options)),
-    sync: ({ rounds }, options) =>
-      request(TYPE.sync, "write out its disk", fields().u8(TAG.rounds, rounds).finish(), decodeSteps, disk(options)),
+    sync: (sync, options) => request(TYPE.sync, "write out its disk", encodeSync(sync), decodeSteps, disk(options)),
     freeze: ({ watchdogMs }, options) =>
       request(
         TYPE.freeze,

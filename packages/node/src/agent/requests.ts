@@ -21,6 +21,16 @@ export interface AttachOptions {
   readonly sizeBytes: number;
 }
 
+export interface SyncRequest {
+  /** At most so many times, until there is little left to write. */
+  readonly rounds: number;
+  /**
+   * Discards what the file system does not use any more, when so many bytes more were written since that was done than it has
+   * grown by; for about a second. Agents of older templates do not. Default: never.
+   */
+  readonly trimStaleBytes?: number;
+}
+
 /** What the guest says it did, in milliseconds per step: for people. */
 export interface StepReport {
   readonly steps: string;
@@ -70,6 +80,12 @@ export function encodeIdentity(identity: Identity): Buffer {
 
 export function encodeAttach(options: AttachOptions): Buffer {
   return createFieldWriter().u64(TAG.size, options.sizeBytes).u8(TAG.upper, UPPER[options.upper]).finish();
+}
+
+export function encodeSync({ rounds, trimStaleBytes }: SyncRequest): Buffer {
+  const fields = createFieldWriter().u8(TAG.rounds, rounds);
+  if (trimStaleBytes !== undefined) fields.u64(TAG.trimStale, trimStaleBytes);
+  return fields.finish();
 }
 
 export function encodeRemove(file: { readonly path: GuestText; readonly recursive?: boolean }): Buffer {

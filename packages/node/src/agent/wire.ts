@@ -142,4 +142,5 @@ export const TAG = {
   recursive: 77,
   noReplace: 78,
   parents: 79,
+  trimStale: 80,
 } as const;
