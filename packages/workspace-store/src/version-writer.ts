@@ -54,10 +54,10 @@ export interface NewVersion {
 export interface VersionWriter {
   /**
    * Sets a chunk. Chunks come in ascending order, each at most once; those that never come are the parent's.
-   * @param bytes  65 536 bytes; they are used before the call resolves and not afterwards.
+   * @param bytes  65 536 bytes; they are used before the call resolves and not afterwards. Null: zeros.
    * @throws AppError `unavailable` and others, by what the store says.
    */
-  put(index: number, bytes: Buffer): Promise<void>;
+  put(index: number, bytes: Buffer | null): Promise<void>;
   /**
    * Takes a chunk of the parent out of its pack into a new one. Ordered like `put`.
    * @param bytes  What the parent has there, used as by `put`.
@@ -196,11 +196,11 @@ export function createVersionWriter(deps: VersionWriterDeps, version: NewVersion
     },
     async put(index, bytes) {
       next(index);
-      if (bytes.length !== CHUNK_BYTES) throw new RangeError(`a chunk of ${bytes.length} bytes`);
+      if (bytes && bytes.length !== CHUNK_BYTES) throw new RangeError(`a chunk of ${bytes.length} bytes`);
       const at = await segmentOf(index);
       const place = index % SEGMENT_CHUNKS;
       const old = at.before.get(place);
-      if (isZero(bytes)) {
+      if (!bytes || isZero(bytes)) {
         if (!old) return;
         changedChunks++;
         set(at, { place, ref: undefined });

@@ -34,7 +34,6 @@ export interface PublishDeps {
   readonly log: Logger;
 }
 
-const ZERO_CHUNK = Buffer.alloc(CHUNK_BYTES);
 /** Of the disk of a guest that runs: what it reads and writes itself comes from the same disk. */
 const BYTES_PER_SECOND = 128 << 20;
 /** Of a sync, not held back: what changes in half a minute as a rule. */
@@ -175,9 +174,9 @@ async function write(
   });
   for await (const { firstChunk, chunkCount, bytes } of runs) {
     for (let i = 0; i < chunkCount; i++) {
-      const chunk = bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? ZERO_CHUNK;
+      const chunk = bytes?.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES) ?? null;
       await writer.put(firstChunk + i, chunk);
-      if (firstChunk + i === 0 && writer.changedChunks > 0) start = Buffer.from(chunk);
+      if (firstChunk + i === 0 && chunk && writer.changedChunks > 0) start = Buffer.from(chunk);
     }
     readBytes += bytes?.length ?? 0;
     tell();

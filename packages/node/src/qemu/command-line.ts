@@ -44,6 +44,8 @@ const ACCELERATOR: Readonly<Record<Accelerator, string>> = { tcg: "tcg,thread=mu
 interface Parts {
   readonly memory: string;
   readonly slot: string;
+  /** More options of the slot. */
+  readonly slotOptions?: string;
 }
 
 const PLACEHOLDER = `driver=null-co,size=${PLACEHOLDER_BYTES},read-zeroes=on,node-name=placeholder`;
@@ -55,7 +57,7 @@ function templateMemory(shape: MachineShape, options: readonly string[]): string
   return ["memory-backend-file,id=ram0", ...file, ...options].join(",");
 }
 
-function machine(shape: MachineShape, { memory, slot }: Parts): string[] {
+function machine(shape: MachineShape, { memory, slot, slotOptions = "" }: Parts): string[] {
   // biome-ignore format: one option and its value a line
   return [
     "-machine", `${MACHINE_TYPE},memory-backend=ram0,${MACHINE_OPTIONS}`,
@@ -74,7 +76,7 @@ function machine(shape: MachineShape, { memory, slot }: Parts): string[] {
     "-blockdev", "driver=raw,file=base-file,node-name=base,read-only=on",
     "-device", "virtio-blk-pci,drive=base,id=vda",
     "-blockdev", slot,
-    "-blockdev", `driver=raw,file=${/node-name=(\w+)$/.exec(slot)?.[1]},node-name=slot`,
+    "-blockdev", `driver=raw,file=${/node-name=(\w+)$/.exec(slot)?.[1]},node-name=slot${slotOptions}`,
     // Where the host's disk is full, or the block server cannot reach its store, the guest waits until that is over.
     "-device", "virtio-blk-pci,drive=slot,id=vdb,rerror=enospc,werror=enospc",
     "-device", "virtio-serial-pci,max_ports=4,id=serial0",
@@ -132,7 +134,8 @@ export function wakeArguments(shape: MachineShape, disk: string, backing?: strin
   const memory = `memory-backend-ram,id=ram0,size=${shape.memoryMiB}M`;
   const file = `driver=qcow2,discard=unmap,file.driver=file,file.aio=threads,file.filename=${disk},file.node-name=${fileOf(WOKEN_DISK)}`;
   const slot = `${file}${backing === undefined ? "" : `,${backing}`},node-name=${WOKEN_DISK}`;
-  return [...machine(shape, { memory, slot }), "-incoming", "defer"];
+  // A clone gets the same with its disk. It is nothing that the guest, or its memory, knows of.
+  return [...machine(shape, { memory, slot, slotOptions: ",discard=unmap" }), "-incoming", "defer"];
 }
 
 /** All that decides what a template contains, beside the files it is made of; and what a saved memory fits. */

@@ -6,14 +6,14 @@ const SLOT_DEVICE = "/machine/peripheral/vdb/virtio-backend";
 const StatsReply = z.array(
   z.object({
     qdev: z.string().optional(),
-    stats: z.object({ wr_operations: z.number(), unmap_operations: z.number() }),
+    stats: z.object({ wr_operations: z.number() }),
   }),
 );
 
-/** How often the guest has changed the disk in its slot, or tried to, since QEMU began. */
+/** How often the guest has written to the disk in its slot, or tried to, since QEMU began. It does not count discards. */
 export async function diskWrites(qmp: Qmp): Promise<number> {
   const devices = await qmp.query("query-blockstats", StatsReply);
   const slot = devices.find(({ qdev }) => qdev === SLOT_DEVICE);
   if (!slot) throw new AppError("internal", "QEMU does not count what is written to the disk in the slot");
-  return slot.stats.wr_operations + slot.stats.unmap_operations;
+  return slot.stats.wr_operations;
 }

@@ -126,9 +126,13 @@ export function backingOptions(socket: string) {
   } as const;
 }
 
-/** Puts another block node into the slot. The guest goes on without noticing, if it has the same content and size. */
+/**
+ * Puts another block node into the slot, or the same again: what the guest discards reaches it from then on. The guest goes on
+ * without noticing, if it has the same content and size.
+ */
 export function pointSlotAt(qmp: Qmp, node: string): Promise<void> {
-  return qmp.execute("blockdev-reopen", { options: [{ driver: "raw", "node-name": "slot", file: node }] });
+  const slot = { driver: "raw", "node-name": "slot", discard: "unmap", file: node };
+  return qmp.execute("blockdev-reopen", { options: [slot] });
 }
 
 async function removeBrokenBitmaps(qmp: Qmp, node: string): Promise<void> {

@@ -2,6 +2,7 @@
 import { messageOf, withDeadline } from "@mags/core";
 import type { SleepReason } from "@mags/domain";
 import { untilEnded } from "../host/processes.ts";
+import { STALE_BYTES } from "./hold.ts";
 import { storedBytes } from "./memory-file.ts";
 import { unlessNoRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
@@ -11,6 +12,7 @@ import { sleepOnDisk } from "./save.ts";
 import type { SyncWatch } from "./sync-watch.ts";
 
 const RECLAIM_MS = 15_000;
+const TRIM_MS = 15_000;
 const QUIT_MS = 3_000;
 const SLEEP_SYNC_MS = 30_000;
 
@@ -31,10 +33,14 @@ export async function fallAsleep(
   const { id, kept, tell } = life;
   const { microVm, agent } = awake;
   const begunMs = clock.monotonicMs();
-  // A guest that hangs sleeps all the same, with more memory than it needs.
-  const reclaim = () =>
-    withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, () => new Error("no answer"));
-  await unlessNoRoom(deps, microVm, reclaim).catch((error: unknown) =>
+  const late = () => new Error("no answer");
+  const trimming = { rounds: 1, trimStaleBytes: STALE_BYTES.atLast };
+  // A guest that hangs sleeps all the same, with more disk and memory than it needs.
+  const giveBack = () =>
+    withDeadline(agent.sync(trimming, { deadlineMs: TRIM_MS }), TRIM_MS, late).then(() =>
+      withDeadline(agent.reclaim({ deadlineMs: RECLAIM_MS }), RECLAIM_MS, late),
+    );
+  await unlessNoRoom(deps, microVm, giveBack).catch((error: unknown) =>
     log.info("sandbox.not_reclaimed", { sandboxId: id, error: messageOf(error) }),
   );
   if (reason !== "requested" && life.waiting() > 0) return touch(); // somebody wants it

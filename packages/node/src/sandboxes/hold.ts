@@ -6,6 +6,9 @@ import { unlessNoRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 
 const SYNC_ROUNDS = 4;
+const MIB = 1024 ** 2;
+/** So much may be on the disk that its file system does not use any more. A trim is never free: the agent does nothing else meanwhile. */
+export const STALE_BYTES = { whileRunning: 32 * MIB, atLast: 4 * MIB } as const;
 const SYNC_MS = 30_000;
 const FREEZE_MS = 5_000;
 /** The guest thaws by itself after so long, whatever becomes of the host. */
@@ -16,8 +19,11 @@ const THAW_WRITES = 1;
 export interface Hold extends AsyncDisposable {
   /** Has the guest's file system whole on its disk and still while the view is taken. @throws as `writeOut`, and what `take` throws. */
   readonly atMoment: (take: () => Promise<void>) => Promise<void>;
-  /** Has the guest bring what it wrote to its disk. @returns false when it does not answer. @throws AppError `disk_full` when there is no room for it. */
-  writeOut(): Promise<boolean>;
+  /**
+   * Has the guest bring what it wrote to its disk, and discard there what it does not use any more, when that may be so much.
+   * @returns false when it does not answer. @throws AppError `disk_full` when there is no room for it.
+   */
+  writeOut(options: { readonly staleBytes: number }): Promise<boolean>;
   /** A guest that is paused stays so when this is disposed. */
   keep(): void;
   readonly stallMs: number;
@@ -53,10 +59,8 @@ export function createHold(
     }
   }
 
-  const sync = () => agent.sync({ rounds: SYNC_ROUNDS }, { deadlineMs: SYNC_MS });
-
   /** Who froze it was given up, as the guest did not answer in time. */
-  async function syncFrozen(error: unknown): Promise<void> {
+  async function thawFirst(error: unknown, sync: () => Promise<unknown>): Promise<void> {
     if (!isAppError(error) || (error.details.failure as GuestFailure | undefined)?.code !== "EBUSY") throw error;
     await agent.thaw({ deadlineMs: FREEZE_MS });
     await sync();
@@ -76,7 +80,10 @@ export function createHold(
   }
 
   return {
-    writeOut: () => did("sandbox.not_synced", () => sync().catch(syncFrozen), SYNC_MS),
+    writeOut({ staleBytes }) {
+      const sync = () => agent.sync({ rounds: SYNC_ROUNDS, trimStaleBytes: staleBytes }, { deadlineMs: SYNC_MS });
+      return did("sandbox.not_synced", () => sync().catch((error: unknown) => thawFirst(error, sync)), SYNC_MS);
+    },
     get stallMs() {
       return stallMs;
     },

@@ -13,7 +13,7 @@ import { viewPlaceOf } from "../qemu/disk-view/place.ts";
 import { settleDisk } from "../qemu/disk-view/settle.ts";
 import { diskWrites } from "../qemu/disk-writes.ts";
 import { versionOf } from "../workspaces/workspace-runtime.ts";
-import { createHold } from "./hold.ts";
+import { createHold, STALE_BYTES } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
 import { diskFullError, explainFullDisk, waitsForRoom } from "./room.ts";
@@ -53,7 +53,7 @@ export interface Publisher {
   reach(options: { readonly signal: AbortSignal }): Promise<void>;
   /** What a publication would have to look at, as far as it is on the disk. */
   behindBytes(awake: Awake): Promise<number>;
-  /** The same when the guest has brought to its disk what it wrote, if it answers. @throws AppError as `publish`. */
+  /** The same when the guest has brought to its disk what it wrote, and discarded what it does not use, if it answers. @throws AppError as `publish`. */
   writeOut(awake: Awake, options: { readonly signal: AbortSignal }): Promise<number>;
   /** True when the guest has written nothing since it was published; false when it has, or when that is not known. */
   isQuiet(awake: Awake): Promise<boolean>;
@@ -89,7 +89,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
     if (kept.now.base) await mustReach(target, options.signal);
     // Not while a view is open: of a workspace's first version that may take a while.
     if (!own) await deps.blocks.call("keepImage", { image: imageFilesOf(kept.now.image) }, { signal: options.signal });
-    const written = await hold.writeOut();
+    const written = await hold.writeOut({ staleBytes: staleBytes(published, options.reason) });
     // Of one that is held, all that its programs have written counts: also what is not on the disk yet, which freezing brings there.
     if (own && written && !options.hold && (await isQuiet(awake))) return { version: own, missing: null, done: null };
 
@@ -147,11 +147,11 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
   }
 
   async function writeOutNow(awake: Awake, { signal }: { readonly signal: AbortSignal }): Promise<number> {
-    const { base, policy } = kept.now;
+    const { base, policy, published } = kept.now;
     // A guest whose disk waits for the store does not answer.
     if (base && policy.syncTo) await mustReach(policy.syncTo, signal);
     await using hold = createHold(deps, awake, { hold: false });
-    await hold.writeOut();
+    await hold.writeOut({ staleBytes: staleBytes(published, "stop") });
     signal.throwIfAborted();
     return await behindBytes(awake);
   }
@@ -180,6 +180,12 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       if (syncTo) await mustReach(syncTo, signal);
     },
   };
+}
+
+/** The first version has nothing that was deleted before. */
+function staleBytes(published: SandboxRecord["published"], reason: SyncReason): number {
+  if (!published) return 0;
+  return reason === "stop" || reason === "sleep" ? STALE_BYTES.atLast : STALE_BYTES.whileRunning;
 }
 
 function forkedFrom({ forkedFrom: base }: SyncTarget) {

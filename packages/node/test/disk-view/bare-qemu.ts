@@ -14,6 +14,8 @@ export interface BareQemu extends AsyncDisposable {
   readonly pid: number;
   /** As the guest would. */
   write(offset: number, length: number, byte: number): Promise<void>;
+  /** As the guest would. */
+  discard(offset: number, length: number): Promise<void>;
   /** Another connection in the place of `qmp`, as a server that is started again makes it. */
   connectAgain(): Promise<Qmp>;
   /** Ends by itself, as when a microVM is put to sleep. */
@@ -31,7 +33,7 @@ export async function startBareQemu(runtime: RuntimeRoot, directory: string, bas
   const disk = `${own},node-name=disk1${base === undefined ? "" : `,${base}`}`;
   const { file, args } = toolCommand(runtime, "/usr/bin/qemu-system-x86_64", [
     ...["-machine", "none", "-S", "-nodefaults", "-no-user-config", "-display", "none"],
-    ...["-blockdev", disk, "-blockdev", "driver=raw,file=disk1,node-name=slot"],
+    ...["-blockdev", disk, "-blockdev", "driver=raw,file=disk1,node-name=slot,discard=unmap"],
     ...["-qmp", `unix:${at("qmp.sock")},server=on,wait=off`],
   ]);
   const child = spawn(file, [...args], { stdio: ["ignore", "ignore", "inherit"] });
@@ -49,6 +51,7 @@ export async function startBareQemu(runtime: RuntimeRoot, directory: string, bas
       uid: process.getuid?.() ?? 0,
     },
     write: (offset, length, byte) => writeDisk(qmp, { offset, length, byte }),
+    discard: (offset, length) => inSlot(qmp, `discard -q ${offset} ${length}`),
     async connectAgain() {
       await qmp[Symbol.asyncDispose]();
       qmp = await connect();
@@ -75,7 +78,9 @@ export async function writeDisk(
   qmp: Qmp,
   { offset, length, byte }: { readonly offset: number; readonly length: number; readonly byte: number },
 ): Promise<void> {
-  await qmp.execute("human-monitor-command", {
-    "command-line": `qemu-io slot "write -q -P ${byte} ${offset} ${length}"`,
-  });
+  await inSlot(qmp, `write -q -P ${byte} ${offset} ${length}`);
+}
+
+async function inSlot(qmp: Qmp, command: string): Promise<void> {
+  await qmp.execute("human-monitor-command", { "command-line": `qemu-io slot "${command}"` });
 }

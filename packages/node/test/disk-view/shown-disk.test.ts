@@ -4,10 +4,11 @@ import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { allExtents, connectNbd, DEPTH_CONTEXT, type NbdClient } from "@mags/nbd";
+import { ALLOCATION, ALLOCATION_CONTEXT, allExtents, connectNbd, DEPTH_CONTEXT, type NbdClient } from "@mags/nbd";
 import { type RuntimeRoot, toolCommand } from "@mags/runtime-root";
 import { findArtifacts, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { readBlockGraph } from "../../src/qemu/disk-view/block-graph.ts";
+import { changedBytes } from "../../src/qemu/disk-view/changed-bytes.ts";
 import { detachBase } from "../../src/qemu/disk-view/detach-base.ts";
 import { openDiskView, trackChanges } from "../../src/qemu/disk-view/disk-view.ts";
 import { settleDisk } from "../../src/qemu/disk-view/settle.ts";
@@ -107,6 +108,32 @@ describe("showDisk", () => {
       assert.ok((await view.client.read(block * BLOCK, BLOCK)).equals(Buffer.alloc(BLOCK, byte)), `block ${block}`);
   });
 
+  it("copies nothing over what was discarded, which is a change of the disk and reads as zeros", async () => {
+    await trackChanges(qemu.qmp, "0");
+    await qemu.write(3 * BLOCK, BLOCK, 99);
+    await qemu.discard(2 * BLOCK, 3 * BLOCK);
+    {
+      await using shown = await showDisk(deps());
+      await using client = await clientOf(shown);
+      assert.deepEqual(await ownBlocks(client), [2, 3, 4]);
+      await client.cache(0, 6 * BLOCK);
+      await qemu.discard(5 * BLOCK, BLOCK);
+      await client.cache(5 * BLOCK, BLOCK);
+      await client.flush();
+    }
+    assert.equal(await changedBytes(qemu.qmp, "0"), 4 * BLOCK);
+    await using view = await readView(await openDiskView(deps(), { sizeBytes: SIZE, since: "0", next: "1" }), "0");
+    assert.deepEqual(await changedBlocks(view), [2, 3, 4, 5]);
+    const [zeros] = await view.client.blockStatus(2 * BLOCK, 3 * BLOCK, { context: ALLOCATION_CONTEXT });
+    assert.deepEqual([zeros?.length, (zeros?.flags ?? 0) & ALLOCATION.zero], [3 * BLOCK, ALLOCATION.zero]);
+    for (const [block, byte] of [1, 2, 0, 0, 0, 0, 7].entries())
+      assert.ok((await view.client.read(block * BLOCK, BLOCK)).equals(Buffer.alloc(BLOCK, byte)), `block ${block}`);
+    await view.finish({ published: true });
+    await qemu.discard(0, SIZE);
+    const changed = await changedBytes(qemu.qmp, "1");
+    assert.ok(changed !== null && changed < SIZE, `${changed}: there is not so much of it`);
+  });
+
   it("is settled when the server that began it is gone", async () => {
     await trackChanges(qemu.qmp, "0");
     const shown = await showDisk(deps());
@@ -142,6 +169,27 @@ describe("detachBase", () => {
     await holds(8, 9);
     await holds(9, 55);
     await holds(31, 0);
+  });
+
+  it("has what was discarded read as zeros, whenever that was", async () => {
+    await qemu.discard(2 * BLOCK, BLOCK);
+    {
+      await using shown = await showDisk(deps());
+      await using client = await clientOf(shown);
+      await client.cache(0, 10 * BLOCK);
+      await client.flush();
+    }
+    await qemu.discard(3 * BLOCK, BLOCK);
+    await detachBase(qemu.qmp);
+    await qemu.discard(4 * BLOCK, BLOCK);
+    const zeros = async () => {
+      for (const block of [2, 3, 4]) await holds(block, 0);
+      await holds(5, 6);
+    };
+    await zeros();
+    await qemu.quit();
+    qemu = await startBareQemu(runtime, temp.path);
+    await zeros();
   });
 
   it("does so while the base is away", async () => {

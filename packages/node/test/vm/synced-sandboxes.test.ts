@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type { SandboxUpdate } from "@mags/domain";
@@ -8,6 +8,7 @@ import { openQmp } from "../../src/qemu/qmp.ts";
 import { openSyncedNode, refOf, STAYS, type SyncedNode } from "./synced-node.ts";
 
 const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
 const deadlineMs = 60_000;
 const SIZE_MIB = "df --output=size -B1M / | tail -1";
 let tests: SyncedNode;
@@ -21,7 +22,48 @@ after(async () => {
 
 const named = (updates: readonly SandboxUpdate[], wanted: string) => updates.filter(({ name }) => name === wanted);
 
+/** What the disk of a sandbox takes of the host's. */
+async function hostBytes(id: string): Promise<number> {
+  const { blocks } = await stat(join(tests.dataDirectory, "sandboxes", id, "disk.qcow2"));
+  return blocks * 512;
+}
+
 describe("a synced sandbox", () => {
+  it("has what it deletes leave the next version and the host's disk, also when it stands on a version", async (t) => {
+    const { node, signal } = tests;
+    const small = 6 * MIB;
+    // The bytes of the image are compressed ones.
+    const target = tests.newTarget("tidy");
+    const id = await tests.sandboxWith({ syncTo: target }, "head -c 36M /dev/vda >/root/big; echo kept >/root/kept");
+    const full = await tests.sync(id);
+    const fullBytes = await hostBytes(id);
+    await tests.run(id, "rm /root/big");
+    const tidy = await tests.sync(id);
+    const tidyBytes = await hostBytes(id);
+    t.diagnostic(`stored: ${full.storedBytes}, then ${tidy.storedBytes}; on the host: ${fullBytes}, then ${tidyBytes}`);
+    assert.ok(full.storedBytes > 24 * MIB && fullBytes > 36 * MIB);
+    assert.ok(tidy.storedBytes < small && tidyBytes < small);
+    await node.releaseSandbox(id, { reason: "stop" });
+
+    const fork = tests.newTarget("fork", { workspaceId: target.workspaceId, name: "tidy", seq: full.seq });
+    const copy = await tests.sandboxWith({ from: refOf(target, full), syncTo: fork });
+    assert.equal(await tests.run(copy, "cmp -n 36M /root/big /dev/vda; rm /root/big; cat /root/kept"), "kept\n");
+    await node.sleepSandbox(copy, { reason: "requested" });
+    assert.ok((await tests.latest(fork)).storedBytes < small, "what its base has there is not read any more");
+    assert.ok((await hostBytes(copy)) < small);
+    await node.wakeSandbox(copy, { reason: "requested", signal });
+    await tests.run(copy, "head -c 12M /dev/vda >/root/other; sync");
+    assert.ok((await tests.sync(copy)).storedBytes > small);
+    await tests.run(copy, "rm /root/other");
+    await node.releaseSandbox(copy, { reason: "stop" });
+    const last = await tests.latest(fork);
+    assert.ok(last.storedBytes < small, `${last.storedBytes} bytes are stored`);
+
+    const again = await tests.sandboxWith({ from: refOf(fork, last) });
+    assert.equal(await tests.run(again, "ls /root; cat /root/kept"), "kept\nkept\n");
+    await node.releaseSandbox(again, { reason: "test" });
+  });
+
   it("that fell asleep while the store was away says so, and is published and asleep again when it is there", async () => {
     const target = tests.newTarget("sleeper");
     const idle = { action: "sleep", afterMs: 3_600_000 } as const;
