@@ -318,6 +318,9 @@ describe("a sync on request", () => {
     node.breakVm(id, "no");
     node.release();
     await untilStatus(id, "error");
+    // Its sandbox goes a moment later.
+    const isGone = async () => !String((await sync("never")).body.error).includes("no VM");
+    await waitFor(isGone, { what: "the end of its sandbox" });
     isRefused(await sync("never"), 409, "not running", "never synced");
   });
 
