@@ -96,7 +96,7 @@ export const FileChange = z
     parts: z
       .array(z.enum(["type", "content", "target", "mode", "owner", "time", "attributes"]))
       .describe(
-        "What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version does not have how that was.",
+        "What of it changed. Empty for what was added or removed, and for a file of the image that only one of the versions has changed: the other does not have how it is there.",
       ),
     type: z
       .enum(["file", "directory", "symlink", "character", "block", "fifo", "socket"])

@@ -44,8 +44,8 @@ export interface FileChange {
   readonly path: string;
   readonly change: "added" | "removed" | "changed";
   /**
-   * What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version
-   * does not have how that was.
+   * What of it changed. Empty for what was added or removed, and for a file of the image that only one of the
+   * versions has changed: the other does not have how it is there.
    */
   readonly parts: readonly ("type" | "content" | "target" | "mode" | "owner" | "time" | "attributes")[];
   /** As it is after, or was before it was removed; null: a file of the image. */

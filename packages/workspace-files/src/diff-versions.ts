@@ -7,7 +7,7 @@ import { AppError, createTurns } from "@mags/core";
 import type { Inode } from "@mags/ext4";
 import { CHUNK_BYTES } from "@mags/workspace-store";
 import type { ComparedFile, SameOnDisk } from "./content-differs.ts";
-import { type Comparison, changeOf, type FileChange } from "./file-change.ts";
+import { type Comparison, changeOf, type FileChange, haveImageBelow } from "./file-change.ts";
 import { createWalkGuard, openUpperLayer, type UpperLayer, type VersionDisk } from "./upper-layer.ts";
 
 type Signal = { readonly signal: AbortSignal };
@@ -100,10 +100,11 @@ async function* changesBetween(
 
   async function* folder(
     prefix: string,
-    inodes: { readonly old: Inode | undefined; readonly now: Inode | undefined },
+    inodes: { readonly old: Inode | undefined; readonly now: Inode | undefined; readonly imageBelow: boolean },
     skip: readonly string[],
   ): AsyncGenerator<FileChange, void, void> {
     const [oldNames, nowNames] = [await namesIn(old, inodes.old, options), await namesIn(now, inodes.now, options)];
+    const { imageBelow } = inodes;
     const held = oldNames.size + nowNames.size;
     hold(held);
     const names = [...new Set([...oldNames.keys(), ...nowNames.keys()])].toSorted((a, b) => (a < b ? -1 : 1));
@@ -118,16 +119,18 @@ async function* changesBetween(
       const nowFile = await fileIn(now, nowNames.get(name), { signal });
       const within = name === first ? skip.slice(1) : [];
       if (name !== first) {
-        const change = await changeOf(path, oldFile, nowFile, options);
+        const change = await changeOf(path, oldFile, nowFile, { ...options, imageBelow });
         if (change) yield change;
       }
       const folders = { old: folderOf(oldFile), now: folderOf(nowFile) };
-      if (folders.old || folders.now) yield* folder(`${path}/`, folders, within);
+      if (!folders.old && !folders.now) continue;
+      const below = imageBelow && (await haveImageBelow(oldFile, nowFile, { signal }));
+      yield* folder(`${path}/`, { ...folders, imageBelow: below }, within);
     }
     heldNames -= held;
   }
 
-  yield* folder("", { old: old.root, now: now.root }, options.after);
+  yield* folder("", { old: old.root, now: now.root, imageBelow: true }, options.after);
 }
 
 const folderOf = (file: ComparedFile | undefined) => (file?.inode.type === "directory" ? file.inode : undefined);

@@ -13,7 +13,7 @@ export interface FileChange {
   /** Without a slash at its beginning, one character a byte. */
   readonly path: string;
   readonly change: "added" | "removed" | "changed";
-  /** Empty for what was added or removed, and for a file of the image that was changed: the version does not have how it was. */
+  /** Empty for what was added or removed, and for a file of the image that only one version has changed: the other does not have how it is. */
   readonly parts: readonly ChangedPart[];
   /** As it is now; of what was removed as it was. Null: a file of the image, of which the version has nothing. */
   readonly type: InodeType | null;
@@ -28,12 +28,12 @@ export interface Comparison extends Signal {
   readonly turn: () => Promise<void>;
 }
 
-/** @returns undefined when nothing changed that can be told. */
+/** @returns undefined when nothing changed that can be told. `imageBelow`: what `haveImageBelow` says of the folder that it is in. */
 export async function changeOf(
   path: string,
   before: ComparedFile | undefined,
   after: ComparedFile | undefined,
-  options: Comparison,
+  options: Comparison & { readonly imageBelow: boolean },
 ): Promise<FileChange | undefined> {
   const old = before && !isWhiteout(before.inode) ? before : undefined;
   const now = after && !isWhiteout(after.inode) ? after : undefined;
@@ -41,15 +41,33 @@ export async function changeOf(
     const parts = await changedParts(old, now, options);
     return parts.length === 0 ? undefined : { path, change: "changed", parts, ...sides(old.inode, now.inode) };
   }
-  if (old) return { path, change: "removed", parts: [], ...sides(old.inode, undefined) };
-  if (now) {
-    const fromImage = !before && (await marks(now, options)).copiedUp;
+  const one = old ?? now;
+  if (one) {
+    const fromImage = !(before && after) && options.imageBelow && isOfImage(await marks(one, options));
     // A folder of the image has to be there for what changed in it.
-    if (fromImage && now.inode.type === "directory") return undefined;
-    return { path, change: fromImage ? "changed" : "added", parts: [], ...sides(undefined, now.inode) };
+    if (fromImage && one.inode.type === "directory") return undefined;
+    const change = fromImage ? "changed" : old ? "removed" : "added";
+    return { path, change, parts: [], ...sides(old?.inode, now?.inode) };
   }
   if (before && after) return undefined;
   return { path, change: after ? "removed" : "added", parts: [], ...sides(undefined, undefined) };
+}
+
+/** The image has a file of that name, as far as can be told: one that was renamed says so under its new name, too. */
+const isOfImage = ({ copiedUp, movedFrom }: OverlayMarks) => copiedUp && movedFrom === undefined;
+
+/**
+ * Whether the same folder of the image shows through this one before and after. Undefined: the upper layer has none, and
+ * hides none.
+ */
+export async function haveImageBelow(
+  before: ComparedFile | undefined,
+  after: ComparedFile | undefined,
+  options: Signal,
+): Promise<boolean> {
+  if ([before, after].some((file) => file && file.inode.type !== "directory")) return false;
+  const [old, now] = [before && (await marks(before, options)), after && (await marks(after, options))];
+  return !old?.opaque && !now?.opaque && old?.movedFrom === now?.movedFrom;
 }
 
 function sides(before: Inode | undefined, after: Inode | undefined) {

@@ -66,6 +66,50 @@ describe("diffVersions", () => {
     assert.deepEqual(await diff(before, before), []);
   });
 
+  it("names no folder of the image that only one version has something of, whichever comes first", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    const one = await hostFile(`${dir.path}/one`, "one");
+    const folder = (name: string) => [`mkdir ${name}`, `ea_set ${name} trusted.overlay.origin x`];
+    await makeDisk(before, `write ${one} a`);
+    await copyFile(before, after);
+    await debugfs(
+      after,
+      ...["cd up", ...folder("moved"), "ea_set moved trusted.overlay.redirect /opt", ...folder("var"), "cd var"],
+      ...[`write ${one} conf`, "ea_set conf trusted.overlay.origin x", ...folder("log"), "cd log"],
+      ...["mkdir new", "cd new", `write ${one} b`],
+    );
+    const news = ["moved", "var/conf: ", "var/log/new", "var/log/new/b"];
+    const lines = (sign: string) => news.map((path) => (path.endsWith(": ") ? path : `${sign} ${path}`));
+    assert.deepEqual(await diff(before, after), lines("+"));
+    assert.deepEqual(await diff(after, before), lines("-"));
+  });
+
+  it("tells what goes and comes with a folder of the image that is hidden, replaced or elsewhere", async () => {
+    await using dir = await makeTempDir();
+    const [before, after] = [`${dir.path}/before`, `${dir.path}/after`];
+    const one = await hostFile(`${dir.path}/one`, "one");
+    const names = ["gone", "file", "opaque", "moved"];
+    const made = (name: string) => [`mkdir ${name}`, `ea_set ${name} trusted.overlay.origin x`];
+    const filled = names.flatMap((name) => [
+      ...[...made(name), `cd ${name}`, ...made("etc"), "cd etc", `write ${one} conf`],
+      ...["ea_set conf trusted.overlay.origin x", "cd ../.."],
+    ]);
+    await makeDisk(before, ...filled);
+    await makeDisk(
+      after,
+      ...["mknod gone c 0 0", `write ${one} file`, "mkdir opaque", "ea_set opaque trusted.overlay.opaque y"],
+      ...["mkdir moved", "ea_set moved trusted.overlay.redirect /opt"],
+    );
+    const within = (sign: string, name: string) => [`${sign} ${name}/etc`, `${sign} ${name}/etc/conf`];
+    const lines = (sign: string) => [
+      ...["file: type", ...within(sign, "file"), `${sign} gone`, ...within(sign, "gone")],
+      ...[...within(sign, "moved"), ...within(sign, "opaque")],
+    ];
+    assert.deepEqual(await diff(before, after), lines("-"));
+    assert.deepEqual(await diff(after, before), lines("+"));
+  });
+
   it("finds what a comparison of the trees finds, whatever the limit", async () => {
     const seed = seedFrom(process.env.MAGS_SEED);
     const random = createSeededRandom(seed);

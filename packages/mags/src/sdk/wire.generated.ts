@@ -464,7 +464,7 @@ export interface FileChange {
   /** Its bytes, where they are not UTF-8. */
   path_base64?: string;
   change: "added" | "removed" | "changed";
-  /** What of it changed. Empty for what was added or removed, and for a file of the image that was changed: a version does not have how that was. */
+  /** What of it changed. Empty for what was added or removed, and for a file of the image that only one of the versions has changed: the other does not have how it is there. */
   parts: ("type" | "content" | "target" | "mode" | "owner" | "time" | "attributes")[];
   /** As it is after, or was before it was removed; null: a file of the image. */
   type: "file" | "directory" | "symlink" | "character" | "block" | "fifo" | "socket" | null;
