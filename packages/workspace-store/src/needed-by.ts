@@ -85,9 +85,9 @@ function textOf(
   const sorted = [...seqs].sort((a, b) => a - b).map(String);
   const text = `workspace ${name}, versions ${bounded(sorted, MOST_VERSIONS, ", ")}`;
   const sound = head?.state === "live" ? head.versions.findLast(({ seq }) => !unsound.has(seq)) : undefined;
-  return sound
-    ? `${text}: version ${sound.seq} does without, mags workspace restore ${name} --version ${sound.seq}`
-    : text;
+  if (!sound) return text;
+  if (sound === head?.versions.at(-1)) return `${text}: version ${sound.seq}, the newest, does without`;
+  return `${text}: version ${sound.seq} does without, mags workspace restore ${name} --version ${sound.seq}`;
 }
 
 function bounded(texts: readonly string[], most: number, between: string): string {

@@ -110,6 +110,12 @@ describe("checkAccount", () => {
       found[0] ?? "",
       /; needed by workspace \S+, versions 4: version 3 does without, mags workspace restore \S+ --version 3$/,
     );
+    await test.publish(mine, new Map([[0, chunkOf(102)]])); // version 5
+    assert.match(
+      (await check(test)).found[0] ?? "",
+      /; needed by workspace \S+, versions 4: version 5, the newest, does without$/,
+    );
+    await flipIn((await keysOf(test, "/packs/")).find((pack) => pack !== newest && !before.includes(pack)) ?? "", 100);
     // The first chunk of the disk, which the newest version has in another pack: that is damaged, too.
     for (const pack of before) await flipIn(pack, 100);
     assert.match((await check(test)).found.join("\n"), /needed by workspace \S+, versions 1, 2, 3$/m);
