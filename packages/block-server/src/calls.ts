@@ -17,9 +17,13 @@ export interface DiskSource {
   readonly bitmap: string | null;
 }
 
-export interface SyncCall extends WorkspaceKey {
+/** A workspace with what its head says of it. */
+export interface NamedKey extends WorkspaceKey {
   readonly name: string;
   readonly forkedFrom: { readonly workspace: string; readonly name: string; readonly seq: number } | null;
+}
+
+export interface SyncCall extends NamedKey {
   readonly image: ImageFiles;
   /** Names the disk, of all that this node has and had. */
   readonly disk: string;
@@ -32,7 +36,7 @@ export interface SyncCall extends WorkspaceKey {
   readonly paced: boolean;
 }
 
-export interface RestoreCall extends VersionKey {
+export interface RestoreCall extends VersionKey, NamedKey {
   /** The newest version, as far as its caller knows: nothing later is covered up. */
   readonly newest: VersionName;
 }
@@ -160,16 +164,21 @@ export interface BlockServerCalls {
   progress(params: WorkspaceKey): Promise<SyncProgress | null>;
   /** Gives the right to write a workspace back. */
   release(params: WorkspaceKey): Promise<null>;
+  /** Also where the head is lost: those that are there. @throws AppError `workspace_not_found`, `store_corrupt`. */
   versions(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
   /**
    * Files that changed between two versions of a workspace. Two run at a time, others wait.
    * @throws AppError `validation_failed`, `not_supported` for a file system that cannot be read.
    */
   diff(params: DiffCall): Promise<VersionDiff>;
-  /** As `versions`, when nothing that was begun before can be published any more, also what its caller gave up. */
-  settle(params: WorkspaceKey): Promise<readonly HeadVersion[]>;
-  /** May be repeated. @throws AppError `workspace_in_use` when there is a newer version than its caller knows. */
+  /**
+   * As `versions`, when nothing that was begun before can be published any more, also what its caller gave up. A head that
+   * is lost is written anew.
+   */
+  settle(params: NamedKey): Promise<readonly HeadVersion[]>;
+  /** May be repeated. A head that is lost is written anew. @throws AppError `workspace_in_use` when there is a newer version than its caller knows. */
   restore(params: RestoreCall): Promise<HeadVersion>;
+  /** Repeating it is harmless. @throws AppError `store_corrupt` where the head is damaged: nothing is removed then. */
   remove(params: WorkspaceKey): Promise<null>;
   /** Workspaces of an account that have anything in the store. */
   workspaces(params: { readonly account: string }): Promise<readonly string[]>;

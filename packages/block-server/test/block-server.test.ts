@@ -333,14 +333,15 @@ describe("restore, remove and collect", () => {
     await write(disk, "write -P 2 0 2M");
     const parent = keyOf(workspace, first.version);
     const second = await exported(disk, {}, (source) => server.sync({ workspace, parent, source }));
-    const restored = await server.ask("restore", { ...parent, newest: second.version });
+    const named = { name: "w", forkedFrom: null };
+    const restored = await server.ask("restore", { ...parent, ...named, newest: second.version });
     assert.deepEqual([restored.seq, restored.reason], [3, "restore"]);
     assert.ok((await server.contents(workspace, restored)).equals(before));
-    const again = await server.ask("restore", { ...parent, newest: second.version });
+    const again = await server.ask("restore", { ...parent, ...named, newest: second.version });
     assert.deepEqual(again, restored, "it was done");
-    const late = { ...keyOf(workspace, second.version), newest: second.version };
+    const late = { ...keyOf(workspace, second.version), ...named, newest: second.version };
     await assert.rejects(server.ask("restore", late), { code: "workspace_in_use" });
-    assert.deepEqual((await server.ask("settle", key)).at(-1), restored);
+    assert.deepEqual((await server.ask("settle", { ...key, ...named })).at(-1), restored);
 
     await server.ask("remove", key);
     await server.ask("remove", key);

@@ -101,7 +101,8 @@ describe("compaction", () => {
     const [first] = await server.ask("versions", key);
     assert.ok(first);
     await collect();
-    const restore = () => server.ask("restore", { ...key, version: first, newest: second.version });
+    const restore = () =>
+      server.ask("restore", { ...key, name: "w", forkedFrom: null, version: first, newest: second.version });
     const restored = await restore();
     assert.deepEqual([restored.seq, await restore()], [4, restored]);
     const versions = await server.ask("versions", key);

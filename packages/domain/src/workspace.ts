@@ -62,7 +62,7 @@ export interface VersionDiff {
   readonly more: boolean;
 }
 
-/** Where a sandbox's disk is published. */
+/** A workspace with what its head says of it: where a sandbox's disk is published. */
 export interface SyncTarget extends WorkspaceRef {
   /** For who reads the store without a database. */
   readonly name: string;
@@ -127,8 +127,8 @@ export interface WorkspaceRuntime {
   ): Promise<WorkspaceVersion>;
   /** The versions that are kept, oldest first. @throws AppError `workspace_not_found`, `unavailable`. */
   listVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
-  /** As `listVersions`, when nothing that was begun before and given up can be published any more. Throws as that. */
-  settleVersions(ref: WorkspaceRef, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
+  /** As `listVersions`, when nothing that was begun before and given up can be published any more. May be repeated. Throws as that. */
+  settleVersions(ref: SyncTarget, options: { readonly signal: AbortSignal }): Promise<readonly WorkspaceVersion[]>;
   /**
    * Files that changed from one version of a workspace to another. It reads of both what it needs, so it may take long; what
    * it read is kept for the next call.
@@ -153,7 +153,7 @@ export interface WorkspaceRuntime {
    *   version than `newest`; `unavailable`: it may have been done, or be done yet, until `settleVersions` was called.
    */
   restoreVersion(
-    ref: VersionRef & { readonly newest: VersionName },
+    ref: VersionRef & SyncTarget & { readonly newest: VersionName },
     options: { readonly signal: AbortSignal },
   ): Promise<WorkspaceVersion>;
   /**

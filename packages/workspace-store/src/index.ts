@@ -24,6 +24,7 @@ export { type ImageFiles, type ImageUpload, newImageUpload } from "./images/send
 export type { VersionName, WorkspaceKey } from "./keys.ts";
 export { createKnownPacks } from "./known-packs.ts";
 export { acquireLease, type Lease, readHead } from "./lease.ts";
+export { listVersions } from "./list-versions.ts";
 export { findVersions } from "./lost-head.ts";
 export type { Published } from "./publish-manifest.ts";
 export { withReadableTables } from "./readable-tables.ts";

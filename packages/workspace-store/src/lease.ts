@@ -18,6 +18,8 @@ export interface LeaseOptions {
   readonly force?: boolean;
   /** For a workspace that is not there yet, or whose head is lost. */
   readonly create?: Pick<Head, "name" | "forked_from">;
+  /** As `create`, and only where a head is lost: the store has versions of the workspace. */
+  readonly anew?: Pick<Head, "name" | "forked_from">;
   readonly signal: AbortSignal;
 }
 
@@ -92,13 +94,15 @@ function taken(head: Head, options: LeaseOptions): HeadDraft {
 /** A head is written before the first version: where there are some it was lost, and lists them again. */
 async function created(store: ObjectStore, key: WorkspaceKey, options: LeaseOptions): Promise<HeadDraft> {
   const { account, workspace } = key;
-  if (options.create === undefined)
-    throw new AppError("workspace_not_found", `the store has no workspace ${workspace}`);
-  const { generation, versions } = await findVersions(store, key, options);
+  const { create, anew = create } = options;
+  const notFound = () => new AppError("workspace_not_found", `the store has no workspace ${workspace}`);
+  if (anew === undefined) throw notFound();
+  const { generation, versions, manifests } = await findVersions(store, key, options);
+  if (create === undefined && manifests === 0) throw notFound();
   return {
     account,
     workspace,
-    ...options.create,
+    ...anew,
     state: "live",
     generation: generation + 1,
     lease: leaseOf(options),

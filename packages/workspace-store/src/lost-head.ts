@@ -16,6 +16,8 @@ export interface FoundVersions {
   readonly generation: number;
   /** Those that the retention rule keeps, by `seq`. Also such that no head ever listed, when their manifests are whole. */
   readonly versions: readonly HeadVersion[];
+  /** How many manifests there are, damaged ones among them: where there are any and no head, that is lost. */
+  readonly manifests: number;
 }
 
 /** Manifests that are read at a time. */
@@ -46,5 +48,6 @@ export async function findVersions(store: ObjectStore, key: WorkspaceKey, { sign
   return {
     generation: Math.max(0, ...all.map(({ manifest }) => manifest.generation)),
     versions: keptVersions(all.map(({ name, manifest }) => headVersionOf(name, manifest))),
+    manifests: names.length,
   };
 }

@@ -2,7 +2,7 @@
 import { AppError, isAppError, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { forEach } from "./for-each.ts";
-import type { Head } from "./format/head.ts";
+import { ANEW, type Head } from "./format/head.ts";
 import {
   accountOf,
   headKey,
@@ -92,7 +92,7 @@ export async function headOf(
   if (stored) return stored.head;
   for (const version of versions)
     if (await store.head(versionKey(key, version), { signal }))
-      throw new AppError("store_corrupt", `${headKey(key)} is lost: the store has versions of this workspace`);
+      throw new AppError("store_corrupt", `${headKey(key)} is lost: the store has versions of this workspace; ${ANEW}`);
   return undefined;
 }
 

@@ -118,7 +118,7 @@ describe("compaction", () => {
         .then(({ compacted }) => Object.values(compacted).map(({ seq }) => seq));
     const first = look();
     await reading.promise;
-    const settled = workspaces.settle(key, { signal });
+    const settled = workspaces.settle({ ...key, name: "w", forkedFrom: null }, { signal });
     isHeld = false;
     goOn.resolve();
     assert.deepEqual([await first, (await settled).length], [[], 2]);

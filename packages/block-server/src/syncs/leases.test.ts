@@ -74,7 +74,7 @@ describe("createLeases", () => {
     await leases.with(key, CREATE, async (lease) => {
       late = lease;
     });
-    assert.deepEqual(await leases.settle(key, { signal }), []);
+    assert.deepEqual(await leases.settle({ ...key, ...CREATE.create }, { signal }), []);
     await assert.rejects(late?.update((head) => head, { signal }) ?? Promise.resolve(), { code: "lease_lost" });
     assert.equal(await holderOf(store, key), undefined);
     await leases.with(key, { signal }, async () => {});

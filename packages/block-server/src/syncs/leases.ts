@@ -2,28 +2,34 @@
 import { type Clock, isAppError, type Logger, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import { acquireLease, type HeadVersion, type Lease, readHead, type WorkspaceKey } from "@mags/workspace-store";
-import type { SyncCall } from "../calls.ts";
+import type { NamedKey } from "../calls.ts";
 import type { Fitness } from "./fitness.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
+type HeadNames = Pick<NamedKey, "name" | "forkedFrom">;
+
+interface LeaseTaking extends Signal {
+  /** For a workspace that is not there yet, or whose head is lost. */
+  readonly create?: HeadNames;
+  /** For one whose head is lost. */
+  readonly anew?: HeadNames;
+}
+
 export interface Leases extends Disposable {
   /** What fails because another has the lease is not tried with it again. One call at a time for each workspace. */
-  with<T>(
-    key: WorkspaceKey,
-    options: Signal & { readonly create?: Pick<SyncCall, "name" | "forkedFrom"> },
-    work: (lease: Lease) => Promise<T>,
-  ): Promise<T>;
+  with<T>(key: WorkspaceKey, options: LeaseTaking, work: (lease: Lease) => Promise<T>): Promise<T>;
   /** As `with`; a lease that was taken for that is given back after it. */
-  briefly<T>(key: WorkspaceKey, options: Signal, work: (lease: Lease) => Promise<T>): Promise<T>;
+  briefly<T>(key: WorkspaceKey, options: LeaseTaking, work: (lease: Lease) => Promise<T>): Promise<T>;
   release(key: WorkspaceKey, options: Signal): Promise<void>;
   /** Another has it now, or nobody ever will. */
   forget(key: WorkspaceKey): void;
   /**
    * Gives it back under a new generation: nothing that was begun under an earlier one can be written any more, also by a
-   * request that is still on its way. @returns the versions there are. @throws AppError `workspace_not_found`.
+   * request that is still on its way. A head that is lost is written anew. @returns the versions there are. @throws
+   * AppError `workspace_not_found`.
    */
-  settle(key: WorkspaceKey, options: Signal): Promise<readonly HeadVersion[]>;
+  settle(key: NamedKey, options: Signal): Promise<readonly HeadVersion[]>;
 }
 
 export interface LeasesDeps {
@@ -38,6 +44,8 @@ export interface LeasesDeps {
 const LEASE_MS = 10 * 60_000;
 const RELEASE_MS = 10_000;
 
+const headOf = ({ name, forkedFrom }: HeadNames) => ({ name, forked_from: forkedFrom });
+
 export function createLeases({ store, fitness, holder, clock, log }: LeasesDeps): Leases {
   const leases = new Map<string, Lease>();
   const ending = new AbortController();
@@ -49,7 +57,7 @@ export function createLeases({ store, fitness, holder, clock, log }: LeasesDeps)
 
   async function withLease<T>(
     key: WorkspaceKey,
-    { signal, create }: Signal & { readonly create?: Pick<SyncCall, "name" | "forkedFrom"> },
+    { signal, create, anew }: LeaseTaking,
     work: (lease: Lease) => Promise<T>,
   ): Promise<T> {
     const held = leases.get(key.workspace);
@@ -58,7 +66,8 @@ export function createLeases({ store, fitness, holder, clock, log }: LeasesDeps)
       held ??
       (await acquireLease(store, key, {
         ...{ holder, ttlMs: LEASE_MS, clock, signal },
-        ...(create && { create: { name: create.name, forked_from: create.forkedFrom } }),
+        ...(create && { create: headOf(create) }),
+        ...(anew && { anew: headOf(anew) }),
       }));
     leases.set(key.workspace, lease);
     try {
@@ -115,7 +124,8 @@ export function createLeases({ store, fitness, holder, clock, log }: LeasesDeps)
     async settle(key, options) {
       leases.delete(key.workspace);
       try {
-        const lease = await acquireLease(store, key, { holder, ttlMs: LEASE_MS, clock, ...options });
+        const anew = headOf(key);
+        const lease = await acquireLease(store, key, { holder, ttlMs: LEASE_MS, anew, clock, ...options });
         await lease.release(options);
         return lease.head.versions;
       } catch (error) {

@@ -55,7 +55,11 @@ describe("restoreVersion", () => {
       ...{ store, records: () => ({ ...records, ...uncached }), holder: "node-a", limitMs: DAY_MS },
       ...{ images: { keep: async () => {}, wasKept: () => true }, clock: systemClock, log: silentLogger },
     };
-    const restored = await restoreVersion(deps, { ...key, version: first, newest }, { lease, signal });
+    const restored = await restoreVersion(
+      deps,
+      { ...key, name: "w", forkedFrom: null, version: first, newest },
+      { lease, signal },
+    );
     assert.deepEqual(
       lease.head.versions.map(({ seq }) => seq),
       [1, 3, restored.seq],

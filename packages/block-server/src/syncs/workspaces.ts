@@ -1,5 +1,5 @@
 /** Writes workspaces: publishes versions, and does what needs no disk. One thing at a time for each workspace. */
-import { AppError, type Clock, createGate, type Gate, isAppError, type Logger, messageOf } from "@mags/core";
+import { type Clock, createGate, type Gate, isAppError, type Logger, messageOf } from "@mags/core";
 import type { ObjectStore } from "@mags/object-store";
 import {
   collect,
@@ -7,6 +7,7 @@ import {
   deleteWorkspace,
   type HeadVersion,
   latestOf,
+  listVersions,
   readHead,
   surveyAccount,
   type WorkspaceKey,
@@ -124,15 +125,14 @@ export function createWorkspaces(deps: WorkspacesDeps): Workspaces {
         return null;
       }),
     async versions(key, options): Promise<readonly HeadVersion[]> {
-      const stored = await readHead(store, key, options);
-      if (stored?.head.state !== "live")
-        throw new AppError("workspace_not_found", `the store has no workspace ${key.workspace}`);
-      return stored.head.versions;
+      const { versions, isHeadLost } = await listVersions(store, key, options);
+      if (isHeadLost) log.error("blocks.head_lost", { account: key.account, workspace: key.workspace });
+      return versions;
     },
     settle: (key, options) => inTurn(key, options, () => leases.settle(key, options)),
     restore: (call, options) =>
       inTurn(call, options, () =>
-        leases.briefly(call, options, (lease) => restoreVersion(deps, call, { lease, ...options })),
+        leases.briefly(call, { ...options, anew: call }, (lease) => restoreVersion(deps, call, { lease, ...options })),
       ),
     remove: (key, options) =>
       inTurn(key, options, async () => {

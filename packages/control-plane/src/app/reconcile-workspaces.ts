@@ -44,7 +44,8 @@ export function createWorkspaceWork({ workspaces, node, clock, log }: WorkspaceW
 
   /** Whether the older version was published is not known: what is the newest now holds, and stays. */
   async function endRestore(workspace: Workspace): Promise<void> {
-    const ref = { accountId: workspace.accountId, workspaceId: workspace.id };
+    const { id: workspaceId, accountId, name, forkedFrom } = workspace;
+    const ref = { accountId, workspaceId, name, forkedFrom };
     const latest = (await node.settleVersions(ref, { signal: AbortSignal.timeout(SETTLE_MS) })).at(-1);
     if (latest) await workspaces.recordVersion(workspace.id, latest, new Date(latest.createdAtMs));
     await workspaces.endRestore(workspace.id);

@@ -107,7 +107,7 @@ export async function restoreWorkspace(
   seq: number,
 ): Promise<WorkspaceVersion> {
   const { workspaces, workspaceWork, node, clock } = deps;
-  const { id, accountId, name } = workspace;
+  const { id, accountId, name, forkedFrom } = workspace;
   const versions = await listVersions(deps, workspace);
   const found = versions.find((kept) => kept.seq === seq);
   const newest = versions.at(-1);
@@ -121,7 +121,7 @@ export async function restoreWorkspace(
     const open = await workspaces.beginRestore(id, clock.now());
     if (open.length > 0) throw new AppError("workspace_in_use", standingText(name, open));
     const { sha256 } = found;
-    const ref = { accountId, workspaceId: id, version: { seq, sha256 }, newest };
+    const ref = { accountId, workspaceId: id, name, forkedFrom, version: { seq, sha256 }, newest };
     restored = await node
       .restoreVersion(ref, { signal: AbortSignal.timeout(RESTORE_MS) })
       .catch(async (error: unknown) => {

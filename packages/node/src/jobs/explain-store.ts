@@ -20,7 +20,7 @@ export async function explainStore(
     await blocks.call("versions", key, { signal: AbortSignal.timeout(ASK_MS) });
     return error;
   } catch (cause) {
-    if (isAppError(cause, "workspace_not_found")) return error;
+    if (isAppError(cause, "workspace_not_found") || isAppError(cause, "store_corrupt")) return error;
     const message = "the object store is away: the files of the workspace cannot be read now; try again";
     return new AppError("unavailable", message, { cause });
   }

@@ -12,7 +12,7 @@ import { openDiskView } from "../qemu/disk-view/disk-view.ts";
 import { viewPlaceOf } from "../qemu/disk-view/place.ts";
 import { settleDisk } from "../qemu/disk-view/settle.ts";
 import { diskWrites } from "../qemu/disk-writes.ts";
-import { versionOf } from "../workspaces/workspace-runtime.ts";
+import { namedKeyOf, versionOf } from "../workspaces/workspace-runtime.ts";
 import { createHold, STALE_BYTES } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
@@ -110,7 +110,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
       deps.blocks.call(
         "sync",
         {
-          ...{ account: accountId, workspace: workspaceId, name: target.name, forkedFrom: forkedFrom(target) },
+          ...namedKeyOf(target),
           image: imageFilesOf(kept.now.image),
           disk: kept.now.id,
           diskBytes: sizeBytes,
@@ -186,10 +186,6 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
 function staleBytes(published: SandboxRecord["published"], reason: SyncReason): number {
   if (!published) return 0;
   return reason === "stop" || reason === "sleep" ? STALE_BYTES.atLast : STALE_BYTES.whileRunning;
-}
-
-function forkedFrom({ forkedFrom: base }: SyncTarget) {
-  return base && { workspace: base.workspaceId, name: base.name, seq: base.seq };
 }
 
 /** Why a workspace has its first version, beyond what it is published for. */

@@ -1,7 +1,14 @@
 /** What needs no sandbox: versions of workspaces, and what is done to them in the object store. */
 
 import type { SyncResult } from "@mags/block-server";
-import type { VersionName, WorkspaceId, WorkspaceRef, WorkspaceRuntime, WorkspaceVersion } from "@mags/domain";
+import type {
+  SyncTarget,
+  VersionName,
+  WorkspaceId,
+  WorkspaceRef,
+  WorkspaceRuntime,
+  WorkspaceVersion,
+} from "@mags/domain";
 import type { Blocks } from "./blocks.ts";
 
 export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "syncSandbox"> {
@@ -13,10 +20,10 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
       return await blocks.call("diff", { ...keyOf(ref), before, after, limit, from }, { signal });
     },
     async settleVersions(ref, signals) {
-      return (await blocks.call("settle", keyOf(ref), signals)).map(versionOf);
+      return (await blocks.call("settle", namedKeyOf(ref), signals)).map(versionOf);
     },
     async restoreVersion({ version, newest, ...ref }, signals) {
-      return versionOf(await blocks.call("restore", { ...keyOf(ref), version, newest }, signals));
+      return versionOf(await blocks.call("restore", { ...namedKeyOf(ref), version, newest }, signals));
     },
     async deleteWorkspace(ref, signals) {
       await blocks.call("remove", keyOf(ref), signals);
@@ -37,6 +44,12 @@ export function createWorkspaceRuntime(blocks: Blocks): Omit<WorkspaceRuntime, "
 }
 
 const keyOf = ({ accountId, workspaceId }: WorkspaceRef) => ({ account: accountId, workspace: workspaceId });
+
+/** With what a head says that is written anew. */
+export function namedKeyOf({ name, forkedFrom: base, ...ref }: SyncTarget) {
+  const forkedFrom = base && { workspace: base.workspaceId, name: base.name, seq: base.seq };
+  return { ...keyOf(ref), name, forkedFrom };
+}
 
 export function versionOf(version: SyncResult["version"]): WorkspaceVersion {
   return {

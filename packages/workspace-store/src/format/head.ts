@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { AppError } from "@mags/core";
 import { z } from "zod";
 import type { VersionName } from "../keys.ts";
-import { decodeJsonObject } from "./json-object.ts";
+import { decodeJsonObject, FOREIGN } from "./json-object.ts";
 import { type Manifest, SyncReason } from "./manifest.ts";
 
 const FORMAT = 1;
@@ -54,9 +54,20 @@ export function encodeHead(head: HeadDraft): { readonly head: Head; readonly byt
   return { head: written, bytes };
 }
 
-/** @throws AppError `store_corrupt`. */
+/** What helps where a head is lost: its next writer lists the versions that are there. */
+export const ANEW = "the next sync of the workspace, mags workspace restore or mags run -p writes it anew";
+
+/** @throws AppError `store_corrupt`, which says what helps. */
 export function decodeHead(bytes: Buffer, key: string): Head {
-  const bad = (why: string) => new AppError("store_corrupt", `${key} is not valid: ${why}`);
+  // One of a format that is not known may be whole.
+  const bad = (why: string, details = {}) =>
+    new AppError(
+      "store_corrupt",
+      `${key} is not valid: ${why}${details === FOREIGN ? "" : `; remove that object: ${ANEW}`}`,
+      {
+        details,
+      },
+    );
   const head = decodeJsonObject(bytes, Wire, { maxBytes: MAX_HEAD_BYTES, format: FORMAT, bad });
   const { versions } = head;
   if (versions.some(({ seq }, i) => seq <= (versions[i - 1]?.seq ?? 0))) throw bad("its versions are not in order");
