@@ -1,5 +1,6 @@
 export type { AgentConnection, CallOptions, ResumeOptions } from "./agent-connection.ts";
 export { type ConnectOptions, connectAgent } from "./connect-agent.ts";
+export { openAgentConnection } from "./connection.ts";
 export type { GuestFailure } from "./guest-error.ts";
 export type { AgentHello, DiskState, KeptStream, StreamKind } from "./hello.ts";
 export type { CommonOptions, GuestText, KindOptions, OpenOptions, ProcessOptions } from "./open-options.ts";

@@ -1,7 +1,7 @@
 /** Connecting to the agent of a guest, and giving it an identity. */
 import { randomBytes, randomFillSync } from "node:crypto";
 import { AppError, type Clock, type Logger, messageOf, sleep } from "@mags/core";
-import { type AgentConnection, connectAgent } from "../agent/index.ts";
+import { type AgentConnection, type AgentTransport, connectAgent, openAgentConnection } from "../agent/index.ts";
 import { dialUnix } from "../qemu/dial-unix.ts";
 import type { MicroVm } from "./microvm-host.ts";
 
@@ -51,31 +51,43 @@ export async function connectGuest(
   }
 }
 
+/** The same for a guest that stands still: the connection is `ready` when it goes on, however long that takes. */
+export async function greetGuest(microVm: MicroVm, deps: { readonly log: Logger }): Promise<AgentConnection> {
+  const agent = openAgentConnection(await dial(microVm, deps, AbortSignal.timeout(CONNECT_DEADLINE_MS)));
+  watchOver(microVm, agent);
+  return agent;
+}
+
 async function connectOnce(
   microVm: MicroVm,
   deps: { readonly log: Logger },
   { signal, first }: Pick<ConnectOptions, "first"> & { readonly signal: AbortSignal },
 ): Promise<AgentConnection> {
+  const agent = await connectAgent(await dial(microVm, deps, signal), { signal, ...(first && { first }) });
+  watchOver(microVm, agent);
+  return agent;
+}
+
+async function dial(microVm: MicroVm, { log }: { readonly log: Logger }, signal: AbortSignal): Promise<AgentTransport> {
   const [control, bulk] = await Promise.all([
     dialUnix(microVm.paths.controlSocket, { signal }),
     dialUnix(microVm.paths.bulkSocket, { signal }),
   ]);
-  const agent = await connectAgent(
-    {
-      control,
-      bulk,
-      random: randomBytes,
-      log: deps.log,
-      onViolation: (reason) => microVm.declareLost(`its guest agent broke the protocol: ${reason}`),
-    },
-    { signal, ...(first && { first }) },
-  );
+  return {
+    control,
+    bulk,
+    random: randomBytes,
+    log,
+    onViolation: (reason) => microVm.declareLost(`its guest agent broke the protocol: ${reason}`),
+  };
+}
+
+function watchOver(microVm: MicroVm, agent: AgentConnection): void {
   void agent.closed.then(async (reason) => {
     // When QEMU itself ended, that is the better reason, and it is on its way.
     await sleep(CLOSED_PATIENCE_MS);
     microVm.declareLost(`the connection to its guest agent ended: ${reason}`);
   });
-  return agent;
 }
 
 /**

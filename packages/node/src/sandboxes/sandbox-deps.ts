@@ -36,4 +36,6 @@ export interface SandboxDeps extends CloneDeps {
 export interface Awake {
   readonly microVm: MicroVm;
   readonly agent: AgentConnection;
+  /** Of one that was taken over: resolves when its agent has answered, and what ran in it was taken up; also when it is lost. */
+  readonly takenUp?: Promise<void>;
 }

@@ -165,6 +165,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
     touch,
     async use(reason, work, { signal }) {
       await mustAnswer(reason);
+      await untilAborted(life.awake?.takenUp ?? Promise.resolve(), signal);
       while (!life.awake || fallingAsleep || life.gone) {
         if (life.gone) throw new AppError("job_not_running", "the sandbox is not running: it has ended");
         await untilAborted(waking.awaken(reason), signal);

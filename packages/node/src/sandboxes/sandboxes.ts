@@ -14,7 +14,7 @@ import { createSandbox, type Sandbox } from "./sandbox.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxState } from "./sandbox-life.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
-import { adopt, discard, reachBlocks, unserveOthers } from "./take-over.ts";
+import { type Adopted, adopt, discard, reachBlocks, unserveOthers, untilAnswered } from "./take-over.ts";
 
 export interface Sandboxes
   extends Omit<SandboxRuntime, "observeSandboxes" | "releaseSandbox">,
@@ -78,7 +78,7 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       sandbox.tellLost(record.asleep.reason);
       return;
     }
-    let awake: Awake | null = null;
+    let awake: Adopted | null = null;
     let why = "its QEMU process ended while the server was away";
     try {
       if (found) awake = await adopt(deps, found, record);
@@ -99,13 +99,23 @@ export function createSandboxes(deps: SandboxDeps): Sandboxes {
       sandbox.tellLost(why);
       return;
     }
-    const sandbox = add({ record, awake, giveBack: capacity.take(record.size.memoryMiB) });
-    await before(sandbox);
-    const { microVm, agent } = awake;
-    guests.connected({ id: record.id, agent, gone: microVm.gone });
+    const { microVm, agent, silent } = awake;
+    const takenUp = Promise.withResolvers<void>();
+    const giveBack = capacity.take(record.size.memoryMiB);
+    await before(add({ record, awake: { microVm, agent, takenUp: takenUp.promise }, giveBack }));
+    const takeUp = () => guests.connected({ id: record.id, agent, gone: microVm.gone });
+    if (silent)
+      void untilAnswered(deps, awake)
+        .then(takeUp)
+        .catch((error: unknown) => microVm.declareLost(messageOf(error)))
+        .finally(takenUp.resolve);
+    else {
+      takeUp();
+      takenUp.resolve();
+    }
     deps.egress.restore(microVm.index, record.policy.egress); // it may have changed since the microVM was bound
     egressWatch.begin(record.lastJobId, microVm.index);
-    log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id });
+    log.info("sandbox.adopted", { sandboxId: record.id, microVmId: microVm.id, silent });
   }
 
   return {

@@ -1,9 +1,10 @@
 /** Takes over what an earlier process left of sandboxes: their microVMs, and what the block server has for them. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, messageOf } from "@mags/core";
+import { AppError, messageOf, sleep } from "@mags/core";
 import type { AgentConnection } from "../agent/index.ts";
-import { connectGuest, tellTime } from "../microvm/guest.ts";
+import { connectGuest, greetGuest, tellTime } from "../microvm/guest.ts";
+import type { MicroVm } from "../microvm/microvm-host.ts";
 import type { MicroVmRecord } from "../microvm/record.ts";
 import { detachBase } from "../qemu/disk-view/detach-base.ts";
 import { viewPlaceOf } from "../qemu/disk-view/place.ts";
@@ -12,9 +13,20 @@ import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { MEMORY, type SandboxRecord } from "./sandbox-record.ts";
 
 const BLOCKS_MS = 30_000;
+/** For the agent of a guest in which a write waits: it may answer, and is waited for beside the start when it does not. */
+const STUCK_MS = 3_000;
+/** For the agent of a guest that has gone on. */
+const SILENT_MS = 30_000;
+const LOOK_MS = 1_000;
+const SILENT = "its guest agent did not answer after a restart of the server";
+
+export interface Adopted extends Awake {
+  /** Its guest stands still in the middle of a write, and its agent with it: `untilAnswered` waits for it. */
+  readonly silent: boolean;
+}
 
 /** @throws AppError `microvm_lost` with a reason for people. */
-export async function adopt(deps: SandboxDeps, found: MicroVmRecord, record: SandboxRecord): Promise<Awake> {
+export async function adopt(deps: SandboxDeps, found: MicroVmRecord, record: SandboxRecord): Promise<Adopted> {
   const { host, store } = deps;
   const { id } = record;
   const microVm = await host.adopt(found);
@@ -28,17 +40,52 @@ export async function adopt(deps: SandboxDeps, found: MicroVmRecord, record: San
   if (state === "paused" || state === "waiting") await machine.resume();
   else if (state !== "running") throw new AppError("microvm_lost", `the guest ${state} while the server was away`);
   for (const path of [join(paths.jail, MEMORY), store.placeOf(id).memory]) await rm(path, { force: true });
-  let agent: AgentConnection;
+  const agent = await tryConnect(deps, microVm, { deadlineMs: state === "waiting" ? STUCK_MS : undefined });
+  if (!agent) return { microVm, agent: await greetGuest(microVm, deps), silent: true };
   try {
-    agent = await connectGuest(microVm, deps, { first: (connection) => tellTime(connection, deps) });
-  } catch (cause) {
-    const message = `its guest agent did not answer after a restart of the server: ${messageOf(cause)}`;
-    throw new AppError("microvm_lost", message, { cause });
+    await mustBeWhole(agent);
+  } catch (error) {
+    await agent[Symbol.asyncDispose]();
+    throw error;
   }
+  return { microVm, agent, silent: false };
+}
+
+/** @returns nothing when it does not answer because a write of it waits. */
+async function tryConnect(
+  deps: SandboxDeps,
+  microVm: MicroVm,
+  { deadlineMs }: { readonly deadlineMs: number | undefined },
+): Promise<AgentConnection | undefined> {
+  const first = (connection: AgentConnection) => tellTime(connection, deps);
+  try {
+    return await connectGuest(microVm, deps, { first, ...(deadlineMs !== undefined && { deadlineMs }) });
+  } catch (cause) {
+    if (microVm.machine.stuck.aborted) return undefined;
+    if (deadlineMs !== undefined) return await tryConnect(deps, microVm, { deadlineMs: undefined });
+    throw new AppError("microvm_lost", `${SILENT}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** @throws AppError `microvm_lost` */
+async function mustBeWhole(agent: AgentConnection): Promise<void> {
   const { diskState, identity } = await agent.hello;
-  if (diskState !== "none" && identity.some((byte) => byte !== 0)) return { microVm, agent };
-  await agent[Symbol.asyncDispose]();
-  throw new AppError("microvm_lost", "the earlier server ended before its guest had disk and identity");
+  if (diskState === "none" || identity.every((byte) => byte === 0))
+    throw new AppError("microvm_lost", "the earlier server ended before its guest had disk and identity");
+}
+
+/**
+ * Resolves when the agent of one that was silent has answered, however long its write waits.
+ * @throws AppError `microvm_lost` when it does not although nothing waits any more, or its connection has ended.
+ */
+export async function untilAnswered(deps: SandboxDeps, { microVm, agent }: Awake): Promise<void> {
+  const ready = agent.ready.then(() => true);
+  for (let silentMs = 0; !(await Promise.race([ready, sleep(LOOK_MS).then(() => false)])); ) {
+    silentMs = microVm.machine.stuck.aborted ? 0 : silentMs + LOOK_MS;
+    if (silentMs >= SILENT_MS) throw new AppError("microvm_lost", SILENT);
+  }
+  await mustBeWhole(agent);
+  tellTime(agent, deps);
 }
 
 /** Disks that stand on a version answer nothing without the block server, and their QEMU then not much either. */

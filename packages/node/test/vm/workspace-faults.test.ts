@@ -149,6 +149,15 @@ describe("a synced workspace", () => {
       assert.equal(told.filter((one) => one === name).length, 1, name);
     assert.deepEqual(await node.latest(target), first);
 
+    await node.restart();
+    await waitFor(() => node.seen(id).waitsFor !== null, {
+      what: "the next node to see that it waits",
+      deadlineMs: 60_000,
+    });
+    assert.equal(node.seen(id).state, "running");
+    await assert.rejects(node.run(id, "true"), noRoom);
+    await assert.rejects(node.sync(id), noRoom);
+
     await disk.makeRoom();
     assert.equal(await node.run(id, "cmp /root/old /root/new; cat /proc/sys/kernel/random/boot_id"), boot);
     assert.ok((await node.sync(id)).seq > first.seq);
