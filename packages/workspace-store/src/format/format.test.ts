@@ -212,7 +212,9 @@ describe("a manifest", () => {
       { numRuns: 500 },
     );
     const later = Buffer.from(bytes.toString().replace('"format":1', '"format":2'));
-    assert.throws(() => decodeManifest(later, { seq: 7, sha256: sha256Of(later) }), { message: /format 2, and only 1 is known$/ });
+    assert.throws(() => decodeManifest(later, { seq: 7, sha256: sha256Of(later) }), {
+      message: /format 2, and only 1 is known$/,
+    });
   });
 
   it("ignores fields that later builds add", () => {
@@ -235,7 +237,10 @@ describe("a head", () => {
       { numRuns: 500 },
     );
     const later = Buffer.from(bytes.toString().replace('"format":1', '"format":2'));
-    assert.throws(() => decodeHead(later, "head"), { code: "store_corrupt", message: /format 2, and only 1 is known$/ });
+    assert.throws(() => decodeHead(later, "head"), {
+      code: "store_corrupt",
+      message: /format 2, and only 1 is known$/,
+    });
     assert.throws(() => encodeHead({ ...draft, name: "x".repeat(300_000) }), { code: "store_corrupt" });
   });
 });
