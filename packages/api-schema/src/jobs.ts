@@ -71,7 +71,7 @@ export const SubmitJob = z
       .nonnegative()
       .optional()
       .describe(
-        "Size of the root disk. Default and least: 2, or as large as that of the workspace or base that it begins as: less than that is refused, while 1 counts as 2 where there are no files yet.",
+        "Size of the root disk. Default and least: 2, or as large as that of the workspace or base that it begins as.",
       ),
     vcpus: z.int().positive().optional(),
     memory_mb: z.int().positive().optional(),

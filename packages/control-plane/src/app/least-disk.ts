@@ -1,11 +1,10 @@
 import { AppError } from "@mags/core";
 
-/** Of a new disk: one that is asked to be smaller gets this. */
 export const MIN_DISK_GIB = 2;
 
-/** Whether less is asked for than a disk that is there has. Null: nothing is asked for. */
+/** Whether less is asked for than a disk that is there has. */
 export function isTooSmall(askedGiB: number | null, hasGiB: number): boolean {
-  return askedGiB !== null && askedGiB < hasGiB;
+  return askedGiB !== null && Math.max(askedGiB, MIN_DISK_GIB) < hasGiB;
 }
 
 export function tooSmall(workspace: string, { asked, has }: { readonly asked: number | null; readonly has: number }) {

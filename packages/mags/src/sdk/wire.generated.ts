@@ -12,7 +12,7 @@ export interface SubmitJob {
   /** The VM stays when the script has ended, until the job is stopped. */
   persistent?: boolean;
   environment?: Record<string, string>;
-  /** Size of the root disk. Default and least: 2, or as large as that of the workspace or base that it begins as: less than that is refused, while 1 counts as 2 where there are no files yet. */
+  /** Size of the root disk. Default and least: 2, or as large as that of the workspace or base that it begins as. */
   disk_gb?: number;
   vcpus?: number;
   memory_mb?: number;
