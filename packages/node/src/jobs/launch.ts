@@ -10,6 +10,7 @@ import type { Egress } from "../network/egress.ts";
 import { type AcquireDeps, type Acquired, acquireMicroVm, ensureTemplate, isPooled } from "./acquire.ts";
 import { KILL_AFTER_MS } from "./await-end.ts";
 import type { EgressWatch } from "./egress-watch.ts";
+import { explainLostVersion } from "./explain-lost-version.ts";
 import { explainStore } from "./explain-store.ts";
 import type { JobEntry, RunningJob } from "./job-entry.ts";
 import { type Output, openOutput } from "./output.ts";
@@ -64,7 +65,10 @@ export async function launchJob(
   // From here on the content stays; later the microVM made from it keeps it.
   const wanted = { name: job.size.image, from: job.sandbox?.from ?? null };
   const onFetch = () => note("image_fetch", { image: job.size.image });
-  using hold = await deps.images.hold(wanted, { signal, onFetch });
+  const holding = deps.images.hold(wanted, { signal, onFetch });
+  using hold = await holding.catch((error: unknown) => {
+    throw explainLostVersion(error, job.sandbox);
+  });
   const { image } = hold;
   let leaveGate = () => {};
   const takenAtMs = nowMs();
