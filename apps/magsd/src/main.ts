@@ -17,6 +17,7 @@ import { token } from "./commands/token.ts";
 import { uninstall } from "./commands/uninstall.ts";
 import { DEFAULT_CONFIG_FILE, loadConfig, type ServerConfig } from "./config.ts";
 import { endOnStrayErrors, exitCodeOf, fail } from "./failure.ts";
+import { explainFullDisk } from "./full-disk.ts";
 import { placesOf } from "./installation.ts";
 import { untilInterrupted } from "./interruption.ts";
 import { openLogFile } from "./log-file.ts";
@@ -179,7 +180,7 @@ command("serve", "run the server in the foreground")
       const server = { program: realpathSync(process.argv[1] ?? ""), configFile: resolve(config) };
       await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal: stopping.signal });
     } catch (error) {
-      fail(log, "server.failed", error);
+      fail(log, "server.failed", await explainFullDisk(error, settings.data_dir));
     }
     // Connections to guests may still hold the event loop; everything that must be written is.
     process.exit(0);

@@ -145,6 +145,7 @@ export async function openNode(
   guests.addOwner(execs.owner);
   const runner = createJobRunner({
     ...cloneDeps,
+    dataDirectory,
     blocks,
     guests,
     sandboxes,

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, open } from "node:fs/promises";
 import { AppError, messageOf, sleep } from "@mags/core";
+import { diskFullError, isDiskFull } from "../full-disk.ts";
 import { placesOf } from "../installation.ts";
 import { serverStatus, untilServerGone } from "../server-process.ts";
 import { problemsOf } from "../status.ts";
@@ -33,7 +34,11 @@ export async function start(context: CommandContext): Promise<void> {
     status = await serverStatus(places);
     if (server && ended !== undefined) {
       await server.giveUp();
-      throw new AppError("unavailable", `the server did not start: ${await server.lastWords(ended)}`);
+      // It may have had no room for its last words either.
+      const why = (await isDiskFull(config.data_dir))
+        ? diskFullError(config.data_dir).message
+        : await server.lastWords(ended);
+      throw new AppError("unavailable", `the server did not start: ${why}`);
     }
     if (ran && !status) throw new AppError("unavailable", `the server ended while it started; see ${places.logFile}`);
   }

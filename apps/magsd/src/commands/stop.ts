@@ -1,9 +1,10 @@
-import { readdir, statfs } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { endPostgres } from "@mags/control-plane";
 import { AppError } from "@mags/core";
 import { POSTGRES_UID } from "../config.ts";
 import { callControlSocket } from "../control-socket.ts";
+import { isDiskFull } from "../full-disk.ts";
 import { placesOf } from "../installation.ts";
 import { untilServerGone } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
@@ -11,8 +12,6 @@ import type { CommandContext } from "./context.ts";
 const CALL_MS = 10_000;
 /** Longer than all patience that the server has with requests, reports and its database together. */
 const STOP_DEADLINE_MS = 90_000;
-/** Less is none: the file system keeps some for itself. */
-const FULL_BYTES = 16 * 1024 ** 2;
 
 /** Stops server and database. VMs of jobs go on and are taken over at the next start; with `all` they end too, or sleep. */
 export async function stop(context: CommandContext, options: { readonly all: boolean }): Promise<void> {
@@ -60,8 +59,7 @@ async function vmsGoOn(
   { directory, ran }: { readonly directory: string; readonly ran: boolean },
 ): Promise<AppError> {
   const cure = "magsd start, then magsd stop --all";
-  const { bavail, bsize } = await statfs(directory);
-  if (ran && bavail * bsize < FULL_BYTES)
+  if (ran && (await isDiskFull(directory)))
     return new AppError(
       "disk_full",
       `magsd ended, but the host's disk is full: there is no room for what its VMs have in memory, and they go on (${count}): free some room under ${directory}, then ${cure}`,

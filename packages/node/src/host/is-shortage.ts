@@ -9,3 +9,12 @@ export function isShortage(error: unknown): boolean {
     if (isAppError(one, "unavailable") || SHORTAGES.has((one as NodeJS.ErrnoException).code ?? "")) return true;
   return false;
 }
+
+/** True when it failed for want of room on the host's disk, by what the error or one of its causes says. */
+export function isOfFullDisk(error: unknown): boolean {
+  for (let one = firstFailure(error); one instanceof Error; one = firstFailure(one.cause)) {
+    if (isAppError(one, "disk_full")) return false; // of another disk, which it names
+    if (["ENOSPC", "EDQUOT"].includes((one as NodeJS.ErrnoException).code ?? "")) return true;
+  }
+  return false;
+}

@@ -49,6 +49,7 @@ function forkOn(
       pool: { take: () => clones.pop(), nudge() {} },
     },
     ...{ capacity: createCapacity({ budgetMiB: 4096, floorMiB: 0 }, { availableMiB: () => 4096 }) },
+    dataDirectory: "/data",
     logs: createLogStore(logs, { clock: systemClock }, { maxBytesPerJob: 1024 }),
     images: { hold: async () => ({ image: { digest: "d" }, [Symbol.dispose]() {} }) },
     pooledSize: { ...SIZE, digest: "d" },
@@ -99,5 +100,15 @@ describe("the start of a job on a version of a workspace", { timeout: 60_000 }, 
     });
     assert.match(await ended, /could not be started: the guest could not make a folder/);
     assert.equal(asked.at(-1), "unserve");
+  });
+
+  it("that finds no room on the host's disk names the folder that needs some", async () => {
+    await using temp = await makeTempDir();
+    const full = Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    const { ended } = forkOn(temp.path, {
+      ...{ attached: async () => ({}), versions: async () => [] },
+      create: () => Promise.reject(new SuppressedError(new Error("of clearing up"), full)),
+    });
+    assert.equal(await ended, "the job could not be started: the host's disk is full: free some room under /data");
   });
 });

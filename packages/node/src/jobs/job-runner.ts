@@ -6,7 +6,9 @@
 import { AppError, isAppError, messageOf, sleep } from "@mags/core";
 import type { JobEnd, JobId, JobStart, ObservedJob, SandboxId } from "@mags/domain";
 import { type Guests, guestOf } from "../guests/guests.ts";
+import { isOfFullDisk } from "../host/is-shortage.ts";
 import type { FoundRecord } from "../microvm/record.ts";
+import { diskFullError } from "../sandboxes/room.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { Sandboxes } from "../sandboxes/sandboxes.ts";
 import { letGo } from "./acquire.ts";
@@ -24,6 +26,8 @@ export interface JobRunnerDeps extends LaunchDeps {
   readonly sandboxes: Sandboxes;
   readonly outcomes: OutcomeStore;
   readonly capacity: Capacity;
+  /** Of the node: named to people when there is no room in it. */
+  readonly dataDirectory: string;
 }
 
 export interface JobRunner extends AsyncDisposable {
@@ -75,7 +79,8 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     } catch (error) {
       if (!isAppError(error) && !entry.stopping.signal.aborted)
         log.error("job.start_failed", { jobId: entry.jobId, error: messageOf(error) });
-      end = { kind: "failed", message: `the job could not be started: ${reasonOf(error)}`, endedAtMs: nowMs() };
+      const reason = messageOf(isOfFullDisk(error) ? diskFullError(deps) : error);
+      end = { kind: "failed", message: `the job could not be started: ${reason}`, endedAtMs: nowMs() };
     }
     await settle(entry, end, giveBack);
   }
@@ -293,11 +298,6 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
       }
     },
   };
-}
-
-/** For the user, who does not know the host's paths. */
-function reasonOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException | null)?.code === "ENOSPC" ? "the host's disk is full" : messageOf(error);
 }
 
 /** A script that did not end in time was killed, with its microVM if that was its own. @param ranMs  Null: it never ran. */
