@@ -114,17 +114,17 @@ export async function openNetworkManager(
     try {
       await run(toolCommand(runtime, NFT, ["-f", "-"]), { input });
     } catch (cause) {
-      if (await isTableName(prefix)) throw cause;
+      if (!(await isReserved(prefix))) throw cause;
       const text = `node.network.prefix: "${prefix}" is a word of the packet filter's own; take another prefix`;
       throw new AppError("validation_failed", text, { cause });
     }
   }
 
   /** nft has words of its own, such as tcp, which are no names; more with each version. */
-  const isTableName = (name: string) =>
+  const isReserved = (name: string) =>
     run(toolCommand(runtime, NFT, ["--check", `add table ip ${name}`])).then(
-      () => true,
       () => false,
+      (error: unknown) => messageOf(error).includes("syntax error"),
     );
 
   /** The host would remember the connections of a guest that is gone for days, in a table that all share. */
