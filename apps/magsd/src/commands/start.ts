@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdir, open } from "node:fs/promises";
-import { AppError, messageOf, sleep } from "@mags/core";
-import { diskFullError, isDiskFull } from "../full-disk.ts";
+import { AppError, diskFullError, isDiskFull, messageOf, sleep } from "@mags/core";
 import { placesOf } from "../installation.ts";
 import { serverStatus, untilServerGone } from "../server-process.ts";
 import { problemsOf } from "../status.ts";

@@ -1,10 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { endPostgres } from "@mags/control-plane";
-import { AppError } from "@mags/core";
+import { AppError, isDiskFull } from "@mags/core";
 import { POSTGRES_UID } from "../config.ts";
 import { callControlSocket } from "../control-socket.ts";
-import { isDiskFull } from "../full-disk.ts";
 import { placesOf } from "../installation.ts";
 import { untilServerGone } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";

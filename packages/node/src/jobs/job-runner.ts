@@ -3,12 +3,11 @@
  * control plane has stored the end. Invariants: the binding of a job to its microVM is durable before its script is
  * sent, and the agent refuses a second script with the same key, so a script starts at most once.
  */
-import { AppError, isAppError, messageOf, sleep } from "@mags/core";
+import { AppError, diskFullError, isAppError, messageOf, sleep } from "@mags/core";
 import type { JobEnd, JobId, JobStart, ObservedJob, SandboxId } from "@mags/domain";
 import { type Guests, guestOf } from "../guests/guests.ts";
 import { isOfFullDisk } from "../host/is-shortage.ts";
 import type { FoundRecord } from "../microvm/record.ts";
-import { diskFullError } from "../sandboxes/room.ts";
 import type { Sandbox } from "../sandboxes/sandbox.ts";
 import type { Sandboxes } from "../sandboxes/sandboxes.ts";
 import { letGo } from "./acquire.ts";
@@ -79,7 +78,7 @@ export function createJobRunner(deps: JobRunnerDeps): JobRunner {
     } catch (error) {
       if (!isAppError(error) && !entry.stopping.signal.aborted)
         log.error("job.start_failed", { jobId: entry.jobId, error: messageOf(error) });
-      const reason = messageOf(isOfFullDisk(error) ? diskFullError(deps) : error);
+      const reason = messageOf(isOfFullDisk(error) ? diskFullError(deps.dataDirectory) : error);
       end = { kind: "failed", message: `the job could not be started: ${reason}`, endedAtMs: nowMs() };
     }
     await settle(entry, end, giveBack);

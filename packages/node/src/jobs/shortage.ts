@@ -2,7 +2,7 @@
  * Why a write of a guest waits. QEMU says the same of a host's disk without room, and of a part of a block that the guest
  * leaves as it is and that cannot be read from the object store now.
  */
-import { isDiskFull } from "../host/disk-room.ts";
+import { isDiskFull } from "@mags/core";
 
 export interface Shortage {
   readonly name: "host_disk_full" | "store_away";

@@ -3,7 +3,7 @@
  * as far as that is known, else all of it is compared.
  */
 import { randomBytes } from "node:crypto";
-import { AppError, isAppError } from "@mags/core";
+import { AppError, diskFullError, isAppError } from "@mags/core";
 import type { MicroVmId, RunningSync, SyncReason, SyncTarget, WorkspaceVersion } from "@mags/domain";
 import { imageFilesOf } from "../images/image.ts";
 import { readBlockGraph } from "../qemu/disk-view/block-graph.ts";
@@ -16,7 +16,7 @@ import { namedKeyOf, versionOf } from "../workspaces/workspace-runtime.ts";
 import { createHold, STALE_BYTES } from "./hold.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { lookAfterSync, scratchLimit } from "./look-after-sync.ts";
-import { diskFullError, explainFullDisk, waitsForRoom } from "./room.ts";
+import { explainFullDisk, waitsForRoom } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import type { SandboxRecord } from "./sandbox-record.ts";
 
@@ -162,7 +162,7 @@ export function createPublisher(deps: SandboxDeps, kept: KeptRecord): Publisher 
     work: () => Promise<T>,
   ): Promise<T> {
     // What it has not written yet would be missing in the version.
-    if (await waitsForRoom(microVm)) throw diskFullError(deps);
+    if (await waitsForRoom(microVm)) throw diskFullError(deps.dataDirectory);
     try {
       return await work();
     } catch (error) {

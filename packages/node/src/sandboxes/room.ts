@@ -1,6 +1,5 @@
 /** What cannot be done in a sandbox while the host's disk is full, and what is said of it. */
-import { AppError, firstFailure, isAppError, untilAborted } from "@mags/core";
-import { isDiskFull } from "../host/disk-room.ts";
+import { diskFullError, firstFailure, isAppError, isDiskFull, untilAborted } from "@mags/core";
 import type { MicroVm } from "../microvm/microvm-host.ts";
 import type { SandboxDeps } from "./sandbox-deps.ts";
 
@@ -9,10 +8,6 @@ type Guest = Pick<MicroVm, "machine" | "paths">;
 
 /** What the object store is sent at a time, and some more. */
 const SOME_PACKS_BYTES = 64 * 1024 ** 2;
-
-export function diskFullError({ dataDirectory }: Deps, options: { readonly cause?: unknown } = {}): AppError {
-  return new AppError("disk_full", `the host's disk is full: free some room under ${dataDirectory}`, options);
-}
 
 /** A write of the guest waits for room on the host's disk: it does nothing else until then. */
 export async function waitsForRoom({ machine, paths }: Guest): Promise<boolean> {
@@ -27,7 +22,7 @@ export async function unlessNoRoom<T>(deps: Deps, guest: Guest, ask: () => Promi
   const over = new AbortController();
   const full = new AbortController();
   const look = async () => {
-    if (await waitsForRoom(guest)) full.abort(diskFullError(deps));
+    if (await waitsForRoom(guest)) full.abort(diskFullError(deps.dataDirectory));
   };
   const { stuck } = guest.machine;
   stuck.addEventListener("abort", () => void look(), { once: true, signal: over.signal });
@@ -47,5 +42,5 @@ export async function explainFullDisk(deps: Deps, { paths }: Guest, error: unkno
   if (!["disk_full", "internal", "unavailable"].includes(code)) return error;
   const leastBytes = code === "disk_full" ? SOME_PACKS_BYTES : undefined;
   const isFull = await isDiskFull(paths.jail, leastBytes).catch(() => false); // its jail has gone, which others see, too
-  return isFull ? diskFullError(deps, { cause: error }) : error;
+  return isFull ? diskFullError(deps.dataDirectory, { cause: error }) : error;
 }

@@ -6,7 +6,7 @@
  * - Whatever fails, the disk stays, until `release`.
  */
 import type { Damage } from "@mags/block-server";
-import { AppError, untilAborted } from "@mags/core";
+import { AppError, diskFullError, untilAborted } from "@mags/core";
 import type {
   JobId,
   ObservedSandbox,
@@ -28,7 +28,7 @@ import { createIdleWatch, type IdleWatch } from "./idle-watch.ts";
 import { isBehind } from "./last-sync.ts";
 import { createPublisher } from "./publish.ts";
 import { createRelease } from "./release.ts";
-import { diskFullError, waitsForRoom } from "./room.ts";
+import { waitsForRoom } from "./room.ts";
 import { createRoomWatch } from "./room-watch.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { createSandboxLife, type SandboxState } from "./sandbox-life.ts";
@@ -150,7 +150,7 @@ export function createSandbox(deps: SandboxDeps, state: SandboxState, onGone: ()
   async function mustAnswer(reason: WakeReason): Promise<void> {
     const isAwaited = reason === "exec" || reason === "files";
     if (!isAwaited || !life.awake || !(await waitsForRoom(life.awake.microVm))) return;
-    const { message } = diskFullError(deps);
+    const { message } = diskFullError(deps.dataDirectory);
     throw new AppError("disk_full", `${message}; the VM waits for it, and goes on by itself then`);
   }
 

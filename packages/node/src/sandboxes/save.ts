@@ -2,15 +2,13 @@
 import { createHash } from "node:crypto";
 import { chmod, chown, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, messageOf } from "@mags/core";
+import { AppError, diskFullError, isDiskFull, messageOf } from "@mags/core";
 import type { SleepReason } from "@mags/domain";
-import { isDiskFull } from "../host/disk-room.ts";
 import { syncPath } from "../host/files.ts";
 import { makeFileFor } from "../microvm/jail-directory.ts";
 import { JAIL, machineIdentity } from "../qemu/command-line.ts";
 import type { KeptRecord } from "./kept-record.ts";
 import { diskIdentity, sealOf } from "./memory-file.ts";
-import { diskFullError } from "./room.ts";
 import type { Awake, SandboxDeps } from "./sandbox-deps.ts";
 import { type Asleep, MEMORY, type MemoryState, type SandboxRecord } from "./sandbox-record.ts";
 
@@ -56,7 +54,7 @@ async function saveMemory(deps: SandboxDeps, record: SandboxRecord, awake: Awake
     };
   } catch (cause) {
     // Of a file that cannot be written QEMU says no more than that.
-    const error = (await isDiskFull(place.directory)) ? diskFullError(deps, { cause }) : cause;
+    const error = (await isDiskFull(place.directory)) ? diskFullError(deps.dataDirectory, { cause }) : cause;
     for (const path of [written, place.memory]) await rm(path, { force: true });
     throw error;
   }
