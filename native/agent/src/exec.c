@@ -64,10 +64,12 @@ struct options {
   uint8_t with_input, kill_group;
   uint64_t timeout_ms, kill_after_ms;
   uint16_t rows, cols;
+  struct span modes;
 };
 
 static bool read_options(struct options *options, struct span fields) {
   *options = (struct options){.kill_after_ms = DEFAULT_KILL_AFTER_MS, .rows = 24, .cols = 80};
+  field_span(fields, TAG_MODES, &options->modes);
   return optional(field_u8(fields, TAG_STDIN, &options->with_input)) &&
          optional(field_u8(fields, TAG_KILL_GROUP, &options->kill_group)) &&
          optional(field_u64(fields, TAG_TIMEOUT_MS, &options->timeout_ms)) &&
@@ -91,6 +93,7 @@ static void start(struct process *process, const struct options *options, const 
                              .with_output = true,
                              .rows = options->rows,
                              .cols = options->cols,
+                             .modes = options->modes,
                          });
   /* A program that could not be started took its stream with it. */
   if (options->timeout_ms > 0 && stream_find(agent, id)) {

@@ -70,6 +70,7 @@ static opener *const openers[] = {
     [KIND_EXEC] = open_process,        [KIND_PTY] = open_process, [KIND_FILE_READ] = open_file_read,
     [KIND_FILE_WRITE] = open_file_write, [KIND_LIST] = open_list,   [KIND_TAR_OUT] = open_tar,
     [KIND_TAR_IN] = open_tar,          [KIND_TCP] = open_tcp,
+    [KIND_LISTEN] = open_listen,       [KIND_ACCEPT] = open_accept,
 };
 
 void request_open(struct agent *agent, const struct message *message) {

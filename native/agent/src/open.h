@@ -15,6 +15,8 @@ void open_file_write(struct agent *agent, const struct stream *common, struct sp
 void open_list(struct agent *agent, const struct stream *common, struct span fields);
 void open_tar(struct agent *agent, const struct stream *common, struct span fields);
 void open_tcp(struct agent *agent, const struct stream *common, struct span fields);
+void open_listen(struct agent *agent, const struct stream *common, struct span fields);
+void open_accept(struct agent *agent, const struct stream *common, struct span fields);
 
 /* Answers OPEN with an error before there is a stream. */
 void open_refuse(struct agent *agent, const struct stream *common, int error, const char *step, const char *text);

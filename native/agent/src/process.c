@@ -248,7 +248,7 @@ static int make_pipes(struct process *process, const struct process_start *start
 }
 
 static int make_terminal(struct process *process, const struct process_start *start, int *fds) {
-  int error = pty_open(&process->out.source.fd, &fds[0], start->rows, start->cols);
+  int error = pty_open(&process->out.source.fd, &fds[0], start->rows, start->cols, start->modes);
   if (error) return error;
   process->in.fd = fcntl(process->out.source.fd, F_DUPFD_CLOEXEC, 3);
   fds[1] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);

@@ -63,6 +63,7 @@ struct process_start {
   bool cwd_optional;
   bool with_input, with_output; /* else /dev/null */
   uint16_t rows, cols;          /* for a PTY */
+  struct span modes;            /* for a PTY; may be empty */
 };
 /* Starts it and answers OPEN; refuses the stream when that fails. */
 void process_start(struct process *process, const struct process_start *start);

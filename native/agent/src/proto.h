@@ -55,6 +55,8 @@ enum stream_kind {
   KIND_TAR_OUT = 6,
   KIND_TAR_IN = 7,
   KIND_TCP = 8,
+  KIND_LISTEN = 9,
+  KIND_ACCEPT = 10,
 };
 
 enum channel { CHANNEL_IN = 0, CHANNEL_OUT = 1, CHANNEL_ERR = 2 };
@@ -144,6 +146,8 @@ enum tag {
   TAG_NO_REPLACE = 78,
   TAG_PARENTS = 79,
   TAG_TRIM_STALE = 80,
+  TAG_CONNECTION = 81,
+  TAG_MODES = 82,
 };
 
 enum {

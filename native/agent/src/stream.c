@@ -44,6 +44,7 @@ void stream_opened(struct stream *stream) {
   struct builder *out = session_build(stream->agent);
   put_u32(out, TAG_WINDOW, INPUT_WINDOW);
   if (stream->pid) put_u32(out, TAG_PID, stream->pid);
+  if (stream->port) put_u16(out, TAG_PORT, stream->port);
   session_send(stream->agent, MSG_OPEN, FLAG_REPLY, stream->id, out);
 }
 

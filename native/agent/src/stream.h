@@ -83,6 +83,7 @@ struct stream {
   struct stream *next;
   const struct stream_ops *ops;
   uint32_t id, pid;
+  uint16_t port; /* of LISTEN */
   uint8_t kind, key_length;
   bool keep, opened, released, over;
   uint8_t key[MAX_KEY];
@@ -94,6 +95,7 @@ struct stream {
 struct stream_table {
   struct stream *first;
   uint32_t count, ttys;
+  uint32_t last_connection; /* number of the last that came in */
   struct stream *queue_first, *queue_last; /* streams with records for the bulk port, in turn */
   struct record *spare;                    /* of full size, for reading into */
   struct once_key *once;

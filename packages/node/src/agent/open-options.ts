@@ -50,7 +50,13 @@ export type KindOptions =
       readonly kind: "exec" /** Input will be written. Default: /dev/null. */;
       readonly stdin?: boolean;
     } & ProcessOptions)
-  | ({ readonly kind: "pty"; readonly rows: number; readonly cols: number } & ProcessOptions)
+  | ({
+      readonly kind: "pty";
+      readonly rows: number;
+      readonly cols: number;
+      /** Terminal modes as an SSH client sends them (RFC 4254, section 8). Default: those of a new terminal. */
+      readonly modes?: Uint8Array;
+    } & ProcessOptions)
   | { readonly kind: "fileRead"; readonly path: GuestText; readonly offset?: number; readonly length?: number }
   | {
       readonly kind: "fileWrite";
@@ -68,7 +74,17 @@ export type KindOptions =
   | { readonly kind: "list"; readonly path: GuestText }
   | { readonly kind: "tarOut"; readonly cwd: GuestText; readonly paths: readonly GuestText[] }
   | { readonly kind: "tarIn"; readonly cwd: GuestText }
-  | { readonly kind: "tcp"; readonly port: number; readonly address?: string };
+  | ({ readonly kind: "tcp" } & SocketAddress)
+  /** Its records are told of by `readArrival`; port 0 picks one that is free, which `opened` tells. */
+  | ({ readonly kind: "listen" } & SocketAddress)
+  /** A connection that came in. */
+  | { readonly kind: "accept"; readonly connection: number };
+
+/** `address` is numeric. Default: 127.0.0.1. */
+export type SocketAddress =
+  | { readonly port: number; readonly address?: string }
+  /** A Unix socket. */
+  | { readonly path: GuestText };
 
 export type OpenOptions = CommonOptions & KindOptions;
 
@@ -84,6 +100,8 @@ export const OUTPUT_CHANNELS: Readonly<Record<StreamKind, readonly number[]>> = 
   tarOut: [1],
   tarIn: [],
   tcp: [1],
+  listen: [1],
+  accept: [1],
 };
 
 /** True when the host may write to a stream with these options. */
@@ -95,10 +113,12 @@ export function takesInput(options: KindOptions): boolean {
     case "fileWrite":
     case "tarIn":
     case "tcp":
+    case "accept":
       return true;
     case "fileRead":
     case "list":
     case "tarOut":
+    case "listen":
       return false;
     default:
       return options satisfies never;
@@ -123,6 +143,15 @@ export function encodeOpen(options: OpenOptions): Buffer {
     if (process.killGroup !== false) fields.u8(TAG.killGroup, 1);
   }
 
+  function putAddress(address: SocketAddress): void {
+    if ("path" in address) {
+      fields.bytes(TAG.path, address.path);
+      return;
+    }
+    fields.u16(TAG.port, address.port);
+    if (address.address !== undefined) fields.bytes(TAG.address, address.address);
+  }
+
   switch (options.kind) {
     case "exec":
       putProcess(options);
@@ -131,6 +160,7 @@ export function encodeOpen(options: OpenOptions): Buffer {
     case "pty":
       putProcess(options);
       fields.u16(TAG.rows, options.rows).u16(TAG.cols, options.cols);
+      if (options.modes !== undefined) fields.bytes(TAG.modes, options.modes);
       break;
     case "fileRead":
       fields.bytes(TAG.path, options.path);
@@ -159,8 +189,11 @@ export function encodeOpen(options: OpenOptions): Buffer {
       fields.bytes(TAG.cwd, options.cwd);
       break;
     case "tcp":
-      fields.u16(TAG.port, options.port);
-      if (options.address !== undefined) fields.bytes(TAG.address, options.address);
+    case "listen":
+      putAddress(options);
+      break;
+    case "accept":
+      fields.u32(TAG.connection, options.connection);
       break;
     default:
       options satisfies never;

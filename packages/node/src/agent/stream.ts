@@ -14,7 +14,7 @@ import { MAX_UNACKED_RECORDS, MAX_WINDOW_BYTES, TAG } from "./wire.ts";
 export interface AgentStream {
   readonly id: number;
   /** The guest has opened it. Rejects with AppError `guest_failed` (`details.failure`) when it could not. */
-  readonly opened: Promise<{ readonly pid: number | null }>;
+  readonly opened: Promise<StreamOpened>;
   /**
    * Resolves when the stream is over and every record was delivered. Rejects when it could not be opened, was closed, or
    * the connection ended before.
@@ -41,6 +41,13 @@ export interface AgentStream {
   resize(size: { readonly rows: number; readonly cols: number }): void;
   /** Gives the stream up: the guest ends what is left of it and forgets it. May be repeated. */
   close(): void;
+}
+
+export interface StreamOpened {
+  /** Of a command. */
+  readonly pid: number | null;
+  /** On which a `listen` has its connections come in. */
+  readonly port: number | null;
 }
 
 export interface InputPosition {
@@ -87,7 +94,7 @@ export interface StreamDeps {
 
 export function createStream(deps: StreamDeps): StreamPeer {
   const { id, receiver, sender } = deps;
-  const opened = Promise.withResolvers<{ readonly pid: number | null }>();
+  const opened = Promise.withResolvers<StreamOpened>();
   const ended = Promise.withResolvers<StreamEnd>();
   // Whoever waits sees the rejection; nobody has to.
   opened.promise.catch(() => {});
@@ -124,10 +131,10 @@ export function createStream(deps: StreamDeps): StreamPeer {
     if (!deps.keep) deps.sendClose();
   }
 
-  function begin(windowBytes: number, pid: number | null): void {
+  function begin(windowBytes: number, what: StreamOpened): void {
     begun = true;
     sender.setWindow(windowBytes);
-    opened.resolve({ pid });
+    opened.resolve(what);
     deps.pump();
   }
 
@@ -177,9 +184,9 @@ export function createStream(deps: StreamDeps): StreamPeer {
       const windowBytes = required(fields.u32(TAG.window), "WINDOW");
       if (windowBytes === 0 || windowBytes > MAX_WINDOW_BYTES)
         throw new ProtocolViolation(`a window of ${windowBytes}`);
-      begin(windowBytes, fields.u32(TAG.pid) ?? null);
+      begin(windowBytes, { pid: fields.u32(TAG.pid) ?? null, port: fields.u16(TAG.port) ?? null });
     },
-    resumed: ({ windowBytes, pid }) => begin(windowBytes, pid),
+    resumed: ({ windowBytes, pid }) => begin(windowBytes, { pid, port: null }),
     data(data) {
       if (over) {
         // Records whose acknowledgement was lost come again, also when the end is known already.

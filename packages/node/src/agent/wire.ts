@@ -56,6 +56,8 @@ export const KIND = {
   tarOut: 6,
   tarIn: 7,
   tcp: 8,
+  listen: 9,
+  accept: 10,
 } as const;
 
 export const UPPER = { ext4: 1, tmpfs: 2 } as const;
@@ -143,4 +145,6 @@ export const TAG = {
   noReplace: 78,
   parents: 79,
   trimStale: 80,
+  connection: 81,
+  modes: 82,
 } as const;

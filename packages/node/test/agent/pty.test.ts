@@ -19,7 +19,7 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
     });
 
     /** A program in a terminal, and what it printed so far. */
-    function open(command: string, options: { readonly window?: number } = {}) {
+    function open(command: string, options: { readonly window?: number; readonly modes?: Uint8Array } = {}) {
       let screen = "";
       const stream = connection.open({
         kind: "pty",
@@ -52,6 +52,32 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
       assert.equal(size, "30 100");
       const [session, group, foreground] = (ids ?? "").trim().split(/\s+/);
       assert.deepEqual([group, foreground], [session, session]);
+    });
+
+    it("have the modes that the client asks for", async () => {
+      const mode = (opcode: number, value: number) => [opcode, 0, 0, 0, value];
+      // VINTR ^X, VQUIT off, ECHO and ICRNL off, 8 bits, a speed, the end, and something behind it.
+      const modes = [
+        [1, 24],
+        [2, 255],
+        [53, 0],
+        [36, 0],
+        [91, 1],
+        [129, 100],
+        [0, 0],
+        [50, 0],
+      ] as const;
+      const encoded = Buffer.from(modes.flatMap(([opcode, value]) => mode(opcode, value)));
+      const terminal = open("stty -a", { modes: encoded });
+      await terminal.stream.ended;
+      for (const expected of ["intr = ^X;", "quit = <undef>;", "-echo ", "-icrnl", "cs8", " isig", " icanon", " iutf8"])
+        assert.ok(terminal.screen().includes(expected), `${expected} in ${terminal.screen()}`);
+    });
+
+    it("take modes that make no sense for what they are", async () => {
+      const terminal = open("echo fine", { modes: Buffer.from([53, 0, 0]) });
+      await terminal.shows("fine");
+      await terminal.stream.ended;
     });
 
     it("tell the program when their size changes", async () => {
