@@ -37,6 +37,7 @@ export const ERROR_STATUS = {
   chunk_corrupt: 500,
   capacity_exhausted: 503,
   unavailable: 503,
+  connection_refused: 502,
   changes_not_synced: 503,
   object_store_refused: 503,
   object_store_unfit: 503,

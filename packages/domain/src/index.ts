@@ -39,6 +39,7 @@ export {
   type ToGuest,
   type UploadSource,
 } from "./guest-files.ts";
+export type { Arrival, GuestAddress, GuestListener, GuestSocket, GuestSockets } from "./guest-sockets.ts";
 export {
   type AccountId,
   type Id,

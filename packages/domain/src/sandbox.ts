@@ -44,7 +44,7 @@ export interface SandboxSpec extends SandboxPolicy {
 /** Why a sandbox went to sleep or woke. */
 /** `sync`: to publish what it fell asleep with. That is no use of it. */
 export type SleepReason = "idle" | "requested" | "sync";
-export type WakeReason = "exec" | "files" | "script" | "requested" | "no_sleep" | "sync";
+export type WakeReason = "exec" | "files" | "connection" | "script" | "requested" | "no_sleep" | "sync";
 
 /** Reported in order per sandbox. */
 export interface SandboxUpdate {

@@ -86,7 +86,7 @@ const WAKE_KINDS: Readonly<Record<string, string>> = {
 };
 
 const WAKE_REASONS: Reasons<WakeReason> = {
-  ...{ exec: "a command was to run", files: "files were asked for" },
+  ...{ exec: "a command was to run", files: "files were asked for", connection: "somebody connected to it" },
   ...{ script: "a script was to run", requested: "as requested", no_sleep: "it is never to sleep" },
   ...{ found: "while the server was away", sync: "what it fell asleep with is to be synced" },
 };

@@ -1,14 +1,8 @@
 /** What a `listen` stream tells of a connection that came in: one a record. */
+import type { Arrival } from "@mags/domain";
 import { readFields, required } from "./fields.ts";
 import { readText } from "./guest-error.ts";
 import { TAG } from "./wire.ts";
-
-export interface Arrival {
-  /** For `accept`. */
-  readonly connection: number;
-  /** Null: of a Unix socket. */
-  readonly peer: { readonly address: string; readonly port: number } | null;
-}
 
 /** @throws ProtocolViolation */
 export function readArrival(record: Buffer): Arrival {

@@ -1,0 +1,53 @@
+/**
+ * Connections to and from what listens and dials in a guest. Nothing but bytes, numbers and calls passes between the edge
+ * and a node. They end when the guest sleeps, and with the server.
+ */
+import type { GuestId } from "./sandbox.ts";
+
+export type GuestAddress =
+  /** `host`: numeric, or a name as the guest knows it. */
+  | { readonly host: string; readonly port: number }
+  /** Of a Unix socket, absolute. */
+  | { readonly path: string };
+
+export interface GuestSocket {
+  /** What has come, at most 64 KiB; waits until there is some. Null: the other side has ended its direction. */
+  read(): Promise<Buffer | null>;
+  /** Resolves when the guest has room for more. The bytes must not change afterwards. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends this direction; the other goes on. */
+  end(): Promise<void>;
+  /** Gives it up: the other side sees a reset unless both directions have ended. May be repeated. */
+  close(): void;
+}
+
+export interface Arrival {
+  /** For `accept`. */
+  readonly connection: number;
+  /** Who dials, numeric; null: over a Unix socket. */
+  readonly peer: { readonly address: string; readonly port: number } | null;
+}
+
+export interface GuestListener {
+  /** On which connections come in; null: a Unix socket. */
+  readonly port: number | null;
+  /** The next that came in; null: there will be no more. At most 16 wait to be accepted, others in the guest's backlog. */
+  next(): Promise<Arrival | null>;
+  /** @throws AppError `guest_failed` when it is there no more. */
+  accept(connection: number): Promise<GuestSocket>;
+  /** Ends what was not accepted, too. May be repeated. */
+  close(): void;
+}
+
+export interface GuestSockets {
+  /**
+   * Dials from inside the guest, after waking it.
+   * @throws AppError `connection_refused` with the reason; `job_not_running`.
+   */
+  connect(guest: GuestId, to: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestSocket>;
+  /**
+   * Listens inside the guest, after waking it. Port 0: one that is free.
+   * @throws AppError `connection_refused` with the reason: in use, no such address; `job_not_running`.
+   */
+  listen(guest: GuestId, at: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestListener>;
+}

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { AppError } from "@mags/core";
+import { type GuestId, type GuestSocket, type GuestSockets, newJobId } from "@mags/domain";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { createGuests, guestOf } from "../../src/guests/guests.ts";
+import { createGuestSockets } from "../../src/guests/sockets.ts";
+import { type HostAgent, startHostAgent } from "./host-agent.ts";
+
+describe("sockets of a guest", () => {
+  let agent: HostAgent;
+  let dir: TempDir;
+  let sockets: GuestSockets;
+  let touches = 0;
+  const gone = new AbortController();
+  const id: GuestId = newJobId();
+  const quietly = { signal: new AbortController().signal };
+  const servers: Server[] = [];
+
+  before(async () => {
+    agent = await startHostAgent("agent-asan");
+    dir = await makeTempDir();
+    const guests = createGuests();
+    const handle = guestOf({ id, agent: await agent.connect(), gone: gone.signal });
+    guests.add(id, { ...handle, touch: () => void touches++ });
+    sockets = createGuestSockets(guests);
+  });
+  after(async () => {
+    for (const server of servers) server.close();
+    assert.deepEqual(agent.violations, []);
+    await agent[Symbol.asyncDispose]();
+    await dir[Symbol.asyncDispose]();
+  });
+
+  /** Something in the guest that listens. */
+  async function serve(handle: (socket: Socket) => void, path?: string): Promise<number> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => {});
+      handle(socket);
+    });
+    servers.push(server);
+    if (path === undefined) server.listen(0, "127.0.0.1");
+    else server.listen(path);
+    await once(server, "listening");
+    return path === undefined ? (server.address() as AddressInfo).port : 0;
+  }
+
+  async function readAll(socket: GuestSocket): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for (let piece = await socket.read(); piece; piece = await socket.read()) parts.push(piece);
+    return Buffer.concat(parts);
+  }
+
+  it("dial by number, by name and by path, and carry bytes both ways", async () => {
+    const path = join(dir.path, "s");
+    const port = await serve((socket) => socket.pipe(socket));
+    await serve((socket) => socket.pipe(socket), path);
+    const content = Buffer.alloc(3_000_000, "0123456789abcdef\n");
+    for (const to of [{ host: "127.0.0.1", port }, { host: "localhost", port }, { path }]) {
+      const socket = await sockets.connect(id, to, quietly);
+      const reading = readAll(socket);
+      await socket.write(content);
+      await socket.end();
+      assert.ok((await reading).equals(content));
+      assert.equal(await socket.read(), null);
+      socket.close();
+    }
+    assert.ok(touches > 0);
+  });
+
+  it("say why they cannot be had", async () => {
+    const code = "connection_refused";
+    const to = (host: string, port = 1) => sockets.connect(id, { host, port }, quietly);
+    await assert.rejects(to("127.0.0.1"), {
+      code,
+      message: /^cannot connect to 127\.0\.0\.1:1: nothing listens there/,
+    });
+    await assert.rejects(to("no-such-host.invalid"), { code, message: /does not know that name|cannot look it up/ });
+    await assert.rejects(to("-s"), { code: "validation_failed" });
+    await assert.rejects(sockets.connect(id, { path: "/no/socket" }, quietly), { code, message: /no such socket/ });
+    const port = await serve(() => {});
+    const at = { host: "127.0.0.1", port };
+    await assert.rejects(sockets.listen(id, at, quietly), { code, message: /something listens there already/ });
+    await assert.rejects(sockets.connect(newJobId(), at, quietly), { code: "job_not_running" });
+  });
+
+  it("are told of what comes in, and take it", async () => {
+    const listener = await sockets.listen(id, { host: "localhost", port: 0 }, quietly);
+    const client = connect(listener.port ?? 0, "127.0.0.1");
+    client.end("hello");
+    const arrival = await listener.next();
+    assert.equal(arrival?.peer?.address, "127.0.0.1");
+    const socket = await listener.accept(arrival?.connection ?? 0);
+    assert.equal((await readAll(socket)).toString(), "hello");
+    await socket.write(Buffer.from("welcome"));
+    await socket.end();
+    const [answer] = await once(client, "data");
+    assert.equal(String(answer), "welcome");
+    const next = listener.next();
+    listener.close();
+    await assert.rejects(next, { code: "guest_failed" });
+    await assert.rejects(listener.accept(9), { code: "guest_failed" });
+  });
+
+  it("hold back who sends faster than is read", async () => {
+    let sent = 0;
+    const port = await serve((socket) => {
+      const piece = Buffer.alloc(64_000);
+      const more = () => {
+        while (socket.writable && socket.write(piece)) sent += piece.length;
+      };
+      socket.on("drain", more);
+      more();
+    });
+    const socket = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
+    let last = -1;
+    await waitFor(() => sent === last || ((last = sent), false), { what: "the sender to wait", intervalMs: 200 });
+    assert.ok(sent < 32_000_000, String(sent));
+    socket.close();
+  });
+
+  it("end when their user goes, and with the guest", async () => {
+    let open = 0;
+    const port = await serve((socket) => {
+      open++;
+      socket.on("close", () => open--);
+    });
+    const going = new AbortController();
+    const first = await sockets.connect(id, { host: "127.0.0.1", port }, { signal: going.signal });
+    const second = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
+    await waitFor(() => open === 2, { what: "both" });
+    const reading = first.read();
+    going.abort(new Error("he has gone"));
+    await assert.rejects(reading, /he has gone/);
+    await waitFor(() => open === 1, { what: "the end of the first" });
+    const waiting = second.read();
+    gone.abort(new AppError("microvm_lost", "the VM was lost"));
+    await assert.rejects(waiting, { code: "microvm_lost" });
+  });
+});
