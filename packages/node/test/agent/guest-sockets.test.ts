@@ -117,7 +117,12 @@ describe("sockets of a guest", () => {
     });
     const socket = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
     let last = -1;
-    await waitFor(() => sent === last || ((last = sent), false), { what: "the sender to wait", intervalMs: 200 });
+    const stands = () => {
+      const before = last;
+      last = sent;
+      return sent === before;
+    };
+    await waitFor(stands, { what: "the sender to wait", intervalMs: 200 });
     assert.ok(sent < 32_000_000, String(sent));
     socket.close();
   });
