@@ -24,8 +24,8 @@ export interface ExecStart {
   readonly accountId: AccountId;
   /** Run by `/bin/sh -c`, bytes untouched; null: a login shell. */
   readonly command: string | null;
-  /** Null: no terminal, stdout and stderr apart. */
-  readonly terminal: (TerminalSize & { readonly term: string }) | null;
+  /** Null: no terminal, stdout and stderr apart. `modes`: as an SSH client sends them; null: those of a new terminal. */
+  readonly terminal: (TerminalSize & { readonly term: string; readonly modes: Uint8Array | null }) | null;
   /** Input will be written; without, it is empty. A terminal always has one. */
   readonly stdin: boolean;
   readonly environment: Readonly<Record<string, string>>;
@@ -33,6 +33,8 @@ export interface ExecStart {
   readonly cwd: string | null;
   /** Then SIGTERM, SIGKILL after 10 s, exit code 124. Null: no limit. */
   readonly timeoutMs: number | null;
+  /** What it leaves in its process group goes on when it ends; else that is killed. */
+  readonly leavesGroup: boolean;
 }
 
 export interface ExecEnd {

@@ -104,6 +104,7 @@ export function createScriptedExecs(): ScriptedExecs {
             ...{ execId: exec_id, guest: GUEST, accountId: ACCOUNT, command: command ?? null, terminal: tty ?? null },
             ...{ stdin, environment: environment ?? {}, cwd: cwd ?? null },
             timeoutMs: timeout === undefined ? null : timeout * 1000,
+            leavesGroup: false,
           };
           if (api.lateStart(number)) {
             late = start;

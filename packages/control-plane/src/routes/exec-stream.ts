@@ -37,10 +37,11 @@ function toStart(message: StartMessage, of: Pick<ExecStart, "guest" | "accountId
     ...of,
     execId: message.exec_id as ExecId, // a UUID
     command: message.command ?? null,
-    terminal: tty ? { ...toSize(tty), term: tty.term } : null,
+    terminal: tty ? { ...toSize(tty), term: tty.term, modes: null } : null,
     stdin: message.stdin,
     environment: message.environment,
     cwd: message.cwd ?? null,
     timeoutMs: timeout === undefined ? null : Math.ceil(timeout * 1000),
+    leavesGroup: false,
   };
 }

@@ -7,7 +7,7 @@ export const KEY_PREFIX = "exec:";
 const WINDOW_BYTES = 1024 * 1024;
 
 export function openOptions(start: ExecStart): OpenOptions {
-  const { execId, command, terminal, stdin, environment, cwd, timeoutMs } = start;
+  const { execId, command, terminal, stdin, environment, cwd, timeoutMs, leavesGroup } = start;
   const common = {
     key: Buffer.from(KEY_PREFIX + execId),
     keep: true,
@@ -15,8 +15,12 @@ export function openOptions(start: ExecStart): OpenOptions {
     argv: ["/bin/sh", "-c", command ?? "[ -x /bin/bash ] && exec /bin/bash -l; exec /bin/sh -l"],
     ...(cwd !== null && { cwd }),
     ...(timeoutMs !== null && { timeoutMs }),
+    killGroup: !leavesGroup,
   };
   if (!terminal) return { kind: "exec", ...common, environment, stdin };
-  const { rows, cols, term } = terminal;
-  return { kind: "pty", ...common, environment: { TERM: term, ...environment }, rows, cols };
+  const { rows, cols, term, modes } = terminal;
+  return {
+    ...{ kind: "pty", ...common, environment: { TERM: term, ...environment }, rows, cols },
+    ...(modes !== null && { modes }),
+  };
 }

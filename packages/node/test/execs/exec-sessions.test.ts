@@ -72,7 +72,7 @@ describe("a streamed command", () => {
 
   it("has a terminal with the size and the name that were asked for", async () => {
     await using bench = await startExecBench();
-    const terminal = { rows: 30, cols: 100, term: "xterm-256color" };
+    const terminal = { rows: 30, cols: 100, term: "xterm-256color", modes: null };
     const attachment = await bench.start('stty size; echo "$TERM"; read line; stty size; echo "$line"', { terminal });
     await readOutput(attachment, "xterm-256color");
     attachment.resize({ rows: 40, cols: 120 });
@@ -347,7 +347,7 @@ describe("a command that its guest was not asked for yet", () => {
     const execId = randomUUID() as ExecId;
     const starting = killed.startExec({
       ...{ execId, guest: GUEST, accountId: ACCOUNT, command: "true", terminal: null, stdin: false },
-      ...{ environment: {}, cwd: null, timeoutMs: null },
+      ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false },
     });
     await waitFor(async () => (await readdir(temp.path)).length === 1, { what: "its folder" });
     await using execs = await openExecSessions({ guests, log: silentLogger }, temp.path, limits);

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { startTestGateway, type TestGateway } from "./harness.ts";
+
+describe("forwarded connections", () => {
+  let test: TestGateway;
+  let temp: TempDir;
+  let echo: Server;
+  let echoPort: number;
+  const children: ChildProcess[] = [];
+  before(async () => {
+    test = await startTestGateway();
+    temp = await makeTempDir();
+    echo = createServer({ allowHalfOpen: true }, (socket) => socket.on("error", () => {}).pipe(socket));
+    echo.listen(0, "127.0.0.1");
+    await once(echo, "listening");
+    echoPort = (echo.address() as { port: number }).port;
+  });
+  after(async () => {
+    for (const child of children) child.kill();
+    echo.close();
+    await test[Symbol.asyncDispose]();
+    await temp[Symbol.asyncDispose]();
+  });
+
+  /** ssh -N, until it listens (or says so). */
+  async function forward(args: readonly string[], isUp: (said: string) => Promise<unknown>): Promise<string> {
+    const child = spawn("ssh", [...test.options(), "-v", "-N", "-o", "ExitOnForwardFailure=yes", ...args, "box@h"], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    children.push(child);
+    let said = "";
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+    });
+    await waitFor(
+      async () => {
+        assert.equal(child.exitCode, null, said);
+        return await isUp(said).catch(() => false);
+      },
+      { what: "the forward", intervalMs: 50 },
+    );
+    return said;
+  }
+
+  /** What comes back of what is sent, to the end. */
+  async function talk(to: { readonly port: number } | { readonly path: string }, text: string): Promise<string> {
+    const socket = connect(to as { port: number });
+    let heard = "";
+    socket.setEncoding("utf8").on("data", (piece: string) => {
+      heard += piece;
+    });
+    socket.on("error", () => {}); // what was heard before is what counts
+    socket.end(text);
+    await new Promise((resolve) => socket.once("close", resolve));
+    return heard;
+  }
+  const freePort = async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    server.close();
+    return port;
+  };
+  const large = "0123456789abcdef".repeat(100_000);
+
+  it("go into the guest (-L), to an address and to a socket", async () => {
+    const [port, path] = [await freePort(), join(temp.path, "in")];
+    const inGuest = createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)).listen(path);
+    const local = await freePort();
+    await forward(["-L", `${port}:127.0.0.1:${echoPort}`, "-L", `${local}:${path}`], () => talk({ port }, "x"));
+    assert.equal(await talk({ port }, large), large);
+    assert.equal(await talk({ port: local }, large), large);
+    inGuest.close();
+  });
+
+  it("come out of the guest (-R), on a port that is free, and on a socket", async () => {
+    const path = join(temp.path, "out");
+    const said = await forward(
+      ["-R", `0:127.0.0.1:${echoPort}`, "-R", `${path}:127.0.0.1:${echoPort}`],
+      async (text) => {
+        assert.match(text, /Allocated port \d+/i);
+        return talk({ path }, "x");
+      },
+    );
+    const port = Number(/Allocated port (\d+)/i.exec(said)?.[1]);
+    assert.equal(await talk({ port }, large), large);
+    assert.equal(await talk({ path }, large), large);
+  });
+
+  it("go wherever the client likes (-D)", async () => {
+    const port = await freePort();
+    await forward(["-D", String(port)], async () => {
+      const socket = connect(port, "127.0.0.1");
+      await once(socket, "connect");
+      return socket.destroy();
+    });
+    const url = `http://127.0.0.1:${echoPort}/`;
+    const { stdout } = await test.run("curl", ["-s", "--http0.9", "-m", "3", "-x", `socks5h://127.0.0.1:${port}`, url]);
+    assert.match(stdout, /^GET \/ HTTP/);
+  });
+
+  it("fail alone when nothing listens there", async () => {
+    const [port, nobody] = [await freePort(), await freePort()];
+    await forward(["-L", `${port}:127.0.0.1:${nobody}`, "-L", `${port + 1}:127.0.0.1:${echoPort}`], () =>
+      talk({ port: port + 1 }, "x"),
+    );
+    assert.equal(await talk({ port }, "x"), "");
+    assert.equal(await talk({ port: port + 1 }, "still"), "still");
+  });
+});

@@ -1,0 +1,158 @@
+/** A gateway in front of commands and sockets of this machine, and the programs of OpenSSH against it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { createServer, connect as dial, type Socket } from "node:net";
+import { join } from "node:path";
+import { silentLogger } from "@mags/core";
+import type { AccountId, GuestId, GuestSocket, GuestSockets } from "@mags/domain";
+import { newJobId } from "@mags/domain";
+import { createSimulatedExecs, makeTempDir } from "@mags/test-kit";
+import ssh2 from "ssh2";
+import { type SignIn, type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
+
+export interface Ran {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface TestGateway extends AsyncDisposable {
+  readonly gateway: SshGateway;
+  readonly notes: readonly (readonly [string, Readonly<Record<string, unknown>>])[];
+  readonly execs: ReturnType<typeof createSimulatedExecs>;
+  /** Private keys: of somebody who may sign in as `box`, and of a stranger. */
+  readonly keyFile: string;
+  readonly strangersKeyFile: string;
+  /** Options that make any program of OpenSSH use this gateway. */
+  options(keyFile?: string): string[];
+  ssh(args: readonly string[], options?: { readonly input?: string | Buffer; readonly keyFile?: string }): Promise<Ran>;
+  run(program: string, args: readonly string[], options?: { readonly input?: string | Buffer }): Promise<Ran>;
+}
+
+const LIMITS = { signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50 };
+
+export async function startTestGateway(limits: Partial<SshGatewayOptions["limits"]> = {}): Promise<TestGateway> {
+  await using scope = new AsyncDisposableStack();
+  const temp = scope.use(await makeTempDir());
+  const guest: GuestId = newJobId();
+  const accountId = "a-1" as AccountId; // what it is matters to nobody here
+  const execs = createSimulatedExecs({ awaken: () => {} });
+  scope.defer(() => execs.endAll());
+  const newKey = async (name: string) => {
+    const pair = ssh2.utils.generateKeyPairSync("ed25519");
+    const file = join(temp.path, name);
+    await writeFile(file, pair.private, { mode: 0o600 });
+    return { file, blob: Buffer.from(pair.public.split(" ")[1] ?? "", "base64"), private: pair.private };
+  };
+  const [host, own, stranger] = [await newKey("host"), await newKey("own"), await newKey("stranger")];
+  const notes: [string, Readonly<Record<string, unknown>>][] = [];
+  const gateway = scope.use(
+    await startSshGateway(
+      {
+        log: silentLogger,
+        node: Object.assign(execs, hostSockets()),
+        directory: {
+          find: async ({ login, key }: SignIn) =>
+            login === "box" && key.blob.equals(own.blob)
+              ? { accountId, keyName: "own", target: "box", guest: async () => guest }
+              : null,
+          note: (what, attempt, data) => void notes.push([what, { login: attempt.login, ...data }]),
+        },
+      },
+      { host: "127.0.0.1", port: 0, hostKey: host.private, limits: { ...LIMITS, ...limits } },
+    ),
+  );
+
+  async function run(program: string, args: readonly string[], { input = "" }: { input?: string | Buffer } = {}) {
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("latin1").on("data", (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr += text;
+    });
+    child.stdin.on("error", () => {});
+    child.stdin.end(input);
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    const [exitCode] = (await once(child, "close")) as [number | null];
+    clearTimeout(timer);
+    return { exitCode, stdout, stderr };
+  }
+  const options = (keyFile = own.file) => [
+    ...["-F", "none", "-o", `Port=${gateway.port}`, "-o", "HostName=127.0.0.1", "-o", `IdentityFile=${keyFile}`],
+    ...["-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
+    ...["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"],
+  ];
+  const owned = scope.move();
+  return {
+    ...{ gateway, notes, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
+    ssh: (args, { input, keyFile } = {}) =>
+      run("ssh", [...options(keyFile), ...args], input === undefined ? {} : { input }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Sockets of this machine in place of a guest's. */
+function hostSockets(): GuestSockets {
+  return {
+    async connect(_guest, to) {
+      const socket = "path" in to ? dial(to.path) : dial(to.port, to.host);
+      await once(socket, "connect");
+      return over(socket);
+    },
+    async listen(_guest, at) {
+      const arrived: Socket[] = [];
+      const taken = new Map<number, Socket>();
+      let wake = () => {};
+      let closed = false;
+      const server = createServer({ allowHalfOpen: true }, (socket) => {
+        arrived.push(socket);
+        wake();
+      });
+      if ("path" in at) server.listen(at.path);
+      else server.listen(at.port, "127.0.0.1");
+      await once(server, "listening");
+      const address = server.address();
+      return {
+        port: typeof address === "object" ? (address?.port ?? null) : null,
+        async next() {
+          while (arrived.length === 0 && !closed)
+            await new Promise<void>((resolve) => {
+              wake = resolve;
+            });
+          const socket = arrived.shift();
+          if (!socket) return null;
+          const connection = taken.size + 1;
+          taken.set(connection, socket);
+          return { connection, peer: { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 } };
+        },
+        async accept(connection) {
+          const socket = taken.get(connection);
+          if (!socket) throw new Error("no such connection");
+          return over(socket);
+        },
+        close() {
+          closed = true;
+          server.close();
+          wake();
+        },
+      };
+    },
+  };
+}
+
+function over(socket: Socket): GuestSocket {
+  const pieces = socket[Symbol.asyncIterator]();
+  return {
+    async read() {
+      const { value, done } = await pieces.next();
+      return done ? null : (value as Buffer);
+    },
+    write: (bytes) =>
+      new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
+    end: () => new Promise((resolve) => socket.end(resolve)),
+    close: () => void socket.destroy(),
+  };
+}
