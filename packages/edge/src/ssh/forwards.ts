@@ -45,7 +45,7 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       (channel as Duplex).destroy();
     };
     channel.on("close", () => socket.close());
-    Promise.all([toClient(socket, channel, deps.room), toGuest(channel, socket)]).then(() => socket.close(), close);
+    Promise.all([toClient(socket, channel, deps.room), toGuest(channel, socket)]).then(close, close);
   }
 
   /** For each connection that comes in the client opens one of its own. */
@@ -115,7 +115,8 @@ async function toClient(socket: GuestSocket, channel: Channel, room: OutputRoom)
 }
 
 async function toGuest(channel: Channel, socket: GuestSocket): Promise<void> {
-  for await (const bytes of channel) await socket.write(bytes as Buffer);
+  // Its other direction goes on.
+  for await (const bytes of channel.iterator({ destroyOnReturn: false })) await socket.write(bytes as Buffer);
   await socket.end();
 }
 
