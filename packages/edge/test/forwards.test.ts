@@ -41,7 +41,10 @@ describe("forwarded connections", () => {
     await waitFor(
       async () => {
         assert.equal(child.exitCode, null, said);
-        return await isUp(said).catch(() => false);
+        return await isUp(said).then(
+          (answer) => answer !== "",
+          () => false,
+        );
       },
       { what: "the forward", intervalMs: 50 },
     );
