@@ -1,7 +1,7 @@
 /** One connection of a client, from its first byte to its end. */
 import type { Socket } from "node:net";
 import type { Logger } from "@mags/core";
-import type { ExecRuntime, GuestSockets } from "@mags/domain";
+import type { ExecRuntime, GuestAddress, GuestSockets } from "@mags/domain";
 import type { Channel, Connection, SocketBindInfo, TcpipBindInfo } from "ssh2";
 import type { SshDirectory, SshUser } from "./directory.ts";
 import { createForwards } from "./forwards.ts";
@@ -50,7 +50,17 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
     channels.add(channel);
     channel.on("close", () => channels.delete(channel));
   };
-  const isFull = () => channels.size >= limits.channels;
+  let places = limits.channels;
+  /** For a channel, from when it is asked for to its end; nothing when there are as many as may be. */
+  function takePlace(): (() => void) | undefined {
+    if (places === 0) return undefined;
+    places--;
+    let isHeld = true;
+    return () => {
+      if (isHeld) places++;
+      isHeld = false;
+    };
+  }
   socket.on("data", () => {
     for (const channel of channels) if (channel.readableLength > MOST_UNREAD_BYTES) socket.destroy();
   });
@@ -73,22 +83,30 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
       directory.note("session", { clientAddress: remoteAddress }, { target: user.target, key: user.keyName, ...data });
     const connection = `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
     client.on("session", (accept, reject) => {
-      if (isFull()) return reject();
+      const leave = takePlace();
+      if (!leave) return reject();
       const session = accept();
+      session.on("close", leave);
       serveSession(session, {
         ...{ node, user, room, connection, onChannel, note, signal },
         takeModes: () => takeModes((client as unknown as Internals)._protocol, channelOf(session)),
       });
     });
     const forwards = createForwards(client, { node, user, room, onChannel, log: deps.log, signal });
-    client.on("tcpip", (accept, reject, { destIP, destPort }) => {
-      if (isFull()) reject();
-      else forwards.dial({ host: destIP, port: destPort }, accept, reject);
-    });
-    client.on("openssh.streamlocal", (accept, reject, { socketPath }) => {
-      if (isFull()) reject();
-      else forwards.dial({ path: socketPath }, accept, reject);
-    });
+    const dial = (to: GuestAddress, accept: () => Channel, reject: () => void) => {
+      const leave = takePlace();
+      if (!leave) return reject();
+      const take = () => accept().on("close", leave);
+      const refuse = () => {
+        leave();
+        reject();
+      };
+      forwards.dial(to, take, refuse);
+    };
+    client.on("tcpip", (accept, reject, { destIP, destPort }) =>
+      dial({ host: destIP, port: destPort }, accept, reject),
+    );
+    client.on("openssh.streamlocal", (accept, reject, { socketPath }) => dial({ path: socketPath }, accept, reject));
     client.on("request", (accept, reject, asked, asInfo) => {
       const name: string = asked; // the types know two of the four
       const info: Partial<TcpipBindInfo & SocketBindInfo> = asInfo;
