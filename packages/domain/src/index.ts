@@ -88,6 +88,7 @@ export type {
   WakeReason,
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
+export type { SshDirectory, SshNote, SshPublicKey, SshSignIn, SshUser } from "./ssh-directory.ts";
 export type {
   CollectedAccount,
   CollectedGarbage,

@@ -6,6 +6,7 @@
 import type { EgressPolicy } from "./egress.ts";
 import type { ExecRuntime } from "./exec-sessions.ts";
 import type { GuestFiles } from "./guest-files.ts";
+import type { GuestSockets } from "./guest-sockets.ts";
 import type { JobId, MicroVmId } from "./ids.ts";
 import type { GuestId, SandboxRuntime, SandboxSpec, SandboxUpdate } from "./sandbox.ts";
 import type { WorkspaceRuntime } from "./workspace.ts";
@@ -165,7 +166,7 @@ export interface NodeDescription {
   readonly maxDiskGiB: number;
 }
 
-export interface NodeRuntime extends ExecRuntime, SandboxRuntime, WorkspaceRuntime {
+export interface NodeRuntime extends ExecRuntime, GuestSockets, SandboxRuntime, WorkspaceRuntime {
   describe(): NodeDescription;
   poolStatus(): PoolStatus;
   /**

@@ -2,14 +2,13 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
-import { createServer, connect as dial, type Socket } from "node:net";
 import { join } from "node:path";
-import { silentLogger } from "@mags/core";
-import type { AccountId, GuestId, GuestSocket, GuestSockets } from "@mags/domain";
+import { Secret, silentLogger } from "@mags/core";
+import type { AccountId, GuestId, SshNote } from "@mags/domain";
 import { newJobId } from "@mags/domain";
-import { createSimulatedExecs, makeTempDir } from "@mags/test-kit";
+import { createSimulatedExecs, createSimulatedSockets, makeTempDir } from "@mags/test-kit";
 import ssh2 from "ssh2";
-import { type SignIn, type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
+import { type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
 
 export interface Ran {
   readonly exitCode: number | null;
@@ -19,7 +18,7 @@ export interface Ran {
 
 export interface TestGateway extends AsyncDisposable {
   readonly gateway: SshGateway;
-  readonly notes: readonly (readonly [string, Readonly<Record<string, unknown>>])[];
+  readonly notes: readonly SshNote[];
   readonly execs: ReturnType<typeof createSimulatedExecs>;
   /** Private keys: of somebody who may sign in as `box`, and of a stranger. */
   readonly keyFile: string;
@@ -46,18 +45,24 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
     return { file, blob: Buffer.from(pair.public.split(" ")[1] ?? "", "base64"), private: pair.private };
   };
   const [host, own, stranger] = [await newKey("host"), await newKey("own"), await newKey("stranger")];
-  const notes: [string, Readonly<Record<string, unknown>>][] = [];
+  const notes: SshNote[] = [];
   const gateway = scope.use(
     await startSshGateway(
       {
         log: silentLogger,
-        node: Object.assign(execs, hostSockets()),
+        node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
         directory: {
-          find: async ({ login, key }: SignIn) =>
+          hostKey: async () => new Secret(host.private),
+          find: async ({ login, key }) =>
             login === "box" && key.blob.equals(own.blob)
-              ? { accountId, keyName: "own", target: "box", guest: async () => guest }
+              ? {
+                  ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
+                  ...{ target: "box", jobId: null, refusal: null },
+                }
               : null,
-          note: (what, attempt, data) => void notes.push([what, { login: attempt.login, ...data }]),
+          guest: async () => guest,
+          note: (note) => void notes.push(note),
+          watchPorts: () => () => {},
         },
       },
       { host: "127.0.0.1", port: 0, hostKey: host.private, limits: { ...LIMITS, ...limits } },
@@ -91,68 +96,5 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
     ssh: (args, { input, keyFile } = {}) =>
       run("ssh", [...options(keyFile), ...args], input === undefined ? {} : { input }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** Sockets of this machine in place of a guest's. */
-function hostSockets(): GuestSockets {
-  return {
-    async connect(_guest, to) {
-      const socket = "path" in to ? dial(to.path) : dial(to.port, to.host);
-      await once(socket, "connect");
-      return over(socket);
-    },
-    async listen(_guest, at) {
-      const arrived: Socket[] = [];
-      const taken = new Map<number, Socket>();
-      let wake = () => {};
-      let closed = false;
-      const server = createServer({ allowHalfOpen: true }, (socket) => {
-        arrived.push(socket);
-        wake();
-      });
-      if ("path" in at) server.listen(at.path);
-      else server.listen(at.port, "127.0.0.1");
-      await once(server, "listening");
-      const address = server.address();
-      return {
-        port: typeof address === "object" ? (address?.port ?? null) : null,
-        async next() {
-          while (arrived.length === 0 && !closed)
-            await new Promise<void>((resolve) => {
-              wake = resolve;
-            });
-          const socket = arrived.shift();
-          if (!socket) return null;
-          const connection = taken.size + 1;
-          taken.set(connection, socket);
-          return { connection, peer: { address: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 } };
-        },
-        async accept(connection) {
-          const socket = taken.get(connection);
-          if (!socket) throw new Error("no such connection");
-          return over(socket);
-        },
-        close() {
-          closed = true;
-          server.close();
-          wake();
-        },
-      };
-    },
-  };
-}
-
-function over(socket: Socket): GuestSocket {
-  const pieces = socket[Symbol.asyncIterator]();
-  return {
-    async read() {
-      const { value, done } = await pieces.next();
-      return done ? null : (value as Buffer);
-    },
-    write: (bytes) =>
-      new Promise((resolve, reject) => socket.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    end: () => new Promise((resolve) => socket.end(resolve)),
-    close: () => void socket.destroy(),
   };
 }

@@ -5,6 +5,7 @@ import type { ExecSessions } from "./execs/exec-sessions.ts";
 import { execIn } from "./guests/exec.ts";
 import { createGuestFiles } from "./guests/files.ts";
 import type { Guests } from "./guests/guests.ts";
+import { createGuestSockets } from "./guests/sockets.ts";
 import type { ImageStore } from "./images/image-store.ts";
 import type { Capacity } from "./jobs/capacity.ts";
 import type { JobRunner } from "./jobs/job-runner.ts";
@@ -81,6 +82,7 @@ export function createNodeRuntime(
     acknowledge: runner.acknowledge,
     exec: async (guest, request, signals) => execIn(guests, guest, request, signals),
     files: createGuestFiles(guests),
+    ...createGuestSockets(guests),
     startExec: execs.startExec,
     attachExec: execs.attachExec,
     openLog: logs.openTail,

@@ -15,6 +15,7 @@ export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts"
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 export { createSimulatedNode, type SimulatedNode, type SimulatedNodeOptions } from "./simulated-node.ts";
 export { runDirectives, type SimulatedProgram, type SimulatedRun } from "./simulated-program.ts";
+export { createSimulatedSockets } from "./simulated-sockets.ts";
 export { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 export { makeTempDir, type TempDir } from "./temp-dir.ts";
 export { type WaitOptions, waitFor } from "./wait-for.ts";

@@ -19,6 +19,7 @@ import { createSimulatedFiles } from "./simulated-files.ts";
 import { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 import { runDirectives, type SimulatedProgram } from "./simulated-program.ts";
 import { createSimulatedSandboxes, type SimulatedSandboxes } from "./simulated-sandboxes.ts";
+import { createSimulatedSockets } from "./simulated-sockets.ts";
 import { createSimulatedStore, type SimulatedStore } from "./simulated-store.ts";
 
 export interface SimulatedNodeOptions {
@@ -252,6 +253,7 @@ export function createSimulatedNode(options: SimulatedNodeOptions = {}): Simulat
 
     files: createSimulatedFiles(options.filesRoot ?? "/nonexistent", (guest) => awaken(guest, "files")),
     execs,
+    ...createSimulatedSockets({ awaken: (guest) => awaken(guest, "connection") }),
     startExec: execs.startExec,
     attachExec: execs.attachExec,
 

@@ -6,7 +6,7 @@ import { eventText } from "./event-text.ts";
 // The compiler says when one is missing.
 const SLEEPS: Record<SleepReason, true> = { idle: true, requested: true, sync: true };
 const WAKES: Record<WakeReason, true> = {
-  ...{ exec: true, files: true, script: true, requested: true, no_sleep: true, sync: true },
+  ...{ exec: true, files: true, connection: true, script: true, requested: true, no_sleep: true, sync: true },
 };
 const SYNCS: Record<SyncReason, true> = {
   ...{ interval: true, stop: true, sleep: true, request: true, promotion: true, fork: true },

@@ -1,9 +1,8 @@
 /** One connection of a client, from its first byte to its end. */
 import type { Socket } from "node:net";
-import type { Logger } from "@mags/core";
-import type { ExecRuntime, GuestAddress, GuestSockets } from "@mags/domain";
+import { AppError, type Logger } from "@mags/core";
+import type { ExecRuntime, GuestAddress, GuestSockets, SshDirectory, SshNote, SshUser } from "@mags/domain";
 import type { Channel, Connection, SocketBindInfo, TcpipBindInfo } from "ssh2";
-import type { SshDirectory, SshUser } from "./directory.ts";
 import { createForwards } from "./forwards.ts";
 import { createOutputRoom } from "./output-room.ts";
 import { serveSession } from "./session.ts";
@@ -72,15 +71,20 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   client.on("error", () => socket.destroy()); // a client that does not speak SSH, or no longer
 
   const signIn = { directory, port: localPort, clientAddress: remoteAddress, attempts: limits.attempts, signal };
-  void awaitSignIn(client, signIn).then((user) => {
+  void awaitSignIn(client, signIn).then(({ login, user }) => {
     clearTimeout(late);
     deps.onSignedIn();
-    serve(user);
+    serve(login, user);
   });
 
-  function serve(user: SshUser): void {
-    const note = (data: Readonly<Record<string, unknown>>) =>
-      directory.note("session", { clientAddress: remoteAddress }, { target: user.target, key: user.keyName, ...data });
+  function serve(login: string, user: SshUser): void {
+    const note = (what: SshNote["what"], data: SshNote["data"]) =>
+      directory.note({ what, login, clientAddress: remoteAddress, user, data });
+    const guest = async () => {
+      if (user.refusal !== null) throw new AppError("validation_failed", user.refusal);
+      return directory.guest(user, { signal });
+    };
+    socket.on("close", () => note("ended", { bytes_in: socket.bytesRead, bytes_out: socket.bytesWritten }));
     const connection = `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
     client.on("session", (accept, reject) => {
       const leave = takePlace();
@@ -88,11 +92,12 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
       const session = accept();
       session.on("close", leave);
       serveSession(session, {
-        ...{ node, user, room, connection, onChannel, note, signal },
+        ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
+        onBegin: (kind) => note("session", { kind }),
         takeModes: () => takeModes((client as unknown as Internals)._protocol, channelOf(session)),
       });
     });
-    const forwards = createForwards(client, { node, user, room, onChannel, log: deps.log, signal });
+    const forwards = createForwards(client, { node, guest, room, onChannel, log: deps.log, signal });
     const dial = (to: GuestAddress, accept: () => Channel, reject: () => void) => {
       const leave = takePlace();
       if (!leave) return reject();

@@ -1,14 +1,14 @@
 /** Connections that a client has forwarded: into the guest, and out of it. */
 import type { Duplex } from "node:stream";
 import { isAppError, type Logger, messageOf } from "@mags/core";
-import type { GuestAddress, GuestListener, GuestSocket, GuestSockets } from "@mags/domain";
+import type { GuestAddress, GuestId, GuestListener, GuestSocket, GuestSockets } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
-import type { SshUser } from "./directory.ts";
 import type { OutputRoom } from "./output-room.ts";
 
 export interface ForwardDeps {
   readonly node: GuestSockets;
-  readonly user: SshUser;
+  /** @throws AppError when there is none. */
+  readonly guest: () => Promise<GuestId>;
   readonly room: OutputRoom;
   readonly log: Logger;
   readonly onChannel: (channel: Channel) => void;
@@ -30,11 +30,11 @@ export interface Forwards {
 const keyOf = (at: GuestAddress) => ("path" in at ? at.path : `${at.host}:${at.port}`);
 
 export function createForwards(client: Connection, deps: ForwardDeps): Forwards {
-  const { node, user, signal } = deps;
+  const { node, guest, signal } = deps;
   const listeners = new Map<string, GuestListener | null>();
 
   async function open(to: GuestAddress, accept: () => Channel): Promise<void> {
-    const socket = await node.connect(await user.guest({ signal }), to, { signal });
+    const socket = await node.connect(await guest(), to, { signal });
     join(socket, accept());
   }
 
@@ -83,7 +83,7 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       if (listeners.size >= MOST_LISTENERS || listeners.has(keyOf(at))) return reply.reject();
       listeners.set(keyOf(at), null);
       const start = async () => {
-        const listener = await node.listen(await user.guest({ signal }), at, { signal });
+        const listener = await node.listen(await guest(), at, { signal });
         const bound = "path" in at ? at : { host: at.host, port: listener.port ?? at.port };
         listeners.delete(keyOf(at));
         listeners.set(keyOf(bound), listener);

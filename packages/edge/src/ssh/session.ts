@@ -2,22 +2,23 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:os";
 import { messageOf } from "@mags/core";
-import type { ExecAttachment, ExecId, ExecRuntime, ExecStart } from "@mags/domain";
+import type { AccountId, ExecAttachment, ExecId, ExecRuntime, ExecStart, GuestId } from "@mags/domain";
 import type { ServerChannel, Session } from "ssh2";
 import { carry, fail } from "./command-channel.ts";
-import type { SshUser } from "./directory.ts";
 import type { OutputRoom } from "./output-room.ts";
+
+export type SessionKind = "shell" | "exec" | "sftp";
 
 export interface SessionDeps {
   readonly node: ExecRuntime;
-  readonly user: SshUser;
+  readonly accountId: AccountId;
+  /** @throws AppError when there is none. */
+  readonly guest: () => Promise<GuestId>;
   readonly room: OutputRoom;
   /** What the client and this end of its connection are called, as sshd tells programs. */
   readonly connection: string;
   readonly onChannel: (channel: ServerChannel) => void;
-  readonly note: (data: Readonly<Record<string, unknown>>) => void;
-  /** Aborted when the connection is over. */
-  readonly signal: AbortSignal;
+  readonly onBegin: (kind: SessionKind) => void;
   /** The modes of a `pty-req` that was just read. */
   readonly takeModes: () => Buffer | undefined;
 }
@@ -37,18 +38,17 @@ export function serveSession(session: Session, deps: SessionDeps): void {
   let attachment: ExecAttachment | undefined;
   let begun = false;
 
-  function begin(command: string | null, accept: () => ServerChannel, what: string): void {
+  function begin(command: string | null, accept: () => ServerChannel, kind: SessionKind): void {
     begun = true;
     const channel = accept();
     deps.onChannel(channel);
-    deps.note({ what });
+    deps.onBegin(kind);
     const start = async () => {
-      const { user, node, signal } = deps;
       const execId = randomUUID() as ExecId; // a fresh one
-      attachment = await node.startExec({
+      attachment = await deps.node.startExec({
         execId,
-        guest: await user.guest({ signal }),
-        accountId: user.accountId,
+        guest: await deps.guest(),
+        accountId: deps.accountId,
         command,
         terminal,
         stdin: true,

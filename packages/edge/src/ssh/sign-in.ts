@@ -1,9 +1,9 @@
 /** Signing in with a key, the only way there is. Whoever may not hears nothing of why. */
 import { createHash } from "node:crypto";
+import type { SshDirectory, SshPublicKey, SshSignIn, SshUser } from "@mags/domain";
 import type { AuthContext, Connection } from "ssh2";
 import ssh2 from "ssh2";
 import { KEY_TYPES } from "./algorithms.ts";
-import type { PublicKey, SignIn, SshDirectory, SshUser } from "./directory.ts";
 
 export interface SignInDeps {
   readonly directory: SshDirectory;
@@ -13,24 +13,31 @@ export interface SignInDeps {
   readonly signal: AbortSignal;
 }
 
+export interface SignedIn {
+  /** As it was given. */
+  readonly login: string;
+  readonly user: SshUser;
+}
+
 /** Called once. Resolves with whoever has signed in; never when nobody does. */
-export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<SshUser> {
+export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<SignedIn> {
   const { directory, port, clientAddress, signal } = deps;
-  const done = Promise.withResolvers<SshUser>();
+  const done = Promise.withResolvers<SignedIn>();
   let refused = 0;
 
   async function check(context: AuthContext): Promise<SshUser | "known" | null> {
     if (context.method !== "publickey" || !KEY_TYPES.has(context.hashAlgo ?? context.key.algo)) return null;
     const key = keyOf(context.key.algo, context.key.data);
-    const attempt: SignIn = { login: context.username, key, port, clientAddress };
+    const login = context.username;
+    const attempt: SshSignIn = { login, key, port, clientAddress };
     const user = await directory.find(attempt, { signal });
     if (context.signature === undefined) return user && "known";
     const isHis = isSigned(context);
     if (!user || !isHis) {
-      directory.note("refused", attempt, {});
+      directory.note({ what: "refused", login, clientAddress, user: null, data: { fingerprint: key.fingerprint } });
       return null;
     }
-    directory.note("signed_in", attempt, { key: user.keyName, target: user.target });
+    directory.note({ what: "signed_in", login, clientAddress, user, data: {} });
     return user;
   }
 
@@ -39,7 +46,7 @@ export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<SshUs
       (found) => {
         if (found === "known") return context.accept();
         if (found) {
-          done.resolve(found);
+          done.resolve({ login: context.username, user: found });
           return context.accept();
         }
         // The first question of every client is what there is.
@@ -61,7 +68,7 @@ function isSigned(context: Extract<AuthContext, { readonly method: "publickey" }
   return (one?.verify(blob, signature, hashAlgo) as boolean | Error | undefined) === true;
 }
 
-export function keyOf(type: string, blob: Buffer): PublicKey {
+export function keyOf(type: string, blob: Buffer): SshPublicKey {
   const digest = createHash("sha256").update(blob).digest("base64").replace(/=+$/, "");
   return { type, blob, fingerprint: `SHA256:${digest}` };
 }
