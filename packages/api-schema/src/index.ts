@@ -1,3 +1,4 @@
+export * as access from "./access.ts";
 export { ErrorBody } from "./errors.ts";
 export * as execs from "./exec-stream.ts";
 export * as files from "./files.ts";

@@ -1,3 +1,4 @@
+import { enableAccess, sshService } from "./access.ts";
 import { execAttach, execStream } from "./exec-stream.ts";
 import {
   getArchive,
@@ -42,6 +43,7 @@ export const ROUTES = {
   execInJob,
   execStream,
   execAttach,
+  enableAccess,
   listEvents,
   uploadFiles,
   getFile,
@@ -59,6 +61,7 @@ export const ROUTES = {
   listWorkspaceVersions,
   diffWorkspaceVersions,
   restoreWorkspace,
+  sshService,
   me,
   listTokens,
   createToken,

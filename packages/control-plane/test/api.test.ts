@@ -514,6 +514,7 @@ describe("authorization", () => {
     async execAttach(client, { execId }) {
       assert.equal((await client.connect(`${V1}/mags-execs/${execId}`, { protocol: EXEC_PROTOCOL })).status, 404);
     },
+    enableAccess: hidden(({ jobId }) => `${JOBS}/${jobId}/access`, { port: 22 }),
     listEvents: hidden(({ jobId }) => `${JOBS}/${jobId}/events`),
     async uploadFiles(client, foreign) {
       const form = new FormData();
@@ -544,6 +545,9 @@ describe("authorization", () => {
     listWorkspaceVersions: hidden(() => `${V1}/mags-workspaces/private/versions`),
     diffWorkspaceVersions: hidden(() => `${V1}/mags-workspaces/private/versions/1/diff`),
     restoreWorkspace: hidden(() => `${V1}/mags-workspaces/private/restore`, { version: 1 }),
+    async sshService(client) {
+      assert.equal((await client.call("GET", `${V1}/ssh`)).status, 200);
+    },
     async me(client) {
       assert.match(((await client.call("GET", `${V1}/me`)).body as Body).email, /^user/);
     },

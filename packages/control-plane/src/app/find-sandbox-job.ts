@@ -14,15 +14,16 @@ export interface OwnerJob {
  * @throws AppError `validation_failed` when it is not persistent, `job_not_running` when it has ended, `no_vm` when it has
  * no VM yet.
  */
-export async function findSandboxJob(store: JobStore, found: Job, key: string): Promise<OwnerJob> {
+export async function findSandboxJob(
+  store: JobStore,
+  found: Job,
+  key: string,
+  { need = "only persistent jobs sleep and wake" }: { /** Why others are refused. */ readonly need?: string } = {},
+): Promise<OwnerJob> {
   const job = await ownerOf(store, found, key);
   if (isTerminal(job.status))
     throw new AppError("job_not_running", `job ${job.name} is not running: it has ended (${job.status})`);
-  if (!job.sandbox?.owns)
-    throw new AppError(
-      "validation_failed",
-      `job ${job.name} has no VM that stays: only persistent jobs sleep and wake`,
-    );
+  if (!job.sandbox?.owns) throw new AppError("validation_failed", `job ${job.name} has no VM that stays: ${need}`);
   if (job.status === "pending")
     throw new AppError("no_vm", `there is no VM associated with this job yet: ${job.name} waits for one, try again`);
   return { job, sandboxId: job.sandbox.id };

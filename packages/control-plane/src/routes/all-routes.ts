@@ -6,6 +6,7 @@ import { deleteTokenRoute } from "./delete-token.ts";
 import { deleteWorkspaceRoute } from "./delete-workspace.ts";
 import type { RouteDeps } from "./deps.ts";
 import { diffWorkspaceVersionsRoute } from "./diff-workspace-versions.ts";
+import { enableAccessRoute } from "./enable-access.ts";
 import { execAttachRoute } from "./exec-attach.ts";
 import { execInJobRoute } from "./exec-in-job.ts";
 import { execStreamRoute } from "./exec-stream.ts";
@@ -24,6 +25,7 @@ import { poolStatusRoute } from "./pool-status.ts";
 import { getFileRoute, headFileRoute } from "./read-file.ts";
 import { restoreWorkspaceRoute } from "./restore-workspace.ts";
 import { sleepJobRoute } from "./sleep-job.ts";
+import { sshServiceRoute } from "./ssh-service.ts";
 import { stopJobRoute } from "./stop-job.ts";
 import { submitJobRoute } from "./submit-job.ts";
 import { syncJobRoute } from "./sync-job.ts";
@@ -50,6 +52,7 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   execInJob: execInJobRoute,
   execStream: execStreamRoute,
   execAttach: execAttachRoute,
+  enableAccess: enableAccessRoute,
   listEvents: listEventsRoute,
   uploadFiles: uploadFilesRoute,
   getFile: getFileRoute,
@@ -67,6 +70,7 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   listWorkspaceVersions: listWorkspaceVersionsRoute,
   diffWorkspaceVersions: diffWorkspaceVersionsRoute,
   restoreWorkspace: restoreWorkspaceRoute,
+  sshService: sshServiceRoute,
   me: meRoute,
   listTokens: listTokensRoute,
   createToken: createTokenRoute,

@@ -204,6 +204,36 @@ export interface JobEvents {
   events: JobEvent[];
 }
 
+export interface EnableAccess {
+  /** Port in the VM. 22: SSH, which needs no server in the VM. Other ports are not served yet. */
+  port?: number;
+}
+
+export interface SshAccess {
+  success: true;
+  port: 22;
+  ssh_host: string;
+  /** Of this job alone, or that of all jobs: the key tells which is meant. */
+  ssh_port: number;
+  ssh_user: string;
+  /** Ed25519, in OpenSSH's format. The same each time; it ends with the VM and its disk. */
+  ssh_private_key: string;
+  /** Type and key, as in a line of `known_hosts`: `ssh-ed25519 AAAA…`. */
+  ssh_host_key: string;
+  /** Of the host key: `SHA256:…`, as ssh shows it. */
+  ssh_host_fingerprint: string;
+}
+
+export interface SshService {
+  /** `false`: this server takes no SSH connections, and the rest is `null`. */
+  enabled: boolean;
+  host: string | null;
+  /** Of all jobs: the user name says which is meant. */
+  port: number | null;
+  host_key: string | null;
+  fingerprint: string | null;
+}
+
 export interface UploadedFile {
   file_id: string;
   file_name: string;
