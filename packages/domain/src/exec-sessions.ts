@@ -35,6 +35,12 @@ export interface ExecStart {
   readonly timeoutMs: number | null;
   /** What it leaves in its process group goes on when it ends; else that is killed. */
   readonly leavesGroup: boolean;
+  /**
+   * It belongs to a client's connection: when that ends, or the server, it is hung up at once, and when it has ended then
+   * it is forgotten. Only what passes is use of the guest. Else its client may come back, and the guest is in use as long
+   * as it waits.
+   */
+  readonly endsWithClient: boolean;
 }
 
 export interface ExecEnd {

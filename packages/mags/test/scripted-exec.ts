@@ -105,6 +105,7 @@ export function createScriptedExecs(): ScriptedExecs {
             ...{ stdin, environment: environment ?? {}, cwd: cwd ?? null },
             timeoutMs: timeout === undefined ? null : timeout * 1000,
             leavesGroup: false,
+            endsWithClient: false,
           };
           if (api.lateStart(number)) {
             late = start;

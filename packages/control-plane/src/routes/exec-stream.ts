@@ -43,5 +43,6 @@ function toStart(message: StartMessage, of: Pick<ExecStart, "guest" | "accountId
     cwd: message.cwd ?? null,
     timeoutMs: timeout === undefined ? null : Math.ceil(timeout * 1000),
     leavesGroup: false,
+    endsWithClient: false,
   };
 }

@@ -12,13 +12,16 @@ const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => 
 export async function carry(
   channel: ServerChannel,
   attachment: ExecAttachment,
-  options: { readonly room: OutputRoom; readonly terminal: boolean },
+  options: {
+    readonly room: OutputRoom;
+    readonly terminal: boolean;
+    /** Resolves when the client has left. */
+    readonly gone: Promise<void>;
+  },
 ): Promise<void> {
-  const gone = Promise.withResolvers<void>();
-  channel.on("close", () => gone.resolve());
   carryInput(channel, attachment);
   try {
-    const ended = await Promise.race([carryOutput(channel, attachment, options.room), gone.promise.then(() => false)]);
+    const ended = await Promise.race([carryOutput(channel, attachment, options.room), options.gone.then(() => false)]);
     if (!ended) {
       attachment.hangUp();
       return;

@@ -41,6 +41,8 @@ export function serveSession(session: Session, deps: SessionDeps): void {
   function begin(command: string | null, accept: () => ServerChannel, kind: SessionKind): void {
     begun = true;
     const channel = accept();
+    // It may leave while its command is being started.
+    const gone = new Promise<void>((resolve) => channel.once("close", () => resolve()));
     deps.onChannel(channel);
     deps.onBegin(kind);
     const start = async () => {
@@ -56,8 +58,9 @@ export function serveSession(session: Session, deps: SessionDeps): void {
         cwd: null,
         timeoutMs: null,
         leavesGroup: true,
+        endsWithClient: true,
       });
-      await carry(channel, attachment, { room: deps.room, terminal: terminal !== null });
+      await carry(channel, attachment, { room: deps.room, terminal: terminal !== null, gone });
     };
     start().catch((error: unknown) => fail(channel, messageOf(error), { terminal: terminal !== null }));
   }

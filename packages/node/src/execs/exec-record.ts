@@ -14,6 +14,7 @@ const Stored = z.object({
   account_id: z.string(),
   terminal: z.boolean(),
   stdin: z.boolean(),
+  ends_with_client: z.boolean().default(false),
   input_end_seq: z.int().nullable(),
   end: z
     .object({
@@ -31,6 +32,7 @@ export interface ExecRecord {
   readonly accountId: AccountId;
   readonly terminal: boolean;
   readonly stdin: boolean;
+  readonly endsWithClient: boolean;
   readonly inputEndSeq: number | null;
   readonly end: ExecEnd | null;
 }
@@ -51,6 +53,7 @@ export async function writeExecRecord(
     account_id: record.accountId,
     terminal: record.terminal,
     stdin: record.stdin,
+    ends_with_client: record.endsWithClient,
     input_end_seq: record.inputEndSeq,
     end: end && { exit_code: end.exitCode, signal: end.signal, timed_out: end.timedOut, lost: end.lost },
   };
@@ -74,6 +77,7 @@ export async function readExecRecord(directory: string): Promise<ExecRecord | un
     accountId: stored.account_id as AccountId,
     terminal: stored.terminal,
     stdin: stored.stdin,
+    endsWithClient: stored.ends_with_client,
     inputEndSeq: stored.input_end_seq,
     end: end && { exitCode: end.exit_code, signal: end.signal, timedOut: end.timed_out, lost: end.lost },
   };

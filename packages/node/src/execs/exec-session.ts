@@ -220,12 +220,13 @@ export function createExecSession(
     if (!attachment) wait();
   }
 
-  /** The client is away: it has some time to come back. */
+  /** The client is away: it has some time to come back, if ever it does. */
   function wait(): void {
     clearTimeout(timer);
     if (disposed) return;
+    const awaited = (ms: number) => (record.endsWithClient ? 0 : ms);
     const keptMs = isGuestGone ? Math.min(limits.keptMs, GONE_KEPT_MS) : limits.keptMs;
-    timer = record.end ? setTimeout(deps.onDone, keptMs) : setTimeout(hangUp, limits.detachMs);
+    timer = record.end ? setTimeout(deps.onDone, awaited(keptMs)) : setTimeout(hangUp, awaited(limits.detachMs));
   }
 
   function hangUp(): void {

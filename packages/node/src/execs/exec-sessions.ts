@@ -29,8 +29,9 @@ export interface ExecSessionsOptions extends ExecLimits {
 
 /** Ended ones that nobody fetched count too; what is kept in memory of each is bounded. */
 const MOST_SESSIONS = 4_096;
-/** A command without a terminal whose client waits for it is work, also while it is silent. */
 const ATTENDED_TOUCH_MS = 20_000;
+/** A command without a terminal whose client waits for it is work, also while it is silent. */
+const isWork = ({ terminal, endsWithClient, end }: ExecRecord) => !terminal && !endsWithClient && !end;
 
 /** Takes up what an earlier process left in `directory`. */
 export async function openExecSessions(
@@ -78,8 +79,7 @@ export async function openExecSessions(
   }
 
   const attending = setInterval(() => {
-    for (const session of sessions.values())
-      if (session.attached && !session.record.terminal && !session.record.end) session.touch();
+    for (const session of sessions.values()) if (session.attached && isWork(session.record)) session.touch();
   }, ATTENDED_TOUCH_MS);
 
   function admit(guest: GuestId): void {
@@ -102,13 +102,13 @@ export async function openExecSessions(
     ids: () => [...sessions.keys()],
 
     async startExec(start) {
-      const { execId, guest, accountId, terminal, stdin } = start;
+      const { execId, guest, accountId, terminal, stdin, endsWithClient } = start;
       if (sessions.has(execId)) throw new AppError("exec_exists", `there is an exec ${execId} already`);
       guests.get(guest);
       admit(guest);
       const session = add({
         ...{ execId, guest, accountId, terminal: terminal !== null, stdin: stdin || terminal !== null },
-        ...{ inputEndSeq: null, end: null },
+        ...{ endsWithClient, inputEndSeq: null, end: null },
       });
       const attachment = session.attach(0);
       try {

@@ -83,7 +83,7 @@ export async function startExecBench(options: Partial<ExecSessionsOptions> = {})
     start: (command, start = {}) =>
       bench.execs.startExec({
         ...{ execId: randomUUID() as ExecId, guest: GUEST, accountId: ACCOUNT, command, terminal: null, stdin: false },
-        ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false },
+        ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: false },
         ...start,
       }),
     attach: (execId, offset) => bench.execs.attachExec(execId, { accountId: ACCOUNT, offset }),

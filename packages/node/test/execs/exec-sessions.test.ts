@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
 import { isAppError, silentLogger } from "@mags/core";
 import { type AccountId, type ExecAttachment, type ExecId, INPUT_WINDOW_BYTES } from "@mags/domain";
 import { createSeededRandom, makeTempDir, seedFrom, waitFor } from "@mags/test-kit";
@@ -189,6 +189,47 @@ describe("a client that goes and comes back", () => {
     await waitFor(async () => (await readdir(bench.directory)).length === 0, { what: "an empty folder" });
   });
 
+  describe("whose connection the command belongs to", () => {
+    const ENDS = { endsWithClient: true } as const;
+
+    it("that leaves: the command gets SIGHUP at once, and is forgotten when it has ended", async () => {
+      await using bench = await startExecBench();
+      await using temp = await makeTempDir();
+      const file = join(temp.path, "hung-up");
+      const attachment = await bench.start(
+        `trap 'echo hup > ${file}; exit' HUP; echo on; while :; do sleep 0.05; done`,
+        ENDS,
+      );
+      await readOutput(attachment, "on");
+      attachment.detach();
+      await waitFor(async () => (await readdir(bench.directory)).length === 0, { what: "an empty folder" });
+      assert.equal(await readFile(file, "utf8"), "hup\n");
+    });
+
+    it("is gone for good with the server, and so is the command", async () => {
+      await using bench = await startExecBench();
+      const attachment = await bench.start("exec sleep 100", ENDS);
+      await bench.restart();
+      await waitFor(async () => (await readdir(bench.directory)).length === 0, { what: "an empty folder" });
+      await assert.rejects(bench.attach(attachment.execId, 0), code("exec_not_found"));
+    });
+
+    it("and is silent: the guest is not in use for it", async () => {
+      mock.timers.enable({ apis: ["setInterval"] });
+      try {
+        await using bench = await startExecBench();
+        await bench.start("exec sleep 100", ENDS);
+        mock.timers.tick(20_000);
+        assert.equal(bench.touches, 0);
+        await bench.start("exec sleep 100");
+        mock.timers.tick(20_000);
+        assert.equal(bench.touches, 1);
+      } finally {
+        mock.timers.reset();
+      }
+    });
+  });
+
   it("that is slow makes the command wait, with no more on disk than its limit", async () => {
     const spoolBytes = 4 * 1024 * 1024;
     await using bench = await startExecBench({ spoolBytes });
@@ -347,7 +388,7 @@ describe("a command that its guest was not asked for yet", () => {
     const execId = randomUUID() as ExecId;
     const starting = killed.startExec({
       ...{ execId, guest: GUEST, accountId: ACCOUNT, command: "true", terminal: null, stdin: false },
-      ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false },
+      ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: false },
     });
     await waitFor(async () => (await readdir(temp.path)).length === 1, { what: "its folder" });
     await using execs = await openExecSessions({ guests, log: silentLogger }, temp.path, limits);
