@@ -19,17 +19,24 @@ export interface Ran {
 export interface TestGateway extends AsyncDisposable {
   readonly gateway: SshGateway;
   readonly notes: readonly SshNote[];
+  /** Ports at which somebody asked to sign in. */
+  readonly ports: readonly number[];
+  /** What the directory wants to be listened on. @returns what cannot be. */
+  listenOn(ports: readonly number[]): Promise<readonly number[]>;
   readonly execs: ReturnType<typeof createSimulatedExecs>;
   /** Private keys: of somebody who may sign in as `box`, and of a stranger. */
   readonly keyFile: string;
   readonly strangersKeyFile: string;
   /** Options that make any program of OpenSSH use this gateway. */
-  options(keyFile?: string): string[];
-  ssh(args: readonly string[], options?: { readonly input?: string | Buffer; readonly keyFile?: string }): Promise<Ran>;
+  options(keyFile?: string, port?: number): string[];
+  ssh(
+    args: readonly string[],
+    options?: { readonly input?: string | Buffer; readonly keyFile?: string; readonly port?: number },
+  ): Promise<Ran>;
   run(program: string, args: readonly string[], options?: { readonly input?: string | Buffer }): Promise<Ran>;
 }
 
-const LIMITS = { signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50 };
+const LIMITS = { signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50, keepAliveMs: 30_000 };
 
 export async function startTestGateway(limits: Partial<SshGatewayOptions["limits"]> = {}): Promise<TestGateway> {
   await using scope = new AsyncDisposableStack();
@@ -46,6 +53,8 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
   };
   const [host, own, stranger] = [await newKey("host"), await newKey("own"), await newKey("stranger")];
   const notes: SshNote[] = [];
+  const ports: number[] = [];
+  let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
   const gateway = scope.use(
     await startSshGateway(
       {
@@ -53,19 +62,26 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
         node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
         directory: {
           hostKey: async () => new Secret(host.private),
-          find: async ({ login, key }) =>
-            login === "box" && key.blob.equals(own.blob)
+          find: async ({ login, key, port }) => {
+            ports.push(port);
+            return login === "box" && key.blob.equals(own.blob)
               ? {
                   ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
                   ...{ target: "box", jobId: null, refusal: null },
                 }
-              : null,
+              : null;
+          },
           guest: async () => guest,
           note: (note) => void notes.push(note),
-          watchPorts: () => () => {},
+          watchPorts(listener) {
+            listenOn = (ports) => listener(new Set(ports));
+            return () => {
+              listenOn = async () => [];
+            };
+          },
         },
       },
-      { host: "127.0.0.1", port: 0, hostKey: host.private, limits: { ...LIMITS, ...limits } },
+      { host: "127.0.0.1", port: 0, limits: { ...LIMITS, ...limits } },
     ),
   );
 
@@ -85,16 +101,17 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
     clearTimeout(timer);
     return { exitCode, stdout, stderr };
   }
-  const options = (keyFile = own.file) => [
-    ...["-F", "none", "-o", `Port=${gateway.port}`, "-o", "HostName=127.0.0.1", "-o", `IdentityFile=${keyFile}`],
+  const options = (keyFile = own.file, port = gateway.port) => [
+    ...["-F", "none", "-o", `Port=${port}`, "-o", "HostName=127.0.0.1", "-o", `IdentityFile=${keyFile}`],
     ...["-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"],
     ...["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"],
   ];
   const owned = scope.move();
   return {
-    ...{ gateway, notes, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
-    ssh: (args, { input, keyFile } = {}) =>
-      run("ssh", [...options(keyFile), ...args], input === undefined ? {} : { input }),
+    ...{ gateway, notes, ports, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
+    listenOn: (wanted) => listenOn(wanted),
+    ssh: (args, { input, keyFile, port } = {}) =>
+      run("ssh", [...options(keyFile, port), ...args], input === undefined ? {} : { input }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -14,8 +14,12 @@ export interface ConnectionDeps {
   readonly node: ExecRuntime & GuestSockets;
   readonly limits: SshLimits;
   readonly log: Logger;
+  /** Aborted when the gateway ends, right before `signal`: what is written then still arrives. */
+  readonly parting: AbortSignal;
   /** Aborted when the gateway ends. */
   readonly signal: AbortSignal;
+  /** Of each session: settles when its command has ended, or was told that its client left. Never rejects. */
+  readonly track: (session: Promise<void>) => void;
   /** Nobody has signed in so far; called once. */
   readonly onSignedIn: () => void;
 }
@@ -93,6 +97,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
       session.on("close", leave);
       serveSession(session, {
         ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
+        ...{ parting: deps.parting, track: deps.track },
         onBegin: (kind) => note("session", { kind }),
         takeModes: () => takeModes((client as unknown as Internals)._protocol, channelOf(session)),
       });

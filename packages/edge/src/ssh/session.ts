@@ -18,6 +18,9 @@ export interface SessionDeps {
   /** What the client and this end of its connection are called, as sshd tells programs. */
   readonly connection: string;
   readonly onChannel: (channel: ServerChannel) => void;
+  /** Aborted when the server ends, while something can still be said. */
+  readonly parting: AbortSignal;
+  readonly track: (session: Promise<void>) => void;
   readonly onBegin: (kind: SessionKind) => void;
   /** The modes of a `pty-req` that was just read. */
   readonly takeModes: () => Buffer | undefined;
@@ -43,6 +46,9 @@ export function serveSession(session: Session, deps: SessionDeps): void {
     const channel = accept();
     // It may leave while its command is being started.
     const gone = new Promise<void>((resolve) => channel.once("close", () => resolve()));
+    const part = () => fail(channel, "the server is ending", { terminal: terminal !== null });
+    deps.parting.addEventListener("abort", part);
+    void gone.then(() => deps.parting.removeEventListener("abort", part));
     deps.onChannel(channel);
     deps.onBegin(kind);
     const start = async () => {
@@ -62,7 +68,7 @@ export function serveSession(session: Session, deps: SessionDeps): void {
       });
       await carry(channel, attachment, { room: deps.room, terminal: terminal !== null, gone });
     };
-    start().catch((error: unknown) => fail(channel, messageOf(error), { terminal: terminal !== null }));
+    deps.track(start().catch((error: unknown) => fail(channel, messageOf(error), { terminal: terminal !== null })));
   }
 
   session.on("pty", (accept, reject, info) => {

@@ -1,121 +1,137 @@
 /**
  * SSH into guests. Clients end here: what they ask for is done by the node's calls, there is no sshd in a guest. Owns the
- * listening socket and all connections; who may sign in is the business of the directory.
+ * listening sockets and all connections; who may sign in, and which ports there are, is the business of the directory.
  */
-import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
+import type { Socket } from "node:net";
+import { sleep } from "@mags/core";
 import ssh2 from "ssh2";
 import { ALGORITHMS } from "./algorithms.ts";
 import { type ConnectionDeps, type SshLimits, serveConnection } from "./connection.ts";
+import { openListeners } from "./listeners.ts";
+import { keyOf } from "./sign-in.ts";
+import { createStrangers } from "./strangers.ts";
 
 export interface SshGatewayOptions {
   readonly host: string;
-  /** 0: one that is free. */
+  /** Of all jobs. 0: one that is free. */
   readonly port: number;
-  /** OpenSSH format. */
-  readonly hostKey: string;
   readonly limits: SshLimits & {
     readonly connections: number;
     /** Of one address, before anybody has signed in. */
     readonly strangers: number;
+    /** A client that is silent is asked so often, and given up after four times. */
+    readonly keepAliveMs: number;
   };
 }
 
+/** Disposing of it says goodbye to all clients, and hangs up what they run. */
 export interface SshGateway extends AsyncDisposable {
+  /** Of all jobs. */
   readonly port: number;
+  /** Of the host key: `SHA256:` and unpadded base64. */
+  readonly fingerprint: string;
 }
 
 interface Taken {
-  readonly socket: Socket;
-  readonly onGreeted: () => void;
+  /** Has said what it speaks. */
+  greeted: boolean;
+  readonly late: NodeJS.Timeout;
   readonly onSignedIn: () => void;
 }
 
+/** What ssh2 has of a connection beside its interface. */
+interface Internals {
+  readonly _sock: Socket;
+}
+
 const IDENT = "Mags";
-const KEEP_ALIVE_MS = 30_000;
 const KEEP_ALIVES = 4;
 const GOODBYE_MS = 2_000;
 
-/** @throws what listening throws. */
+/** @throws what listening throws, and what the directory does when it has no host key. */
 export async function startSshGateway(
   deps: Pick<ConnectionDeps, "directory" | "node" | "log">,
-  options: SshGatewayOptions,
+  { host, port, limits }: SshGatewayOptions,
 ): Promise<SshGateway> {
-  const { limits } = options;
+  const { directory, log } = deps;
+  const parting = new AbortController();
   const ending = new AbortController();
-  const sockets = new Map<string, Taken>();
-  const strangers = new Map<string, number>();
+  const sockets = new Map<Socket, Taken>();
+  const work = new Set<Promise<void>>();
+  const strangers = createStrangers(limits.strangers);
+  const hostKey = (await directory.hostKey()).reveal();
+  const fingerprint = fingerprintOf(hostKey);
   const sshd = new ssh2.Server({
-    ...{ hostKeys: [options.hostKey], algorithms: ALGORITHMS, ident: IDENT },
-    ...{ keepaliveInterval: KEEP_ALIVE_MS, keepaliveCountMax: KEEP_ALIVES },
+    ...{ hostKeys: [hostKey], algorithms: ALGORITHMS, ident: IDENT },
+    ...{ keepaliveInterval: limits.keepAliveMs, keepaliveCountMax: KEEP_ALIVES },
   });
-
-  /** Counted until it has signed in, or has gone. */
-  function strangerFrom(address: string): (() => void) | undefined {
-    const count = strangers.get(address) ?? 0;
-    if (count >= limits.strangers) return undefined;
-    strangers.set(address, count + 1);
-    let isCounted = true;
-    return () => {
-      if (!isCounted) return;
-      isCounted = false;
-      const left = (strangers.get(address) ?? 1) - 1;
-      if (left === 0) strangers.delete(address);
-      else strangers.set(address, left);
-    };
-  }
 
   function take(socket: Socket): void {
     socket.on("error", () => {});
     const isRoom = sockets.size < limits.connections && !ending.signal.aborted;
-    const onSignedIn = isRoom ? strangerFrom(socket.remoteAddress ?? "") : undefined;
+    const onSignedIn = isRoom ? strangers.take(socket.remoteAddress ?? "") : undefined;
     if (!onSignedIn) {
       socket.destroy();
       return;
     }
     socket.setNoDelay(true);
-    // Nobody else has it before the client has said what it speaks.
+    // Nobody else has it before it has greeted.
     const late = setTimeout(() => socket.destroy(), limits.signInMs);
-    const onGreeted = () => clearTimeout(late);
-    const name = nameOf(socket.remoteAddress, socket.remotePort);
-    sockets.set(name, { socket, onGreeted, onSignedIn });
+    sockets.set(socket, { greeted: false, late, onSignedIn });
     socket.on("close", () => {
       clearTimeout(late);
-      sockets.delete(name);
+      sockets.delete(socket);
       onSignedIn();
     });
     sshd.injectSocket(socket);
   }
 
-  sshd.on("connection", (client, { ip, port }) => {
-    const taken = sockets.get(nameOf(ip, port));
+  function track(one: Promise<void>): void {
+    const tracked = one.finally(() => work.delete(tracked));
+    work.add(tracked);
+  }
+
+  sshd.on("connection", (client) => {
+    const { _sock: socket } = client as unknown as Internals;
+    const taken = sockets.get(socket);
     if (!taken) {
       client.end(); // it has gone meanwhile
       return;
     }
-    const { socket, onSignedIn } = taken;
-    taken.onGreeted();
-    serveConnection(client, socket, { ...deps, limits, signal: ending.signal, onSignedIn });
+    const { late, onSignedIn } = taken;
+    clearTimeout(late);
+    taken.greeted = true;
+    const signals = { parting: parting.signal, signal: ending.signal };
+    serveConnection(client, socket, { ...deps, ...signals, limits, track, onSignedIn });
   });
-  sshd.on("error", (error: Error) => deps.log.error("ssh.failed", { error: error.message }));
+  sshd.on("error", (error: Error) => log.error("ssh.failed", { error: error.message }));
 
-  const server: Server = createServer(take);
-  server.listen(options.port, options.host);
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const listeners = await openListeners({ take, log }, { host, port });
+  const unwatch = directory.watchPorts((ports) => listeners.set(ports));
   return {
-    port,
+    port: listeners.port,
+    fingerprint,
     async [Symbol.asyncDispose]() {
-      const closed = once(server, "close");
-      server.close();
+      unwatch();
+      const closed = listeners[Symbol.asyncDispose]();
+      parting.abort();
       ending.abort(new Error("the server is ending"));
+      for (const [socket, { greeted }] of sockets) if (!greeted) socket.destroy();
       const late = setTimeout(() => {
-        for (const { socket } of sockets.values()) socket.destroy();
+        for (const socket of sockets.keys()) socket.destroy();
       }, GOODBYE_MS);
       await closed;
       clearTimeout(late);
+      // What was still being started is hung up by who runs it.
+      const patience = new AbortController();
+      await Promise.race([Promise.all(work), sleep(GOODBYE_MS, { signal: patience.signal }).catch(() => {})]);
+      patience.abort();
     },
   };
 }
 
-const nameOf = (address: string | undefined, port: number | undefined) => `${address} ${port}`;
+function fingerprintOf(privateKey: string): string {
+  const [key] = [ssh2.utils.parseKey(privateKey)].flat();
+  if (!key || key instanceof Error) throw new Error("the host key cannot be read", { cause: key });
+  return keyOf(key.type, key.getPublicSSH()).fingerprint;
+}
