@@ -99,7 +99,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
         ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
         ...{ parting: deps.parting, track: deps.track },
         onBegin: (kind) => note("session", { kind }),
-        takeModes: () => takeModes((client as unknown as Internals)._protocol, channelOf(session)),
+        takeModes: () => takeModes((client as unknown as Internals)._protocol),
       });
     });
     const forwards = createForwards(client, { node, guest, room, onChannel, log: deps.log, signal });
@@ -137,8 +137,4 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
       }
     });
   }
-}
-
-function channelOf(session: unknown): number {
-  return (session as { readonly _chanInfo: { readonly incoming: { readonly id: number } } })._chanInfo.incoming.id;
 }
