@@ -132,6 +132,9 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
       case "wake":
         job.status.status = verb === "sleep" ? "sleeping" : "running";
         return send(reply, 200, job.status);
+      case "access":
+        if (job.ended) return send(reply, 409, { error: `Job ${id} is not running`, code: "job_not_running" });
+        return send(reply, 200, { ...SSH_ACCESS, port: (seen.body as { port: number }).port });
       case "sync":
         return send(reply, 200, { success: true, message: `Workspace ${id} synced as version 4`, version: 4 });
       case "status":
@@ -232,6 +235,12 @@ export const SYNCED_WORKSPACE = {
   ...{ last_synced_at: "2026-01-02T03:04:05.000Z", active_request_id: null },
   ...{ base: { workspace_id: "stem", version: 2 }, behind_bytes: 0, failure: null, running: null },
 };
+
+export const SSH_ACCESS = {
+  ...{ success: true, ssh_host: "127.0.0.1", ssh_port: 40_123, ssh_user: "root", ssh_private_key: "PRIVATE KEY\n" },
+  ssh_host_fingerprint: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+  ...{ ssh_host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Q" },
+} as const;
 
 function workspaceReply(name: string, verb: string | undefined): unknown {
   if (verb === "versions") return { workspace_id: name, versions: [], total: 0 };

@@ -3,7 +3,7 @@ import { createServer } from "node:net";
 import { after, afterEach, before, describe, it } from "node:test";
 import { DEFAULT_API_URL, type LogEntry, Mags, MagsError } from "../src/sdk/index.ts";
 import { until } from "./cli-process.ts";
-import { type ScriptedApi, send, startScriptedApi, TOKEN } from "./scripted-api.ts";
+import { type ScriptedApi, SSH_ACCESS, send, startScriptedApi, TOKEN } from "./scripted-api.ts";
 import { runHere } from "./scripted-job.ts";
 
 describe("Mags", () => {
@@ -53,6 +53,26 @@ describe("Mags", () => {
     assert.deepEqual(api.requests[0]?.body, { script: "echo hi", type: "inline", persistent: false });
     assert.equal(api.requests[0]?.headers.authorization, `Bearer ${TOKEN}`);
     assert.match(api.requests[0]?.headers["user-agent"] ?? "", /^mags-node\/\d/);
+  });
+
+  it("enableAccess asks for a port in either form, 8080 by default, and waits for a job that has no VM yet", async () => {
+    api.play = () => {};
+    const { requestId } = await mags.run("x", { name: "box", persistent: true });
+    let refusals = 2;
+    api.intercept = ({ path }, response) => {
+      if (!path.endsWith("/access") || refusals-- <= 0) return false;
+      send(response, 409, { error: "no VM associated with this job", code: "no_vm" });
+      return true;
+    };
+    assert.deepEqual(await mags.enableAccess("box", 22), { ...SSH_ACCESS, port: 22 });
+    await mags.enableAccess(requestId, { port: 22 });
+    await mags.enableAccess(requestId);
+    const asked = api.requests.filter(({ path }) => path.endsWith("/access")).map(({ body }) => body);
+    assert.deepEqual(asked, [...Array(4).fill({ port: 22 }), { port: 8080 }]);
+    const impatient = new Mags({ apiToken: TOKEN, apiUrl: api.url, timeout: 50 });
+    refusals = 10;
+    await rejects(impatient.enableAccess("box", 22), { statusCode: 409, code: "no_vm" });
+    await rejects(mags.enableAccess("nobody", 22), { statusCode: 404, code: "job_not_found" });
   });
 
   describe("run, when too many jobs wait", () => {

@@ -36,17 +36,19 @@ async function buildCli(folder: string): Promise<void> {
     outfile: join(folder, "mags.js"),
     minify: true,
     legalComments: "none",
-    plugins: [withoutChildProcess],
+    plugins: [commanderWithoutChildProcess],
   });
   await writeFile(join(folder, "package.json"), '{ "type": "commonjs" }\n');
   await chmod(join(folder, "mags.js"), 0o755);
 }
 
 /** Commander loads it at every start for commands that are programs of their own; there are none here. */
-const withoutChildProcess: Plugin = {
-  name: "without-child-process",
+const commanderWithoutChildProcess: Plugin = {
+  name: "commander-without-child-process",
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:child_process$/ }, ({ path }) => ({ path, namespace: "empty" }));
+    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
+      /\/commander\//.test(importer) ? { path, namespace: "empty" } : undefined,
+    );
     onLoad({ filter: /.*/, namespace: "empty" }, () => ({ contents: "module.exports = {};" }));
   },
 };

@@ -1,3 +1,4 @@
+export type { AccessOptions } from "./access.ts";
 export { DEFAULT_API_URL } from "./api-url.ts";
 export { type ClientErrorCode, MagsError, type MagsErrorDetails } from "./errors.ts";
 export type { ExecOptions, ExecResult } from "./exec.ts";
@@ -39,6 +40,7 @@ export type {
   NewAccessToken,
   PoolStatus,
   RestoredWorkspace,
+  SshAccess,
   Stopped,
   SubmitReply,
   Synced,

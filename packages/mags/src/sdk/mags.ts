@@ -1,5 +1,6 @@
 import { homedir } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { type AccessOptions, enableAccess } from "./access.ts";
 import { clientError, MagsError } from "./errors.ts";
 import { type ExecOptions, type ExecResult, execResult } from "./exec.ts";
 import { type ExecStream, type ExecStreamOptions, execStream } from "./exec-stream.ts";
@@ -33,6 +34,7 @@ import type {
   NewAccessToken,
   PoolStatus,
   RestoredWorkspace,
+  SshAccess,
   Stopped,
   SubmitReply,
   Synced,
@@ -299,6 +301,19 @@ export class Mags {
    */
   execStream(nameOrId: string, command?: string, options: ExecStreamOptions = {}): ExecStream {
     return execStream(this.#transport, nameOrId, command, options);
+  }
+
+  /**
+   * Enables access to a port of a persistent job's VM; wakes it, and for one that waits for its VM it waits, up to the
+   * client's `timeout`. May be repeated, with the same reply. Port 22 is SSH: the reply has address, user, private key
+   * and host key, which end with the VM.
+   * @param port  Default: 8080.
+   * @throws MagsError 400 when the job is not persistent, or the port is one that the server does not serve; 409 when it
+   * has ended.
+   */
+  async enableAccess(nameOrId: string, port: number | AccessOptions = {}): Promise<SshAccess> {
+    const options = typeof port === "number" ? { port } : port;
+    return await enableAccess(this.#transport, nameOrId, { ...options, patienceMs: this.#timeoutMs });
   }
 
   /** Makes a VM that stays, with a workspace of the same name, and returns when it runs. */

@@ -1,0 +1,34 @@
+/** Ports of a VM that are reached from outside. */
+import { setTimeout as delay } from "node:timers/promises";
+import { MagsError } from "./errors.ts";
+import { jobPath } from "./job-path.ts";
+import type { Transport } from "./transport.ts";
+import type { SshAccess } from "./wire.generated.ts";
+
+export interface AccessOptions {
+  /** Of the VM; 22: SSH. Default: 8080. */
+  readonly port?: number | undefined;
+}
+
+const DEFAULT_PORT = 8080;
+/** A VM wakes before the answer. */
+const WAKE_MS = 120_000;
+const NO_VM_PAUSE_MS = 200;
+
+export async function enableAccess(
+  transport: Transport,
+  nameOrId: string,
+  { port = DEFAULT_PORT, patienceMs }: AccessOptions & { readonly patienceMs: number },
+): Promise<SshAccess> {
+  const path = jobPath(nameOrId, "/access");
+  const startedAt = performance.now();
+  for (;;) {
+    try {
+      return await transport.json<SshAccess>({ method: "POST", path, body: { port }, timeoutMs: WAKE_MS });
+    } catch (error) {
+      const waits = error instanceof MagsError && error.code === "no_vm";
+      if (!waits || performance.now() - startedAt + NO_VM_PAUSE_MS > patienceMs) throw error;
+      await delay(NO_VM_PAUSE_MS);
+    }
+  }
+}
