@@ -26,7 +26,7 @@ export async function carry(
       attachment.hangUp();
       return;
     }
-    tellEnd(channel, attachment);
+    tellEnd(channel, attachment, options);
     attachment.forget();
   } catch (error) {
     fail(channel, messageOf(error), options);
@@ -97,9 +97,12 @@ function carryInput(channel: ServerChannel, attachment: ExecAttachment): void {
   pump();
 }
 
-function tellEnd(channel: ServerChannel, { end }: ExecAttachment): void {
+function tellEnd(channel: ServerChannel, { end }: ExecAttachment, options: { readonly terminal: boolean }): void {
   if (!end || !channel.writable) return;
-  if (end.lost !== null) channel.stderr.write(`mags: ${end.lost}\r\n`);
+  if (end.lost !== null) {
+    fail(channel, end.lost, options); // with the code of a connection that breaks: no program ended with one
+    return;
+  }
   const name = end.signal === null ? undefined : NAMES.get(end.signal);
   if (name === undefined) channel.exit(end.exitCode);
   else channel.exit(name.replace(/^SIG/, ""), false, "");
