@@ -10,9 +10,11 @@ import { startServer, type TestServer } from "./harness/server.ts";
 
 let server: TestServer;
 before(async () => {
-  server = await startServer({ config: { workspaces: { warm_seconds: 5 } } });
-  await mags("run", "-p", "-w", "golden", "echo gold >/root/g");
-  await mags("stop", "golden");
+  server = await startServer({ config: { workspaces: { warm_seconds: 10 } } });
+  for (const name of ["golden", "silver"]) {
+    await mags("run", "-p", "-w", name, "echo gold >/root/g");
+    await mags("stop", name);
+  }
 });
 after(() => server[Symbol.asyncDispose]());
 
@@ -48,7 +50,49 @@ async function untilCold(name: string): Promise<void> {
   await waitFor(isGone, { what: `the end of the VM of ${name}`, deadlineMs: 60_000, intervalMs: 500 });
 }
 
-describe("files of a job", () => {
+// Each has workspaces of its own, and VMs that others do not wait for. The longest comes first.
+describe("files of a job", { concurrency: 3 }, () => {
+  it("have what apt, pip and npm installed when they are opened again", async () => {
+    await using temp = await makeTempDir();
+    const files = join(temp.path, "parcel");
+    putWheel(files);
+    putNpmPackage(files, "http://registry.invalid");
+    const tree = join(files, "deb");
+    await mkdir(join(tree, "DEBIAN"), { recursive: true });
+    await mkdir(join(tree, "usr/bin"), { recursive: true });
+    const fields = {
+      Package: "greeting",
+      Version: "1.0",
+      Architecture: "all",
+      Maintainer: "test",
+      Description: "test",
+    };
+    const control = Object.entries(fields).map(([name, value]) => `${name}: ${value}\n`);
+    await writeFile(join(tree, "DEBIAN/control"), control.join(""));
+    await writeFile(join(tree, "usr/bin/deb-greeting"), "#!/bin/sh\necho hello from apt\n");
+    await chmod(join(tree, "usr/bin/deb-greeting"), 0o755);
+    execFileSync("dpkg-deb", ["--root-owner-group", "--build", tree, join(files, "greeting.deb")], { stdio: "ignore" });
+
+    await mags("new", "full", "-p");
+    await mags("cp", "--", files, "full:/root/parcel");
+    const installs = [
+      "cd /root/parcel",
+      "apt-get install -y --no-install-recommends ./greeting.deb",
+      "pip install --no-index --no-deps --break-system-packages simple/greeting/*.whl",
+      "npm install -g --offline ./npm/greeting-1.0.0.tgz",
+      "rm -r /root/parcel",
+    ];
+    await mags("exec", "full", `(${installs.join(" && ")}) >/root/log 2>&1 || (cat /root/log; exit 1)`);
+    await mags("stop", "full");
+    const uses =
+      "deb-greeting; dpkg -s greeting | grep Status; python3 -c 'import greeting; print(greeting.TEXT)'; greet";
+    assert.equal(
+      await mags("run", "-w", "full", "-p", uses),
+      "hello from apt\nStatus: install ok installed\nhello from a wheel\nhello from npm\n",
+    );
+    await mags("stop", "full");
+  });
+
   it("with no option are gone with it", async () => {
     assert.equal(await mags("run", UNNAMED), "new\n");
     assert.equal(await mags("run", UNNAMED), "new\n");
@@ -78,18 +122,6 @@ describe("files of a job", () => {
     assert.ok((await listed()).includes("kept"));
   });
 
-  it("with -p alone live as long as the VM, and have no name", async () => {
-    const names = await listed();
-    const id = await server.submit({ script: "echo kept >/root/f; test ! -e /jfs", persistent: true });
-    await waitFor(async () => (await server.status(id)).exit_code === 0, { what: "its script", deadlineMs: 30_000 });
-    await mags("sleep", id);
-    assert.equal(await mags("exec", id, "cat /root/f"), "kept\n");
-    assert.match(await refused("sync", id), /workspace/);
-    await mags("stop", id);
-    await refused("exec", id, "cat /root/f");
-    assert.deepEqual(await listed(), names);
-  });
-
   it("with --base begin as those of the base, and what changes is dropped", async () => {
     assert.equal(await mags("run", "--base", "golden", "cat /root/g; echo other >/root/g"), "gold\n");
     assert.equal(await mags("run", "--base", "golden", "cat /root/g"), "gold\n");
@@ -109,7 +141,7 @@ describe("files of a job", () => {
     await mags("stop", "fork");
     assert.equal(await mags(...fork, "cat /root/g"), "gold\nmine\n");
     await mags("stop", "fork");
-    assert.match(await refused("run", "--base", "kept", "-w", "fork", "-p", "true"), /already exists.*golden/s);
+    assert.match(await refused("run", "--base", "silver", "-w", "fork", "-p", "true"), /already exists.*golden/s);
     assert.equal(await mags("run", "--base", "golden", "cat /root/g"), "gold\n");
   });
 
@@ -162,45 +194,19 @@ describe("files of a job", () => {
     assert.match(await refused("run", "--base", "raw", "true"), /raw.*(sync|-p)/s);
     await mags("stop", "raw");
   });
+});
 
-  it("have what apt, pip and npm installed when they are opened again", async () => {
-    await using temp = await makeTempDir();
-    const files = join(temp.path, "parcel");
-    putWheel(files);
-    putNpmPackage(files, "http://registry.invalid");
-    const tree = join(files, "deb");
-    await mkdir(join(tree, "DEBIAN"), { recursive: true });
-    await mkdir(join(tree, "usr/bin"), { recursive: true });
-    const fields = {
-      Package: "greeting",
-      Version: "1.0",
-      Architecture: "all",
-      Maintainer: "test",
-      Description: "test",
-    };
-    const control = Object.entries(fields).map(([name, value]) => `${name}: ${value}\n`);
-    await writeFile(join(tree, "DEBIAN/control"), control.join(""));
-    await writeFile(join(tree, "usr/bin/deb-greeting"), "#!/bin/sh\necho hello from apt\n");
-    await chmod(join(tree, "usr/bin/deb-greeting"), 0o755);
-    execFileSync("dpkg-deb", ["--root-owner-group", "--build", tree, join(files, "greeting.deb")], { stdio: "ignore" });
-
-    await mags("new", "full", "-p");
-    await mags("cp", "--", files, "full:/root/parcel");
-    const installs = [
-      "cd /root/parcel",
-      "apt-get install -y --no-install-recommends ./greeting.deb",
-      "pip install --no-index --no-deps --break-system-packages simple/greeting/*.whl",
-      "npm install -g --offline ./npm/greeting-1.0.0.tgz",
-      "rm -r /root/parcel",
-    ];
-    await mags("exec", "full", `(${installs.join(" && ")}) >/root/log 2>&1 || (cat /root/log; exit 1)`);
-    await mags("stop", "full");
-    const uses =
-      "deb-greeting; dpkg -s greeting | grep Status; python3 -c 'import greeting; print(greeting.TEXT)'; greet";
-    assert.equal(
-      await mags("run", "-w", "full", "-p", uses),
-      "hello from apt\nStatus: install ok installed\nhello from a wheel\nhello from npm\n",
-    );
-    await mags("stop", "full");
+// It looks at all workspaces.
+describe("files of a job alone", () => {
+  it("with -p alone live as long as the VM, and have no name", async () => {
+    const names = await listed();
+    const id = await server.submit({ script: "echo kept >/root/f; test ! -e /jfs", persistent: true });
+    await waitFor(async () => (await server.status(id)).exit_code === 0, { what: "its script", deadlineMs: 30_000 });
+    await mags("sleep", id);
+    assert.equal(await mags("exec", id, "cat /root/f"), "kept\n");
+    assert.match(await refused("sync", id), /workspace/);
+    await mags("stop", id);
+    await refused("exec", id, "cat /root/f");
+    assert.deepEqual(await listed(), names);
   });
 });

@@ -121,6 +121,97 @@ async function killVm(id: SandboxId): Promise<void> {
 }
 
 describe("a sandbox", () => {
+  it("sleeps over a restart of the server, with its script, and its network works after the wake", async () => {
+    const { jobId, id } = start(COUNTER);
+    await untilState(id, "running");
+    await node.sleepSandbox(id, { reason: "requested" });
+    await node.close();
+    updates = [];
+    await begin();
+    assert.equal(stateOf(id), "sleeping");
+    assert.equal(observed(jobId)?.state, "running");
+    const [uuid, ping] = [await run(id, "cat /proc/sys/kernel/random/uuid"), await run(id, "ip -4 route show default")];
+    assert.match(uuid, /^[0-9a-f-]{36}\n$/);
+    assert.match(ping, /default via/);
+    assert.equal(last(id, "woke")?.data.kind, "warm");
+    await node.close();
+    await begin();
+    assert.equal(stateOf(id), "running");
+    assert.equal(observed(jobId)?.state, "running");
+    await node.releaseSandbox(id, { reason: "test" });
+    assert.equal(observed(jobId)?.end?.kind, "stopped");
+  });
+
+  for (const [what, spoil, why] of [
+    [
+      "damaged memory",
+      async (id: SandboxId) => {
+        await using file = await open(join(temp.path, "sandboxes", id, "memory"), "r+");
+        const piece = Buffer.alloc(64 * 1024);
+        let at = 30 * 1024 * 1024;
+        while (piece.every((byte) => byte === 0)) {
+          at += piece.length;
+          await file.read(piece, 0, piece.length, at);
+        }
+        const first = piece.findIndex((byte) => byte !== 0);
+        await file.write(Buffer.from([(piece[first] ?? 0) ^ 1]), 0, 1, at + first);
+      },
+      /checksum/,
+    ],
+    [
+      "memory of another build",
+      async (id: SandboxId) => {
+        const path = join(temp.path, "sandboxes", id, "sandbox.json");
+        await writeFile(
+          path,
+          (await readFile(path, "utf8")).replace(/"runtimeDigest":"[^"]+"/, '"runtimeDigest":"other"'),
+        );
+      },
+      /another version of QEMU/,
+    ],
+    [
+      "a disk that was changed",
+      async (id: SandboxId) => {
+        await using file = await open(join(temp.path, "sandboxes", id, "disk.qcow2"), "r+");
+        await file.utimes(1, 1);
+      },
+      /disk was changed/,
+    ],
+  ] as const)
+    it(`wakes cold with ${what}, and says why`, async () => {
+      const id = await idleSandbox();
+      await node.sleepSandbox(id, { reason: "requested" });
+      await node.close();
+      await spoil(id);
+      await begin();
+      assert.equal(await run(id, "cat /root/made"), "made\n");
+      const woke = last(id, "woke");
+      assert.equal(woke?.data.kind, "cold");
+      assert.match(String(woke?.data.coldBecause), why);
+      await node.releaseSandbox(id, { reason: "test" });
+    });
+
+  it("goes on with a growth that was cut off, and needs nothing of a sleep that was", async () => {
+    const id = await idleSandbox();
+    await node.close();
+    const directory = join(temp.path, "sandboxes", id);
+    const path = join(directory, "sandbox.json");
+    const record = JSON.parse(await readFile(path, "utf8"));
+    await writeFile(path, JSON.stringify({ ...record, size: { ...record.size, diskGiB: 4 } }));
+    await writeFile(join(directory, "memory"), "cut off");
+    await writeFile(join(temp.path, "vms", record.microVmId, "jail", "memory"), "cut off");
+    await begin();
+    await waitFor(() => last(id, "resized")?.data.diskGiB === 4, { what: "the growth", deadlineMs: 30_000 });
+    assert.ok(Number(await run(id, "df --output=size -B1M / | tail -1")) > 3_600);
+    await node.sleepSandbox(id, { reason: "requested" });
+    assert.equal(await run(id, "cat /root/made"), "made\n");
+    assert.equal(last(id, "woke")?.data.kind, "warm");
+    await node.releaseSandbox(id, { reason: "test" });
+  });
+});
+
+// None of these ends the node, which all of them share.
+describe("one of several sandboxes", { concurrency: 3 }, () => {
   it("stays after its script, runs the next one in the same guest, and is gone when it is released", async () => {
     const id = await idleSandbox();
     assert.equal(await run(id, "cat /root/made"), "made\n");
@@ -187,27 +278,6 @@ describe("a sandbox", () => {
     await node.releaseSandbox(id, { reason: "test" });
   });
 
-  it("sleeps over a restart of the server, with its script, and its network works after the wake", async () => {
-    const { jobId, id } = start(COUNTER);
-    await untilState(id, "running");
-    await node.sleepSandbox(id, { reason: "requested" });
-    await node.close();
-    updates = [];
-    await begin();
-    assert.equal(stateOf(id), "sleeping");
-    assert.equal(observed(jobId)?.state, "running");
-    const [uuid, ping] = [await run(id, "cat /proc/sys/kernel/random/uuid"), await run(id, "ip -4 route show default")];
-    assert.match(uuid, /^[0-9a-f-]{36}\n$/);
-    assert.match(ping, /default via/);
-    assert.equal(last(id, "woke")?.data.kind, "warm");
-    await node.close();
-    await begin();
-    assert.equal(stateOf(id), "running");
-    assert.equal(observed(jobId)?.state, "running");
-    await node.releaseSandbox(id, { reason: "test" });
-    assert.equal(observed(jobId)?.end?.kind, "stopped");
-  });
-
   it("keeps its disk when its microVM is lost, wakes cold, and then runs its startup command", async () => {
     const startupCommand = "echo $COLOUR >>/root/started";
     const { jobId, id } = start("echo kept >/root/kept; sync; touch /root/synced; sleep 1000", { startupCommand });
@@ -233,55 +303,6 @@ describe("a sandbox", () => {
     await node.releaseSandbox(id, { reason: "test" });
   });
 
-  for (const [what, spoil, why] of [
-    [
-      "damaged memory",
-      async (id: SandboxId) => {
-        await using file = await open(join(temp.path, "sandboxes", id, "memory"), "r+");
-        const piece = Buffer.alloc(64 * 1024);
-        let at = 30 * 1024 * 1024;
-        while (piece.every((byte) => byte === 0)) {
-          at += piece.length;
-          await file.read(piece, 0, piece.length, at);
-        }
-        const first = piece.findIndex((byte) => byte !== 0);
-        await file.write(Buffer.from([(piece[first] ?? 0) ^ 1]), 0, 1, at + first);
-      },
-      /checksum/,
-    ],
-    [
-      "memory of another build",
-      async (id: SandboxId) => {
-        const path = join(temp.path, "sandboxes", id, "sandbox.json");
-        await writeFile(
-          path,
-          (await readFile(path, "utf8")).replace(/"runtimeDigest":"[^"]+"/, '"runtimeDigest":"other"'),
-        );
-      },
-      /another version of QEMU/,
-    ],
-    [
-      "a disk that was changed",
-      async (id: SandboxId) => {
-        await using file = await open(join(temp.path, "sandboxes", id, "disk.qcow2"), "r+");
-        await file.utimes(1, 1);
-      },
-      /disk was changed/,
-    ],
-  ] as const)
-    it(`wakes cold with ${what}, and says why`, async () => {
-      const id = await idleSandbox();
-      await node.sleepSandbox(id, { reason: "requested" });
-      await node.close();
-      await spoil(id);
-      await begin();
-      assert.equal(await run(id, "cat /root/made"), "made\n");
-      const woke = last(id, "woke");
-      assert.equal(woke?.data.kind, "cold");
-      assert.match(String(woke?.data.coldBecause), why);
-      await node.releaseSandbox(id, { reason: "test" });
-    });
-
   it("grows awake and asleep, and never shrinks", async () => {
     const id = await idleSandbox();
     const size = async () => Number(await run(id, "df --output=size -B1M / | tail -1"));
@@ -299,24 +320,6 @@ describe("a sandbox", () => {
     await run(id, "dd if=/dev/zero of=/root/large bs=1M count=4500 status=none && sync");
     await node.sleepSandbox(id, { reason: "requested" });
     assert.equal(await run(id, "stat -c %s /root/large"), `${4500 * 1024 * 1024}\n`);
-    await node.releaseSandbox(id, { reason: "test" });
-  });
-
-  it("goes on with a growth that was cut off, and needs nothing of a sleep that was", async () => {
-    const id = await idleSandbox();
-    await node.close();
-    const directory = join(temp.path, "sandboxes", id);
-    const path = join(directory, "sandbox.json");
-    const record = JSON.parse(await readFile(path, "utf8"));
-    await writeFile(path, JSON.stringify({ ...record, size: { ...record.size, diskGiB: 4 } }));
-    await writeFile(join(directory, "memory"), "cut off");
-    await writeFile(join(temp.path, "vms", record.microVmId, "jail", "memory"), "cut off");
-    await begin();
-    await waitFor(() => last(id, "resized")?.data.diskGiB === 4, { what: "the growth", deadlineMs: 30_000 });
-    assert.ok(Number(await run(id, "df --output=size -B1M / | tail -1")) > 3_600);
-    await node.sleepSandbox(id, { reason: "requested" });
-    assert.equal(await run(id, "cat /root/made"), "made\n");
-    assert.equal(last(id, "woke")?.data.kind, "warm");
     await node.releaseSandbox(id, { reason: "test" });
   });
 
