@@ -2,13 +2,12 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
-import { createSeededRandom, type SeededRandom, seedFrom, waitFor } from "@mags/test-kit";
-import { findProcess } from "./harness/processes.ts";
+import { seedFrom, waitFor } from "@mags/test-kit";
 import { run } from "./harness/run.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
+import { killInSituations, SITUATIONS } from "./harness/situations.ts";
 
-const ROUNDS = Number(process.env.LEAK_ROUNDS ?? 12);
+const ROUNDS = Number(process.env.LEAK_ROUNDS ?? SITUATIONS.length);
 const SEED = seedFrom(process.env.LEAK_SEED);
 const POOL = 2;
 
@@ -29,16 +28,6 @@ async function doctor(): Promise<Report & { readonly exitCode: number | null }> 
   const { exitCode, text, errors } = await server.magsd("doctor", "--leaks", "--json");
   assert.ok(text.startsWith("{"), errors);
   return { ...JSON.parse(text), exitCode };
-}
-
-/** The server's process, also while it cannot be asked yet. */
-const serverPid = () => findProcess("serve", "--config", join(dirname(server.dataDir), "magsd.json"));
-
-async function killServer(): Promise<void> {
-  const pid = await serverPid();
-  if (pid === undefined) return;
-  process.kill(pid, "SIGKILL");
-  await waitFor(async () => (await serverPid()) !== pid, { what: "the end of the server" });
 }
 
 describe("magsd doctor --leaks", () => {
@@ -132,69 +121,8 @@ describe("magsd stop while the server starts", () => {
   });
 });
 
-/** What is going on when the server is killed. Resolves with the jobs that must come to an end. */
-const SITUATIONS: readonly { readonly what: string; readonly begin: (random: SeededRandom) => Promise<string[]> }[] = [
-  {
-    what: "starting",
-    async begin() {
-      await killServer();
-      void server.start().catch(() => {}); // it will be killed
-      await waitFor(serverPid, { what: "its process" });
-      return [];
-    },
-  },
-  {
-    what: "filling its pool",
-    async begin() {
-      await server.magsd("stop");
-      await server.start();
-      return [];
-    },
-  },
-  {
-    what: "building a template",
-    begin: async (random) => [await server.submit({ script: "true", memory_mb: random.between(256, 455) })],
-  },
-  {
-    what: "starting and ending jobs",
-    begin: (random) =>
-      Promise.all(
-        [1, 2, 3].map((n) => server.submit({ script: `sleep ${(random.next() / 2).toFixed(2)}; exit ${n}` })),
-      ),
-  },
-  {
-    what: "making a disk",
-    begin: async (random) => [await server.submit({ script: "true", disk_gb: random.between(3, 92) })],
-  },
-  {
-    what: "stopping",
-    async begin() {
-      await server.submit({ script: "sleep 0.5" });
-      void server.magsd("stop");
-      return [];
-    },
-  },
-];
-
 describe("kill -9 of the server", () => {
-  it(`at any moment, ${ROUNDS} times: the next start leaves nothing that belongs to nothing`, async (t) => {
-    t.diagnostic(`LEAK_SEED=${SEED}`);
-    const random = createSeededRandom(SEED);
-    for (let round = 0; round < ROUNDS; round++) {
-      const situation = SITUATIONS[round % SITUATIONS.length] ?? assert.fail();
-      const ids = await situation.begin(random);
-      const afterMs = Math.floor(random.next() ** 2 * 3_000);
-      await delay(afterMs);
-      await killServer();
-      const where = `seed ${SEED}, round ${round}, killed while ${situation.what}, after ${afterMs} ms`;
-      await server.start();
-      for (const id of ids) {
-        const { status, error_message } = await server.ended(id);
-        assert.equal(status, "completed", `${where}: ${error_message}`);
-      }
-      await server.poolFilled(POOL);
-      const { leaks } = await doctor();
-      assert.deepEqual(leaks, [], where);
-    }
+  it(`at any moment, ${ROUNDS} times: the next start leaves nothing that belongs to nothing (LEAK_SEED=${SEED})`, async () => {
+    await killInSituations(server, { rounds: ROUNDS, seed: SEED, pool: POOL });
   });
 });

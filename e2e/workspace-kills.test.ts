@@ -3,7 +3,7 @@ import { seedFrom } from "@mags/test-kit";
 import { type S3Server, startS3Server } from "./harness/s3-server.ts";
 import { killWorkspacesAtRandom } from "./harness/workspace-kills.ts";
 
-const ROUNDS = Number(process.env.WORKSPACE_KILL_ROUNDS ?? 10);
+const ROUNDS = Number(process.env.WORKSPACE_KILL_ROUNDS ?? 5);
 const SEED = seedFrom(process.env.WORKSPACE_KILL_SEED);
 
 let s3: S3Server;
