@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { waitFor } from "@mags/test-kit";
 import { assertOthersRun, python, submitBeside, untilPrinted } from "./harness/beside.ts";
 import { type JobStatus, startServer, type TestServer } from "./harness/server.ts";
 
@@ -87,9 +88,19 @@ except OSError as error:
 time.sleep(600)`;
     const id = await submitBeside(server, { script: python(forks) });
     await untilPrinted(server, id, "Resource temporarily unavailable");
-    const exec = await server.mags(["exec", id, "true"]);
-    assert.equal(exec.exitCode, 1);
-    assert.match(exec.errors, /the guest could not open a stream.*EAGAIN/);
+    const reason = /the guest could not open a stream.*EAGAIN/;
+    const once = await server.mags(["exec", "--json", id, "true"]);
+    assert.equal(once.exitCode, 1);
+    assert.match(once.errors, reason);
+    const patient = server.startMags(["exec", id, "true"]);
+    let said = "";
+    patient.child.stderr?.on("data", (bytes: Buffer) => {
+      said += bytes.toString();
+    });
+    await waitFor(() => said.includes("trying again"), { what: "exec to say that it waits", deadlineMs: 30_000 });
+    assert.match(said, reason);
+    patient.child.kill("SIGINT");
+    assert.equal((await patient.result).exitCode, 130);
     const { exitCode, errors } = await server.mags(["stop", id]);
     assert.equal(exitCode, 0, errors);
     assertCompleted(await server.status(id), 143);

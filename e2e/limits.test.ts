@@ -22,7 +22,7 @@ async function runningJobs(server: TestServer): Promise<number> {
   return ((await server.api.call("GET", `${JOBS}?status=running`)).body as { total: number }).total;
 }
 
-describe("100 jobs at once on a node with room for 4", () => {
+describe("30 jobs at once on a node with room for 4", () => {
   let server: TestServer;
   before(async () => {
     server = await startServer({ node: smallNode() });
@@ -30,7 +30,7 @@ describe("100 jobs at once on a node with room for 4", () => {
   after(() => server[Symbol.asyncDispose]());
 
   it("all run to their ends, and never more than it has room for", async () => {
-    const numbers = Array.from({ length: 100 }, (_, n) => n);
+    const numbers = Array.from({ length: 30 }, (_, n) => n);
     const ids = await Promise.all(numbers.map((n) => server.submit({ script: `echo job ${n}; exit ${n}` })));
     let most = 0;
     let waiting = 0;
@@ -47,7 +47,7 @@ describe("100 jobs at once on a node with room for 4", () => {
     assert.ok(most > 1 && most <= VMS, `${most} VMs at a time`);
     assert.ok(waiting > ids.length / 2, `only ${waiting} waited`);
     for (const [n, id] of ids.entries()) assert.equal((await server.status(id)).exit_code, n);
-    for (const n of [0, 50, 99]) assert.equal((await server.mags(["logs", ids[n] ?? ""])).text, `job ${n}\n`);
+    for (const n of [0, 15, 29]) assert.equal((await server.mags(["logs", ids[n] ?? ""])).text, `job ${n}\n`);
   });
 });
 
