@@ -9,6 +9,7 @@ export type Id<Kind extends string> = string & { readonly [brand]: Kind };
 export type JobId = Id<"job">;
 export type AccountId = Id<"account">;
 export type TokenId = Id<"token">;
+export type SshKeyId = Id<"ssh-key">;
 export type MicroVmId = Id<"microvm">;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;

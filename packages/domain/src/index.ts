@@ -51,6 +51,7 @@ export {
   newSandboxId,
   newSubdomain,
   newWorkspaceId,
+  type SshKeyId,
   type TokenId,
 } from "./ids.ts";
 export { isTerminal, JOB_STATUSES, type JobStatus } from "./job-status.ts";

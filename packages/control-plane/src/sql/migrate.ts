@@ -7,6 +7,8 @@ import { sandboxes } from "./migrations/0003-sandboxes.ts";
 import { uploads } from "./migrations/0004-uploads.ts";
 import { workspaces } from "./migrations/0005-workspaces.ts";
 import { hydration } from "./migrations/0006-hydration.ts";
+import { sshKeys } from "./migrations/0007-ssh-keys.ts";
+import { auditLog } from "./migrations/0008-audit-log.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -17,6 +19,8 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0004_uploads": uploads,
   "0005_workspaces": workspaces,
   "0006_hydration": hydration,
+  "0007_ssh_keys": sshKeys,
+  "0008_audit_log": auditLog,
 };
 
 /**

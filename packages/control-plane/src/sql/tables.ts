@@ -1,5 +1,6 @@
 import type { EgressPolicy, JobStatus } from "@mags/domain";
 import type { ColumnType, GeneratedAlways } from "kysely";
+import type { AuditAction, AuditData } from "../app/audit-entry.ts";
 import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
 
 /** jsonb: read as a value, written as JSON text. */
@@ -25,6 +26,23 @@ export interface Tables {
     readonly hash: Buffer;
     readonly created_at: Date;
     readonly last_used_at: Date | null;
+  };
+  readonly account_ssh_keys: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly name: string;
+    readonly type: string;
+    readonly blob: Buffer;
+    readonly fingerprint: string;
+    readonly created_at: Date;
+    readonly last_used_at: ColumnType<Date | null, null | undefined, Date>;
+  };
+  /** What is to be signed to show that a key is one's own; removed when it was. */
+  readonly ssh_key_challenges: {
+    readonly challenge: string;
+    readonly account_id: string;
+    readonly fingerprint: string;
+    readonly expires_at: Date;
   };
   readonly jobs: {
     /** Order of creation. */
@@ -148,5 +166,17 @@ export interface Tables {
     readonly data: Json<Readonly<Record<string, unknown>>>;
     /** Makes a repeated insert of the same report harmless. */
     readonly report_id: string | null;
+  };
+  /** Rows are added, and removed when they are old. */
+  readonly audit_log: {
+    readonly id: GeneratedAlways<number>;
+    /** Makes a repeated insert harmless. */
+    readonly note_id: string;
+    readonly at: Date;
+    readonly account_id: string | null;
+    readonly action: AuditAction;
+    readonly target: string | null;
+    readonly client_address: string | null;
+    readonly data: Json<AuditData>;
   };
 }
