@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
+import { createAuditLog } from "./app/audit-log.ts";
 import { type CollectorRun, createCollector } from "./app/collector.ts";
 import { createDisks } from "./app/disks.ts";
 import { endOnNode } from "./app/end-on-node.ts";
@@ -21,6 +22,7 @@ import { createReconciler } from "./app/reconciler.ts";
 import { createSandboxFollower } from "./app/sandbox-follower.ts";
 import type { SandboxDefaults } from "./app/sandbox-policy.ts";
 import { createSandboxReports } from "./app/sandbox-reports.ts";
+import { createSshKeys } from "./app/ssh-keys.ts";
 import { startUploads, type Uploads } from "./app/uploads.ts";
 import { openUploadDirectory } from "./disk/upload-directory.ts";
 import { createHttpServer } from "./http/server.ts";
@@ -28,9 +30,11 @@ import { createMetrics } from "./metrics/metrics.ts";
 import { allRoutes } from "./routes/all-routes.ts";
 import { type Readiness, type ReadinessCheck, readinessOf, registerService } from "./routes/service.ts";
 import { createAccountStore } from "./sql/account-store.ts";
+import { createAuditStore } from "./sql/audit-store.ts";
 import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
 import { createSandboxStore } from "./sql/sandbox-store.ts";
+import { createSshKeyStore } from "./sql/ssh-key-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 import { createWorkspaceRecords } from "./sql/workspace-records.ts";
@@ -125,7 +129,9 @@ export async function startControlPlane(
   /** Ends event streams and commands. */
   const callsEnd = new AbortController();
   const store = createJobStore(database);
-  const accounts = createAccounts({ store: createAccountStore(database), clock, log });
+  const audit = createAuditLog({ store: createAuditStore(database), clock, log });
+  const accounts = createAccounts({ store: createAccountStore(database), audit, clock, log });
+  const sshKeys = createSshKeys({ store: createSshKeyStore(database), clock, log });
   const changes = createJobChanges();
   const metrics = createMetrics({
     ...{ store, node, clock, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
@@ -140,7 +146,7 @@ export async function startControlPlane(
   const newestVersions = createNewestVersions({ workspaces, node, log });
   const basis = {
     ...{ store, sandboxes, workspaces, workspaceWork, newestVersions, node },
-    ...{ disks, changes, timings, clock, log, defaults },
+    ...{ disks, changes, timings, clock, log, defaults, audit, sshKeys },
   };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({ ...basis, queue: () => queue, onDamage: metrics.damaged });
@@ -224,6 +230,7 @@ export async function startControlPlane(
       await Promise.all([reconciler[Symbol.asyncDispose](), collector[Symbol.asyncDispose]()]);
       await queue[Symbol.asyncDispose]();
       await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);
+      await audit.close({ deadlineMs: DRAIN_MS });
     },
   };
 }

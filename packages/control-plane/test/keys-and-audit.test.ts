@@ -101,10 +101,7 @@ describe("createSshKeyStore", () => {
     assert.equal(await add("f3", third, { most: 1 }), "too_many");
     const twice = await Promise.all([add("f3", third), add("f3", third)]);
     assert.deepEqual(twice.sort(), ["added", "exists"]);
-    assert.deepEqual(
-      (await store.list(accountId)).map(({ name }) => name).sort(),
-      ["f1", "f3"],
-    );
+    assert.deepEqual((await store.list(accountId)).map(({ name }) => name).sort(), ["f1", "f3"]);
   });
 
   it("keeps a bounded number of challenges of an account, and none that has expired", async () => {

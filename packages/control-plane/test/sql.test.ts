@@ -402,8 +402,8 @@ describe("createAccountStore", () => {
     await store.touchToken(token.id, at(9));
     await store.touchToken(token.id, at(5));
     assert.deepEqual(await store.tokens(account.id), [{ ...token, lastUsedAt: at(9) }]);
-    assert.equal(await store.deleteToken(randomUUID() as AccountId, token.id), false);
-    assert.equal(await store.deleteToken(account.id, token.id), true);
+    assert.equal(await store.deleteToken(randomUUID() as AccountId, token.id), null);
+    assert.deepEqual(await store.deleteToken(account.id, token.id), { name: "cli", prefix: "mags_ab" });
     assert.equal(await store.findByTokenHash(Buffer.alloc(32, 1)), null);
   });
 });

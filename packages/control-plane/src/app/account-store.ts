@@ -46,7 +46,10 @@ export interface AccountStore {
   addToken(token: NewAccessToken): Promise<void>;
   /** Oldest first. */
   tokens(accountId: AccountId): Promise<readonly AccessToken[]>;
-  /** @returns false when the account has no such token. */
-  deleteToken(accountId: AccountId, tokenId: TokenId): Promise<boolean>;
+  /** @returns null when the account has no such token. */
+  deleteToken(
+    accountId: AccountId,
+    tokenId: TokenId,
+  ): Promise<{ readonly name: string; readonly prefix: string } | null>;
   touchToken(tokenId: TokenId, at: Date): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { AppError, type Clock, type Logger, messageOf, Secret } from "@mags/core";
 import { type AccountId, isUuid, type TokenId } from "@mags/domain";
 import type { AccessToken, Account, AccountRole, AccountStore } from "./account-store.ts";
+import type { AuditLog } from "./audit-log.ts";
 import { hashToken, looksLikeToken, newToken, tokenPrefix } from "./token.ts";
 
 /** Last use of a token is written down at most this often. */
@@ -13,6 +14,12 @@ export interface IssuedToken {
   readonly token: Secret;
 }
 
+/** Who asks for a change, for the audit log. */
+export interface ChangeOrigin {
+  /** Numeric; without it, somebody on the machine of the server. */
+  readonly clientAddress?: string;
+}
+
 export interface Accounts {
   /** The account whose token this is; null for a wrong or revoked one. */
   authenticate(token: string): Promise<Account | null>;
@@ -22,23 +29,27 @@ export interface Accounts {
   issueBootstrapToken(name: string): Promise<Secret>;
   /** @throws AppError `validation_failed` when the email is taken. */
   create(fields: { readonly email: string; readonly name: string; readonly role: AccountRole }): Promise<Account>;
-  issueToken(accountId: AccountId, name: string): Promise<IssuedToken>;
+  issueToken(accountId: AccountId, name: string, origin?: ChangeOrigin): Promise<IssuedToken>;
   tokens(accountId: AccountId): Promise<readonly AccessToken[]>;
   /** @throws AppError `token_not_found` when the account has no such token. */
-  revokeToken(accountId: AccountId, tokenId: string): Promise<void>;
+  revokeToken(accountId: AccountId, tokenId: string, origin: ChangeOrigin): Promise<void>;
 }
 
 export function createAccounts(deps: {
   readonly store: AccountStore;
+  readonly audit: Pick<AuditLog, "note">;
   readonly clock: Clock;
   readonly log: Logger;
 }): Accounts {
-  const { store, clock, log } = deps;
+  const { store, audit, clock, log } = deps;
 
-  async function issueToken(accountId: AccountId, name: string): Promise<IssuedToken> {
+  async function issueToken(accountId: AccountId, name: string, origin: ChangeOrigin = {}): Promise<IssuedToken> {
     const token = newToken();
     const record = { id: randomUUID() as TokenId, name, prefix: tokenPrefix(token), createdAt: clock.now() };
     await store.addToken({ ...record, accountId, hash: hashToken(token) });
+    const { id, prefix } = record;
+    const clientAddress = origin.clientAddress ?? null;
+    audit.note({ action: "token_created", accountId, target: name, clientAddress, data: { token_id: id, prefix } });
     return { record: { ...record, lastUsedAt: null }, token: new Secret(token) };
   }
 
@@ -88,9 +99,11 @@ export function createAccounts(deps: {
     issueToken,
     tokens: (accountId) => store.tokens(accountId),
 
-    async revokeToken(accountId, tokenId) {
-      if (!isUuid(tokenId) || !(await store.deleteToken(accountId, tokenId as TokenId)))
-        throw new AppError("token_not_found", `there is no access token ${tokenId} in this account`);
+    async revokeToken(accountId, tokenId, { clientAddress = null }) {
+      const revoked = isUuid(tokenId) ? await store.deleteToken(accountId, tokenId as TokenId) : null;
+      if (!revoked) throw new AppError("token_not_found", `there is no access token ${tokenId} in this account`);
+      const data = { token_id: tokenId, prefix: revoked.prefix };
+      audit.note({ action: "token_revoked", accountId, target: revoked.name, clientAddress, data });
     },
   };
 }

@@ -99,6 +99,7 @@ function inputOf(
     rawQuery: rawQueryOf(request.raw.url ?? ""),
     account: request.account,
     headers: request.headers,
+    clientAddress: request.ip,
     receivedMs: deps.clock.monotonicMs() - reply.elapsedTime,
     // Made when asked for: most handlers do not wait for anything.
     get signal() {

@@ -20,6 +20,8 @@ export interface RouteInput<R extends RouteDefinition> {
   readonly rawQuery: string;
   readonly account: Account;
   readonly headers: IncomingHttpHeaders;
+  /** Numeric: of the client, or of the proxy in front of the server. */
+  readonly clientAddress: string;
   /** Aborts when the client is gone or the server shuts down. */
   readonly signal: AbortSignal;
   /** Monotonic time at which the request came in, milliseconds. */

@@ -4,8 +4,8 @@ import type { RouteDeps } from "./deps.ts";
 import { tokenToWire } from "./token-wire.ts";
 
 export function createTokenRoute({ accounts }: RouteDeps): BoundRoute {
-  return bind(ROUTES.createToken, async ({ body, account }) => {
-    const { record, token } = await accounts.issueToken(account.id, body.name);
+  return bind(ROUTES.createToken, async ({ body, account, clientAddress }) => {
+    const { record, token } = await accounts.issueToken(account.id, body.name, { clientAddress });
     return { ...tokenToWire(record), token: token.reveal() };
   });
 }

@@ -87,14 +87,15 @@ export function createAccountStore(database: Database): AccountStore {
     },
 
     async deleteToken(accountId, tokenId) {
-      const result = await database.run((db) =>
+      const row = await database.run((db) =>
         db
           .deleteFrom("access_tokens")
           .where("id", "=", tokenId)
           .where("account_id", "=", accountId)
-          .executeTakeFirstOrThrow(),
+          .returning(["name", "prefix"])
+          .executeTakeFirst(),
       );
-      return result.numDeletedRows === 1n;
+      return row ?? null;
     },
 
     async touchToken(tokenId, at) {
