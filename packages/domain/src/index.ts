@@ -90,6 +90,7 @@ export type {
 } from "./sandbox.ts";
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
 export type { SshDirectory, SshNote, SshPublicKey, SshSignIn, SshUser } from "./ssh-directory.ts";
+export { fingerprintOf } from "./ssh-fingerprint.ts";
 export type {
   CollectedAccount,
   CollectedGarbage,

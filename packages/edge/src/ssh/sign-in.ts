@@ -1,6 +1,5 @@
 /** Signing in with a key, the only way there is. Whoever may not hears nothing of why. */
-import { createHash } from "node:crypto";
-import type { SshDirectory, SshPublicKey, SshSignIn, SshUser } from "@mags/domain";
+import { fingerprintOf, type SshDirectory, type SshPublicKey, type SshSignIn, type SshUser } from "@mags/domain";
 import type { AuthContext, Connection } from "ssh2";
 import ssh2 from "ssh2";
 import { KEY_TYPES } from "./algorithms.ts";
@@ -69,6 +68,5 @@ function isSigned(context: Extract<AuthContext, { readonly method: "publickey" }
 }
 
 export function keyOf(type: string, blob: Buffer): SshPublicKey {
-  const digest = createHash("sha256").update(blob).digest("base64").replace(/=+$/, "");
-  return { type, blob, fingerprint: `SHA256:${digest}` };
+  return { type, blob, fingerprint: fingerprintOf(blob) };
 }
