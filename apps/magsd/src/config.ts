@@ -52,6 +52,9 @@ const ServerKeys = z.strictObject({
         .describe("An external PostgreSQL, 15 or newer. Default: an embedded one."),
     })
     .prefault({}),
+  sealing_key_file: AbsolutePath.optional().describe(
+    "The key that secrets in the database are sealed with, where several servers share one: it has to be there. Default: `<data_dir>/sealing.key`, made by the first start. Keep a copy: without it the host key for SSH is lost.",
+  ),
   object_store: ObjectStoreConfig.prefault({}),
   log_level: z
     .enum(["debug", "info", "warn", "error"])

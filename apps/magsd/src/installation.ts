@@ -13,6 +13,8 @@ export interface Places {
   readonly postgresLog: string;
   readonly blockServerLog: string;
   readonly uploads: string;
+  /** With the key that secrets in the database are sealed with. */
+  readonly sealingKey: string;
   /** Where the object store is a folder. */
   readonly objects: string;
   /** Says which folder that is. */
@@ -30,6 +32,7 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     postgresLog: join(config.data_dir, "postgres.log"),
     blockServerLog: join(config.data_dir, "block-server.log"),
     uploads: join(config.data_dir, "uploads"),
+    sealingKey: join(config.data_dir, "sealing.key"),
     objects: join(config.data_dir, "objects"),
     objectFolder: join(config.data_dir, "objects.id"),
   };

@@ -12,7 +12,9 @@ import {
   type ControlPlane,
   type EmbeddedPostgres,
   openDatabase,
+  openSealing,
   openUploads,
+  type Sealing,
   startControlPlane,
   type Uploads,
 } from "@mags/control-plane";
@@ -171,10 +173,11 @@ async function startUp(
   const uploadOptions = { directory: placesOf(config).uploads, maxBytesPerAccount };
   const uploads = scope.use(await openUploads({ database, clock, log }, uploadOptions));
   opened.resolve(uploads);
+  const sealing = await openSealingOf(config);
   const readiness = [{ name: "node", check: async () => node.checkReady() }];
   const plane = scope.use(
     await startControlPlane(
-      { database, node, uploads, clock, log, readiness },
+      { database, node, uploads, sealing, clock, log, readiness },
       {
         ...{ corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
         collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
@@ -191,6 +194,11 @@ async function startUp(
     apiUrl: config.public_url ?? listenUrl,
     databaseServer: server,
   };
+}
+
+function openSealingOf(config: ServerConfig): Promise<Sealing> {
+  const { sealing_key_file: shared } = config;
+  return openSealing(shared ?? placesOf(config).sealingKey, { make: shared === undefined });
 }
 
 async function statusOf({ plane, node, apiUrl, databaseServer }: Running) {

@@ -4,7 +4,7 @@ import { JobParams } from "./jobs.ts";
 import { route } from "./route.ts";
 
 /** The port by which SSH is asked for. */
-export const SSH_PORT = 22;
+export const SSH_PORT = 22 as const;
 
 export const EnableAccess = z
   .object({

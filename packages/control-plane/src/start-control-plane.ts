@@ -4,7 +4,7 @@
  */
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
-import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId } from "@mags/domain";
+import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId, type SshDirectory } from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createAuditLog } from "./app/audit-log.ts";
 import { type CollectorRun, createCollector } from "./app/collector.ts";
@@ -22,8 +22,11 @@ import { createReconciler } from "./app/reconciler.ts";
 import { createSandboxFollower } from "./app/sandbox-follower.ts";
 import type { SandboxDefaults } from "./app/sandbox-policy.ts";
 import { createSandboxReports } from "./app/sandbox-reports.ts";
+import type { Sealing } from "./app/sealing.ts";
 import { createSshKeys } from "./app/ssh-keys.ts";
+import { createSshService } from "./app/ssh-service.ts";
 import { startUploads, type Uploads } from "./app/uploads.ts";
+import type { ControlPlaneConfig } from "./control-plane-config.ts";
 import { openUploadDirectory } from "./disk/upload-directory.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createMetrics } from "./metrics/metrics.ts";
@@ -34,6 +37,7 @@ import { createAuditStore } from "./sql/audit-store.ts";
 import type { Database } from "./sql/database.ts";
 import { createJobStore } from "./sql/job-store.ts";
 import { createSandboxStore } from "./sql/sandbox-store.ts";
+import { createSshAccessStore } from "./sql/ssh-access-store.ts";
 import { createSshKeyStore } from "./sql/ssh-key-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
@@ -59,31 +63,18 @@ export interface ControlPlaneDeps {
   readonly node: NodeRuntime;
   /** The caller's, too. */
   readonly uploads: Uploads;
+  /** Of the secrets in the database: by the key of the installation. */
+  readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Logger;
   /** What must work besides the database before jobs can be served. */
   readonly readiness?: readonly ReadinessCheck[];
 }
 
-export interface ControlPlaneConfig {
-  /** What jobs may take, and how many may wait how long. Default: accounts take what there is. */
-  readonly limits?: QueueLimits;
-  /** When VMs that stay sleep or are released. Default: after 10 min, or 5 min without a persistent job. */
-  readonly sandboxes?: SandboxDefaults;
-  /** Origins whose web pages may use the API. Default none. */
-  readonly corsOrigins?: readonly string[];
-  /** How often jobs are compared with the node. Default 15 s. */
-  readonly reconcileIntervalMs?: number;
-  /** How often the object store is searched for what no workspace needs any more. Default 1 h. */
-  readonly collectionIntervalMs?: number;
-  /** Silence after which an event stream sends a comment. Default 15 s. */
-  readonly heartbeatMs?: number;
-  /** Refuse to send what the schemas do not say. For tests. Default false. */
-  readonly checkResponses?: boolean;
-}
-
 export interface ControlPlane extends AsyncDisposable {
   readonly accounts: Accounts;
+  /** For SSH gateways; null: there are to be none. */
+  readonly ssh: SshDirectory | null;
   /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Whether jobs can be served now, and if not, why. */
@@ -132,6 +123,13 @@ export async function startControlPlane(
   const audit = createAuditLog({ store: createAuditStore(database), clock, log });
   const accounts = createAccounts({ store: createAccountStore(database), audit, clock, log });
   const sshKeys = createSshKeys({ store: createSshKeyStore(database), clock, log });
+  const sshDeps = {
+    ...{ store, access: createSshAccessStore(database), sshKeys, audit },
+    sealing: deps.sealing,
+    clock,
+    log,
+  };
+  const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const changes = createJobChanges();
   const metrics = createMetrics({
     ...{ store, node, clock, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
@@ -146,10 +144,13 @@ export async function startControlPlane(
   const newestVersions = createNewestVersions({ workspaces, node, log });
   const basis = {
     ...{ store, sandboxes, workspaces, workspaceWork, newestVersions, node },
-    ...{ disks, changes, timings, clock, log, defaults, audit, sshKeys },
+    ...{ disks, changes, timings, clock, log, defaults, audit, sshKeys, ssh },
   };
   const policies = createPolicies(basis);
-  const reports = createSandboxReports({ ...basis, queue: () => queue, onDamage: metrics.damaged });
+  const reports = createSandboxReports({
+    ...{ ...basis, queue: () => queue, onDamage: metrics.damaged },
+    onEnded: (sandboxId) => ssh?.ended(sandboxId),
+  });
   const writer = createJobWriter({ ...basis, sandboxes: createSandboxFollower({ ...basis, reports, policies }) });
   const queue = createJobQueue(
     { ...basis, writer, onRefused: metrics.refused, onOverdue: metrics.overdue },
@@ -194,6 +195,7 @@ export async function startControlPlane(
 
   return {
     accounts,
+    ssh: ssh?.directory ?? null,
     async listen({ host, port }) {
       try {
         await app.listen({ host, port });

@@ -97,6 +97,7 @@ describe("a database that is killed under load", () => {
         database: test.database,
         node,
         uploads: test.uploads,
+        sealing: test.sealing,
         clock: systemClock,
         log: silentLogger,
         readiness: [

@@ -30,7 +30,7 @@ export async function findSandboxJob(
 }
 
 /** Whoever asks by the name of a workspace means its VM, not the script that happens to run beside. */
-export async function ownerOf(store: JobStore, found: Job, key: string): Promise<Job> {
+export async function ownerOf(store: Pick<JobStore, "get">, found: Job, key: string): Promise<Job> {
   const { sandbox } = found;
   if (isUuid(key) || !sandbox || sandbox.owns || !sandbox.ownerJobId || sandbox.state === "gone") return found;
   const owner = await store.get(sandbox.ownerJobId);

@@ -20,6 +20,8 @@ export interface SandboxReportsDeps {
   readonly timings: JobTimings;
   /** Counts. */
   readonly onDamage: () => void;
+  /** That it has ended is stored. Must not throw. */
+  readonly onEnded: (sandboxId: SandboxId) => void;
   readonly log: Logger;
 }
 
@@ -59,7 +61,10 @@ export function createSandboxReports(deps: SandboxReportsDeps): SandboxReports {
 
   function end(sandboxId: SandboxId, how: SandboxEnd, event: NewJobEvent): Promise<void> {
     const ended = turns.run(sandboxId, async () => tell(await sandboxes.end(sandboxId, how, event)));
-    return ended.then(() => deps.queue().vacate(sandboxId));
+    return ended.then(() => {
+      deps.onEnded(sandboxId);
+      deps.queue().vacate(sandboxId);
+    });
   }
 
   function store(update: SandboxUpdate): Promise<void> {

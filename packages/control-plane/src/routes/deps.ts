@@ -14,6 +14,7 @@ import type { WorkspaceWork } from "../app/reconcile-workspaces.ts";
 import type { SandboxDefaults } from "../app/sandbox-policy.ts";
 import type { SandboxReports } from "../app/sandbox-reports.ts";
 import type { SandboxStore } from "../app/sandbox-store.ts";
+import type { SshService } from "../app/ssh-service.ts";
 import type { Uploads } from "../app/uploads.ts";
 import type { UsageStore } from "../app/usage.ts";
 import type { WorkspaceRecords } from "../app/workspace-records.ts";
@@ -32,6 +33,8 @@ export interface RouteDeps {
   readonly policies: Policies;
   readonly disks: Disks;
   readonly defaults: SandboxDefaults;
+  /** Null: there are no SSH gateways. */
+  readonly ssh: SshService | null;
   readonly node: NodeRuntime;
   readonly intake: Intake;
   readonly writer: JobWriter;

@@ -9,6 +9,7 @@ import { workspaces } from "./migrations/0005-workspaces.ts";
 import { hydration } from "./migrations/0006-hydration.ts";
 import { sshKeys } from "./migrations/0007-ssh-keys.ts";
 import { auditLog } from "./migrations/0008-audit-log.ts";
+import { sshAccess } from "./migrations/0009-ssh-access.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -21,6 +22,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0006_hydration": hydration,
   "0007_ssh_keys": sshKeys,
   "0008_audit_log": auditLog,
+  "0009_ssh_access": sshAccess,
 };
 
 /**

@@ -72,6 +72,7 @@ export function createSandboxChanges(database: Database): Changes {
           returning jobs.id as job_id, jobs.status
         ),
         ${periodEnds(at)},
+        ${accessEnds(at)},
         waiting as (
           insert into job_events (job_id, at, name, data)
           select job_id, ${at}, 'failed', jsonb_build_object('message', ${storableText(message)}::text)
@@ -130,6 +131,15 @@ const periodBegins = (at: Date) => sql`period as (
 const periodEnds = (at: Date) => sql`period as (
   update awake_periods set ended_at = greatest(began_at, ${at}) from sandbox
   where sandbox_id = sandbox.id and ended_at is null
+)`;
+
+/** Key and port; the port has a rest before another sandbox gets it. */
+const accessEnds = (at: Date) => sql`access as (
+  delete from sandbox_ssh using sandbox where sandbox_id = sandbox.id returning port
+),
+retired as (
+  insert into retired_ports (port, retired_at) select port, ${at} from access where port is not null
+  on conflict (port) do update set retired_at = excluded.retired_at
 )`;
 
 /** To the owner if it lives, else to the newest job. */

@@ -150,6 +150,19 @@ export interface Tables {
     readonly began_at: Date;
     readonly ended_at: Date | null;
   };
+  /** Sealed: see `app/sealing.ts`. */
+  readonly installation_secrets: { readonly name: string; readonly sealed: Buffer; readonly created_at: Date };
+  /** Of sandboxes that have not ended. */
+  readonly sandbox_ssh: {
+    readonly sandbox_id: string;
+    readonly fingerprint: string;
+    readonly sealed_key: Buffer;
+    /** Its own; null: it is reached by that of all. */
+    readonly port: number | null;
+    readonly created_at: Date;
+  };
+  /** Ports of sandboxes that ended a short time ago. */
+  readonly retired_ports: { readonly port: number; readonly retired_at: Date };
   readonly uploads: {
     readonly id: string;
     readonly account_id: string;

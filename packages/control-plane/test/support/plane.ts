@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { type Clock, silentLogger, systemClock } from "@mags/core";
 import type { AccountId } from "@mags/domain";
 import {
@@ -8,21 +9,19 @@ import {
   type SimulatedNode,
   type SimulatedNodeOptions,
 } from "@mags/test-kit";
+import { createSealing, SEALING_KEY_BYTES, type Sealing } from "../../src/app/sealing.ts";
 import type { Uploads } from "../../src/app/uploads.ts";
+import type { ControlPlaneConfig } from "../../src/control-plane-config.ts";
 import type { DatabaseAddress } from "../../src/sql/address.ts";
 import { type Database, openDatabase } from "../../src/sql/database.ts";
-import {
-  type ControlPlane,
-  type ControlPlaneConfig,
-  openUploads,
-  startControlPlane,
-} from "../../src/start-control-plane.ts";
+import { type ControlPlane, openUploads, startControlPlane } from "../../src/start-control-plane.ts";
 
 export interface TestPlane extends AsyncDisposable {
   readonly plane: ControlPlane;
   readonly database: Database;
   readonly node: SimulatedNode;
   readonly uploads: Uploads;
+  readonly sealing: Sealing;
   readonly url: string;
   /** Folder with the bytes of uploads, in `uploads`, and the files of guests, in folders of their ids. */
   readonly filesRoot: string;
@@ -39,6 +38,8 @@ export interface TestPlaneOptions extends ControlPlaneConfig {
   readonly node?: SimulatedNode;
   readonly simulated?: SimulatedNodeOptions;
   readonly clock?: Clock;
+  /** Default: with a key that nobody else has. */
+  readonly sealing?: Sealing;
   /** Runs on the database before the control plane starts. */
   readonly prepare?: (database: Database) => Promise<void>;
 }
@@ -55,8 +56,9 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
   const clock = options.clock ?? systemClock;
   const directory = `${files.path}/uploads`;
   const uploads = scope.use(await openUploads({ database, clock, log }, { directory, maxBytesPerAccount: 0 }));
+  const sealing = options.sealing ?? createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), file: "sealing.key" });
   const plane = scope.use(
-    await startControlPlane({ database, node, uploads, clock, log }, { checkResponses: true, ...options }),
+    await startControlPlane({ database, node, uploads, sealing, clock, log }, { checkResponses: true, ...options }),
   );
   const url = await plane.listen({ host: "127.0.0.1", port: 0 });
   const account = await plane.accounts.ensureBootstrap();
@@ -72,6 +74,7 @@ export async function startTestPlane(address: DatabaseAddress, options: TestPlan
     database,
     node,
     uploads,
+    sealing,
     url,
     filesRoot: files.path,
     admin: createApiClient(url, token.reveal()),
