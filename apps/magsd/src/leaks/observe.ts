@@ -25,6 +25,8 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   blocks: INSTALLATION,
   "block-server.log": INSTALLATION,
   "block-server.log.1": INSTALLATION,
+  "sealing.key": INSTALLATION,
+  "sealing.key.new": UNFINISHED,
   "magsd.lock": INSTALLATION,
   "magsd.log": INSTALLATION,
   "magsd.log.1": INSTALLATION,
