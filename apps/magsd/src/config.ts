@@ -106,6 +106,11 @@ const ServerKeys = z.strictObject({
         .describe("How long the VM of a workspace without a persistent job stays after its last job, with its files."),
     })
     .prefault({}),
+  audit: z
+    .strictObject({
+      keep_days: z.int().min(1).max(36_500).default(90).describe("How long entries of the audit log are kept."),
+    })
+    .prefault({}),
   node: NodeConfig.prefault({}),
 });
 

@@ -180,6 +180,7 @@ async function startUp(
       { database, node, uploads, sealing, clock, log, readiness },
       {
         ...{ corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
+        auditKeepDays: config.audit.keep_days,
         collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
       },
     ),

@@ -1,4 +1,5 @@
 export * as access from "./access.ts";
+export * as auditLogs from "./audit-log.ts";
 export { ErrorBody } from "./errors.ts";
 export * as execs from "./exec-stream.ts";
 export * as files from "./files.ts";
@@ -8,5 +9,6 @@ export { buildOpenApiDocument } from "./openapi.ts";
 export { COMMON_ERRORS, type RouteDefinition, route } from "./route.ts";
 export { ROUTES, type RouteName } from "./routes.ts";
 export * as service from "./service.ts";
+export * as sshKeys from "./ssh-keys.ts";
 export * as tokens from "./tokens.ts";
 export * as workspaces from "./workspaces.ts";

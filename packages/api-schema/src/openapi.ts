@@ -10,7 +10,7 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   401: "No token, or one that is not valid.",
   403: "This account, or pages of this origin, may not do that.",
   404: "There is no such thing in this account.",
-  409: "The state of the job does not allow it.",
+  409: "The state of the job does not allow it, or there is such a thing already.",
   413: "The request is too large.",
   416: "The file is shorter than the range that was asked for.",
   429: "Too many of the account's jobs wait. With `code` `too_many_requests` nothing was stored: the same request may be sent again.",

@@ -1,4 +1,5 @@
 import { enableAccess, sshService } from "./access.ts";
+import { auditLog } from "./audit-log.ts";
 import { execAttach, execStream } from "./exec-stream.ts";
 import {
   getArchive,
@@ -17,6 +18,7 @@ import { execInJob, getJob, getStatus, listEvents, listJobs, submitJob } from ".
 import { getLogs } from "./logs.ts";
 import { sleepJob, stopJob, syncJob, updateJob, wakeJob } from "./sandboxes.ts";
 import { me, poolStatus, usage } from "./service.ts";
+import { addSshKey, challengeSshKey, listSshKeys, removeSshKey } from "./ssh-keys.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import {
   deleteWorkspace,
@@ -66,6 +68,11 @@ export const ROUTES = {
   listTokens,
   createToken,
   deleteToken,
+  listSshKeys,
+  challengeSshKey,
+  addSshKey,
+  removeSshKey,
+  auditLog,
 } as const;
 
 export type RouteName = keyof typeof ROUTES;

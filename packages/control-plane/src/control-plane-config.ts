@@ -7,6 +7,8 @@ export interface ControlPlaneConfig {
   readonly limits?: QueueLimits;
   /** When VMs that stay sleep or are released. Default: after 10 min, or 5 min without a persistent job. */
   readonly sandboxes?: SandboxDefaults;
+  /** How long entries of the audit log are kept. Default: 90 days. */
+  readonly auditKeepDays?: number;
   /** Where SSH gateways are reached. Default: there are none. */
   readonly ssh?: SshServiceConfig | null;
   /** Origins whose web pages may use the API. Default none. */

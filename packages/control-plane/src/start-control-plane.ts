@@ -55,6 +55,8 @@ const DEFAULT_LIMITS: QueueLimits = {
   ...{ account: NO_USAGE, queuedPerAccount: 1_000, queued: 10_000, queueMs: 600_000 },
 };
 
+const DEFAULT_AUDIT_KEEP_DAYS = 90;
+
 const DEFAULT_SANDBOXES: SandboxDefaults = { idleMinutes: 10, warmMs: 300_000 };
 
 export interface ControlPlaneDeps {
@@ -120,9 +122,10 @@ export async function startControlPlane(
   /** Ends event streams and commands. */
   const callsEnd = new AbortController();
   const store = createJobStore(database);
-  const audit = createAuditLog({ store: createAuditStore(database), clock, log });
+  const auditStore = createAuditStore(database);
+  const audit = createAuditLog({ store: auditStore, clock, log });
   const accounts = createAccounts({ store: createAccountStore(database), audit, clock, log });
-  const sshKeys = createSshKeys({ store: createSshKeyStore(database), clock, log });
+  const sshKeys = createSshKeys({ store: createSshKeyStore(database), audit, clock, log });
   const sshDeps = {
     ...{ store, access: createSshAccessStore(database), sshKeys, audit },
     sealing: deps.sealing,
@@ -144,7 +147,7 @@ export async function startControlPlane(
   const newestVersions = createNewestVersions({ workspaces, node, log });
   const basis = {
     ...{ store, sandboxes, workspaces, workspaceWork, newestVersions, node },
-    ...{ disks, changes, timings, clock, log, defaults, audit, sshKeys, ssh },
+    ...{ disks, changes, timings, clock, log, defaults, audit, auditStore, sshKeys, ssh },
   };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({
@@ -165,7 +168,9 @@ export async function startControlPlane(
     sandboxReconciler,
     onRun: metrics.reconciled,
   });
-  const collector = createCollector({ ...basis, onRun: metrics.collected });
+  const collector = createCollector({
+    ...{ ...basis, auditKeepDays: config.auditKeepDays ?? DEFAULT_AUDIT_KEEP_DAYS, onRun: metrics.collected },
+  });
   const routes = allRoutes({
     ...basis,
     ...{ accounts, usage: createUsageStore(database), uploads: deps.uploads, reports, policies, intake, writer, queue },

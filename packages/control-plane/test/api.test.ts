@@ -7,6 +7,7 @@ import { type ApiClient, createApiClient, waitFor } from "@mags/test-kit";
 import fc from "fast-check";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
+import { addSshKey, challengeFor, makeSshKey, type TestSshKey } from "./support/ssh-key.ts";
 
 const V1 = "/api/v1";
 const JOBS = `${V1}/mags-jobs`;
@@ -471,6 +472,7 @@ describe("authorization", () => {
     readonly jobId: string;
     readonly execId: string;
     readonly tokenId: string;
+    readonly sshKeyId: string;
   }
   const hidden =
     (path: (foreign: Foreign) => string, body?: unknown, method = body === undefined ? "GET" : "POST") =>
@@ -480,7 +482,7 @@ describe("authorization", () => {
     };
   const lists = (path: string) => async (client: ApiClient, foreign: Foreign) => {
     const text = JSON.stringify((await client.call("GET", path)).body);
-    assert.ok(!text.includes(foreign.jobId) && !text.includes(foreign.tokenId), path);
+    for (const id of [foreign.jobId, foreign.tokenId, foreign.sshKeyId]) assert.ok(!text.includes(id), path);
   };
 
   /** For each route: an account must not see or touch what is another's. A route without a case does not compile. */
@@ -562,10 +564,29 @@ describe("authorization", () => {
       const { tokens } = (await plane.admin.call("GET", `${V1}/access-tokens`)).body as Body;
       assert.ok(tokens.some((token: Body) => token.id === tokenId));
     },
+    listSshKeys: lists(`${V1}/ssh-keys`),
+    async challengeSshKey(client) {
+      const { id } = (await client.call("GET", `${V1}/me`)).body as Body;
+      assert.ok((await challengeFor(client, sshKey)).includes(id));
+    },
+    async addSshKey(client) {
+      const body = { public_key: sshKey.line, challenge: await challengeFor(plane.admin, sshKey), signature: "x" };
+      const reply = await client.call("POST", `${V1}/ssh-keys`, body);
+      assert.match((reply.body as Body).error, /^challenge: is none of this account/);
+    },
+    removeSshKey: hidden(({ sshKeyId }) => `${V1}/ssh-keys/${sshKeyId}`, undefined, "DELETE"),
+    async auditLog(client) {
+      assert.equal((await client.call("GET", `${V1}/audit-log?all=1`)).status, 403);
+      const { entries } = (await client.call("GET", `${V1}/audit-log?limit=1000`)).body as Body;
+      const { id } = (await client.call("GET", `${V1}/me`)).body as Body;
+      assert.ok(entries.every((entry: Body) => entry.account_id === id));
+    },
   };
 
   let stranger: ApiClient;
   let foreign: Foreign;
+  let sshKey: TestSshKey;
+  after(() => sshKey[Symbol.asyncDispose]());
   before(async () => {
     ({ client: stranger } = await plane.addUser());
     const jobId = await submit({ script: "hang", name: "private", workspace_id: "private", persistent: true });
@@ -575,7 +596,9 @@ describe("authorization", () => {
     const { socket } = await plane.admin.connect(`${JOBS}/${jobId}/exec`, { protocol: EXEC_PROTOCOL });
     socket.send(JSON.stringify({ type: "start", exec_id: execId, command: "sleep 100" }));
     await waitFor(() => plane.node.execs.count === 1, { what: "the command" });
-    foreign = { jobId, execId, tokenId: token.body.id };
+    sshKey = await makeSshKey();
+    const added = (await addSshKey(plane.admin, sshKey)).body as Body;
+    foreign = { jobId, execId, tokenId: token.body.id, sshKeyId: added.id };
   });
 
   for (const [name, route] of Object.entries(ROUTES)) {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { silentLogger, systemClock } from "@mags/core";
+import { type Clock, silentLogger, systemClock } from "@mags/core";
 import type { AccountId, SshKeyId } from "@mags/domain";
-import { waitFor } from "@mags/test-kit";
+import { type ApiClient, waitFor } from "@mags/test-kit";
 import type { NewAuditRecord } from "../src/app/audit-store.ts";
 import type { SshKeyChallenge } from "../src/app/ssh-key-store.ts";
 import { createSshKeys } from "../src/app/ssh-keys.ts";
@@ -12,6 +12,8 @@ import { createAuditStore } from "../src/sql/audit-store.ts";
 import { type Database, openDatabase } from "../src/sql/database.ts";
 import { createSshKeyStore } from "../src/sql/ssh-key-store.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
+import { startTestPlane, type TestPlane } from "./support/plane.ts";
+import { addSshKey, challengeFor, makeSshKey } from "./support/ssh-key.ts";
 
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 1) + ms);
 
@@ -38,7 +40,7 @@ function key(fingerprint: string, fields: { readonly name?: string } = {}) {
   return { id, name: fingerprint, type: "ssh-ed25519", blob: Buffer.from([1, 2]), fingerprint, ...fields };
 }
 
-async function challengeFor(accountId: AccountId, fingerprint: string): Promise<string> {
+async function storedChallenge(accountId: AccountId, fingerprint: string): Promise<string> {
   const challenge: SshKeyChallenge = { challenge: randomUUID(), accountId, fingerprint, expiresAt: at(10) };
   await createSshKeyStore(database).addChallenge(challenge, { now: at(0), most: 100 });
   assert.deepEqual(await createSshKeyStore(database).challenge(accountId, challenge.challenge), challenge);
@@ -53,7 +55,7 @@ describe("createSshKeyStore", () => {
     const ids: SshKeyId[] = [];
     for (const [index, accountId] of accounts.entries()) {
       const added = { ...key(fingerprint, { name: "laptop" }), accountId, createdAt: at(index) };
-      const options = { challenge: await challengeFor(accountId, fingerprint), most: 100 };
+      const options = { challenge: await storedChallenge(accountId, fingerprint), most: 100 };
       assert.equal(await store.add(added, options), "added");
       // Whoever lost the answer asks again.
       assert.equal(await store.add(added, options), "added");
@@ -69,7 +71,7 @@ describe("createSshKeyStore", () => {
 
     const [first, second] = ids as [SshKeyId, SshKeyId];
     const [one, two] = accounts as [AccountId, AccountId];
-    createSshKeys({ store, clock: systemClock, log: silentLogger }).used(first);
+    createSshKeys({ store, audit: { note() {} }, clock: systemClock, log: silentLogger }).used(first);
     await waitFor(async () => (await store.list(one))[0]?.lastUsedAt, { what: "the use" });
     await store.touch(second, at(5), { unlessAfter: at(0) });
     await store.touch(second, at(6), { unlessAfter: at(4) });
@@ -89,14 +91,14 @@ describe("createSshKeyStore", () => {
       fields: { readonly name?: string; readonly most?: number } = {},
     ) => store.add({ ...key(fingerprint, fields), accountId, createdAt: at(0) }, { challenge, most: fields.most ?? 2 });
 
-    const challenge = await challengeFor(accountId, "f1");
+    const challenge = await storedChallenge(accountId, "f1");
     assert.equal(await add("f2", challenge), "challenge_used");
-    assert.equal(await add("f1", await challengeFor(other, "f1")), "challenge_used");
+    assert.equal(await add("f1", await storedChallenge(other, "f1")), "challenge_used");
     assert.equal(await add("f1", challenge), "added");
     assert.equal(await store.challenge(accountId, challenge), null);
     assert.equal(await add("f3", challenge), "challenge_used");
-    assert.equal(await add("f1", await challengeFor(accountId, "f1")), "exists");
-    const third = await challengeFor(accountId, "f3");
+    assert.equal(await add("f1", await storedChallenge(accountId, "f1")), "exists");
+    const third = await storedChallenge(accountId, "f3");
     assert.equal(await add("f3", third, { name: "f1" }), "name_taken");
     assert.equal(await add("f3", third, { most: 1 }), "too_many");
     const twice = await Promise.all([add("f3", third), add("f3", third)]);
@@ -158,5 +160,156 @@ describe("createAuditStore", () => {
     assert.equal(await store.removeBefore(at(10), { most: 4 }), 4);
     assert.equal(await store.removeBefore(at(10), { most: 100 }), 6);
     assert.equal((await rows()).length, 21);
+  });
+});
+
+describe("the API of SSH keys", () => {
+  const KEYS = "/api/v1/ssh-keys";
+  let plane: TestPlane;
+  let aheadMs = 0;
+  // biome-ignore lint/suspicious/noExplicitAny: the plane checks its replies against the schemas.
+  type Body = any;
+  before(async () => {
+    const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + aheadMs) };
+    plane = await startTestPlane(await server.database(), { clock });
+  });
+  after(() => plane[Symbol.asyncDispose]());
+
+  async function call(client: ApiClient, method: string, path: string, body?: unknown) {
+    const reply = await client.call(method, path, body);
+    return { status: reply.status, body: reply.body as Body };
+  }
+
+  async function refusal(client: ApiClient, body: Readonly<Record<string, unknown>>): Promise<string> {
+    const reply = await call(client, "POST", KEYS, body);
+    assert.ok(reply.status === 400 || reply.status === 409, JSON.stringify(reply));
+    return reply.body.error;
+  }
+
+  it("adds a key to whoever shows that it is his, shows it, and removes it by id, fingerprint or name", async () => {
+    const { client, accountId } = await plane.addUser();
+    await using key = await makeSshKey({ comment: "me at work" });
+    const added = await addSshKey(client, key);
+    assert.equal(added.status, 201, JSON.stringify(added.body));
+    const shown = added.body as Body;
+    assert.deepEqual([shown.name, shown.type, shown.fingerprint], ["me at work", "ssh-ed25519", key.fingerprint]);
+    assert.ok(key.line.startsWith(`${shown.public_key} `));
+    assert.deepEqual((await call(client, "GET", KEYS)).body, { keys: [shown] });
+    const name = `${"\u00fc".repeat(99)}/`;
+    for (const which of [shown.id, key.fingerprint, name]) {
+      const path = `${KEYS}/${encodeURIComponent(which)}`;
+      assert.equal((await call(client, "DELETE", path)).status, 200, which);
+      assert.deepEqual((await call(client, "GET", KEYS)).body, { keys: [] });
+      assert.equal((await call(client, "DELETE", path)).body.code, "ssh_key_not_found");
+      assert.equal((await addSshKey(client, key, { name })).status, 201);
+    }
+    const entries = async () => (await call(client, "GET", "/api/v1/audit-log")).body.entries as Body[];
+    await waitFor(async () => (await entries()).filter(({ action }) => action === "key_removed").length === 3, {
+      what: "the entries",
+    });
+    const [first, second] = (await entries()).filter(({ action }) => action.startsWith("key_"));
+    assert.deepEqual(
+      [first.action, first.account_id, first.target, first.client_address, first.data.fingerprint, second.action],
+      ["key_added", accountId, "me at work", "127.0.0.1", key.fingerprint, "key_removed"],
+    );
+  });
+
+  it("takes the same key for several accounts, once for each", async () => {
+    await using key = await makeSshKey();
+    const [one, two] = [(await plane.addUser()).client, (await plane.addUser()).client];
+    for (const client of [one, two]) assert.equal((await addSshKey(client, key)).status, 201);
+    const again = await addSshKey(one, key, { name: "again" });
+    assert.deepEqual([again.status, (again.body as Body).code], [409, "ssh_key_exists"]);
+    await using other = await makeSshKey();
+    const sameName = await addSshKey(one, other);
+    assert.equal(sameName.status, 409);
+    assert.match((sameName.body as Body).error, /another key with the name "me@here": give this one another name/);
+  });
+
+  it("refuses a challenge of somebody else, of another key, one that was used or has expired, and says which", async () => {
+    await using key = await makeSshKey();
+    await using other = await makeSshKey({ comment: "other" });
+    const [{ client }, { client: somebody }] = [await plane.addUser(), await plane.addUser()];
+    const withChallenge = (challenge: string, by = key) => ({
+      ...{ public_key: by.line, challenge, signature: by.sign(challenge) },
+    });
+    assert.match(await refusal(client, withChallenge("made up")), /^challenge: is none of this account/);
+    const theirs = withChallenge(await challengeFor(somebody, key));
+    assert.match(await refusal(client, theirs), /^challenge: is none of this account/);
+    const challenge = await challengeFor(client, key);
+    assert.match(await refusal(client, withChallenge(challenge, other)), /^challenge: was given for the key SHA256/);
+    const mine = withChallenge(challenge);
+    const signature = other.sign(challenge);
+    assert.match(await refusal(client, { ...mine, signature }), /^signature: was made with the key SHA256/);
+    aheadMs = 601_000;
+    assert.match(await refusal(client, mine), /^challenge: expired at .*ask for another/);
+    aheadMs = 0;
+    assert.equal((await call(client, "POST", KEYS, mine)).status, 201);
+    assert.match(await refusal(client, { ...mine, name: "again" }), /^challenge: is none of this account, or was used/);
+  });
+
+  it("refuses keys and names that are none", async () => {
+    const { client } = await plane.addUser();
+    await using key = await makeSshKey();
+    const bad = await call(client, "POST", `${KEYS}/challenge`, { public_key: "ssh-dss AAAA" });
+    assert.deepEqual([bad.status, bad.body.error.slice(0, 12)], [400, "public_key: "]);
+    const body = { public_key: key.line, challenge: "x", signature: "x" };
+    for (const name of ["", "  ", "a\nb", "x".repeat(101), randomUUID(), "SHA256:x"])
+      assert.match(await refusal(client, { ...body, name }), /^name: /, name);
+    await using odd = await makeSshKey({ comment: `SHA256:${"x".repeat(50)}` });
+    assert.equal(((await addSshKey(client, odd)).body as Body).name, "ssh-ed25519");
+  });
+});
+
+describe("the API of the audit log", () => {
+  // biome-ignore lint/suspicious/noExplicitAny: the plane checks its replies against the schemas.
+  type Body = any;
+
+  it("shows everybody his own entries, and admins those of nobody and of all, by pages", async () => {
+    await using plane = await startTestPlane(await server.database());
+    const { client, accountId } = await plane.addUser();
+    await createAuditStore(plane.database).add([
+      record({ accountId: null, target: "stranger" }),
+      record({ accountId, target: "own" }),
+      record({ accountId, target: "later", at: at(1) }),
+    ]);
+    const read = async (by: ApiClient, query = ""): Promise<Body[]> =>
+      ((await by.call("GET", `/api/v1/audit-log?action=ssh_refused&${query}`)).body as Body).entries;
+    const targets = async (by: ApiClient, query = "") => (await read(by, query)).map(({ target }) => target);
+    assert.deepEqual(await targets(client), ["own", "later"]);
+    assert.deepEqual(await targets(plane.admin), ["stranger"]);
+    assert.deepEqual(await targets(plane.admin, "all=1"), ["stranger", "own", "later"]);
+    assert.deepEqual(await targets(plane.admin, "all=1&limit=2"), ["own", "later"]);
+    assert.deepEqual(await targets(plane.admin, "all=1&limit=2&after=0"), ["stranger", "own"]);
+    const [stranger, own] = await read(plane.admin, "all=1");
+    assert.deepEqual(await targets(plane.admin, `all=1&after=${own.id}`), ["later"]);
+    assert.deepEqual([stranger.account_email, own.account_email], [null, "user1@localhost"]);
+    const refused = await plane.admin.call("GET", "/api/v1/audit-log?action=nonsense");
+    assert.deepEqual([refused.status, /^action: /.test((refused.body as Body).error)], [400, true]);
+  });
+
+  it("tells of tokens that are made and revoked, and forgets what is old", async () => {
+    let aheadMs = 0;
+    const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + aheadMs) };
+    await using plane = await startTestPlane(await server.database(), { clock, auditKeepDays: 7 });
+    const { client } = await plane.addUser();
+    const token = (await client.call("POST", "/api/v1/access-tokens", { name: "ci" })).body as Body;
+    assert.equal((await client.call("DELETE", `/api/v1/access-tokens/${token.id}`)).status, 200);
+    const read = async () => ((await client.call("GET", "/api/v1/audit-log")).body as Body).entries as Body[];
+    await waitFor(async () => (await read()).length === 3, { what: "the entries" });
+    assert.deepEqual(
+      (await read()).map(({ action, target, client_address }) => [action, target, client_address]),
+      [
+        ["token_created", "test", null],
+        ["token_created", "ci", "127.0.0.1"],
+        ["token_revoked", "ci", "127.0.0.1"],
+      ],
+    );
+    aheadMs = 7 * 86_400_000 - 60_000;
+    await plane.plane.collectNow();
+    assert.equal((await read()).length, 3);
+    aheadMs = 7 * 86_400_000 + 60_000;
+    await plane.plane.collectNow();
+    assert.equal((await read()).length, 0);
   });
 });

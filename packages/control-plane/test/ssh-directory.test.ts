@@ -77,9 +77,9 @@ describe("signing in", () => {
       },
     };
     const { sealing } = plane;
-    const sshKeys = createSshKeys({ store: createSshKeyStore(database), clock: systemClock, log: silentLogger });
-    const stores = { store: createJobStore(database), access: createSshAccessStore(database), sshKeys };
     const common = { sealing, audit: { note() {} }, clock: systemClock, log: silentLogger };
+    const sshKeys = createSshKeys({ ...common, store: createSshKeyStore(database) });
+    const stores = { store: createJobStore(database), access: createSshAccessStore(database), sshKeys };
     const { directory: counted } = await createSshService({ ...stores, ...common }, SSH);
     const counts = new Set<number>();
     let found = 0;

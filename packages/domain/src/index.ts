@@ -16,6 +16,7 @@ export {
   type NodeRoom,
   type WaitReason,
 } from "./admission.ts";
+export { AUDIT_ACTIONS, type AuditAction } from "./audit-action.ts";
 export { allowsHost, type EgressPolicy, MAX_ALLOWED_HOSTS, normalizeAllowedHost } from "./egress.ts";
 export { isEndlessSleep } from "./endless-sleep.ts";
 export {

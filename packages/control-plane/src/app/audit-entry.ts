@@ -1,19 +1,4 @@
-import type { AccountId } from "@mags/domain";
-
-/** What the audit log tells of. */
-export type AuditAction =
-  | "access_granted"
-  /** More was to be told than could be stored: `data.entries` of them are missing. */
-  | "entries_lost"
-  | "key_added"
-  | "key_removed"
-  | "ssh_ended"
-  | "ssh_forward"
-  | "ssh_refused"
-  | "ssh_session"
-  | "ssh_signed_in"
-  | "token_created"
-  | "token_revoked";
+import type { AccountId, AuditAction } from "@mags/domain";
 
 /** By snake_case name. Never a secret. */
 export type AuditData = Readonly<Record<string, string | number | boolean | null>>;

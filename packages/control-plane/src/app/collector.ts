@@ -1,16 +1,23 @@
-/** Has the node remove from the object store what no workspace needs any more, on a timer. */
+/** Has the node remove from the object store what no workspace needs any more, and removes old audit entries, on a timer. */
 import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
 import type { AccountId, CollectedGarbage, NodeRuntime } from "@mags/domain";
+import type { AuditStore } from "./audit-store.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
 export interface CollectorDeps {
   readonly workspaces: WorkspaceRecords;
+  readonly auditStore: Pick<AuditStore, "removeBefore">;
+  readonly auditKeepDays: number;
   readonly node: NodeRuntime;
   readonly clock: Clock;
   readonly log: Logger;
   /** Told after each run. */
   readonly onRun: (run: CollectorRun) => void;
 }
+
+const DAY_MS = 86_400_000;
+/** Of a statement, so that none takes long. */
+const AUDIT_BATCH = 5_000;
 
 export interface CollectorRun {
   /** All accounts were looked at, and all that was to be read could be. */
@@ -29,7 +36,8 @@ export interface Collector extends AsyncDisposable {
   begin(options: { readonly firstMs: number; readonly intervalMs: number }): void;
 }
 
-export function createCollector({ workspaces, node, clock, log, onRun }: CollectorDeps): Collector {
+export function createCollector(deps: CollectorDeps): Collector {
+  const { workspaces, auditStore, auditKeepDays, node, clock, log, onRun } = deps;
   const closing = new AbortController();
   const { signal } = closing;
   let loop: Promise<void> = Promise.resolve();
@@ -65,7 +73,15 @@ export function createCollector({ workspaces, node, clock, log, onRun }: Collect
     return sum;
   }
 
+  async function removeOldEntries(): Promise<void> {
+    const before = new Date(clock.now().getTime() - auditKeepDays * DAY_MS);
+    while (!signal.aborted && (await auditStore.removeBefore(before, { most: AUDIT_BATCH })) === AUDIT_BATCH);
+  }
+
   async function run(): Promise<CollectorRun> {
+    await removeOldEntries().catch((error: unknown) => {
+      log.warn("audit.not_expired", { error: messageOf(error) });
+    });
     const result = await collectAll().catch((error: unknown) => {
       if (!signal.aborted) log.warn("workspaces.not_collected", { error: messageOf(error) });
       return { ok: false, removedBytes: 0, waiting: 0 };

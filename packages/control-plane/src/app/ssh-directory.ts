@@ -1,7 +1,13 @@
 /** Who may sign in to gateways, and in which guest they work: see `SshDirectory` of the domain. */
 import { AppError, type Logger, messageOf } from "@mags/core";
-import { type GuestId, isTerminal, type SshDirectory, type SshNote, type SshUser } from "@mags/domain";
-import type { AuditAction } from "./audit-entry.ts";
+import {
+  type AuditAction,
+  type GuestId,
+  isTerminal,
+  type SshDirectory,
+  type SshNote,
+  type SshUser,
+} from "@mags/domain";
 import type { AuditLog } from "./audit-log.ts";
 import { ownerOf } from "./find-sandbox-job.ts";
 import type { Job } from "./job.ts";

@@ -1,5 +1,8 @@
 import type { RouteName } from "@mags/api-schema";
 import type { BoundRoute } from "../http/route.ts";
+import { addSshKeyRoute } from "./add-ssh-key.ts";
+import { auditLogRoute } from "./audit-log.ts";
+import { challengeSshKeyRoute } from "./challenge-ssh-key.ts";
 import { makeFolderRoute, removeFileRoute, renameFileRoute } from "./change-files.ts";
 import { createTokenRoute } from "./create-token.ts";
 import { deleteTokenRoute } from "./delete-token.ts";
@@ -17,12 +20,14 @@ import { getStatusRoute } from "./get-status.ts";
 import { listEventsRoute } from "./list-events.ts";
 import { listFilesRoute, statFileRoute } from "./list-files.ts";
 import { listJobsRoute } from "./list-jobs.ts";
+import { listSshKeysRoute } from "./list-ssh-keys.ts";
 import { listTokensRoute } from "./list-tokens.ts";
 import { listWorkspaceVersionsRoute } from "./list-workspace-versions.ts";
 import { listWorkspacesRoute } from "./list-workspaces.ts";
 import { meRoute } from "./me.ts";
 import { poolStatusRoute } from "./pool-status.ts";
 import { getFileRoute, headFileRoute } from "./read-file.ts";
+import { removeSshKeyRoute } from "./remove-ssh-key.ts";
 import { restoreWorkspaceRoute } from "./restore-workspace.ts";
 import { sleepJobRoute } from "./sleep-job.ts";
 import { sshServiceRoute } from "./ssh-service.ts";
@@ -75,6 +80,11 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   listTokens: listTokensRoute,
   createToken: createTokenRoute,
   deleteToken: deleteTokenRoute,
+  listSshKeys: listSshKeysRoute,
+  challengeSshKey: challengeSshKeyRoute,
+  addSshKey: addSshKeyRoute,
+  removeSshKey: removeSshKeyRoute,
+  auditLog: auditLogRoute,
 };
 
 export function allRoutes(deps: RouteDeps): readonly BoundRoute[] {

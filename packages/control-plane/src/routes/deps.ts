@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "@mags/core";
 import type { NodeRuntime } from "@mags/domain";
 import type { Accounts } from "../app/accounts.ts";
+import type { AuditStore } from "../app/audit-store.ts";
 import type { Disks } from "../app/disks.ts";
 import type { Intake } from "../app/intake.ts";
 import type { JobChanges } from "../app/job-changes.ts";
@@ -14,6 +15,7 @@ import type { WorkspaceWork } from "../app/reconcile-workspaces.ts";
 import type { SandboxDefaults } from "../app/sandbox-policy.ts";
 import type { SandboxReports } from "../app/sandbox-reports.ts";
 import type { SandboxStore } from "../app/sandbox-store.ts";
+import type { SshKeys } from "../app/ssh-keys.ts";
 import type { SshService } from "../app/ssh-service.ts";
 import type { Uploads } from "../app/uploads.ts";
 import type { UsageStore } from "../app/usage.ts";
@@ -23,6 +25,8 @@ import type { WorkspaceRecords } from "../app/workspace-records.ts";
 export interface RouteDeps {
   readonly store: JobStore;
   readonly accounts: Accounts;
+  readonly sshKeys: SshKeys;
+  readonly auditStore: AuditStore;
   readonly usage: UsageStore;
   readonly uploads: Uploads;
   readonly sandboxes: SandboxStore;

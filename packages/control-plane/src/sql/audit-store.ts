@@ -1,3 +1,4 @@
+import type { AccountId } from "@mags/domain";
 import { sql } from "kysely";
 import type { AuditStore } from "../app/audit-store.ts";
 import type { Database } from "./database.ts";
@@ -24,6 +25,37 @@ export function createAuditStore(database: Database): AuditStore {
         order by ordinal
         on conflict (note_id) do nothing`;
       await database.run((db) => statement.execute(db));
+    },
+
+    async list({ of, action, after, limit }) {
+      const rows = await database.run((db) => {
+        let query = db
+          .selectFrom("audit_log as log")
+          .leftJoin("accounts", "accounts.id", "log.account_id")
+          .select(["log.id", "log.at", "log.account_id", "log.action", "log.target", "log.client_address", "log.data"])
+          .select("accounts.email")
+          .limit(limit)
+          .orderBy("log.id", after === null ? "desc" : "asc");
+        if (after !== null) query = query.where("log.id", ">", after);
+        if (action !== null) query = query.where("log.action", "=", action);
+        if (of !== "all") {
+          const accounts = of.filter((id) => id !== null);
+          const mine = sql<boolean>`log.account_id = any(${accounts}::uuid[])`;
+          query = query.where(of.includes(null) ? sql<boolean>`(${mine} or log.account_id is null)` : mine);
+        }
+        return query.execute();
+      });
+      const records = rows.map((row) => ({
+        id: row.id,
+        at: row.at,
+        action: row.action,
+        accountId: row.account_id as AccountId | null,
+        accountEmail: row.email,
+        target: row.target,
+        clientAddress: row.client_address,
+        data: row.data,
+      }));
+      return after === null ? records.reverse() : records;
     },
 
     async removeBefore(before, { most }) {

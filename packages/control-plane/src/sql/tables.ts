@@ -1,6 +1,6 @@
-import type { EgressPolicy, JobStatus } from "@mags/domain";
+import type { AuditAction, EgressPolicy, JobStatus } from "@mags/domain";
 import type { ColumnType, GeneratedAlways } from "kysely";
-import type { AuditAction, AuditData } from "../app/audit-entry.ts";
+import type { AuditData } from "../app/audit-entry.ts";
 import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
 
 /** jsonb: read as a value, written as JSON text. */

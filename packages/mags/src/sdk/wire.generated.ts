@@ -234,6 +234,25 @@ export interface SshService {
   fingerprint: string | null;
 }
 
+export interface AuditEntry {
+  /** Rises with each entry. */
+  id: number;
+  at: string;
+  action: string;
+  /** Null: nobody had signed in. */
+  account_id: string | null;
+  account_email: string | null;
+  /** What it was done to: the name of a VM, a key, a token. */
+  target: string | null;
+  /** Null: on the server's machine, or several. */
+  client_address: string | null;
+  data: Record<string, string | number | boolean | null>;
+}
+
+export interface AuditLog {
+  entries: AuditEntry[];
+}
+
 export interface UploadedFile {
   file_id: string;
   file_name: string;
@@ -400,6 +419,46 @@ export interface Me {
   email: string;
   name: string;
   role: "admin" | "user";
+}
+
+export interface SshKey {
+  id: string;
+  /** No other key of the account has the same. */
+  name: string;
+  type: string;
+  /** `SHA256:` and base64, as `ssh-keygen -l` shows it. */
+  fingerprint: string;
+  /** As in a `.pub` file, without a comment. */
+  public_key: string;
+  created_at: string;
+  /** Right to a minute; null: never. */
+  last_used_at: string | null;
+}
+
+export interface SshKeys {
+  keys: SshKey[];
+}
+
+export interface ChallengeSshKey {
+  /** The line of a `.pub` file. */
+  public_key: string;
+}
+
+export interface SshKeyChallenge {
+  challenge: string;
+  expires_at: string;
+  fingerprint: string;
+}
+
+export interface AddSshKey {
+  /** Default: the comment of the key. */
+  name?: string;
+  /** The line of a `.pub` file. */
+  public_key: string;
+  /** As it was given for this key. */
+  challenge: string;
+  /** What `ssh-keygen -Y sign -n mags-key` made of the challenge with this key. */
+  signature: string;
 }
 
 export interface AccessToken {

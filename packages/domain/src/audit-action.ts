@@ -1,0 +1,18 @@
+/** What the audit log tells of. */
+export const AUDIT_ACTIONS = [
+  "access_granted",
+  /** More was to be told than could be stored: `data.entries` of them are missing. */
+  "entries_lost",
+  "key_added",
+  "key_removed",
+  "ssh_ended",
+  "ssh_forward",
+  /** With `data.attempts`: so many within a minute, told together. */
+  "ssh_refused",
+  "ssh_session",
+  "ssh_signed_in",
+  "token_created",
+  "token_revoked",
+] as const;
+
+export type AuditAction = (typeof AUDIT_ACTIONS)[number];
