@@ -16,10 +16,12 @@ await build({
   sourcemap: "linked",
   legalComments: "external",
   logLevel: "warning",
-  // An optional native driver that pg looks for.
-  external: ["pg-native"],
-  // CommonJS packages in an ESM bundle still call require.
-  banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);' },
+  // An optional native driver that pg looks for, and native parts of ssh2, which does without.
+  external: ["pg-native", "*.node"],
+  // CommonJS packages in an ESM bundle still use these.
+  banner: {
+    js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;',
+  },
 });
 
 execFileSync("npm", ["run", "--silent", "build", "-w", "@magpiecloud/mags"], { cwd: ROOT, stdio: "inherit" });

@@ -19,6 +19,7 @@ const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json"
 export interface ServerStatus {
   readonly pid: number;
   readonly api_url: string;
+  readonly ssh: { readonly host: string; readonly port: number; readonly fingerprint: string };
   readonly ready: boolean;
   readonly accelerator: string;
   readonly pool: { readonly idle_vms: number; readonly busy_vms: number };
@@ -105,7 +106,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
       ...options.network,
     },
   };
-  const config = { data_dir: dataDir, artifacts: ARTIFACTS, listen: { port: 0 }, ...options.config, node };
+  const jobPorts = { from: 10_000 + number * 5, to: 10_004 + number * 5 };
+  const config = {
+    ...{ data_dir: dataDir, artifacts: ARTIFACTS, listen: { port: 0 } },
+    ssh: { listen: { port: 0 }, job_ports: jobPorts },
+    ...options.config,
+    node,
+  };
   await writeFile(configFile, JSON.stringify(config, null, 2));
 
   const environment = { HOME: home };
@@ -126,9 +133,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     assert.equal(exitCode, 0, errors);
   }
   await startMagsd();
-  const { api_url: url } = await serverStatus();
-  // A restart must find the port that clients know.
-  const lasting = { ...config, listen: { port: Number(new URL(url).port) } };
+  const { api_url: url, ssh } = await serverStatus();
+  // A restart must find the ports that clients know.
+  const lasting = {
+    ...config,
+    listen: { port: Number(new URL(url).port) },
+    ssh: { ...config.ssh, listen: { port: ssh.port } },
+  };
   const configure = (change: Readonly<Record<string, unknown>>) =>
     writeFile(configFile, JSON.stringify({ ...lasting, node: { ...node, ...change } }, null, 2));
   await configure({});

@@ -57,6 +57,10 @@ describe("parseConfig", () => {
       ['{"limits": {"queue_seconds": 0}}', /limits\.queue_seconds: .*>=1/],
       ['{"sandboxes": {"idle_minutes": 0}}', /sandboxes\.idle_minutes: .*>=1/],
       ['{"workspaces": {"warm_seconds": 0.5}}', /workspaces\.warm_seconds: /],
+      ['{"ssh": {"listen": {"port": 40000}}}', /ssh\.listen\.port: must be outside ssh\.job_ports/],
+      ['{"listen": {"port": 49999}}', /listen\.port: must be outside ssh\.job_ports/],
+      ['{"ssh": {"job_ports": {"from": 2, "to": 1}}}', /ssh\.job_ports\.to: must not be below/],
+      ['{"ssh": {"limits": {"attempts": 0}}}', /ssh\.limits\.attempts: .*>=1/],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);

@@ -5,6 +5,7 @@ import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
 import { ObjectStoreConfig } from "./object-store-config.ts";
+import { isJobPort, SshConfig } from "./ssh-config.ts";
 
 /** Where clients look that know no other address. */
 const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
@@ -40,6 +41,7 @@ const ServerKeys = z.strictObject({
         .describe("0: any free port; `magsd status` tells which."),
     })
     .prefault({}),
+  ssh: SshConfig.prefault({}),
   public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),
   cors_origins: z.array(z.url()).default([]).describe("Web origins that may call the API."),
   database: z
@@ -124,7 +126,12 @@ export const ServerConfig = ServerKeys.refine(
     path: ["node", "uid_base"],
     message: `must leave out ${POSTGRES_UID}, the uid of the embedded database: VMs have one uid per address of node.network.uplink_range`,
   },
-);
+).superRefine(({ listen, ssh }, context) => {
+  const message = "must be outside ssh.job_ports, whose ports are given to jobs";
+  if (!ssh.enabled) return;
+  if (isJobPort(listen.port, ssh)) context.addIssue({ code: "custom", path: ["listen", "port"], message });
+  if (isJobPort(ssh.listen.port, ssh)) context.addIssue({ code: "custom", path: ["ssh", "listen", "port"], message });
+});
 
 /** The node ends what runs as a uid of its VMs and is none of them. */
 function isVmUid(uid: number, node: NodeConfig): boolean {

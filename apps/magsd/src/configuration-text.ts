@@ -46,6 +46,8 @@ function rowsOf(node: Node, path: string): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
     const key = path ? `${path}.${name}` : name;
     if (child.properties) return rowsOf(child, key);
+    const keys = child.anyOf?.find(({ properties }) => properties);
+    if (keys) return [`| \`${key}\` | null, or the keys below |  | ${child.description ?? ""} |`, ...rowsOf(keys, key)];
     const value = child.default === undefined ? "" : `\`${JSON.stringify(child.default)}\``;
     const row = `| \`${key}\` | ${typeOf(child)} | ${value} | ${child.description ?? ""} |`;
     const item = child.items?.properties ? rowsOf(child.items, `${key}[]`) : [];

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type EmbeddedPostgres, isAlive, readProcess } from "@mags/control-plane";
@@ -21,7 +23,12 @@ describe("serve", () => {
   let closed: string[];
   beforeEach(async () => {
     dir = await makeTempDir();
-    const keys = { data_dir: join(dir.path, "d"), artifacts: ARTIFACTS, listen: { port: 0 } };
+    const keys = {
+      data_dir: join(dir.path, "d"),
+      artifacts: ARTIFACTS,
+      listen: { port: 0 },
+      ssh: { listen: { port: 0 } },
+    };
     config = parseConfig(JSON.stringify(keys), "magsd.json");
     closed = [];
   });
@@ -118,6 +125,42 @@ describe("serve", () => {
     await assert.rejects(ended, /cannot close/);
     assert.equal(await isAlive(postgres), false);
     assert.equal(await status(), undefined);
+  });
+
+  it("takes SSH connections, says where, and ends them before the node", async () => {
+    const { ended, stopping } = start({ openNode: async () => nodeOf() });
+    await untilState("running");
+    const found = await status();
+    assert.ok(found?.state === "running" && found.ssh);
+    assert.equal(found.ssh.host, "127.0.0.1");
+    assert.match(found.ssh.fingerprint, /^SHA256:[A-Za-z0-9+/]{43}$/);
+    const client = connect(found.ssh.port, "127.0.0.1");
+    client.on("close", () => closed.push("ssh"));
+    const [greeting] = await once(client, "data");
+    assert.match(String(greeting), /^SSH-2\.0-Mags\r\n/);
+    stopping.abort();
+    await ended;
+    assert.deepEqual(closed, ["ssh", "node"]);
+  });
+
+  it("names the keys of the configuration when the port for SSH is taken, and takes none where it is off", async () => {
+    await using taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as { port: number };
+    config = { ...config, ssh: { ...config.ssh, listen: { host: "127.0.0.1", port } } };
+    await assert.rejects(
+      start({ openNode: async () => nodeOf() }).ended,
+      /cannot listen on 127\.0\.0\.1:\d+ for SSH: .*EADDRINUSE.*; set ssh\.listen/,
+    );
+    assert.deepEqual(closed, ["node"]);
+    config = { ...config, ssh: { ...config.ssh, enabled: false } };
+    const { ended, stopping } = start({ openNode: async () => nodeOf() });
+    await untilState("running");
+    const found = await status();
+    assert.ok(found?.state === "running");
+    assert.equal(found.ssh, null);
+    stopping.abort();
+    await ended;
   });
 
   it("tells who removes an image of the jobs that wait for an account's limit to run in it", async () => {

@@ -20,6 +20,7 @@ import {
 } from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
+import type { SshGateway } from "@mags/edge";
 import { imagesHeldBySandboxes, type Node } from "@mags/node";
 import { lookIntervalMs } from "@mags/workspace-store";
 import { graceMsOf, queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
@@ -28,6 +29,8 @@ import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
 import { isSameServer } from "./same-server.ts";
+import { openSsh } from "./ssh.ts";
+import { publicSshHost } from "./ssh-config.ts";
 import type { ServerStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 
@@ -45,6 +48,8 @@ interface Running {
   /** Where clients reach it, and where it listens. */
   readonly apiUrl: string;
   readonly listenUrl: string;
+  /** Null: there is to be none. */
+  readonly ssh: { readonly host: string; readonly gateway: SshGateway } | null;
   /** Null for an external one. */
   readonly databaseServer: EmbeddedPostgres | null;
 }
@@ -133,7 +138,11 @@ export async function serve(
       if (!stopped.aborted) await once(stopped, "abort");
     }
     log.info("server.stopping", { all: endJobs, jobs: runningVms() });
-    if (endJobs) await running?.plane.endAllJobs();
+    if (endJobs) {
+      // What clients run is hung up before the sandboxes sleep: nobody takes it up again.
+      await running?.ssh?.gateway[Symbol.asyncDispose]();
+      await running?.plane.endAllJobs();
+    }
   }
   log.info("server.stopped");
 }
@@ -175,6 +184,8 @@ async function startUp(
   opened.resolve(uploads);
   const sealing = await openSealingOf(config);
   const readiness = [{ name: "node", check: async () => node.checkReady() }];
+  const sshHost = publicSshHost(config.ssh, config.public_url);
+  let gateway: SshGateway | undefined;
   const plane = scope.use(
     await startControlPlane(
       { database, node, uploads, sealing, clock, log, readiness },
@@ -182,16 +193,21 @@ async function startUp(
         ...{ corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
         auditKeepDays: config.audit.keep_days,
         collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
+        ssh: config.ssh.enabled
+          ? { host: sshHost, port: () => gateway?.port ?? config.ssh.listen.port, jobPorts: config.ssh.job_ports }
+          : null,
       },
     ),
   );
   await plane.accounts.ensureBootstrap();
+  if (plane.ssh) gateway = scope.use(await openSsh({ directory: plane.ssh, node, log }, config.ssh));
   const listenUrl = await plane.listen(config.listen);
   return {
     plane,
     node,
     uploads,
     listenUrl,
+    ssh: gateway ? { host: sshHost, gateway } : null,
     apiUrl: config.public_url ?? listenUrl,
     databaseServer: server,
   };
@@ -202,7 +218,7 @@ function openSealingOf(config: ServerConfig): Promise<Sealing> {
   return openSealing(shared ?? placesOf(config).sealingKey, { make: shared === undefined });
 }
 
-async function statusOf({ plane, node, apiUrl, databaseServer }: Running) {
+async function statusOf({ plane, node, apiUrl, ssh, databaseServer }: Running) {
   const { ready, checks } = await plane.readiness();
   const { accelerator, acceleratorReason } = node.describe();
   const pool = node.poolStatus();
@@ -211,6 +227,7 @@ async function statusOf({ plane, node, apiUrl, databaseServer }: Running) {
     ready,
     checks,
     api_url: apiUrl,
+    ssh: ssh && { host: ssh.host, port: ssh.gateway.port, fingerprint: ssh.gateway.fingerprint },
     accelerator,
     accelerator_reason: acceleratorReason,
     pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: plane.queuedJobs() },

@@ -17,6 +17,8 @@ interface Running {
   /** By what must work for that: `ok`, or what is wrong. */
   readonly checks: Readonly<Record<string, string>>;
   readonly api_url: string;
+  /** Null: there is none. `host` is what clients are told, `fingerprint` that of the host key. */
+  readonly ssh: { readonly host: string; readonly port: number; readonly fingerprint: string } | null;
   readonly accelerator: "kvm" | "tcg";
   readonly accelerator_reason: string;
   readonly pool: {

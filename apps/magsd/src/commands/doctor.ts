@@ -23,7 +23,7 @@ export async function doctor({ print, load }: DoctorDeps, options: { readonly js
     async ({ config }) => [
       ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
       await checkObjectStore(config, { patienceMs: STORE_PATIENCE_MS }),
-      await checkServer(config),
+      ...(await checkServer(config)),
     ],
     (error: unknown): Finding[] => [
       {
@@ -43,29 +43,43 @@ export async function doctor({ print, load }: DoctorDeps, options: { readonly js
   return checks.some(({ state }) => state === "fail") ? 1 : 0;
 }
 
-/** The server answers, or its address is free for it. */
-async function checkServer(config: CommandContext["config"]): Promise<Finding> {
+/** The server answers, or its addresses are free for it. */
+async function checkServer(config: CommandContext["config"]): Promise<Finding[]> {
   const name = "server";
   const status = await serverStatus(placesOf(config));
   if (status) {
-    if (status.ready) return { name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` };
+    if (status.ready) return [{ name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` }];
     const cure = `read ${placesOf(config).logFile}`;
     if (status.state === "running")
-      return { name, state: "fail", found: `magsd (pid ${status.pid}) is not ready: ${problemsOf(status)}`, cure };
-    return { name, state: "warn", found: `magsd (pid ${status.pid}) is ${status.state}`, cure: "wait for it" };
+      return [{ name, state: "fail", found: `magsd (pid ${status.pid}) is not ready: ${problemsOf(status)}`, cure }];
+    return [{ name, state: "warn", found: `magsd (pid ${status.pid}) is ${status.state}`, cure: "wait for it" }];
   }
-  const { host, port } = config.listen;
-  const taken = await new Promise<string | undefined>((resolve) => {
+  const { listen, ssh } = config;
+  const taken = await whyTaken(listen);
+  const server: Finding = taken
+    ? {
+        name,
+        state: "fail",
+        found: `not running, and its address cannot be used: ${taken}`,
+        cure: "end what listens there, or set listen.port",
+      }
+    : { name, state: "warn", found: `not running; ${listen.host}:${listen.port} is free`, cure: "magsd start" };
+  return ssh.enabled ? [server, await checkSsh(ssh)] : [server];
+}
+
+/** Of a server that does not run. */
+async function checkSsh({ listen }: CommandContext["config"]["ssh"]): Promise<Finding> {
+  const name = "SSH";
+  const taken = await whyTaken(listen);
+  if (!taken) return { name, state: "ok", found: `${listen.host}:${listen.port} is free` };
+  const cure = "end what listens there, or set ssh.listen.port, or ssh.enabled to false";
+  return { name, state: "fail", found: `its address cannot be used: ${taken}`, cure };
+}
+
+function whyTaken({ host, port }: { readonly host: string; readonly port: number }): Promise<string | undefined> {
+  return new Promise((resolve) => {
     const probe = createServer();
     probe.once("error", (error) => resolve(error.message));
     probe.listen(port, host, () => probe.close(() => resolve(undefined)));
   });
-  if (taken)
-    return {
-      name,
-      state: "fail",
-      found: `not running, and its address cannot be used: ${taken}`,
-      cure: "end what listens there, or set listen.port",
-    };
-  return { name, state: "warn", found: `not running; ${host}:${port} is free`, cure: "magsd start" };
 }

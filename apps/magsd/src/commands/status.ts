@@ -25,10 +25,11 @@ async function reasonOf(unit: CommandContext["unit"]): Promise<string> {
 function linesOf(found: ServerStatus): string[] {
   const head = `magsd ${found.version}, pid ${found.pid}, since ${found.started_at}`;
   if (found.state !== "running") return [`${head}: ${found.state}`];
-  const { pool, database } = found;
+  const { pool, database, ssh } = found;
   return [
     found.ready ? head : `${head}: not ready: ${problemsOf(found)}`,
     `API:         ${found.api_url}`,
+    `SSH:         ${ssh ? `${ssh.host}, port ${ssh.port}, host key ${ssh.fingerprint}` : "off"}`,
     `Accelerator: ${found.accelerator}: ${found.accelerator_reason}`,
     `Database:    ${database.kind}${database.pid === null ? "" : `, pid ${database.pid}`}`,
     `Pool:        ${pool.idle_vms} idle of at least ${pool.min_pool_size}, ${pool.busy_vms} busy, ${pool.queued_jobs} jobs queued`,

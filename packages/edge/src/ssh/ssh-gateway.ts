@@ -108,24 +108,31 @@ export async function startSshGateway(
 
   const listeners = await openListeners({ take, log }, { host, port });
   const unwatch = directory.watchPorts((ports) => listeners.set(ports));
+  let closing: Promise<void> | undefined;
+
+  async function close(): Promise<void> {
+    unwatch();
+    const closed = listeners[Symbol.asyncDispose]();
+    parting.abort();
+    ending.abort(new Error("the server is ending"));
+    for (const [socket, { greeted }] of sockets) if (!greeted) socket.destroy();
+    const late = setTimeout(() => {
+      for (const socket of sockets.keys()) socket.destroy();
+    }, GOODBYE_MS);
+    await closed;
+    clearTimeout(late);
+    // What was still being started is hung up by who runs it.
+    const patience = new AbortController();
+    await Promise.race([Promise.all(work), sleep(GOODBYE_MS, { signal: patience.signal }).catch(() => {})]);
+    patience.abort();
+  }
+
   return {
     port: listeners.port,
     fingerprint,
-    async [Symbol.asyncDispose]() {
-      unwatch();
-      const closed = listeners[Symbol.asyncDispose]();
-      parting.abort();
-      ending.abort(new Error("the server is ending"));
-      for (const [socket, { greeted }] of sockets) if (!greeted) socket.destroy();
-      const late = setTimeout(() => {
-        for (const socket of sockets.keys()) socket.destroy();
-      }, GOODBYE_MS);
-      await closed;
-      clearTimeout(late);
-      // What was still being started is hung up by who runs it.
-      const patience = new AbortController();
-      await Promise.race([Promise.all(work), sleep(GOODBYE_MS, { signal: patience.signal }).catch(() => {})]);
-      patience.abort();
+    [Symbol.asyncDispose]() {
+      closing ??= close();
+      return closing;
     },
   };
 }
