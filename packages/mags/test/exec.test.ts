@@ -187,34 +187,3 @@ describe("mags exec", () => {
     assert.equal(result.stderr, "");
   });
 });
-
-describe("mags ssh", () => {
-  it("opens a login shell in a terminal, and says how only when asked", async () => {
-    const running = cli.start(["ssh", "-v", "box"], { input: { open: true } });
-    await until("the shell", () => api.execs.started.at(-1)?.command === null);
-    running.child.stdin?.write("exit 6\r");
-    const { code, stderr } = await running.ended;
-    assert.equal(code, 6);
-    assert.match(stderr, /streamed exec/);
-    assert.notEqual(api.execs.started.at(-1)?.terminal, null);
-  });
-
-  it("makes a sandbox where there is none", async () => {
-    const running = cli.run(["ssh", "fresh", "echo hello; exit 2"]);
-    await until("the sandbox", () => api.jobs.at(-1)?.status.name === "fresh");
-    const { code, stdout } = await running;
-    assert.equal(stdout.toString(), "hello\n");
-    assert.equal(code, 2);
-    assert.deepEqual(api.requests.find(({ body }) => (body as { name?: string })?.name === "fresh")?.body, {
-      ...{ script: "sleep infinity", type: "inline", persistent: true, name: "fresh", workspace_id: "fresh" },
-      ...{ no_sync: true, startup_command: "sleep infinity" },
-    });
-  });
-
-  it("makes it with sync where a synced workspace has its name", async () => {
-    const running = cli.run(["ssh", "golden", "true"]);
-    await until("the sandbox", () => api.jobs.at(-1)?.status.name === "golden");
-    assert.equal((await running).code, 0);
-    assert.deepEqual([api.jobs.at(-1)?.body.persistent, api.jobs.at(-1)?.body.no_sync], [true, undefined]);
-  });
-});

@@ -236,10 +236,14 @@ export const SYNCED_WORKSPACE = {
   ...{ base: { workspace_id: "stem", version: 2 }, behind_bytes: 0, failure: null, running: null },
 };
 
+export const SSH_SERVICE = {
+  ...{ enabled: true, host: "127.0.0.1", port: 2222, host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Q" },
+  fingerprint: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+} as const;
+
 export const SSH_ACCESS = {
   ...{ success: true, ssh_host: "127.0.0.1", ssh_port: 40_123, ssh_user: "root", ssh_private_key: "PRIVATE KEY\n" },
-  ssh_host_fingerprint: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
-  ...{ ssh_host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Q" },
+  ...{ ssh_host_key: SSH_SERVICE.host_key, ssh_host_fingerprint: SSH_SERVICE.fingerprint },
 } as const;
 
 function workspaceReply(name: string, verb: string | undefined): unknown {
@@ -269,6 +273,7 @@ const FIXED: Readonly<Record<string, unknown>> = {
     storage_bytes: 0,
   },
   me: { id: ACCOUNT_ID, email: "admin@localhost", name: "Admin", role: "admin" },
+  ssh: SSH_SERVICE,
   "mags-workspaces": { workspaces: [SYNCED_WORKSPACE], total: 1 },
   "access-tokens": { tokens: [KEPT_TOKEN], ...KEPT_TOKEN, token: TOKEN },
   [KEPT_TOKEN.id]: { success: true, message: "the token was revoked" },

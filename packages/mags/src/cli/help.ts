@@ -11,6 +11,7 @@ const EXAMPLES = [
   ["mags stop nightly", "end it"],
   ["mags new dev", "a VM that stays"],
   ["mags run -w dev 'make test'", "a script in it"],
+  ["mags ssh dev", "a terminal in it"],
   ["mags new golden -p", "one whose files are kept in the object store"],
   ["mags run --base golden 'make test'", "a script that begins with its files"],
   ["mags workspace list", "what is kept"],

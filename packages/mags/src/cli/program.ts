@@ -5,7 +5,6 @@ import type { ExecFlags } from "./commands/exec.ts";
 import type { ListFlags } from "./commands/list.ts";
 import type { LoginFlags } from "./commands/login.ts";
 import type { LogsFlags } from "./commands/logs.ts";
-import type { SshFlags } from "./commands/ssh.ts";
 import type { StopFlags } from "./commands/stop.ts";
 import type { UsageFlags } from "./commands/usage.ts";
 import { environmentEntry, seconds, wholeNumber } from "./flag-values.ts";
@@ -13,6 +12,7 @@ import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
 import { addRun } from "./program-run.ts";
 import { addSandboxCommands } from "./program-sandboxes.ts";
+import { addSshCommands } from "./program-ssh.ts";
 import { addWorkspaceCommands } from "./program-workspaces.ts";
 
 interface JsonFlag {
@@ -66,16 +66,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
       onExit(await (await import("./commands/cp.ts")).cp(cli, from, to));
     });
 
-  program
-    .command("ssh")
-    .description("open a terminal in the sandbox of that name; makes one where there is none")
-    .addArgument(job())
-    .argument("[command...]", "run this instead of a login shell; several words are joined by blanks")
-    .option("-v, --verbose", "say how the connection is made")
-    .passThroughOptions()
-    .action(async (name: string, words: string[], flags: SshFlags) => {
-      onExit(await (await import("./commands/ssh.ts")).ssh(cli, name, words, flags));
-    });
+  addSshCommands(program, cli, onExit);
 
   program
     .command("list")

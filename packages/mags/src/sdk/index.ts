@@ -41,6 +41,7 @@ export type {
   PoolStatus,
   RestoredWorkspace,
   SshAccess,
+  SshService,
   Stopped,
   SubmitReply,
   Synced,

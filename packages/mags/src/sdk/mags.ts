@@ -35,6 +35,7 @@ import type {
   PoolStatus,
   RestoredWorkspace,
   SshAccess,
+  SshService,
   Stopped,
   SubmitReply,
   Synced,
@@ -415,6 +416,11 @@ export class Mags {
 
   async poolStatus(): Promise<PoolStatus> {
     return await this.#transport.json({ method: "GET", path: "/mags-jobs/pool-status" });
+  }
+
+  /** Where SSH connections are taken, and the host key there; all `null` where there are none. */
+  async sshService(): Promise<SshService> {
+    return await this.#transport.json({ method: "GET", path: "/ssh" });
   }
 
   /** The account that the token belongs to. */

@@ -1,36 +1,29 @@
 import type { Mags } from "../../sdk/mags.ts";
 import { type Cli, note } from "../cli.ts";
 import { connect } from "../credentials.ts";
-import { runRemotely } from "../remote-command.ts";
-
-export interface SshFlags {
-  readonly verbose?: boolean;
-}
+import { Failure } from "../failure.ts";
+import { runSsh } from "../ssh/ssh-program.ts";
+import { parseSshWords } from "../ssh/words.ts";
 
 const START_MS = 60_000;
+const SSH_PORT = 22;
 
-/** A terminal in a sandbox, which is made where there is none. */
-export async function ssh(cli: Cli, name: string, words: readonly string[], flags: SshFlags): Promise<number> {
-  const command = words[0] === "--" ? words.slice(1) : words;
+/** The system's ssh into a sandbox, which is woken, or made where there is none. */
+export async function ssh(cli: Cli, given: readonly string[]): Promise<number> {
+  const words = parseSshWords(given);
   const mags = await connect(cli);
-  if (!(await lives(mags, name))) {
-    await note(cli, `mags: there is no sandbox ${name}; making one`);
-    await mags.new(name, { timeout: START_MS, persistent: await isSynced(mags, name) });
+  const job = await mags.findJob(words.name);
+  if (job === null || job.status === "completed" || job.status === "error") {
+    if (job?.request_id === words.name)
+      throw new Failure(`job ${words.name} has ended`, `A sandbox of its name: mags ssh ${job.name}`);
+    await note(cli, `mags: there is no sandbox ${words.name}; making one`);
+    await mags.new(words.name, { timeout: START_MS, persistent: await isSynced(mags, words.name) });
   }
-  if (flags.verbose) await note(cli, "mags: this terminal is a streamed exec over the API; no ssh program is used");
-  return runRemotely(cli, mags, name, {
-    command: command.length === 0 ? undefined : command.join(" "),
-    tty: command.length === 0 ? true : undefined,
-  });
+  return runSsh(cli, await mags.enableAccess(words.name, SSH_PORT), words);
 }
 
 /** What was kept is opened to be kept. */
 async function isSynced(mags: Mags, name: string): Promise<boolean> {
   const { workspaces } = await mags.listWorkspaces();
   return workspaces.some(({ workspace_id }) => workspace_id === name);
-}
-
-async function lives(mags: Mags, name: string): Promise<boolean> {
-  const job = await mags.findJob(name);
-  return job !== null && job.status !== "completed" && job.status !== "error";
 }
