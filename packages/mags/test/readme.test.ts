@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type CliBench, createCliBench } from "./cli-process.ts";
 import { type ScriptedApi, startScriptedApi, TOKEN } from "./scripted-api.ts";
+import { runHere } from "./scripted-job.ts";
 
 interface Block {
   readonly language: string;
@@ -26,6 +27,7 @@ describe("the examples of the README", async () => {
   before(async () => {
     api = await startScriptedApi();
     cli = await createCliBench(api);
+    api.play = (job) => runHere(job, cli.folder);
     await mkdir(join(cli.folder, "node_modules", "@magpiecloud"), { recursive: true });
     await mkdir(join(cli.folder, "mags"));
     await symlink(join(cli.folder, "dist"), join(cli.folder, "mags", "dist"));

@@ -97,9 +97,10 @@ function entry(source: LogEntry["source"], message: string): LogEntry {
   return { timestamp: TIME, level: source === "stdout" ? "info" : "error", message, source };
 }
 
-/** Plays a job by running its script on this machine. */
-export function runHere(job: ScriptedJob): void {
+/** Plays a job by running its script on this machine, in a folder of it. */
+export function runHere(job: ScriptedJob, folder = "."): void {
   const child = spawn("/bin/sh", ["-c", job.body.script], {
+    cwd: folder,
     env: { PATH: process.env.PATH, ...job.body.environment },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true,
