@@ -24,6 +24,10 @@ export interface TestGateway extends AsyncDisposable {
   /** What the directory wants to be listened on. @returns what cannot be. */
   listenOn(ports: readonly number[]): Promise<readonly number[]>;
   readonly execs: ReturnType<typeof createSimulatedExecs>;
+  /** A client of ssh2 that has signed in. It is ended with the gateway. */
+  signIn(options?: ssh2.ConnectConfig): Promise<ssh2.Client>;
+  /** Public keys of the user, as they are sent, base64. */
+  readonly keys: Set<string>;
   /** Private keys: of somebody who may sign in as `box`, and of a stranger. */
   readonly keyFile: string;
   readonly strangersKeyFile: string;
@@ -52,6 +56,7 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
     return { file, blob: Buffer.from(pair.public.split(" ")[1] ?? "", "base64"), private: pair.private };
   };
   const [host, own, stranger] = [await newKey("host"), await newKey("own"), await newKey("stranger")];
+  const keys = new Set([own.blob.toString("base64")]);
   const notes: SshNote[] = [];
   const ports: number[] = [];
   let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
@@ -64,7 +69,7 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
           hostKey: async () => new Secret(host.private),
           find: async ({ login, key, port }) => {
             ports.push(port);
-            return login === "box" && key.blob.equals(own.blob)
+            return login === "box" && keys.has(key.blob.toString("base64"))
               ? {
                   ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
                   ...{ target: "box", jobId: null, refusal: null },
@@ -107,8 +112,17 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
     ...["-o", "BatchMode=yes", "-o", "LogLevel=ERROR"],
   ];
   const owned = scope.move();
+  async function signIn(more: ssh2.ConnectConfig = {}): Promise<ssh2.Client> {
+    const client = new ssh2.Client();
+    owned.defer(() => void client.destroy());
+    client.connect({ host: "127.0.0.1", port: gateway.port, username: "box", privateKey: own.private, ...more });
+    await once(client, "ready");
+    client.setNoDelay(true);
+    client.on("error", () => {});
+    return client;
+  }
   return {
-    ...{ gateway, notes, ports, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
+    ...{ gateway, notes, ports, signIn, keys, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
     listenOn: (wanted) => listenOn(wanted),
     ssh: (args, { input, keyFile, port } = {}) =>
       run("ssh", [...options(keyFile, port), ...args], input === undefined ? {} : { input }),

@@ -1,6 +1,8 @@
-/** Streamed commands that run as processes of this machine. All their output is kept in memory, for ever. */
+/** Streamed commands that run as processes of this machine. What is not acknowledged is kept in memory, and bounded. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { constants } from "node:os";
+import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { AppError } from "@mags/core";
 import {
   type ExecAttachment,
@@ -24,13 +26,20 @@ export interface SimulatedExecs extends ExecRuntime {
   endAll(guest?: GuestId): void;
 }
 
+/** Of output that is not acknowledged: beyond it the command waits. */
+const MOST_KEPT_BYTES = 4 * 1024 * 1024;
+const TERMINAL = join(import.meta.dirname, "simulated-terminal.py");
+
 interface Held {
   readonly start: ExecStart;
   readonly child: ChildProcessWithoutNullStreams;
-  readonly outputs: ExecOutput[];
+  outputs: ExecOutput[];
   size: number;
+  acknowledged: number;
   received: number;
   taken: number;
+  /** Nobody will read on. */
+  isDropped: boolean;
   end: ExecEnd | null;
   holder: { wake(): void; takeOver(): void; taken(offset: number): void } | null;
 }
@@ -45,15 +54,25 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     const command = start.command ?? "exec /bin/sh";
     const term = start.terminal && { TERM: start.terminal.term };
     const options = { env: { ...process.env, ...term, ...start.environment }, detached: true };
-    const child = start.terminal
-      ? spawn("script", ["-qefc", command, "/dev/null"], options)
-      : spawn("/bin/sh", ["-c", command], options);
-    const one: Held = { start, child, outputs: [], size: 0, received: 0, taken: 0, end: null, holder: null };
+    const size = start.terminal && [String(start.terminal.rows), String(start.terminal.cols)];
+    const child = (
+      size
+        ? spawn("python3", [TERMINAL, ...size, command], { ...options, stdio: ["pipe", "pipe", "pipe", "pipe"] })
+        : spawn("/bin/sh", ["-c", command], options)
+    ) as ChildProcessWithoutNullStreams; // whose descriptors 0 to 2 are pipes
+    const counts = { size: 0, acknowledged: 0, received: 0, taken: 0 };
+    const one: Held = { start, child, outputs: [], ...counts, isDropped: false, end: null, holder: null };
     const take = (source: ExecOutput["source"]) => (bytes: Buffer) => {
+      if (one.isDropped) return;
       one.outputs.push({ source, offset: one.size, bytes });
       one.size += bytes.length;
+      if (one.size - one.acknowledged > MOST_KEPT_BYTES) {
+        child.stdout.pause();
+        child.stderr.pause();
+      }
       one.holder?.wake();
     };
+    child.stdio[3]?.on("error", () => {});
     child.stdout.on("data", take("stdout"));
     child.stderr.on("data", take("stderr"));
     child.stdin.on("error", () => {});
@@ -67,10 +86,21 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
       timedOut = timer !== undefined && signal === constants.signals.SIGTERM;
       clearTimeout(timer);
       one.end = { exitCode: timedOut ? 124 : (code ?? 128 + (signal ?? 0)), signal, timedOut, lost: null };
+      if (one.isDropped) held.delete(start.execId);
       one.holder?.wake();
     });
     held.set(start.execId, one);
     return one;
+  }
+
+  /** The process of a terminal is not that of its command. */
+  function tell({ child }: Held, line: string): void {
+    (child.stdio[3] as Writable).write(`${line}\n`);
+  }
+
+  function signal(one: Held, signo: number): void {
+    if (one.start.terminal && !one.end) tell(one, `signal ${signo}`);
+    else kill(one, signo);
   }
 
   function kill({ child, end }: Held, signo: number): void {
@@ -132,7 +162,13 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
           await promise;
         }
       },
-      acknowledge() {},
+      acknowledge(upTo) {
+        one.acknowledged = Math.max(one.acknowledged, upTo);
+        one.outputs = one.outputs.filter((output) => output.offset + output.bytes.length > upTo);
+        if (one.size - one.acknowledged > MOST_KEPT_BYTES) return;
+        one.child.stdout.resume();
+        one.child.stderr.resume();
+      },
       write({ offset: at, bytes }) {
         if (!one.start.stdin && !one.start.terminal)
           throw new AppError("validation_failed", "the command was started without stdin");
@@ -155,9 +191,18 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
       onInputTaken(listener) {
         tellTaken = listener;
       },
-      resize: (size) => void resizes.push(size),
-      signal: (signo) => kill(one, signo),
-      hangUp: () => kill(one, constants.signals.SIGHUP),
+      resize(size) {
+        resizes.push(size);
+        if (one.start.terminal && !one.end) tell(one, `size ${size.rows} ${size.cols}`);
+      },
+      signal: (signo) => signal(one, signo),
+      hangUp() {
+        one.isDropped = true;
+        one.outputs = [];
+        one.child.stdout.resume();
+        one.child.stderr.resume();
+        kill(one, constants.signals.SIGHUP);
+      },
       forget: () => void (one.end && held.delete(one.start.execId)),
       detach() {
         if (one.holder === mine) one.holder = null;
@@ -181,7 +226,8 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     async attachExec(execId, { accountId, offset }) {
       const one = held.get(execId);
       if (one?.start.accountId !== accountId) throw new AppError("exec_not_found", `there is no exec ${execId}`);
-      if (offset > one.size) throw new AppError("validation_failed", `the output from byte ${offset} on is not there`);
+      if (offset > one.size || offset < one.acknowledged)
+        throw new AppError("validation_failed", `the output from byte ${offset} on is not there`);
       return attach(one, offset);
     },
     endAll(guest) {

@@ -4,9 +4,12 @@ import { messageOf } from "@mags/core";
 import { type ExecAttachment, INPUT_WINDOW_BYTES } from "@mags/domain";
 import type { ServerChannel } from "ssh2";
 import type { OutputRoom } from "./output-room.ts";
+import { createSender, type Sender } from "./sender.ts";
 
 const FAILED_EXIT_CODE = 255;
-const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+/** What RFC 4254 section 6.10 has; of others the exit code is told. */
+const SIGNALS = ["ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2"];
+const NAMES = new Map(SIGNALS.map((name) => [constants.signals[`SIG${name}` as NodeJS.Signals], name]));
 
 /** Resolves when the command has ended, or the client has left. */
 export async function carry(
@@ -19,9 +22,14 @@ export async function carry(
     readonly gone: Promise<void>;
   },
 ): Promise<void> {
-  carryInput(channel, attachment);
+  const sender = createSender(channel, options.room);
+  const stopInput = carryInput(channel, attachment);
+  const left = options.gone.then(() => {
+    sender.leave();
+    return false;
+  });
   try {
-    const ended = await Promise.race([carryOutput(channel, attachment, options.room), options.gone.then(() => false)]);
+    const ended = await Promise.race([carryOutput(channel, attachment, sender), left]);
     if (!ended) {
       attachment.hangUp();
       return;
@@ -31,70 +39,76 @@ export async function carry(
   } catch (error) {
     fail(channel, messageOf(error), options);
   } finally {
+    stopInput();
     attachment.detach();
     channel.end();
   }
 }
 
 /** What cannot be done is said on the client's terminal, as programs do. */
-export function fail(channel: ServerChannel, message: string, { terminal }: { readonly terminal: boolean }): void {
+export function fail(channel: ServerChannel, message: string, options: { readonly terminal: boolean }): void {
   if (!channel.writable) return;
-  channel.stderr.write(`mags: ${message}${terminal ? "\r\n" : "\n"}`);
+  say(channel, message, options);
   channel.exit(FAILED_EXIT_CODE);
   channel.end();
 }
 
-async function carryOutput(channel: ServerChannel, attachment: ExecAttachment, room: OutputRoom): Promise<boolean> {
+export function say(channel: ServerChannel, message: string, { terminal }: { readonly terminal: boolean }): void {
+  channel.stderr.write(`mags: ${message}${terminal ? "\r\n" : "\n"}`);
+}
+
+async function carryOutput(channel: ServerChannel, attachment: ExecAttachment, sender: Sender): Promise<boolean> {
   for (;;) {
     const outputs = await attachment.read();
     if (outputs.length === 0) return true;
     for (const { source, bytes, offset } of outputs) {
-      await room.wait();
-      const to = source === "stderr" ? channel.stderr : channel;
-      // Its answer comes when the client's window has taken it.
-      if (!to.write(bytes)) await drained(channel, to);
+      await sender.send(source === "stderr" ? channel.stderr : channel, bytes);
       attachment.acknowledge(offset + bytes.length);
     }
   }
 }
 
-function drained(channel: ServerChannel, stream: NodeJS.WritableStream): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      channel.off("close", done);
-      stream.off("drain", done);
-      resolve();
-    };
-    channel.once("close", done);
-    stream.once("drain", done);
-  });
-}
-
-/** The client sends no more than the command takes: half a window is on its way at most. */
-function carryInput(channel: ServerChannel, attachment: ExecAttachment): void {
+/** The client sends no more than the command takes: half a window is on its way at most. @returns  Ends it. */
+function carryInput(channel: ServerChannel, attachment: ExecAttachment): () => void {
   let sent = attachment.inputOffset;
   let taken = attachment.inputTaken;
-  let endsAt: number | undefined;
+  let hasEnded = false;
   const isFull = () => sent - taken > INPUT_WINDOW_BYTES / 2;
   attachment.onInputTaken((offset) => {
     taken = offset;
     if (!isFull()) pump();
   });
-  function pump(): void {
+  function pass(): void {
     while (!isFull()) {
       const bytes: Buffer | null = channel.read(Math.min(channel.readableLength, INPUT_WINDOW_BYTES / 4) || undefined);
       if (bytes === null) break;
       attachment.write({ offset: sent, bytes });
       sent += bytes.length;
     }
-    if (endsAt === undefined && channel.readableEnded) {
-      endsAt = sent;
+    if (channel.readableEnded) {
+      hasEnded = true;
       attachment.endInput(sent);
     }
+  }
+  function pump(): void {
+    if (hasEnded) return;
+    try {
+      pass();
+    } catch {
+      stop(); // who reads the output hears why
+    }
+  }
+  function stop(): void {
+    hasEnded = true;
+    channel.off("readable", pump);
+    channel.off("end", pump);
+    // Only who reads all of it hears that the channel is closed.
+    channel.resume();
   }
   channel.on("readable", pump);
   channel.on("end", pump);
   pump();
+  return stop;
 }
 
 function tellEnd(channel: ServerChannel, { end }: ExecAttachment, options: { readonly terminal: boolean }): void {
@@ -105,5 +119,5 @@ function tellEnd(channel: ServerChannel, { end }: ExecAttachment, options: { rea
   }
   const name = end.signal === null ? undefined : NAMES.get(end.signal);
   if (name === undefined) channel.exit(end.exitCode);
-  else channel.exit(name.replace(/^SIG/, ""), false, "");
+  else channel.exit(name, false, "");
 }

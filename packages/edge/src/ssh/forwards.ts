@@ -1,71 +1,113 @@
 /** Connections that a client has forwarded: into the guest, and out of it. */
-import type { Duplex } from "node:stream";
+import { randomBytes } from "node:crypto";
 import { isAppError, type Logger, messageOf } from "@mags/core";
-import type { GuestAddress, GuestId, GuestListener, GuestSocket, GuestSockets } from "@mags/domain";
+import type { GuestAddress, GuestId, GuestListener, GuestSockets } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
+import { joinSocket } from "./forwarded-socket.ts";
 import type { OutputRoom } from "./output-room.ts";
+import type { Mended } from "./ssh2-inside.ts";
+
+export type ForwardKind = "local" | "remote" | "agent";
 
 export interface ForwardDeps {
   readonly node: GuestSockets;
   /** @throws AppError when there is none. */
   readonly guest: () => Promise<GuestId>;
+  readonly mended: Pick<Mended, "openAgent">;
   readonly room: OutputRoom;
   readonly log: Logger;
-  readonly onChannel: (channel: Channel) => void;
+  /** For a connection, until it is called; nothing when there are as many as may be. */
+  readonly takePlace: () => (() => void) | undefined;
+  /** @returns what resolves when the client has closed the channel, or has left. */
+  readonly onChannel: (channel: Channel) => Promise<void>;
+  /** Of each connection. */
+  readonly onForward: (kind: ForwardKind) => void;
   /** Aborted when the connection is over. */
   readonly signal: AbortSignal;
 }
 
-const MOST_LISTENERS = 32;
-
 export interface Forwards {
-  /** Dials in the guest. @param accept  The client's channel, or nothing when it has gone. */
-  dial(to: GuestAddress, accept: () => Channel, reject: () => void): void;
+  /** Dials in the guest. */
+  dial(to: GuestAddress, reply: { accept(): Channel; reject(): void }): void;
   /** Listens in the guest. */
   listen(at: GuestAddress, reply: { accept(port?: number): void; reject(): void }): void;
   /** @returns false when there is no such. */
   cancel(at: GuestAddress): boolean;
+  /**
+   * A socket in the guest that leads to the client's agent, for root only.
+   * @throws AppError when it cannot be had.
+   */
+  listenForAgent(guest: GuestId): Promise<{ readonly path: string; close(): void }>;
 }
+
+/** Opens a channel at the client. */
+type Open = (arrival: Arriving, opened: (error: Error | undefined, channel: Channel) => void) => void;
+type Arriving = NonNullable<Awaited<ReturnType<GuestListener["next"]>>>;
+
+const MOST_LISTENERS = 32;
+/** Where the guest's agent has its own files, for root to write: the socket goes with the one who listens. */
+const AGENT_DIRECTORY = "/run/mags";
 
 const keyOf = (at: GuestAddress) => ("path" in at ? at.path : `${at.host}:${at.port}`);
 
 export function createForwards(client: Connection, deps: ForwardDeps): Forwards {
   const { node, guest, signal } = deps;
+  /** Null: it is about to listen. */
   const listeners = new Map<string, GuestListener | null>();
 
   async function open(to: GuestAddress, accept: () => Channel): Promise<void> {
     const socket = await node.connect(await guest(), to, { signal });
-    join(socket, accept());
-  }
-
-  function join(socket: GuestSocket, channel: Channel): void {
-    deps.onChannel(channel);
-    const close = () => {
-      socket.close();
-      (channel as Duplex).destroy();
-    };
-    channel.on("close", () => socket.close());
-    Promise.all([toClient(socket, channel, deps.room), toGuest(channel, socket)]).then(close, close);
+    if (signal.aborted) return socket.close();
+    deps.onForward("local");
+    const channel = accept();
+    await joinSocket(socket, channel, { room: deps.room, gone: deps.onChannel(channel) });
   }
 
   /** For each connection that comes in the client opens one of its own. */
-  async function passOn(at: GuestAddress, listener: GuestListener): Promise<void> {
-    for (let arrival = await listener.next(); arrival; arrival = await listener.next()) {
-      const { connection, peer } = arrival;
-      const accept = (error: Error | undefined, channel: Channel) => {
-        if (error)
-          return void listener.accept(connection).then(
-            (socket) => socket.close(),
-            () => {},
-          );
+  async function passOn(listener: GuestListener, kind: ForwardKind, openAtClient: Open): Promise<void> {
+    for (let arrival = await listener.next(); arrival && !signal.aborted; arrival = await listener.next()) {
+      const { connection } = arrival;
+      const refuse = () =>
         listener.accept(connection).then(
-          (socket) => join(socket, channel),
-          () => channel.close(),
+          (socket) => socket.close(),
+          () => {}, // it has gone by itself
         );
-      };
-      if ("path" in at) client.openssh_forwardOutStreamLocal(at.path, accept);
-      else client.forwardOut(at.host, listener.port ?? at.port, peer?.address ?? "", peer?.port ?? 0, accept);
+      const leave = deps.takePlace();
+      if (!leave) {
+        await refuse();
+        continue;
+      }
+      deps.onForward(kind);
+      openAtClient(arrival, (error, channel) => {
+        if (error) return void refuse().then(leave);
+        const gone = deps.onChannel(channel);
+        listener
+          .accept(connection)
+          .then(
+            (socket) => joinSocket(socket, channel, { room: deps.room, gone }),
+            () => channel.close(),
+          )
+          .finally(leave);
+      });
     }
+  }
+
+  function openFor(at: GuestAddress, bound: number | null): Open {
+    if ("path" in at) return (_, opened) => client.openssh_forwardOutStreamLocal(at.path, opened);
+    return ({ peer }, opened) =>
+      client.forwardOut(at.host, bound ?? at.port, peer?.address ?? "", peer?.port ?? 0, opened);
+  }
+
+  async function serve(at: GuestAddress, reply: { accept(port?: number): void }): Promise<void> {
+    const listener = await node.listen(await guest(), at, { signal });
+    const bound = "path" in at ? at : { host: at.host, port: listener.port ?? at.port };
+    listeners.delete(keyOf(at));
+    listeners.set(keyOf(bound), listener);
+    if (signal.aborted) listener.close();
+    reply.accept(listener.port ?? undefined);
+    await passOn(listener, "remote", openFor(at, listener.port)).catch(() => {}); // its guest sleeps, or has ended
+    if (listeners.get(keyOf(bound)) === listener) listeners.delete(keyOf(bound));
+    listener.close();
   }
 
   signal.addEventListener("abort", () => {
@@ -73,61 +115,41 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
   });
 
   return {
-    dial(to, accept, reject) {
-      open(to, accept).catch((error: unknown) => {
-        if (!isAppError(error) && !signal.aborted) deps.log.warn("ssh.dial_failed", { error: messageOf(error) });
-        reject();
-      });
+    dial(to, reply) {
+      const leave = deps.takePlace();
+      if (!leave) return reply.reject();
+      open(to, reply.accept)
+        .catch((error: unknown) => {
+          if (!isAppError(error) && !signal.aborted) deps.log.warn("ssh.dial_failed", { error: messageOf(error) });
+          reply.reject();
+        })
+        .finally(leave);
     },
     listen(at, reply) {
       if (listeners.size >= MOST_LISTENERS || listeners.has(keyOf(at))) return reply.reject();
       listeners.set(keyOf(at), null);
-      const start = async () => {
-        const listener = await node.listen(await guest(), at, { signal });
-        const bound = "path" in at ? at : { host: at.host, port: listener.port ?? at.port };
-        listeners.delete(keyOf(at));
-        listeners.set(keyOf(bound), listener);
-        reply.accept(listener.port ?? undefined);
-        await passOn(at, listener).catch(() => {});
-        listeners.delete(keyOf(bound));
-        listener.close();
-      };
-      start().catch(() => {
+      serve(at, reply).catch(() => {
         listeners.delete(keyOf(at));
         reply.reject();
       });
     },
     cancel(at) {
       const listener = listeners.get(keyOf(at));
-      listener?.close();
+      if (!listener) return false;
+      listener.close();
       return listeners.delete(keyOf(at));
     },
+    async listenForAgent(inGuest) {
+      const path = `${AGENT_DIRECTORY}/ssh-agent-${randomBytes(8).toString("hex")}`;
+      const listener = await node.listen(inGuest, { path }, { signal });
+      listeners.set(path, listener);
+      const close = () => {
+        listeners.delete(path);
+        listener.close();
+      };
+      if (signal.aborted) close();
+      passOn(listener, "agent", (_, opened) => deps.mended.openAgent(opened)).then(close, close);
+      return { path, close };
+    },
   };
-}
-
-async function toClient(socket: GuestSocket, channel: Channel, room: OutputRoom): Promise<void> {
-  for (let bytes = await socket.read(); bytes; bytes = await socket.read()) {
-    await room.wait();
-    if (!channel.write(bytes)) await drained(channel);
-  }
-  // Half of it only: the client may go on sending.
-  (channel as Channel & { eof(): void }).eof();
-}
-
-async function toGuest(channel: Channel, socket: GuestSocket): Promise<void> {
-  // Its other direction goes on.
-  for await (const bytes of channel.iterator({ destroyOnReturn: false })) await socket.write(bytes as Buffer);
-  await socket.end();
-}
-
-function drained(channel: Channel): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      channel.off("close", done);
-      channel.off("drain", done);
-      resolve();
-    };
-    channel.once("close", done);
-    channel.once("drain", done);
-  });
 }

@@ -4,6 +4,9 @@ import type { AuthContext, Connection } from "ssh2";
 import ssh2 from "ssh2";
 import { KEY_TYPES } from "./algorithms.ts";
 
+/** For each attempt: whether a key is good, and the signature. */
+const MOST_QUESTIONS = 2;
+
 export interface SignInDeps {
   readonly directory: SshDirectory;
   readonly port: number;
@@ -22,40 +25,58 @@ export interface SignedIn {
 export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<SignedIn> {
   const { directory, port, clientAddress, signal } = deps;
   const done = Promise.withResolvers<SignedIn>();
+  let asked = 0;
   let refused = 0;
+  /** For the audit log: once a connection, when nobody has signed in. */
+  let last: { readonly login: string; readonly fingerprint: string } | undefined;
 
   async function check(context: AuthContext): Promise<SshUser | "known" | null> {
-    if (context.method !== "publickey" || !KEY_TYPES.has(context.hashAlgo ?? context.key.algo)) return null;
+    if (context.method !== "publickey" || !KEY_TYPES.has(typeOf(context))) return null;
     const key = keyOf(context.key.algo, context.key.data);
     const login = context.username;
+    last = { login, fingerprint: key.fingerprint };
     const attempt: SshSignIn = { login, key, port, clientAddress };
     const user = await directory.find(attempt, { signal });
-    if (context.signature === undefined) return user && "known";
-    const isHis = isSigned(context);
-    if (!user || !isHis) {
-      directory.note({ what: "refused", login, clientAddress, user: null, data: { fingerprint: key.fingerprint } });
-      return null;
+    // Before anything is answered, so that all answers take the same time.
+    const isHis = context.signature !== undefined && isSigned(context);
+    if (!user) return null;
+    if (context.signature === undefined) return "known";
+    return isHis ? user : null;
+  }
+
+  function answer(context: AuthContext, found: SshUser | "known" | null): void {
+    if (signal.aborted) return;
+    const login = context.username;
+    if (found && found !== "known") {
+      last = undefined;
+      directory.note({ what: "signed_in", login, clientAddress, user: found, data: {} });
+      done.resolve({ login, user: found });
     }
-    directory.note({ what: "signed_in", login, clientAddress, user, data: {} });
-    return user;
+    // The first question of every client is what there is.
+    const isFailure = !found && (context.method !== "none" || asked > 1);
+    if (isFailure && ++refused >= deps.attempts) client.end();
+    else if (found) context.accept();
+    else context.reject(["publickey"]);
   }
 
   client.on("authentication", (context) => {
+    if (++asked > MOST_QUESTIONS * deps.attempts) return void client.end();
     check(context).then(
-      (found) => {
-        if (found === "known") return context.accept();
-        if (found) {
-          done.resolve({ login: context.username, user: found });
-          return context.accept();
-        }
-        // The first question of every client is what there is.
-        if (context.method !== "none" && ++refused >= deps.attempts) client.end();
-        else context.reject(["publickey"]);
-      },
+      (found) => answer(context, found),
       () => client.end(),
     );
   });
+  signal.addEventListener("abort", () => {
+    if (!last) return;
+    const { login, fingerprint } = last;
+    directory.note({ what: "refused", login, clientAddress, user: null, data: { fingerprint, attempts: refused } });
+  });
   return done.promise;
+}
+
+/** A key of RSA comes as such, with the hash of the signature beside it. */
+function typeOf({ key, hashAlgo }: Extract<AuthContext, { readonly method: "publickey" }>): string {
+  return hashAlgo === undefined ? key.algo : `rsa-sha2-${hashAlgo.replace(/^sha/, "")}`;
 }
 
 function isSigned(context: Extract<AuthContext, { readonly method: "publickey" }>): boolean {

@@ -9,6 +9,7 @@ import { ALGORITHMS } from "./algorithms.ts";
 import { type ConnectionDeps, type SshLimits, serveConnection } from "./connection.ts";
 import { openListeners } from "./listeners.ts";
 import { keyOf } from "./sign-in.ts";
+import { socketOf } from "./ssh2-inside.ts";
 import { createStrangers } from "./strangers.ts";
 
 export interface SshGatewayOptions {
@@ -37,11 +38,6 @@ interface Taken {
   greeted: boolean;
   readonly late: NodeJS.Timeout;
   readonly onSignedIn: () => void;
-}
-
-/** What ssh2 has of a connection beside its interface. */
-interface Internals {
-  readonly _sock: Socket;
 }
 
 const IDENT = "Mags";
@@ -92,7 +88,7 @@ export async function startSshGateway(
   }
 
   sshd.on("connection", (client) => {
-    const { _sock: socket } = client as unknown as Internals;
+    const socket = socketOf(client);
     const taken = sockets.get(socket);
     if (!taken) {
       client.end(); // it has gone meanwhile

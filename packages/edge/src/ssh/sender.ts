@@ -1,0 +1,35 @@
+/** What is sent on one channel: one piece after the other, each when there is room, as ssh2 mixes up what waits. */
+import type { Writable } from "node:stream";
+import type { Channel } from "ssh2";
+import type { OutputRoom } from "./output-room.ts";
+import { forgetWritten } from "./ssh2-inside.ts";
+
+export interface Sender {
+  /**
+   * Resolves when the client's window and its connection have taken it, or when the client has left. One call at a time.
+   * Rejects when the connection has closed.
+   */
+  send(stream: Writable, bytes: Buffer): Promise<void>;
+  /** Nothing is sent any more. */
+  leave(): void;
+}
+
+export function createSender(channel: Channel, room: OutputRoom): Sender {
+  let hasLeft = false;
+  let done = () => {};
+  return {
+    async send(stream, bytes) {
+      await room.wait();
+      if (hasLeft) return;
+      await new Promise<void>((resolve) => {
+        done = resolve;
+        stream.write(bytes, () => resolve());
+      });
+      forgetWritten(channel);
+    },
+    leave() {
+      hasLeft = true;
+      done();
+    },
+  };
+}

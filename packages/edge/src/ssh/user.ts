@@ -1,0 +1,92 @@
+/** What somebody who has signed in asks for on his connection: sessions, and connections to forward. */
+import type { Socket } from "node:net";
+import { AppError } from "@mags/core";
+import type { GuestAddress, SshNote } from "@mags/domain";
+import type { Channel, Connection, SocketBindInfo, TcpipBindInfo } from "ssh2";
+import type { ConnectionDeps } from "./connection.ts";
+import { createForwards } from "./forwards.ts";
+import type { OutputRoom } from "./output-room.ts";
+import { serveSession } from "./session.ts";
+import type { SignedIn } from "./sign-in.ts";
+import { type Mended, protocolOf } from "./ssh2-inside.ts";
+import { createTally } from "./tally.ts";
+import { takeModes } from "./terminal-modes.ts";
+
+export interface UserDeps extends ConnectionDeps, SignedIn {
+  readonly mended: Mended;
+  readonly room: OutputRoom;
+  readonly socket: Socket;
+  /** Aborted when the connection is over. */
+  readonly signal: AbortSignal;
+  /** @returns what resolves when the client has closed the channel, or has left. */
+  readonly onChannel: (channel: Channel) => Promise<void>;
+}
+
+export function serveUser(client: Connection, deps: UserDeps): void {
+  const { directory, node, login, user, socket, room, onChannel, signal } = deps;
+  const { remoteAddress: clientAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+  const note = (what: SshNote["what"], data: SshNote["data"]) =>
+    directory.note({ what, login, clientAddress, user, data });
+  const guest = async () => {
+    if (user.refusal !== null) throw new AppError("validation_failed", user.refusal);
+    return directory.guest(user, { signal });
+  };
+  const sessions = createTally((kind, count) => note("session", { kind, count }));
+  const connections = createTally((kind, count) => note("forward", { kind, count }));
+  socket.on("close", () =>
+    note("ended", {
+      ...{ bytes_in: socket.bytesRead, bytes_out: socket.bytesWritten },
+      ...{ sessions: sessions.total, forwards: connections.total },
+    }),
+  );
+
+  let places = deps.limits.channels;
+  /** For a channel, from when it is asked for to its end; nothing when there are as many as may be. */
+  function takePlace(): (() => void) | undefined {
+    if (places === 0) return undefined;
+    places--;
+    let isHeld = true;
+    return () => {
+      if (isHeld) places++;
+      isHeld = false;
+    };
+  }
+
+  const onForward = (kind: string) => connections.add(kind);
+  const forwarding = { node, guest, room, onChannel, onForward, takePlace, signal };
+  const forwards = createForwards(client, { ...forwarding, mended: deps.mended, log: deps.log });
+  const connection = `${clientAddress} ${remotePort} ${localAddress} ${localPort}`;
+  client.on("session", (accept, reject) => {
+    const leave = takePlace();
+    if (!leave) return reject();
+    serveSession(accept(), {
+      ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
+      ...{ parting: deps.parting, track: deps.track, onOver: leave },
+      listenForAgent: forwards.listenForAgent,
+      onBegin: (kind) => sessions.add(kind),
+      takeModes: () => takeModes(protocolOf(client)),
+    });
+  });
+  const dial = (to: GuestAddress, accept: () => Channel, reject: () => void) => forwards.dial(to, { accept, reject });
+  client.on("tcpip", (accept, reject, { destIP, destPort }) => dial({ host: destIP, port: destPort }, accept, reject));
+  client.on("openssh.streamlocal", (accept, reject, { socketPath }) => dial({ path: socketPath }, accept, reject));
+  client.on("request", (accept, reject, asked, asInfo) => {
+    const name: string = asked; // the types know two of the four
+    const info: Partial<TcpipBindInfo & SocketBindInfo> = asInfo;
+    const at =
+      info.socketPath === undefined
+        ? { host: info.bindAddr ?? "", port: info.bindPort ?? 0 }
+        : { path: info.socketPath };
+    const reply = { accept: (port?: number) => accept?.(port), reject: () => reject?.() };
+    switch (name) {
+      case "tcpip-forward":
+      case "streamlocal-forward@openssh.com":
+        return forwards.listen(at, reply);
+      case "cancel-tcpip-forward":
+      case "cancel-streamlocal-forward@openssh.com":
+        return forwards.cancel(at) ? reply.accept() : reply.reject();
+      default:
+        return reply.reject();
+    }
+  });
+}
