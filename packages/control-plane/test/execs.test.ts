@@ -68,7 +68,7 @@ describe("a streamed exec", () => {
     await client.message("end");
     assert.deepEqual(plane.node.execs.resizes.at(-1), { rows: 33, cols: 44 });
     const { terminal, command } = plane.node.execs.started.at(-1) ?? {};
-    assert.deepEqual(terminal, { rows: 10, cols: 20, term: "vt100" });
+    assert.deepEqual(terminal, { rows: 10, cols: 20, term: "vt100", modes: null });
     assert.equal(command, 'echo "$TERM $GREETING"; exec sleep 100');
   });
 
