@@ -11,12 +11,19 @@ const dataDirectory = process.argv[2] ?? "";
 const objects = join(dataDirectory, "objects");
 await makeFileStore(objects);
 const folder = await openFileStore(objects);
-/** It takes as many bytes a second as the file `rate` says, if there is one. */
+/** It takes as many bytes a second as the file `rate` says, if there is one, also when that changes meanwhile. */
+async function takeTime(bytes: number, signal: AbortSignal | undefined): Promise<void> {
+  const beganMs = performance.now();
+  for (;;) {
+    const rate = Number(await readFile(join(dataDirectory, "rate"), "utf8").catch(() => "0"));
+    if (rate <= 0 || performance.now() - beganMs >= (1000 * bytes) / rate) return;
+    await sleep(50, signal ? { signal } : {});
+  }
+}
 const store: ObjectStore = {
   ...folder,
   async put(key, bytes, options = {}) {
-    const rate = Number(await readFile(join(dataDirectory, "rate"), "utf8").catch(() => "0"));
-    if (rate > 0) await sleep((1000 * bytes.length) / rate, options.signal ? { signal: options.signal } : {});
+    await takeTime(bytes.length, options.signal);
     return folder.put(key, bytes, options);
   },
 };

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -16,26 +17,8 @@ after(async () => {
   await tests?.[Symbol.asyncDispose]();
 });
 
-describe("a synced sandbox", () => {
-  it("waits for a store that is away, and goes on", async () => {
-    const target = tests.newTarget("patient");
-    const id = await tests.sandboxWith({ syncTo: target }, "head -c 6000000 /dev/urandom >/root/big");
-    const sums = await tests.run(id, SUMS);
-    await tests.node.releaseSandbox(id, { reason: "stop" });
-    const version = await tests.latest(target);
-    const copy = await tests.sandboxWith({ from: refOf(target, version), syncTo: target });
-    await rm(join(blocksDirectory(tests.dataDirectory), "cache"), { recursive: true });
-    await tests.storeGoes();
-    const reading = tests.run(copy, SUMS);
-    await assert.rejects(tests.sync(copy));
-    await waitFor(() => tests.of(copy).some(({ name }) => name === "sync_failed"), { what: "word of it" });
-    await tests.storeComes();
-    assert.equal(await reading, sums);
-    const { seq } = await tests.sync(copy);
-    assert.equal(seq, version.seq + 1);
-    await tests.node.releaseSandbox(copy, { reason: "stop" });
-  });
-
+// The store and its server are as ever.
+describe("one of several synced sandboxes", { concurrency: 2 }, () => {
   it("is published, and restored in another microVM with all its files", async () => {
     const target = tests.newTarget("project");
     const id = await tests.sandboxWith(
@@ -130,6 +113,27 @@ describe("a synced sandbox", () => {
     assert.equal(await tests.run(copy, SUMS), sums);
     await tests.node.releaseSandbox(copy, { reason: "test" });
   });
+});
+
+describe("a synced sandbox", () => {
+  it("waits for a store that is away, and goes on", async () => {
+    const target = tests.newTarget("patient");
+    const id = await tests.sandboxWith({ syncTo: target }, "head -c 6000000 /dev/urandom >/root/big");
+    const sums = await tests.run(id, SUMS);
+    await tests.node.releaseSandbox(id, { reason: "stop" });
+    const version = await tests.latest(target);
+    const copy = await tests.sandboxWith({ from: refOf(target, version), syncTo: target });
+    await rm(join(blocksDirectory(tests.dataDirectory), "cache"), { recursive: true });
+    await tests.storeGoes();
+    const reading = tests.run(copy, SUMS);
+    await assert.rejects(tests.sync(copy));
+    await waitFor(() => tests.of(copy).some(({ name }) => name === "sync_failed"), { what: "word of it" });
+    await tests.storeComes();
+    assert.equal(await reading, sums);
+    const { seq } = await tests.sync(copy);
+    assert.equal(seq, version.seq + 1);
+    await tests.node.releaseSandbox(copy, { reason: "stop" });
+  });
 
   it("says that its VM was lost when its QEMU is killed while it is synced", async () => {
     const target = tests.newTarget("killed-in-sync");
@@ -147,8 +151,9 @@ describe("a synced sandbox", () => {
     const pid = tests.node.footprint().microVms.find((microVm) => microVm.id === microVmId)?.pid;
     assert.ok(pid);
     process.kill(pid, "SIGKILL");
-    await told;
+    await waitFor(() => !existsSync(`/proc/${pid}`), { what: "its end" });
     await tests.slowStore(null);
+    await told;
     assert.match(
       String(tests.of(id).findLast(({ name }) => name === "sync_failed")?.data.reason),
       /^the VM was lost: /,
