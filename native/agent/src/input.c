@@ -30,9 +30,11 @@ void input_free(struct stream *stream) {
 
 bool stream_input_waits(const struct stream *stream) { return stream->in.first != NULL; }
 
-static void acknowledge(struct stream *stream) {
+/* `all`: everything that will ever come was taken, which the host may wait for. */
+static void acknowledge(struct stream *stream, bool all) {
   struct input *in = &stream->in;
-  if (in->taken_offset - in->acked_offset < ACK_BYTES && in->taken_seq - in->acked_seq < ACK_RECORDS) return;
+  bool due = in->taken_offset - in->acked_offset >= ACK_BYTES || in->taken_seq - in->acked_seq >= ACK_RECORDS;
+  if (!due && !(all && !in->dead)) return;
   in->acked_seq = in->taken_seq;
   in->acked_offset = in->taken_offset;
   struct builder *out = session_build(stream->agent);
@@ -72,7 +74,7 @@ void stream_pump_input(struct stream *stream) {
     if (!in->first) in->last = NULL;
     free(chunk);
   }
-  acknowledge(stream);
+  acknowledge(stream, fin);
   if (fin && stream->ops->input_ended) stream->ops->input_ended(stream);
 }
 
@@ -122,7 +124,7 @@ void streams_input(struct agent *agent, uint32_t id, const struct data_header *h
   }
   if (!in->first && count == bytes.length) {
     taken(in, in->next_seq, in->next_offset);
-    acknowledge(stream);
+    acknowledge(stream, header->fin);
     if (header->fin && stream->ops->input_ended) stream->ops->input_ended(stream);
   } else {
     keep_rest(in, bytes.bytes + count, bytes.length - count, header->fin);

@@ -12,6 +12,8 @@
 #include "listen.h"
 #include "open.h"
 
+enum { MOST_DROPPED_READS = 64 };
+
 struct connection {
   struct stream stream;
   struct source source;
@@ -19,6 +21,7 @@ struct connection {
   bool paused;      /* until the window opens */
   bool want_write;  /* input waits for the socket */
   bool read_ended, write_ended;
+  int write_error; /* why nothing can be written any more; what comes the other way still goes to the host */
 };
 
 static void watch(struct connection *connection) {
@@ -30,6 +33,10 @@ static void watch(struct connection *connection) {
 
 static void end_if_done(struct connection *connection) {
   if (!connection->read_ended || !connection->write_ended) return;
+  if (connection->write_error) {
+    stream_fail(&connection->stream, connection->write_error, "write", NULL);
+    return;
+  }
   stream_end_fields(&connection->stream);
   stream_end(&connection->stream);
 }
@@ -45,8 +52,9 @@ static void read_some(struct connection *connection) {
   }
   ssize_t count = recv(connection->source.fd, space, room, 0);
   if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (count < 0) {
-    stream_fail(stream, errno, "read", NULL);
+  /* A reset that writing has heard of already looks like an end. */
+  if (count < 0 || (count == 0 && connection->write_error == ECONNRESET)) {
+    stream_fail(stream, count < 0 ? errno : ECONNRESET, "read", NULL);
     return;
   }
   if (count > 0) {
@@ -91,7 +99,9 @@ static ssize_t take(struct stream *stream, const uint8_t *bytes, size_t length) 
   struct connection *connection = owner_of(stream, struct connection, stream);
   ssize_t count = send(connection->source.fd, bytes, length, MSG_NOSIGNAL);
   if (count < 0 && errno != EAGAIN && errno != EINTR) {
-    stream_fail(stream, errno, "write", NULL);
+    connection->write_error = errno;
+    connection->write_ended = true;
+    end_if_done(connection);
     return -1;
   }
   if (count < (ssize_t)length) {
@@ -114,12 +124,20 @@ static void window_opened(struct stream *stream) {
   watch(connection);
 }
 
+/* The kernel resets a connection that is closed with bytes unread, and what was written may then not arrive. */
+static void drop_unread(int fd) {
+  uint8_t bytes[16384];
+  for (int i = 0; i < MOST_DROPPED_READS && recv(fd, bytes, sizeof bytes, 0) > 0; i++) continue;
+}
+
 static void release(struct stream *stream) {
   struct connection *connection = owner_of(stream, struct connection, stream);
-  /* Cut short: let the other end see that as an error, not as a proper end. */
-  if (!stream->over && connection->source.fd >= 0) {
+  int fd = connection->source.fd;
+  if (fd >= 0 && connection->write_ended) drop_unread(fd);
+  /* Cut short: let the other end see that as an error, not as a proper end. Unix sockets have no such thing. */
+  if (fd >= 0 && !connection->write_ended) {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
-    setsockopt(connection->source.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   }
   source_close(&stream->agent->loop, &connection->source);
 }

@@ -13,11 +13,20 @@ export type GuestAddress =
 export interface GuestSocket {
   /** What has come, at most 64 KiB; waits until there is some. Null: the other side has ended its direction. */
   read(): Promise<Buffer | null>;
-  /** Resolves when the guest has room for more. The bytes must not change afterwards. */
+  /**
+   * Resolves when the guest has room for more. The bytes must not change afterwards. Once the other side reads no more, what
+   * is written is dropped, and `end` rejects; what it still sends can be read all the same.
+   */
   write(bytes: Uint8Array): Promise<void>;
-  /** Ends this direction; the other goes on. */
+  /**
+   * Ends this direction; the other goes on. Resolves when the guest's kernel has taken all that was written, which waits as
+   * long as its reader does: `close` before then throws it away. May be repeated.
+   */
   end(): Promise<void>;
-  /** Gives it up: the other side sees a reset unless both directions have ended. May be repeated. */
+  /**
+   * Gives it up, and ends whoever waits. Unless `end` has resolved the other side sees a reset, or over a Unix socket an
+   * end. May be repeated.
+   */
   close(): void;
 }
 

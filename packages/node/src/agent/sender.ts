@@ -22,6 +22,8 @@ export interface Sender {
   /** Known once OPEN was answered; nothing is sent before. */
   setWindow(bytes: number): void;
   readonly position: SenderPosition;
+  /** Resolves when the guest has taken everything and the end. Rejects when it fails before. */
+  readonly taken: Promise<void>;
   /** @throws ProtocolViolation */
   acknowledged(seq: number, offset: number): void;
   /** The next record, if there is one and the window has room for it. */
@@ -45,6 +47,8 @@ export function createSender(from: SenderPosition = START): Sender {
   let ended = false;
   let failure: Error | undefined;
   let queue: Waiting[] = [];
+  const taken = Promise.withResolvers<void>();
+  taken.promise.catch(() => {}); // nobody has to wait for it
 
   function enqueue(bytes: Uint8Array, fin: boolean): Promise<void> {
     if (failure) return Promise.reject(failure);
@@ -64,11 +68,13 @@ export function createSender(from: SenderPosition = START): Sender {
     get position() {
       return { nextSeq, nextOffset, takenSeq, takenOffset };
     },
+    taken: taken.promise,
     acknowledged(seq, offset) {
       if (seq < takenSeq || seq > nextSeq || offset < takenOffset || offset > nextOffset)
         throw new ProtocolViolation("an acknowledgement of what was not sent");
       takenSeq = seq;
       takenOffset = offset;
+      if (ended && queue.length === 0 && takenSeq === nextSeq) taken.resolve();
     },
     next() {
       const first = queue[0];
@@ -91,6 +97,7 @@ export function createSender(from: SenderPosition = START): Sender {
     },
     fail(error) {
       failure ??= error;
+      taken.reject(failure);
       const dropped = queue;
       queue = [];
       for (const { done } of dropped) done.reject(failure);

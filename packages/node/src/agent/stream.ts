@@ -34,6 +34,8 @@ export interface AgentStream {
   write(bytes: Uint8Array): Promise<void>;
   /** What was sent of the input, and what of it the guest has confirmed as taken. */
   readonly input: InputPosition;
+  /** Resolves when the guest has taken all of the input and its end. Rejects when the stream ends before. */
+  readonly inputTaken: Promise<void>;
   /** Nothing more will be written: end of file for a process, a finished file, a half-closed socket. */
   endInput(): Promise<void>;
   /** Sends a signal to the process group. */
@@ -163,6 +165,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
       get input() {
         return sender.position;
       },
+      inputTaken: sender.taken,
       endInput() {
         const done = sender.end();
         deps.pump();

@@ -5,6 +5,7 @@ import type { Arrival, GuestAddress, GuestId, GuestListener, GuestSocket, GuestS
 import { readArrival } from "../agent/arrival.ts";
 import type { AgentConnection, GuestFailure, KindOptions } from "../agent/index.ts";
 import { foreignText } from "../foreign-text.ts";
+import { streamFailure } from "./file-errors.ts";
 import type { AwakeGuest, Guests } from "./guests.ts";
 import { openPaced, type PacedStream } from "./paced-stream.ts";
 
@@ -111,7 +112,14 @@ function socketOver(paced: PacedStream, touch: () => void): GuestSocket {
       touch();
       await stream.write(bytes);
     },
-    end: () => stream.endInput(),
+    async end() {
+      stream.endInput().catch(() => {}); // what waits below fails with it
+      await stream.inputTaken.catch(async () => {
+        // Both directions are over: the other side has all. Agents of older templates do not confirm the end by itself.
+        const { failure } = await stream.ended;
+        if (failure) throw streamFailure(failure);
+      });
+    },
     close: paced.close,
   };
 }

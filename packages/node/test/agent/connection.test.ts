@@ -36,7 +36,7 @@ async function withStream(options: { readonly keep?: boolean } = {}) {
     onRecord: (record) => records.push(record),
   });
   await guest.control(TYPE.open, FIRST_ID, (fields) => fields.u32(TAG.window, 100_000).u32(TAG.pid, 7), FLAG.reply);
-  assert.deepEqual(await stream.opened, { pid: 7 });
+  assert.deepEqual(await stream.opened, { pid: 7, port: null });
   return { guest, stream, records };
 }
 

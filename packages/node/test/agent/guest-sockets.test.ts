@@ -105,6 +105,93 @@ describe("sockets of a guest", () => {
     await assert.rejects(listener.accept(9), { code: "guest_failed" });
   });
 
+  it("have sent everything once the end is taken, also to who has ended and reads late", async () => {
+    const path = join(dir.path, "late");
+    let heard = 0;
+    let how = "";
+    const late = (socket: Socket) => {
+      socket.on("error", (error: NodeJS.ErrnoException) => {
+        how = error.code ?? "";
+      });
+      socket.on("end", () => {
+        how ||= "end";
+      });
+      socket.on("data", (piece) => {
+        heard += piece.length;
+      });
+      socket.pause();
+      socket.end("goodbye");
+      setTimeout(() => socket.resume(), 300);
+    };
+    const port = await serve(late);
+    await serve(late, path);
+    const bytes = Buffer.alloc(350_000, "x");
+    for (const to of [{ path }, { host: "127.0.0.1", port }]) {
+      [heard, how] = [0, ""];
+      const socket = await sockets.connect(id, to, quietly);
+      assert.equal((await readAll(socket)).toString(), "goodbye");
+      await socket.write(bytes);
+      await socket.end();
+      socket.close();
+      await waitFor(() => how !== "", { what: "the end" });
+      assert.deepEqual([heard, how], [bytes.length, "end"]);
+    }
+  });
+
+  it("let what was sent arrive when they are closed after their end", async () => {
+    let heard = 0;
+    let how = "";
+    const port = await serve((socket) => {
+      socket.on("error", (error: NodeJS.ErrnoException) => {
+        how = error.code ?? "";
+      });
+      socket.on("end", () => {
+        how ||= "end";
+      });
+      socket.on("data", (piece) => {
+        heard += piece.length;
+      });
+      socket.pause();
+      socket.write(Buffer.alloc(100_000), () => setTimeout(() => socket.resume(), 200));
+    });
+    const socket = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
+    await socket.write(Buffer.alloc(100_000));
+    await socket.end();
+    socket.close();
+    await waitFor(() => how !== "", { what: "the end" });
+    assert.deepEqual([heard, how], [100_000, "end"]);
+  });
+
+  it("still give what came when the other side reads no more", async () => {
+    const path = join(dir.path, "rude");
+    let answered = false;
+    // Answers, and closes without having read all.
+    await serve((socket) => {
+      socket.once("data", () => {
+        socket.pause();
+        socket.write(Buffer.alloc(1_000_000, "a"), () => socket.destroy());
+      });
+      socket.on("close", () => {
+        answered = true;
+      });
+    }, path);
+    const socket = await sockets.connect(id, { path }, quietly);
+    const writing = (async () => {
+      await socket.write(Buffer.from("question"));
+      for (let left = 100; left > 0 || !answered; left--) await socket.write(Buffer.alloc(16_384));
+      await socket.end();
+    })();
+    const failed = assert.rejects(writing, { code: "guest_failed" });
+    let heard = 0;
+    const reading = async () => {
+      for (let piece = await socket.read(); piece; piece = await socket.read()) heard += piece.length;
+    };
+    await reading().catch((error) => assert.match(error.message, /ECONNRESET/));
+    assert.equal(heard, 1_000_000);
+    await failed;
+    socket.close();
+  });
+
   it("hold back who sends faster than is read", async () => {
     let sent = 0;
     const port = await serve((socket) => {
