@@ -143,13 +143,17 @@ function checkedName(wanted: string): string {
   const name = wanted.trim();
   if (name === "" || name.length > MOST_CHARACTERS || /\p{C}/u.test(name))
     throw new AppError("validation_failed", `name: is 1 to ${MOST_CHARACTERS} printable characters`);
-  if (isUuid(name) || name.startsWith("SHA256:"))
-    throw new AppError("validation_failed", "name: must not look like an id or a fingerprint");
+  if (!isFree(name)) throw new AppError("validation_failed", "name: must not look like an id, a fingerprint or a path");
   return name;
 }
 
 /** The comment as far as it can be a name, or the type. */
 function defaultName({ comment, type }: ParsedPublicKey): string {
   const name = comment.replaceAll(/\p{C}/gu, "").slice(0, MOST_CHARACTERS).trim();
-  return name === "" || isUuid(name) || name.startsWith("SHA256:") ? type : name;
+  return name !== "" && isFree(name) ? name : type;
+}
+
+/** It is told from ids and fingerprints, and can be the last part of an address. */
+function isFree(name: string): boolean {
+  return !isUuid(name) && !name.startsWith("SHA256:") && name !== "." && name !== "..";
 }

@@ -59,6 +59,11 @@ export function writeTable(rows: readonly (readonly string[])[]): string {
   return rows.map((row) => line(row).trimEnd()).join("\n");
 }
 
+/** What strangers chose, without what a terminal would act on. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, "?");
+}
+
 function visibleLength(text: string): number {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for
   return text.replace(/\x1b\[\d+m/g, "").length;

@@ -15,6 +15,7 @@ const EXAMPLES = [
   ["mags new golden -p", "one whose files are kept in the object store"],
   ["mags run --base golden 'make test'", "a script that begins with its files"],
   ["mags workspace list", "what is kept"],
+  ["mags key add", "sign in to VMs by SSH with your own key"],
   ["mags sleep dev", "its memory to disk, until it is used again"],
 ] as const;
 

@@ -10,6 +10,7 @@ import type { UsageFlags } from "./commands/usage.ts";
 import { environmentEntry, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
 import { refuseLaterRunOptions } from "./later.ts";
+import { addKeyCommands } from "./program-keys.ts";
 import { addRun } from "./program-run.ts";
 import { addSandboxCommands } from "./program-sandboxes.ts";
 import { addSshCommands } from "./program-ssh.ts";
@@ -39,6 +40,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
   addRun(program, cli, onExit);
   addSandboxCommands(program, cli, onExit);
   addWorkspaceCommands(program, cli, onExit);
+  addKeyCommands(program, cli, onExit);
 
   program
     .command("exec")

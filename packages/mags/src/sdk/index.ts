@@ -6,6 +6,7 @@ export type { ExecExit, ExecPiece, ExecStream, ExecStreamOptions, ExecTerminal }
 export type { FollowOptions } from "./follow-logs.ts";
 export type { FileCallOptions, FileContent, FilePath, JobFiles, WriteFileOptions } from "./job-files.ts";
 export {
+  type AuditLogOptions,
   type Cancellable,
   type FinishedJob,
   type ListOptions,
@@ -20,9 +21,12 @@ export {
 export type { FileDownload, ReadFileOptions } from "./read-file.ts";
 export type { RunOptions } from "./run-options.ts";
 export type { JobUpdate, NewOptions, RunningSandbox } from "./sandboxes.ts";
+export type { AccountSshKeys, AddSshKeyOptions } from "./ssh-keys.ts";
 export type {
   AccessToken,
   AccessTokens,
+  AuditEntry,
+  AuditLog,
   Done,
   FileChange,
   FileEntry,
@@ -41,6 +45,8 @@ export type {
   PoolStatus,
   RestoredWorkspace,
   SshAccess,
+  SshKey,
+  SshKeys,
   SshService,
   Stopped,
   SubmitReply,

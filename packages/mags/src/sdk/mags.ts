@@ -18,10 +18,12 @@ import {
   updateBody,
 } from "./sandboxes.ts";
 import { clientSettings } from "./settings.ts";
+import { type AccountSshKeys, createAccountSshKeys } from "./ssh-keys.ts";
 import { createTransport, type Transport } from "./transport.ts";
 import { waitForEnd } from "./wait-for-end.ts";
 import type {
   AccessTokens,
+  AuditLog,
   Done,
   ExecReply,
   Job,
@@ -110,6 +112,17 @@ export interface ListOptions {
   readonly label?: string | undefined;
 }
 
+export interface AuditLogOptions {
+  /** Only what came after the entry with this id, the first of it; 0: from the beginning. Default: the last entries. */
+  readonly after?: number | undefined;
+  /** At most 1000. Default: 100. */
+  readonly limit?: number | undefined;
+  /** Only these: `ssh_signed_in`, `key_added`, … */
+  readonly action?: string | undefined;
+  /** For admins: entries of all accounts. */
+  readonly all?: boolean | undefined;
+}
+
 export interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
@@ -147,12 +160,15 @@ const LEAST_REFUSED_PAUSE_MS = 100;
 export class Mags {
   readonly #transport: Transport;
   readonly #timeoutMs: number;
+  /** Keys of the account, to sign in to its VMs by SSH with. */
+  readonly sshKeys: AccountSshKeys;
 
   /** @throws MagsError `no_token` when there is no token, `invalid_argument` when a setting cannot be used. */
   constructor(options: MagsOptions = {}) {
     const settings = clientSettings(options, process.env, homedir());
     this.#timeoutMs = options.timeout ?? DEFAULT_TIMEOUT_MS;
     this.#transport = createTransport({ ...settings, timeoutMs: this.#timeoutMs });
+    this.sshKeys = createAccountSshKeys(this.#transport);
   }
 
   /**
@@ -421,6 +437,12 @@ export class Mags {
   /** Where SSH connections are taken, and the host key there; all `null` where there are none. */
   async sshService(): Promise<SshService> {
     return await this.#transport.json({ method: "GET", path: "/ssh" });
+  }
+
+  /** What was done with the account: sign-ins by SSH, keys, tokens; oldest first. */
+  async auditLog({ after, limit, action, all }: AuditLogOptions = {}): Promise<AuditLog> {
+    const query = { after, limit, action, all: all ? 1 : undefined };
+    return await this.#transport.json({ method: "GET", path: "/audit-log", query });
   }
 
   /** The account that the token belongs to. */

@@ -1,0 +1,52 @@
+/** SSH keys of the account: what the client asks of them. */
+import { MagsError } from "./errors.ts";
+import type { Transport } from "./transport.ts";
+import type { AddSshKey, Done, SshKey, SshKeyChallenge, SshKeys } from "./wire.generated.ts";
+
+export interface AddSshKeyOptions {
+  /** Default: the comment of the key. */
+  readonly name?: string | undefined;
+  /**
+   * Shows that the key is the account's to use: signs this text with it, as `ssh-keygen -Y sign -n mags-key` does. Called
+   * once. @returns the signature, armored.
+   */
+  readonly sign: (challenge: string) => string | Promise<string>;
+}
+
+/** Public keys by which whoever has this account signs in to its VMs. */
+export interface AccountSshKeys {
+  /** Longest there first. */
+  list(): Promise<SshKeys>;
+  /**
+   * @param publicKey  The line of a `.pub` file: Ed25519, ECDSA, or RSA of 2048 bits and more.
+   * @throws MagsError 400 that says what is wrong with the key or the signature, 409 when the key or its name is there.
+   */
+  add(publicKey: string, options: AddSshKeyOptions): Promise<SshKey>;
+  /**
+   * @param which  Id, fingerprint or name.
+   * @throws MagsError `ssh_key_not_found`.
+   */
+  remove(which: string): Promise<Done>;
+}
+
+const PATH = "/ssh-keys";
+
+export function createAccountSshKeys(transport: Transport): AccountSshKeys {
+  return {
+    list: () => transport.json({ method: "GET", path: PATH }),
+    async add(publicKey, { name, sign }) {
+      const { challenge } = await transport.json<SshKeyChallenge>({
+        ...{ method: "POST", path: `${PATH}/challenge`, body: { public_key: publicKey } },
+      });
+      const signature = await sign(challenge);
+      const body: AddSshKey = { public_key: publicKey, challenge, signature, ...(name !== undefined && { name }) };
+      return await transport.json({ method: "POST", path: PATH, body });
+    },
+    async remove(which) {
+      // No text that cannot stand in a path is one of them.
+      if (/^\.{0,2}$/.test(which))
+        throw new MagsError(`there is no SSH key "${which}"`, { statusCode: 404, code: "ssh_key_not_found" });
+      return await transport.json({ method: "DELETE", path: `${PATH}/${encodeURIComponent(which)}` });
+    },
+  };
+}
