@@ -288,6 +288,19 @@ describe("the API of the audit log", () => {
     assert.deepEqual([refused.status, /^action: /.test((refused.body as Body).error)], [400, true]);
   });
 
+  it("is stored to its last entry when the server ends", async () => {
+    const address = await server.database();
+    const plane = await startTestPlane(address);
+    const { accountId } = await plane.addUser();
+    await plane[Symbol.asyncDispose]();
+    await using ended = await openDatabase({ log: silentLogger }, { address });
+    const query = { of: [accountId], action: null, after: null, limit: 10 };
+    assert.deepEqual(
+      (await createAuditStore(ended).list(query)).map(({ action, target }) => [action, target]),
+      [["token_created", "test"]],
+    );
+  });
+
   it("tells of tokens that are made and revoked, and forgets what is old", async () => {
     let aheadMs = 0;
     const clock: Clock = { ...systemClock, now: () => new Date(Date.now() + aheadMs) };

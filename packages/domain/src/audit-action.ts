@@ -7,7 +7,7 @@ export const AUDIT_ACTIONS = [
   "key_removed",
   "ssh_ended",
   "ssh_forward",
-  /** With `data.attempts`: so many within a minute, told together. */
+  /** `data.attempts`: how many, of one connection, or with no login of several within a minute. */
   "ssh_refused",
   "ssh_session",
   "ssh_signed_in",

@@ -39,6 +39,13 @@ export function createAuditLog(
     else waiting.push({ ...shortened(entry), noteId: randomUUID(), at: clock.now() });
   }
 
+  /** False: it is told with others like it. */
+  function isAdmitted({ action, accountId, clientAddress: address, data }: AuditEntry): boolean {
+    if (action !== "ssh_refused" || accountId !== null) return true;
+    const attempts = typeof data.attempts === "number" ? data.attempts : 1;
+    return refusals.admit({ address, attempts }, clock.monotonicMs());
+  }
+
   function putCounted({ now }: { readonly now: boolean }): void {
     for (const { address, attempts } of refusals.take(clock.monotonicMs(), { now }))
       put({ action: "ssh_refused", accountId: null, target: null, clientAddress: address, data: { attempts } });
@@ -97,8 +104,7 @@ export function createAuditLog(
     note(entry) {
       if (closed) return;
       soon();
-      const refused = entry.action === "ssh_refused" && entry.accountId === null;
-      if (!refused || refusals.admit(entry.clientAddress, clock.monotonicMs())) put(entry);
+      if (isAdmitted(entry)) put(entry);
     },
     async close({ deadlineMs }) {
       closed = true;

@@ -9,8 +9,8 @@ export interface CountedRefusals {
 }
 
 export interface RefusalCounter {
-  /** True: it is told by itself. False: it was counted. */
-  admit(address: string | null, nowMs: number): boolean;
+  /** @returns true: it is told by itself; false: its attempts were counted. */
+  admit(refusal: { readonly address: string | null; readonly attempts: number }, nowMs: number): boolean;
   /** What was counted, once a minute has passed since the first of them; `now` does not wait for that. */
   take(nowMs: number, options?: { readonly now: boolean }): readonly CountedRefusals[];
   /** Something is known of the last minute. */
@@ -23,13 +23,13 @@ export function createRefusalCounter(): RefusalCounter {
   let single = 0;
   let begunMs = 0;
   return {
-    admit(address, nowMs) {
+    admit({ address, attempts }, nowMs) {
       if (seen.size === 0) begunMs = nowMs;
       const key = seen.has(address) || seen.size < MOST.addresses ? address : null;
       const entry = seen.get(key) ?? { single: 0, counted: 0 };
       seen.set(key, entry);
       if (entry.single >= MOST.singleOfAddress || single >= MOST.single) {
-        entry.counted++;
+        entry.counted += attempts;
         return false;
       }
       entry.single++;
