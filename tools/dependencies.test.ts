@@ -43,6 +43,11 @@ const FORBIDDEN: readonly ForbiddenEdge[] = [
     to: (target) => noneOf("@mags/domain")(target) || target.startsWith("node:"),
   },
   {
+    why: "an edge may run apart: it knows control plane and nodes only by the domain's interfaces",
+    from: source("packages/edge"),
+    to: noneOf("@mags/core", "@mags/domain"),
+  },
+  {
     why: "the runtime root's command lines depend on nothing but core",
     from: source("packages/runtime-root"),
     to: noneOf("@mags/core"),

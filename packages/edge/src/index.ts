@@ -1,1 +1,4 @@
+export { connectUpstream, type RemoteUpstream } from "./remote/connect-upstream.ts";
+export { type EdgeServer, startEdgeServer } from "./remote/edge-server.ts";
 export { type SshGateway, type SshGatewayOptions, startSshGateway } from "./ssh/ssh-gateway.ts";
+export type { EdgeUpstream } from "./upstream.ts";

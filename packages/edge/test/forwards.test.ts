@@ -5,16 +5,16 @@ import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
-import { startTestGateway, type TestGateway } from "./harness.ts";
+import { type Place, startTestGateway, type TestGateway } from "./harness.ts";
 
-describe("forwarded connections", () => {
+const forwards = (place: Place) => () => {
   let test: TestGateway;
   let temp: TempDir;
   let echo: Server;
   let echoPort: number;
   const children: ChildProcess[] = [];
   before(async () => {
-    test = await startTestGateway();
+    test = await startTestGateway({}, place);
     temp = await makeTempDir();
     echo = createServer({ allowHalfOpen: true }, (socket) => socket.on("error", () => {}).pipe(socket));
     echo.listen(0, "127.0.0.1");
@@ -116,4 +116,7 @@ describe("forwarded connections", () => {
     assert.equal(await talk({ port }, "x"), "");
     assert.equal(await talk({ port: port + 1 }, "still"), "still");
   });
-});
+};
+
+describe("forwarded connections", forwards("within"));
+describe("forwarded connections, by an edge apart", forwards("apart"));

@@ -6,7 +6,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeTempDir, waitFor } from "@mags/test-kit";
-import { startTestGateway, type TestGateway } from "./harness.ts";
+import { type Place, startTestGateway, type TestGateway } from "./harness.ts";
 
 /** Some that are free now. */
 async function freePorts(count: number): Promise<number[]> {
@@ -17,10 +17,10 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-describe("ports of jobs", () => {
+const ports = (place: Place) => () => {
   let test: TestGateway;
   before(async () => {
-    test = await startTestGateway();
+    test = await startTestGateway({}, place);
   });
   after(() => test[Symbol.asyncDispose]());
   const at = (port: number, command: string) => test.ssh(["box@h", command], { port });
@@ -54,7 +54,10 @@ describe("ports of jobs", () => {
     const [text] = await once(child.stdout, "data");
     assert.equal(String(text), "still here\n");
   });
-});
+};
+
+describe("ports of jobs", ports("within"));
+describe("ports of jobs, by an edge apart", ports("apart"));
 
 describe("the end of a gateway", () => {
   it("is told to its clients, hangs up what they run, and does not wait for who is silent", async () => {

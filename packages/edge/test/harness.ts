@@ -8,7 +8,8 @@ import type { AccountId, GuestId, SshNote } from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir } from "@mags/test-kit";
 import ssh2 from "ssh2";
-import { type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
+import { type EdgeUpstream, type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
+import { connectApart } from "./apart.ts";
 
 export interface Ran {
   readonly exitCode: number | null;
@@ -40,9 +41,15 @@ export interface TestGateway extends AsyncDisposable {
   run(program: string, args: readonly string[], options?: { readonly input?: string | Buffer }): Promise<Ran>;
 }
 
+/** Where the gateway is: in the process of all else, or apart from it. */
+export type Place = "within" | "apart";
+
 const LIMITS = { signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50, keepAliveMs: 30_000 };
 
-export async function startTestGateway(limits: Partial<SshGatewayOptions["limits"]> = {}): Promise<TestGateway> {
+export async function startTestGateway(
+  limits: Partial<SshGatewayOptions["limits"]> = {},
+  place: Place = "within",
+): Promise<TestGateway> {
   await using scope = new AsyncDisposableStack();
   const temp = scope.use(await makeTempDir());
   const guest: GuestId = newJobId();
@@ -59,36 +66,42 @@ export async function startTestGateway(limits: Partial<SshGatewayOptions["limits
   const keys = new Set([own.blob.toString("base64")]);
   const notes: SshNote[] = [];
   const ports: number[] = [];
+  const watched = Promise.withResolvers<void>();
   let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
+  const whole: EdgeUpstream = {
+    node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
+    directory: {
+      hostKey: async () => new Secret(host.private),
+      find: async ({ login, key, port }) => {
+        ports.push(port);
+        return login === "box" && keys.has(key.blob.toString("base64"))
+          ? {
+              ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
+              ...{ target: "box", jobId: null, refusal: null },
+            }
+          : null;
+      },
+      guest: async () => guest,
+      note: (note) => void notes.push(note),
+      watchPorts(listener) {
+        listenOn = (ports) => listener(new Set(ports));
+        watched.resolve();
+        return () => {
+          listenOn = async () => [];
+        };
+      },
+    },
+  };
+  const upstream = place === "within" ? whole : scope.use(await connectApart(whole));
+  const { directory, node } = upstream;
   const gateway = scope.use(
     await startSshGateway(
-      {
-        log: silentLogger,
-        node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
-        directory: {
-          hostKey: async () => new Secret(host.private),
-          find: async ({ login, key, port }) => {
-            ports.push(port);
-            return login === "box" && keys.has(key.blob.toString("base64"))
-              ? {
-                  ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
-                  ...{ target: "box", jobId: null, refusal: null },
-                }
-              : null;
-          },
-          guest: async () => guest,
-          note: (note) => void notes.push(note),
-          watchPorts(listener) {
-            listenOn = (ports) => listener(new Set(ports));
-            return () => {
-              listenOn = async () => [];
-            };
-          },
-        },
-      },
+      { log: silentLogger, directory, node },
       { host: "127.0.0.1", port: 0, limits: { ...LIMITS, ...limits } },
     ),
   );
+
+  await watched.promise;
 
   async function run(program: string, args: readonly string[], { input = "" }: { input?: string | Buffer } = {}) {
     const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { startTestGateway, type TestGateway } from "./harness.ts";
+import { type Place, startTestGateway, type TestGateway } from "./harness.ts";
 
-describe("ssh", () => {
+const ssh = (place: Place) => () => {
   let test: TestGateway;
   before(async () => {
-    test = await startTestGateway();
+    test = await startTestGateway({}, place);
   });
   after(() => test[Symbol.asyncDispose]());
 
@@ -43,4 +43,7 @@ describe("ssh", () => {
       assert.match(stderr, /Permission denied \(publickey\)/);
     }
   });
-});
+};
+
+describe("ssh", ssh("within"));
+describe("ssh, by an edge apart", ssh("apart"));

@@ -22,6 +22,8 @@ export interface SimulatedExecs extends ExecRuntime {
   readonly resizes: readonly TerminalSize[];
   /** Those that were not forgotten. */
   readonly count: number;
+  /** Whether it has not ended. */
+  runs(execId: ExecId): boolean;
   /** Ends the commands of one guest, or all. */
   endAll(guest?: GuestId): void;
 }
@@ -217,6 +219,7 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     get count() {
       return held.size;
     },
+    runs: (execId) => held.get(execId)?.end === null,
     async startExec(start) {
       if (held.has(start.execId)) throw new AppError("exec_exists", `there is an exec ${start.execId} already`);
       guests.awaken(start.guest);

@@ -1,8 +1,9 @@
 /** One connection of a client, from its first byte to its end. */
 import type { Socket } from "node:net";
 import type { Logger } from "@mags/core";
-import type { ExecRuntime, GuestSockets, SshDirectory } from "@mags/domain";
+import type { SshDirectory } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
+import type { EdgeNode } from "../upstream.ts";
 import { createOutputRoom } from "./output-room.ts";
 import { awaitSignIn } from "./sign-in.ts";
 import { mend, packetBytesOf } from "./ssh2-inside.ts";
@@ -10,7 +11,7 @@ import { serveUser } from "./user.ts";
 
 export interface ConnectionDeps {
   readonly directory: SshDirectory;
-  readonly node: ExecRuntime & GuestSockets;
+  readonly node: EdgeNode;
   readonly limits: SshLimits;
   readonly log: Logger;
   /** Aborted when the gateway ends, right before `signal`: what is written then still arrives. */

@@ -2,8 +2,9 @@
 import { randomUUID } from "node:crypto";
 import { constants } from "node:os";
 import { messageOf } from "@mags/core";
-import type { AccountId, ExecAttachment, ExecId, ExecRuntime, ExecStart, GuestId } from "@mags/domain";
+import type { AccountId, ExecAttachment, ExecId, ExecStart, GuestId } from "@mags/domain";
 import type { ServerChannel, Session } from "ssh2";
+import type { EdgeNode } from "../upstream.ts";
 import { createAllowance } from "./allowance.ts";
 import { carry, fail, say } from "./command-channel.ts";
 import type { OutputRoom } from "./output-room.ts";
@@ -12,7 +13,7 @@ import { createResize, sizeOf } from "./resize.ts";
 export type SessionKind = "shell" | "exec" | "sftp";
 
 export interface SessionDeps {
-  readonly node: ExecRuntime;
+  readonly node: Pick<EdgeNode, "startExec">;
   readonly accountId: AccountId;
   /** @throws AppError when there is none. */
   readonly guest: () => Promise<GuestId>;

@@ -1,0 +1,48 @@
+/** The rest of Mags for a gateway that runs apart from it. */
+import { AppError, type Logger, type Secret, sleep } from "@mags/core";
+import type { EdgeUpstream } from "../upstream.ts";
+import { createLink } from "./link.ts";
+import { createNoteQueue } from "./note-queue.ts";
+import { createRemoteDirectory } from "./remote-directory.ts";
+import { createRemoteNode } from "./remote-node.ts";
+import { PINGING, type Pinging } from "./transport.ts";
+
+export interface UpstreamOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly secret: Secret;
+  readonly pinging?: Pinging;
+}
+
+/**
+ * While there is no connection, calls fail with `unavailable`, ports stay as they were, and notes wait. Those that wait
+ * when it is disposed of have 2 s.
+ */
+export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
+  /** Why there is no connection; null: there is one. */
+  readonly problem: string | null;
+  /** Resolves when there is a connection; may be called again. @throws the signal's reason */
+  connected(options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+const LAST_NOTES_MS = 2_000;
+
+/** Connects, and connects again whenever the connection is lost, until it is disposed of. Does not wait. @throws AppError `validation_failed` for a bad secret */
+export function connectUpstream({ log }: { readonly log: Logger }, options: UpstreamOptions): RemoteUpstream {
+  const ending = new AbortController();
+  const link = createLink({ pinging: PINGING, ...options }, { log });
+  const notes = createNoteQueue(link, { log, signal: ending.signal });
+  return {
+    directory: createRemoteDirectory({ link, notes, log, signal: ending.signal }),
+    node: createRemoteNode(link),
+    get problem() {
+      return link.problem;
+    },
+    connected: (signals) => link.connected(signals),
+    async [Symbol.asyncDispose]() {
+      await Promise.race([notes.sent(), sleep(LAST_NOTES_MS, { signal: ending.signal }).catch(() => {})]);
+      ending.abort(new AppError("unavailable", "the gateway is ending"));
+      await link[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,114 @@
+/**
+ * Serves edges that run apart. Owns the listening socket, the connections of edges, and what was begun for them: commands
+ * are hung up and connections closed when their edge is gone. Whoever does not have the secret gets no further than TLS.
+ */
+import { once } from "node:events";
+import { createSecureServer, type ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import { AppError, type Logger, type Secret, sleep } from "@mags/core";
+import type { EdgeUpstream } from "../upstream.ts";
+import { createEdgeState, type EdgeState } from "./edge-state.ts";
+import { MOST_CALLS } from "./protocol.ts";
+import { serveCall } from "./server-call.ts";
+import { attend, HANDSHAKE_MS, IDENTITY, keyOf, PINGING, type Pinging, SESSION, TLS } from "./transport.ts";
+
+export interface EdgeServerOptions {
+  readonly host: string;
+  /** 0: one that is free. */
+  readonly port: number;
+  readonly secret: Secret;
+  readonly pinging?: Pinging;
+}
+
+export interface EdgeServer extends AsyncDisposable {
+  readonly port: number;
+  /** Addresses of the edges that are connected. */
+  edges(): readonly string[];
+}
+
+const MOST_EDGES = 64;
+/** Connections that have not shown that they have the secret; a further one takes the place of the oldest. */
+const MOST_STRANGERS = 64;
+/** For calls to be ended, and for edges to hear of it. */
+const GOODBYE_MS = 2_000;
+const LAST_WORDS_MS = 300;
+
+/** @throws what listening throws, and AppError `validation_failed` for a bad secret. */
+export async function startEdgeServer(
+  deps: { readonly upstream: EdgeUpstream; readonly log: Logger },
+  options: EdgeServerOptions,
+): Promise<EdgeServer> {
+  const { upstream, log } = deps;
+  const key = keyOf(options.secret);
+  const ending = new AbortController();
+  const strangers = new Map<string, Socket>();
+  const edges = new Map<ServerHttp2Session, EdgeState>();
+  const calls = new Set<Promise<void>>();
+  const clock = { nowMs: () => performance.now() };
+
+  const server = createSecureServer({
+    ...TLS,
+    ...SESSION,
+    settings: { ...SESSION.settings, maxConcurrentStreams: MOST_CALLS },
+    handshakeTimeout: HANDSHAKE_MS,
+    pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
+  });
+
+  server.on("connection", (socket: Socket) => {
+    const name = nameOf(socket);
+    socket.setNoDelay(true);
+    strangers.set(name, socket);
+    socket.once("close", () => strangers.delete(name));
+    const [oldest] = strangers.values();
+    if (strangers.size > MOST_STRANGERS) oldest?.destroy();
+  });
+  server.on("secureConnection", (socket) => strangers.delete(nameOf(socket)));
+  server.on("tlsClientError", (error, socket) => {
+    log.info("edge.refused", { address: socket.remoteAddress, error: (error as NodeJS.ErrnoException).code });
+  });
+  server.on("session", (session) => {
+    session.on("error", () => {}); // its end follows
+    if (edges.size >= MOST_EDGES || ending.signal.aborted) return session.destroy();
+    const address = session.socket.remoteAddress ?? "";
+    edges.set(session, createEdgeState(address, clock));
+    attend(session, options.pinging ?? PINGING);
+    log.info("edge.connected", { address });
+    session.once("close", () => {
+      edges.delete(session);
+      log.info("edge.gone", { address });
+    });
+  });
+  server.on("stream", (stream, headers) => {
+    const edge = stream.session && edges.get(stream.session as ServerHttp2Session);
+    if (!edge) return stream.close();
+    const call = serveCall(stream, headers, { upstream, edge, log, ending: ending.signal });
+    calls.add(call);
+    void call.then(() => calls.delete(call));
+  });
+
+  server.listen(options.port, options.host);
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  return {
+    port,
+    edges: () => [...edges.values()].map(({ address }) => address),
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, "close");
+      ending.abort(new AppError("unavailable", "the server is ending"));
+      server.close();
+      for (const socket of strangers.values()) socket.destroy();
+      // Those that wait for a guest to start may take longer; they find their edge gone.
+      const patience = new AbortController();
+      await Promise.race([Promise.all(calls), sleep(GOODBYE_MS, patience).catch(() => {})]);
+      patience.abort();
+      for (const session of edges.keys()) session.close();
+      const late = setTimeout(() => {
+        for (const session of edges.keys()) session.destroy();
+      }, LAST_WORDS_MS);
+      await closed;
+      clearTimeout(late);
+    },
+  };
+}
+
+const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;

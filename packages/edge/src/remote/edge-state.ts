@@ -1,0 +1,37 @@
+/**
+ * What the server knows of one connected edge. An edge may use a guest for a while after the directory has answered that
+ * somebody who signed in may: one that was taken over by an attacker knows no more guests than users it sees.
+ */
+import { AppError } from "@mags/core";
+import type { AccountId, GuestId, GuestListener } from "@mags/domain";
+
+const GRANTED_MS = 60_000;
+const MOST_GRANTS = 10_000;
+
+export interface EdgeState {
+  readonly address: string;
+  readonly listeners: Map<string, GuestListener>;
+  grant(guest: GuestId, accountId: AccountId): void;
+  /** @throws AppError `unavailable` when the edge has not asked for that guest, or long ago. */
+  check(guest: GuestId, accountId?: AccountId): void;
+}
+
+export function createEdgeState(address: string, clock: { readonly nowMs: () => number }): EdgeState {
+  const grants = new Map<GuestId, { readonly accountId: AccountId; readonly untilMs: number }>();
+  return {
+    address,
+    listeners: new Map(),
+    grant(guest, accountId) {
+      grants.delete(guest);
+      grants.set(guest, { accountId, untilMs: clock.nowMs() + GRANTED_MS });
+      const [oldest] = grants.keys();
+      if (grants.size > MOST_GRANTS && oldest !== undefined) grants.delete(oldest);
+    },
+    check(guest, accountId) {
+      const found = grants.get(guest);
+      const isHis = found && (accountId === undefined || found.accountId === accountId);
+      if (!isHis || found.untilMs < clock.nowMs())
+        throw new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
+    },
+  };
+}

@@ -1,0 +1,193 @@
+/**
+ * An edge's connection to the server: made, kept, and made again when it is lost. Calls that are under way when it is lost
+ * fail, and so do those that are made while there is none.
+ */
+import { once } from "node:events";
+import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import {
+  AppError,
+  isAppError,
+  type Logger,
+  messageOf,
+  type Secret,
+  sleep,
+  untilAborted,
+  withDeadline,
+} from "@mags/core";
+import { decode, parseJson } from "./json.ts";
+import { errorOf, Failure } from "./messages.ts";
+import { createPipe, type Pipe, violation } from "./pipe.ts";
+import { type CallName, FRAME, MOST_CALLS, pathOf } from "./protocol.ts";
+import { attend, HANDSHAKE_MS, IDENTITY, keyOf, type Pinging, SESSION, TLS } from "./transport.ts";
+
+export interface LinkOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly secret: Secret;
+  readonly pinging: Pinging;
+}
+
+export interface Link extends AsyncDisposable {
+  /** Why there is no connection; null: there is one. */
+  readonly problem: string | null;
+  /**
+   * Begins a call. What follows the answer is up to the call.
+   * @throws AppError what the server says; `unavailable` when there is no connection, or it is lost; the signal's reason
+   */
+  open(call: CallName, asked: unknown, options?: { readonly signal?: AbortSignal }): Promise<Opened>;
+  /** A call that is over with its answer. @throws as `open` */
+  ask(call: CallName, asked: unknown, options?: { readonly signal?: AbortSignal }): Promise<unknown>;
+  /** Resolves when there is a connection. */
+  connected(options: { readonly signal: AbortSignal }): Promise<void>;
+}
+
+export interface Opened {
+  readonly answer: unknown;
+  readonly pipe: Pipe;
+}
+
+const FIRST_PAUSE_MS = 200;
+const MOST_PAUSE_MS = 5_000;
+const OK = 200;
+
+export function createLink(options: LinkOptions, { log }: { readonly log: Logger }): Link {
+  const key = keyOf(options.secret);
+  const ending = new AbortController();
+  let session: ClientHttp2Session | undefined;
+  let problem: string | null = "it has not been tried yet";
+  let changed = Promise.withResolvers<void>();
+  let calls = 0;
+
+  function become(next: { readonly session?: ClientHttp2Session; readonly problem: string | null }): void {
+    session = next.session;
+    problem = next.problem;
+    changed.resolve();
+    changed = Promise.withResolvers();
+  }
+
+  async function keep(): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS)) {
+      const before = problem;
+      try {
+        const fresh = await connect(options, { key, ending: ending.signal });
+        const closed = once(fresh, "close");
+        try {
+          await withDeadline(
+            ask(fresh, "hello", {}),
+            HANDSHAKE_MS,
+            () => new AppError("unavailable", "it says nothing"),
+          );
+          become({ session: fresh, problem: null });
+          log.info("upstream.connected", { host: options.host, port: options.port });
+          pauseMs = FIRST_PAUSE_MS;
+          await closed;
+          become({ problem: "the connection was lost" });
+        } finally {
+          fresh.destroy();
+        }
+      } catch (error) {
+        become({ problem: explain(error) });
+      }
+      if (ending.signal.aborted) return;
+      if (problem !== before) log.warn("upstream.away", { host: options.host, port: options.port, error: problem });
+      // Many edges do not come all at once.
+      await sleep(pauseMs * (0.5 + Math.random() / 2), { signal: ending.signal });
+    }
+  }
+
+  async function begin(
+    over: ClientHttp2Session,
+    call: CallName,
+    asked: unknown,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<Opened> {
+    signal?.throwIfAborted();
+    if (calls >= MOST_CALLS)
+      throw new AppError("too_many_requests", "the server does as much at a time for one gateway as it may");
+    const stream = over.request({ ":method": "POST", ":path": pathOf(call) });
+    const pipe = createPipe(stream, () => new AppError("unavailable", "the connection to the server was lost"));
+    calls++;
+    pipe.signal.addEventListener("abort", () => calls--, { once: true });
+    const replied = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
+    const until = signal ? AbortSignal.any([signal, pipe.signal]) : pipe.signal;
+    try {
+      replied.catch(() => {}); // it is waited for below
+      await pipe.writeJson(FRAME.head, asked);
+      const [headers] = await untilAborted(replied, until);
+      const frame = await untilAborted(pipe.frame(), until);
+      if (frame?.type !== FRAME.head) throw violation("an answer is missing");
+      const answer = parseJson(frame.payload);
+      if (Number(headers[":status"]) !== OK) throw errorOf(decode(Failure, answer));
+      return { answer, pipe };
+    } catch (error) {
+      pipe.cut();
+      throw error;
+    }
+  }
+
+  async function ask(...args: Parameters<typeof begin>): Promise<unknown> {
+    const { answer, pipe } = await begin(...args);
+    pipe.leave();
+    return answer;
+  }
+
+  /** One that is lost is there until it has closed. */
+  const usable = () => (session && !session.closed && !session.destroyed ? session : undefined);
+
+  function current(): ClientHttp2Session {
+    const found = usable();
+    if (!found) throw new AppError("unavailable", `the server cannot be reached: ${problem}`);
+    return found;
+  }
+
+  const kept = keep().catch(() => {}); // it is ending
+  return {
+    get problem() {
+      return problem;
+    },
+    open: async (...args) => begin(current(), ...args),
+    ask: async (...args) => ask(current(), ...args),
+    async connected({ signal }) {
+      while (!usable()) await untilAborted(changed.promise, AbortSignal.any([signal, ending.signal]));
+    },
+    async [Symbol.asyncDispose]() {
+      ending.abort(new AppError("unavailable", "the gateway is ending"));
+      session?.destroy();
+      await kept;
+    },
+  };
+}
+
+/** Both ends have shown that they have the secret when it resolves. */
+async function connect(
+  { host, port, pinging }: LinkOptions,
+  { key, ending }: { readonly key: Buffer; readonly ending: AbortSignal },
+): Promise<ClientHttp2Session> {
+  const socket: TLSSocket = connectTls({
+    ...{ ...TLS, host, port },
+    pskCallback: () => ({ psk: key, identity: IDENTITY }),
+    checkServerIdentity: () => undefined, // it has the secret
+  });
+  try {
+    socket.setNoDelay(true);
+    await once(socket, "secureConnect", { signal: AbortSignal.any([ending, AbortSignal.timeout(HANDSHAKE_MS)]) });
+    const session = connectHttp2(`https://${IDENTITY}`, { ...SESSION, createConnection: () => socket });
+    session.on("error", () => {}); // its end follows
+    attend(session, pinging);
+    return session;
+  } catch (error) {
+    socket.on("error", () => {}); // told already
+    socket.destroy();
+    throw error;
+  }
+}
+
+function explain(error: unknown): string {
+  if (isAppError(error)) return error.message;
+  const { name, code = "" } = error as NodeJS.ErrnoException;
+  if (name === "AbortError") return "it does not answer";
+  return code.startsWith("ERR_SSL") || code === "EPROTO"
+    ? `it has another secret, or is no server of Mags (${code})`
+    : messageOf(error);
+}

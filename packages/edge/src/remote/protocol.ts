@@ -1,0 +1,68 @@
+/** What both ends of the edge protocol agree on. @see docs/formats/edge-protocol.md */
+
+export const PROTOCOL_VERSION = 1;
+
+/** Each call is one HTTP/2 stream: `POST /edge/1/<name>`. */
+export const CALLS = [
+  "hello",
+  "host_key",
+  "find",
+  "guest",
+  "note",
+  "ports",
+  "exec",
+  "connect",
+  "listen",
+  "accept",
+] as const;
+export type CallName = (typeof CALLS)[number];
+
+export const pathOf = (call: CallName): string => `/edge/${PROTOCOL_VERSION}/${call}`;
+
+/** Types of frames. */
+export const FRAME = {
+  /** JSON: what is asked, and what is answered. The first of each direction. */
+  head: 0,
+  // exec, from the edge
+  input: 1,
+  inputEnd: 2,
+  acknowledged: 3,
+  resize: 4,
+  signal: 5,
+  hangUp: 6,
+  forget: 7,
+  // exec, to the edge
+  output: 16,
+  inputTaken: 17,
+  notice: 18,
+  end: 19,
+  failed: 20,
+  // listen
+  next: 32,
+  arrival: 33,
+  noMore: 34,
+  // ports
+  ports: 48,
+  unusable: 49,
+  // connect, accept: both ways
+  bytes: 64,
+  bytesEnd: 65,
+} as const;
+
+/** u8 type, u32 length of what follows. */
+export const FRAME_HEADER_BYTES = 5;
+
+/** Of a frame with JSON. */
+export const MOST_JSON_BYTES = 512 * 1024;
+/** Of any other frame: 8 bytes of offset, and bytes. */
+export const MOST_PAYLOAD_BYTES = 1024 * 1024;
+/** Output that is sent ahead of what was acknowledged; one frame may go beyond. */
+export const OUTPUT_WINDOW_BYTES = 1024 * 1024;
+/** Of one call and direction, what was sent and not taken. */
+export const STREAM_WINDOW_BYTES = 512 * 1024;
+/** Of all calls of a connection. What has arrived does not count, so that a slow call does not hold up others. */
+export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+/** Calls under way of one edge. */
+export const MOST_CALLS = 4_096;
+/** Notes in one call. */
+export const MOST_NOTES = 32;

@@ -1,0 +1,77 @@
+/** An edge's server and an edge's end of it in one process, over a real connection, in front of this machine. */
+import { randomBytes, randomUUID } from "node:crypto";
+import { Secret, silentLogger } from "@mags/core";
+import type { AccountId, ExecId, ExecStart, GuestId, SshNote, SshSignIn, SshUser } from "@mags/domain";
+import { newJobId } from "@mags/domain";
+import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
+import {
+  connectUpstream,
+  type EdgeServer,
+  type EdgeUpstream,
+  type RemoteUpstream,
+  startEdgeServer,
+} from "../src/index.ts";
+
+export const newSecret = () => new Secret(randomBytes(32).toString("hex"));
+export const soon = () => AbortSignal.timeout(10_000);
+
+export interface Apart extends RemoteUpstream {
+  readonly server: EdgeServer;
+}
+
+/** Resolves when they have found each other. */
+export async function connectApart(
+  upstream: EdgeUpstream,
+  { pingMs = 5_000, secret = newSecret() }: { readonly pingMs?: number; readonly secret?: Secret } = {},
+): Promise<Apart> {
+  await using scope = new AsyncDisposableStack();
+  const at = { host: "127.0.0.1", secret, pinging: { pingMs } };
+  const server = scope.use(await startEdgeServer({ upstream, log: silentLogger }, { ...at, port: 0 }));
+  const remote = scope.use(connectUpstream({ log: silentLogger }, { ...at, port: server.port }));
+  await remote.connected({ signal: soon() });
+  const owned = scope.move();
+  return Object.assign(remote, { server, [Symbol.asyncDispose]: () => owned.disposeAsync() });
+}
+
+/** One guest, which anybody may use. */
+export function createWhole() {
+  const guest: GuestId = newJobId();
+  const accountId = "a-1" as AccountId; // what it is matters to nobody here
+  const execs = createSimulatedExecs({ awaken: () => {} });
+  const notes: SshNote[] = [];
+  const watchers = new Set<(ports: ReadonlySet<number>) => Promise<readonly number[]>>();
+  const user: SshUser = {
+    ...{ accountId, keyName: "own", fingerprint: "SHA256:x" },
+    ...{ target: "box", jobId: null, refusal: null },
+  };
+  const attempt: SshSignIn = {
+    ...{ login: "box", port: 22, clientAddress: "192.0.2.1" },
+    key: { type: "ssh-ed25519", blob: Buffer.from("key"), fingerprint: "SHA256:x" },
+  };
+  const upstream: EdgeUpstream = {
+    node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
+    directory: {
+      hostKey: async () => new Secret("a key"),
+      find: async ({ login }) => (login === "box" ? user : null),
+      guest: async () => guest,
+      note: (note) => void notes.push(note),
+      watchPorts(listener) {
+        watchers.add(listener);
+        return () => watchers.delete(listener);
+      },
+    },
+  };
+  return {
+    ...{ upstream, guest, execs, notes, watchers, attempt },
+    start: (command: string): ExecStart => ({
+      ...{ execId: randomUUID() as ExecId, guest, accountId, command, terminal: null, stdin: true },
+      ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: true },
+    }),
+    /** The guest, as it is asked for by who signs in. */
+    async signIn({ directory }: EdgeUpstream): Promise<GuestId> {
+      const found = await directory.find(attempt, { signal: soon() });
+      if (!found) throw new Error("nobody may sign in");
+      return directory.guest(found, { signal: soon() });
+    },
+  };
+}
