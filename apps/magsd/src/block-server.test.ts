@@ -27,13 +27,22 @@ describe("the block server", () => {
     const running = runBlockServer({ clock: systemClock, log: silentLogger }, config, { build, signal: ending.signal });
     const socket = controlSocketOf(blocksDirectory(placesOf(config).nodeDirectory));
     const hello = () => call(socket, "hello", {}, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
-    const answer = await waitFor(hello, { what: "its answer" });
-    ending.abort();
+    const answer = await waitFor(hello, { what: "its answer", deadlineMs: 60_000 }).finally(() => ending.abort());
     await running;
     assert.equal(answer.build, build);
 
     const changed = parseConfig(JSON.stringify({ data_dir: temp.path, node: { block_cache_mb: 1_111 } }), "magsd.json");
     const other = runBlockServer({ clock: systemClock, log: silentLogger }, changed, { build, signal: ending.signal });
     await assert.rejects(other, /configuration has changed .*: restart the server/);
+  });
+
+  it("ends also when it is told to while it starts", async () => {
+    await using temp = await makeTempDir();
+    const config = parseConfig(JSON.stringify({ data_dir: temp.path }), "magsd.json");
+    await claimObjectFolder(config);
+    const program = join(temp.path, "magsd.mjs");
+    await writeFile(program, "");
+    const { build } = await blockServerOf(config, { program, configFile: join(temp.path, "magsd.json") });
+    await runBlockServer({ clock: systemClock, log: silentLogger }, config, { build, signal: AbortSignal.abort() });
   });
 });

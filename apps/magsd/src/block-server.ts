@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { startBlockServer } from "@mags/block-server";
-import { AppError, type Clock, type Logger } from "@mags/core";
+import { AppError, type Clock, type Logger, untilAborted } from "@mags/core";
 import { type BlockServerProgram, blocksDirectory } from "@mags/node";
 import { graceMsOf, type ServerConfig } from "./config.ts";
 import { placesOf } from "./installation.ts";
@@ -71,5 +71,7 @@ export async function runBlockServer(
       graceMs: graceMsOf(config),
     },
   );
-  await Promise.race([server.asked, new Promise((resolve) => signal.addEventListener("abort", resolve))]);
+  await untilAborted(server.asked, signal).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
 }
