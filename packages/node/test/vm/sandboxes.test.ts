@@ -87,9 +87,9 @@ function start(script: string, spec: Partial<SandboxSpec> = {}): { jobId: JobId;
 const observed = (jobId: JobId) => node.observe().find((job) => job.jobId === jobId);
 const stateOf = (id: SandboxId) => node.observeSandboxes().find(({ sandboxId }) => sandboxId === id)?.state;
 const endOf = (jobId: JobId): Promise<JobEnd> =>
-  waitFor(() => observed(jobId)?.end, { what: "the end", deadlineMs: 60_000 });
+  waitFor(() => observed(jobId)?.end, { what: "the end", deadlineMs: 180_000 });
 const untilState = (id: SandboxId, state: string | undefined) =>
-  waitFor(() => stateOf(id) === state, { what: `the sandbox to be ${state}`, deadlineMs: 60_000 });
+  waitFor(() => stateOf(id) === state, { what: `the sandbox to be ${state}`, deadlineMs: 180_000 });
 const of = (id: SandboxId) =>
   updates.filter((update): update is SandboxUpdate => update.type === "sandbox" && update.sandboxId === id);
 const last = (id: SandboxId, name: string) => of(id).findLast((update) => update.name === name);
