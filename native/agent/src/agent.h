@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 
 #include "disk.h"
 #include "fields.h"
@@ -29,6 +30,7 @@ struct agent {
   const char *root; /* before the paths of the agent's own files; "" but in tests */
   uint32_t names_made; /* counts scripts and temporary files, to name them */
   int null_fd;
+  struct rlimit program_files; /* RLIMIT_NOFILE of what the agent starts */
 };
 
 #endif

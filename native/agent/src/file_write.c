@@ -96,7 +96,7 @@ static void thawed(struct stream *stream) {
 static void release(struct stream *stream) {
   struct file_write *file = owner_of(stream, struct file_write, stream);
   if (file->fd >= 0) close(file->fd);
-  if (file->temporary) unlink_when_thawed(stream->agent, file->temporary);
+  if (file->temporary) unlink_when_thawed(stream->agent, file->temporary, NULL);
   free(file->path);
   free(file->temporary);
   file->path = file->temporary = NULL;

@@ -15,6 +15,8 @@
 
 struct unlink_later {
   struct unlink_later *next;
+  bool any;
+  struct stat only;
   char path[];
 };
 
@@ -23,14 +25,22 @@ enum { CALM_NS = 5000000 };
 
 bool disk_is_frozen(const struct agent *agent) { return agent->disk.freeze.watchdog != NULL; }
 
-void unlink_when_thawed(struct agent *agent, const char *path) {
+static void unlink_only(const char *path, const struct stat *only) {
+  struct stat now;
+  if (only && (lstat(path, &now) < 0 || now.st_dev != only->st_dev || now.st_ino != only->st_ino)) return;
+  unlink(path);
+}
+
+void unlink_when_thawed(struct agent *agent, const char *path, const struct stat *only) {
   if (!disk_is_frozen(agent)) {
-    unlink(path);
+    unlink_only(path, only);
     return;
   }
   size_t size = strlen(path) + 1;
   struct unlink_later *later = must_alloc(malloc(sizeof *later + size));
   memcpy(later->path, path, size);
+  later->any = !only;
+  if (only) later->only = *only;
   later->next = agent->disk.freeze.unlink_later;
   agent->disk.freeze.unlink_later = later;
 }
@@ -39,7 +49,7 @@ static void unlink_now(struct agent *agent) {
   while (agent->disk.freeze.unlink_later) {
     struct unlink_later *later = agent->disk.freeze.unlink_later;
     agent->disk.freeze.unlink_later = later->next;
-    unlink(later->path);
+    unlink_only(later->path, later->any ? NULL : &later->only);
     free(later);
   }
 }

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 struct agent;
 struct message;
@@ -24,8 +25,8 @@ struct freeze {
 bool disk_is_frozen(const struct agent *agent);
 /* Thaws if frozen, and lets what waited go on. 0, EINVAL when it is not frozen (any more), or another errno. */
 int disk_thaw(struct agent *agent);
-/* unlink, as soon as the disk can be written. */
-void unlink_when_thawed(struct agent *agent, const char *path);
+/* unlink, as soon as the disk can be written. `only`: not what else has the name by then; NULL: whatever has it. */
+void unlink_when_thawed(struct agent *agent, const char *path, const struct stat *only);
 
 void request_sync(struct agent *agent, const struct message *message);
 void request_freeze(struct agent *agent, const struct message *message);

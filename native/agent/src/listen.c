@@ -14,9 +14,15 @@
 #include "address.h"
 #include "agent.h"
 #include "die.h"
+#include "freeze.h"
 #include "open.h"
 
-enum { WAITING = 16, BACKLOG = 128 };
+enum {
+  WAITING = 16,
+  BACKLOG = 128,
+  /* When to look again whether there is a descriptor or memory for one more. */
+  REST_MS = 200,
+};
 
 struct waiting {
   int fd; /* -1: none */
@@ -26,12 +32,14 @@ struct waiting {
 struct listener {
   struct stream stream;
   struct source source;
+  struct timer rest;
   struct address address;
+  struct stat file; /* of a Unix socket, so that nothing else is removed in its place */
   bool paused; /* until the window opens */
   struct waiting waiting[WAITING];
 };
 
-static const struct stream_ops listen_ops;
+static bool is_file(const struct address *address) { return address->any.sa_family == AF_UNIX; }
 
 static struct waiting *waiting_find(struct listener *listener, int fd, uint32_t number) {
   for (int i = 0; i < WAITING; i++) {
@@ -44,7 +52,7 @@ static struct waiting *waiting_find(struct listener *listener, int fd, uint32_t 
 static struct waiting *free_place(struct listener *listener) { return waiting_find(listener, -1, 0); }
 
 static void watch(struct listener *listener) {
-  bool ready = !listener->paused && free_place(listener);
+  bool ready = !listener->paused && !listener->rest.armed && free_place(listener);
   source_watch(&listener->stream.agent->loop, &listener->source, ready ? EPOLLIN : 0);
 }
 
@@ -62,6 +70,8 @@ static void tell(struct listener *listener, uint8_t *space, uint32_t number, con
   builder_free(&record);
 }
 
+static void rested(struct timer *timer) { watch(owner_of(timer, struct listener, rest)); }
+
 static void on_ready(struct source *source, uint32_t events) {
   struct listener *listener = owner_of(source, struct listener, source);
   struct stream *stream = &listener->stream;
@@ -77,7 +87,9 @@ static void on_ready(struct source *source, uint32_t events) {
   struct address peer = {.size = sizeof peer.path};
   int fd = accept4(source->fd, &peer.any, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) {
-    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) stream_fail(stream, errno, "accept", NULL);
+    if (errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS) return;
+    timer_arm(&stream->agent->loop, &listener->rest, REST_MS);
+    watch(listener);
     return;
   }
   *place = (struct waiting){.fd = fd, .number = ++stream->agent->streams.last_connection};
@@ -87,7 +99,7 @@ static void on_ready(struct source *source, uint32_t events) {
 
 int listen_take(struct agent *agent, uint32_t number) {
   for (struct stream *stream = agent->streams.first; stream; stream = stream->next) {
-    if (stream->ops != &listen_ops || stream->released) continue;
+    if (stream->kind != KIND_LISTEN || stream->released) continue;
     struct listener *listener = owner_of(stream, struct listener, stream);
     struct waiting *at = waiting_find(listener, 0, number);
     if (!at) continue;
@@ -97,6 +109,12 @@ int listen_take(struct agent *agent, uint32_t number) {
     return fd;
   }
   return -1;
+}
+
+void listen_drop(struct agent *agent, struct span fields) {
+  uint32_t number;
+  int fd = field_u32(fields, TAG_CONNECTION, &number) ? -1 : listen_take(agent, number);
+  if (fd >= 0) close(fd);
 }
 
 static void window_opened(struct stream *stream) {
@@ -110,20 +128,35 @@ static void release(struct stream *stream) {
   for (int i = 0; i < WAITING; i++) {
     if (listener->waiting[i].fd >= 0) close(listener->waiting[i].fd);
   }
-  if (listener->source.fd >= 0 && listener->address.any.sa_family == AF_UNIX) unlink(listener->address.path.sun_path);
+  timer_disarm(&stream->agent->loop, &listener->rest);
+  if (is_file(&listener->address)) unlink_when_thawed(stream->agent, listener->address.path.sun_path, &listener->file);
   source_close(&stream->agent->loop, &listener->source);
 }
 
 static const struct stream_ops listen_ops = {.window_opened = window_opened, .release = release};
+/* The mount is in use as long as the socket is. */
+static const struct stream_ops file_listen_ops = {
+    .window_opened = window_opened, .release = release, .holds_files = true};
+
+/* What is bound to a name of the disk has the mode that the socket had before. */
+static const char *start_file(int fd, const struct address *address, struct stat *file) {
+  const char *path = address->path.sun_path;
+  if (fchmod(fd, 0600) < 0) return "chmod";
+  if (bind(fd, &address->any, address->size) < 0) return "bind";
+  if (lstat(path, file) == 0 && listen(fd, BACKLOG) == 0) return NULL;
+  int error = errno;
+  unlink(path);
+  errno = error;
+  return "listen";
+}
 
 /* Binds and listens. The name of the step that failed, or NULL. */
 static const char *start(int fd, struct address *address) {
   int one = 1;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(fd, &address->any, address->size) < 0) return "bind";
-  if (address->any.sa_family == AF_UNIX && chmod(address->path.sun_path, 0600) < 0) return "chmod";
   if (listen(fd, BACKLOG) < 0) return "listen";
-  if (address->any.sa_family != AF_UNIX && getsockname(fd, &address->any, &address->size) < 0) return "getsockname";
+  if (getsockname(fd, &address->any, &address->size) < 0) return "getsockname";
   return NULL;
 }
 
@@ -134,7 +167,8 @@ void open_listen(struct agent *agent, const struct stream *common, struct span f
     return;
   }
   int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  const char *failed = fd < 0 ? "socket" : start(fd, &address);
+  struct stat file = {0};
+  const char *failed = fd < 0 ? "socket" : is_file(&address) ? start_file(fd, &address, &file) : start(fd, &address);
   if (failed) {
     int error = errno;
     if (fd >= 0) close(fd);
@@ -144,10 +178,12 @@ void open_listen(struct agent *agent, const struct stream *common, struct span f
   struct listener *listener = must_alloc(calloc(1, sizeof *listener));
   listener->stream = *common;
   listener->source = (struct source){.fd = fd, .ready = on_ready};
+  listener->rest.fire = rested;
   listener->address = address;
+  listener->file = file;
   for (int i = 0; i < WAITING; i++) listener->waiting[i].fd = -1;
-  stream_add(agent, &listener->stream, &listen_ops);
-  listener->stream.port = address.any.sa_family == AF_UNIX ? 0 : address_port(&address);
+  stream_add(agent, &listener->stream, is_file(&address) ? &file_listen_ops : &listen_ops);
+  listener->stream.port = is_file(&address) ? 0 : address_port(&address);
   watch(listener);
   stream_opened(&listener->stream);
 }

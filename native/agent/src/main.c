@@ -23,6 +23,7 @@
 #include "agent.h"
 #include "boot.h"
 #include "die.h"
+#include "limits.h"
 #include "reap.h"
 
 static bool read_fd(const char *text, int *fd) {
@@ -85,6 +86,7 @@ int main(int argc, char **argv) {
   } else {
     init_host_mode(&agent, argc, argv, &control, &bulk);
   }
+  limits_init(&agent);
   loop_init(&agent.loop);
   session_init(&agent);
   disk_init(&agent);

@@ -8,6 +8,7 @@
 #include "agent.h"
 #include "die.h"
 #include "freeze.h"
+#include "listen.h"
 
 char *field_string(struct span fields, uint16_t tag) {
   struct span value;
@@ -62,7 +63,11 @@ static bool read_common(const struct message *message, struct stream *common, ui
 }
 
 /* What writes to the disk waits while it is frozen: a write would hold up the whole agent. */
-static bool writes_to_disk(uint8_t kind) { return kind == KIND_FILE_WRITE || kind == KIND_TAR_IN; }
+static bool writes_to_disk(uint8_t kind, struct span fields) {
+  struct span path;
+  if (kind == KIND_LISTEN) return field_span(fields, TAG_PATH, &path);
+  return kind == KIND_FILE_WRITE || kind == KIND_TAR_IN;
+}
 
 typedef void opener(struct agent *agent, const struct stream *common, struct span fields);
 
@@ -89,6 +94,7 @@ void request_open(struct agent *agent, const struct message *message) {
     return;
   }
   if (agent->streams.count >= MAX_STREAMS) {
+    if (common.kind == KIND_ACCEPT) listen_drop(agent, message->fields);
     open_refuse(agent, &common, EMFILE, "OPEN", "there are 256 live streams");
     return;
   }
@@ -98,7 +104,7 @@ void request_open(struct agent *agent, const struct message *message) {
     open_refuse(agent, &common, error, "ONCE", NULL);
     return;
   }
-  if (writes_to_disk(common.kind) && disk_is_frozen(agent)) {
+  if (writes_to_disk(common.kind, message->fields) && disk_is_frozen(agent)) {
     session_defer(agent, message);
     return;
   }

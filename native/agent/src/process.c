@@ -267,6 +267,7 @@ void process_start(struct process *process, const struct process_start *start) {
       .cwd_optional = start->cwd_optional,
       .terminal = terminal,
       .fds = {-1, -1, -1},
+      .files = agent->program_files,
   };
   int error = terminal ? make_terminal(process, start, spawn.fds) : make_pipes(process, start, spawn.fds);
   const char *step = "descriptors";

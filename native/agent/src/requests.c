@@ -52,6 +52,7 @@ static void on_resize(struct agent *agent, const struct message *message) {
 static void on_close(struct agent *agent, const struct message *message) {
   struct stream *stream = stream_find(agent, message->id);
   if (stream) stream_close(stream);
+  session_forget_deferred(agent, message->id);
 }
 
 typedef void handler(struct agent *agent, const struct message *message);

@@ -45,15 +45,18 @@ void session_fail(struct agent *agent, uint8_t type, uint32_t id, int error, con
   session_send(agent, type, FLAG_REPLY | FLAG_ERROR, id, out);
 }
 
-void session_defer(struct agent *agent, const struct message *message) {
-  struct session *session = &agent->session;
-  struct deferred *deferred = must_alloc(malloc(sizeof *deferred + message->fields.length));
-  memcpy(deferred->bytes, message->fields.bytes, message->fields.length);
+static void append_deferred(struct session *session, struct deferred *deferred) {
   deferred->next = NULL;
-  deferred->message = *message;
-  deferred->message.fields.bytes = deferred->bytes;
   *session->deferred_tail = deferred;
   session->deferred_tail = &deferred->next;
+}
+
+void session_defer(struct agent *agent, const struct message *message) {
+  struct deferred *deferred = must_alloc(malloc(sizeof *deferred + message->fields.length));
+  memcpy(deferred->bytes, message->fields.bytes, message->fields.length);
+  deferred->message = *message;
+  deferred->message.fields.bytes = deferred->bytes;
+  append_deferred(&agent->session, deferred);
 }
 
 static struct deferred *take_deferred(struct session *session) {
@@ -69,6 +72,18 @@ void session_run_deferred(struct agent *agent) {
     next = deferred->next;
     handle_request(agent, &deferred->message);
     free(deferred);
+  }
+}
+
+void session_forget_deferred(struct agent *agent, uint32_t id) {
+  struct deferred *next;
+  for (struct deferred *deferred = take_deferred(&agent->session); deferred; deferred = next) {
+    next = deferred->next;
+    if (deferred->message.type == MSG_OPEN && deferred->message.id == id) {
+      free(deferred);
+    } else {
+      append_deferred(&agent->session, deferred);
+    }
   }
 }
 

@@ -63,6 +63,8 @@ void session_fail(struct agent *agent, uint8_t type, uint32_t id, int error, con
 /* Keeps a request until session_run_deferred. */
 void session_defer(struct agent *agent, const struct message *message);
 void session_run_deferred(struct agent *agent);
+/* The host has given up an OPEN that waits. */
+void session_forget_deferred(struct agent *agent, uint32_t id);
 /* Answers all of them with an error. */
 void session_drop_deferred(struct agent *agent, int error);
 

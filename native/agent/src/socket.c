@@ -12,11 +12,17 @@
 #include "listen.h"
 #include "open.h"
 
-enum { MOST_DROPPED_READS = 64 };
+enum {
+  MOST_DROPPED_READS = 64,
+  /* How soon to try a Unix socket again whose backlog is full: its kernel says so at once, where that of TCP waits. */
+  DIAL_AGAIN_MS = 20,
+};
 
 struct connection {
   struct stream stream;
   struct source source;
+  struct address address; /* that is dialled */
+  struct timer again;
   bool connecting;
   bool paused;      /* until the window opens */
   bool want_write;  /* input waits for the socket */
@@ -139,17 +145,46 @@ static void release(struct stream *stream) {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
   }
+  timer_disarm(&stream->agent->loop, &connection->again);
   source_close(&stream->agent->loop, &connection->source);
 }
 
 static const struct stream_ops connection_ops = {
     .take = take, .input_ended = input_ended, .window_opened = window_opened, .release = release};
+/* What came in at a Unix socket keeps the mount of its name in use. */
+static const struct stream_ops file_connection_ops = {.take = take,
+                                                      .input_ended = input_ended,
+                                                      .window_opened = window_opened,
+                                                      .release = release,
+                                                      .holds_files = true};
+
+static bool is_unix(int fd) {
+  int domain = 0;
+  socklen_t size = sizeof domain;
+  return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static void dial(struct connection *connection) {
+  const struct address *to = &connection->address;
+  struct stream *stream = &connection->stream;
+  if (connect(connection->source.fd, &to->any, to->size) == 0 || errno == EINPROGRESS) {
+    watch(connection);
+  } else if (errno == EAGAIN && to->any.sa_family == AF_UNIX) {
+    timer_arm(&stream->agent->loop, &connection->again, DIAL_AGAIN_MS);
+  } else {
+    stream_refuse(stream, errno, "connect", NULL);
+  }
+}
+
+static void dial_again(struct timer *timer) { dial(owner_of(timer, struct connection, again)); }
 
 static struct connection *add(struct agent *agent, const struct stream *common, int fd) {
   struct connection *connection = must_alloc(calloc(1, sizeof *connection));
   connection->stream = *common;
   connection->source = (struct source){.fd = fd, .ready = on_ready};
-  stream_add(agent, &connection->stream, &connection_ops);
+  connection->again.fire = dial_again;
+  bool came_to_file = common->kind == KIND_ACCEPT && is_unix(fd);
+  stream_add(agent, &connection->stream, came_to_file ? &file_connection_ops : &connection_ops);
   return connection;
 }
 
@@ -171,12 +206,9 @@ void open_tcp(struct agent *agent, const struct stream *common, struct span fiel
   }
   send_at_once(fd);
   struct connection *connection = add(agent, common, fd);
+  connection->address = address;
   connection->connecting = true;
-  if (connect(fd, &address.any, address.size) < 0 && errno != EINPROGRESS) {
-    stream_refuse(&connection->stream, errno, "connect", NULL);
-    return;
-  }
-  watch(connection);
+  dial(connection);
 }
 
 void open_accept(struct agent *agent, const struct stream *common, struct span fields) {

@@ -51,6 +51,8 @@ static void become_program(const struct spawn *spawn, volatile struct failure *f
   for (int i = 0; i < 3; i++) {
     if (dup2(spawn->fds[i], i) < 0) goto failed;
   }
+  failure->step = "limits";
+  if (setrlimit(RLIMIT_NOFILE, &spawn->files) < 0) goto failed;
   failure->step = "chdir";
   if (chdir(spawn->cwd) < 0 && (!spawn->cwd_optional || chdir("/") < 0)) goto failed;
   failure->step = "signals";

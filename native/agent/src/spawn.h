@@ -6,6 +6,7 @@
 #define SPAWN_H
 
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct spawn {
@@ -16,6 +17,7 @@ struct spawn {
   bool cwd_optional; /* go to / when cwd does not exist */
   bool terminal;     /* fds[0] is the slave of a PTY: make it the controlling terminal */
   int fds[3];
+  struct rlimit files;
 };
 
 /* The pid, or -1 with `*error` an errno and `*step` what failed. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -119,6 +120,63 @@ for (const variant of ["agent", "agent-asan"] satisfies AgentVariant[]) {
       const again = listen({ port: port ?? 0 });
       assert.equal((await again.stream.opened).port, port);
       again.stream.close();
+    });
+
+    it("leave alone what has taken the place of their file", async () => {
+      const path = join(temp.path, "replaced");
+      const { stream } = listen({ path });
+      await stream.opened;
+      unlinkSync(path);
+      writeFileSync(path, "of somebody else");
+      stream.close();
+      await connection.ping();
+      assert.equal(readFileSync(path, "utf8"), "of somebody else");
+    });
+
+    it("go on when the agent has had no descriptor left", async () => {
+      const { stream, arrivals } = listen({ port: 0 });
+      const { port } = await stream.opened;
+      const limit = (soft: string) => execFileSync("prlimit", ["--pid", String(agent.pid), `--nofile=${soft}:`]);
+      const usual = execFileSync("prlimit", ["--pid", String(agent.pid), "--nofile", "--output=SOFT", "--noheadings"]);
+      limit("4");
+      dial(port ?? 0);
+      // It finds out before it answers the second.
+      await connection.ping();
+      await connection.ping();
+      assert.equal(arrivals.length, 0);
+      limit(String(usual).trim());
+      await waitFor(() => arrivals.length === 1, { what: "the connection" });
+      stream.close();
+    });
+
+    it("make room when there are too many streams to take them", async () => {
+      const { stream, arrivals } = listen({ port: 0 });
+      const { port } = await stream.opened;
+      const others = Array.from({ length: 256 }, () => listen({ port: 0 }).stream);
+      await Promise.allSettled(others.map(({ opened }) => opened));
+      for (let count = 1; count <= 20; count++) {
+        dial(port ?? 0);
+        await waitFor(() => arrivals.length === count, { what: "the connection", intervalMs: 1 });
+        await assert.rejects(accept(arrivals.at(-1)).stream.opened, /EMFILE/);
+      }
+      for (const other of [stream, ...others]) other.close();
+    });
+
+    it("wait in a full backlog as long as there is somebody who dials", async () => {
+      const path = join(temp.path, "full");
+      const { stream, arrivals } = listen({ path });
+      await stream.opened;
+      let open = 0;
+      const clients = Array.from({ length: 150 }, () => connection.open({ kind: "tcp", path }));
+      for (const client of clients) client.opened.then(() => open++).catch(() => {});
+      await waitFor(() => open > 140 && arrivals.length === 16, { what: "a full backlog" });
+      clients.at(-1)?.close(); // while it waits
+      for (let taken = 0; taken < 10; taken++) {
+        await waitFor(() => arrivals.length > taken, { what: "one more" });
+        await accept(arrivals[taken]).stream.opened;
+      }
+      await waitFor(() => open === 149, { what: "all" });
+      for (const one of [stream, ...clients]) one.close();
     });
 
     it("are reached from inside by path, too", async () => {

@@ -50,3 +50,37 @@ it("caps of disk input and output hold for one microVM, whatever disk it has, an
   assert.ok(operationsSeconds > 8, `1550 operations at 50/s took ${operationsSeconds} s`);
   assert.ok(uncapped < 6, `without caps it took ${uncapped} s`);
 });
+
+it("an agent waits for the thaw to make and remove sockets on the disk, goes on meanwhile, and lets go of them with it", async () => {
+  const { microVm, agent } = await testHost.park({ mounted: true });
+  await microVm.machine.resume();
+  const listen = (path: string) => agent.open({ kind: "listen", path });
+  const there = (path: string) =>
+    agent.stat({ path }).then(
+      () => true,
+      () => false,
+    );
+
+  const before = listen("/root/before");
+  await before.opened;
+  await agent.freeze({ watchdogMs: 60_000 });
+  const during = listen("/root/during");
+  const givenUp = listen("/root/given-up");
+  before.close();
+  givenUp.close();
+  await agent.ping();
+  assert.deepEqual([await there("/root/before"), await there("/root/during")], [true, false]);
+  await agent.thaw();
+  await during.opened;
+  assert.deepEqual([await there("/root/before"), await there("/root/given-up")], [false, false]);
+
+  const limit = await agent.run({ argv: ["/bin/sh", "-c", "ulimit -Sn; ulimit -Hn"] });
+  assert.equal(limit.stdout.toString(), "1024\n1048576\n");
+
+  const client = agent.open({ kind: "tcp", path: "/root/during" });
+  await client.opened;
+  await agent.open({ kind: "accept", connection: 1 }).opened;
+  await agent.detachDisk();
+  assert.equal((await during.ended).failure?.code, "ECANCELED");
+  await testHost.host.release(microVm);
+});
