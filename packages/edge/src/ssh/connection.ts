@@ -14,7 +14,7 @@ export interface ConnectionDeps {
   readonly node: EdgeNode;
   readonly limits: SshLimits;
   readonly log: Logger;
-  /** Aborted when the gateway ends, right before `signal`: what is written then still arrives. */
+  /** Aborted when the gateway ends, so long before `signal` that what is written then still arrives. */
   readonly parting: AbortSignal;
   /** Aborted when the gateway ends. */
   readonly signal: AbortSignal;

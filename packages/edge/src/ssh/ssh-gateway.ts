@@ -42,6 +42,7 @@ interface Taken {
 
 const IDENT = "Mags";
 const KEEP_ALIVES = 4;
+const PARTING_MS = 2_000;
 const GOODBYE_MS = 2_000;
 
 /** @throws what listening throws, and what the directory does when it has no host key. */
@@ -64,7 +65,7 @@ export async function startSshGateway(
 
   function take(socket: Socket): void {
     socket.on("error", () => {});
-    const isRoom = sockets.size < limits.connections && !ending.signal.aborted;
+    const isRoom = sockets.size < limits.connections && !parting.signal.aborted;
     const onSignedIn = isRoom ? strangers.take(socket.remoteAddress ?? "") : undefined;
     if (!onSignedIn) {
       socket.destroy();
@@ -110,17 +111,15 @@ export async function startSshGateway(
     unwatch();
     const closed = listeners[Symbol.asyncDispose]();
     parting.abort();
-    ending.abort(new Error("the server is ending"));
     for (const [socket, { greeted }] of sockets) if (!greeted) socket.destroy();
-    const late = setTimeout(() => {
-      for (const socket of sockets.keys()) socket.destroy();
-    }, GOODBYE_MS);
+    // Of a client that is told to go in the same breath, the last words may be lost.
+    await within(PARTING_MS, closed);
+    ending.abort(new Error("the server is ending"));
+    await within(GOODBYE_MS, closed);
+    for (const socket of sockets.keys()) socket.destroy();
     await closed;
-    clearTimeout(late);
     // What was still being started is hung up by who runs it.
-    const patience = new AbortController();
-    await Promise.race([Promise.all(work), sleep(GOODBYE_MS, { signal: patience.signal }).catch(() => {})]);
-    patience.abort();
+    await within(GOODBYE_MS, Promise.all(work));
   }
 
   return {
@@ -131,6 +130,13 @@ export async function startSshGateway(
       return closing;
     },
   };
+}
+
+/** Resolves when the promise does, or after that time. */
+async function within(ms: number, promise: PromiseLike<unknown>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([promise, sleep(ms, { signal: over.signal }).catch(() => {})]);
+  over.abort();
 }
 
 function fingerprintOf(privateKey: string): string {
