@@ -12,6 +12,7 @@ const EXAMPLES = [
   ["mags new dev", "a VM that stays"],
   ["mags run -w dev 'make test'", "a script in it"],
   ["mags ssh dev", "a terminal in it"],
+  ["mags ssh-config --write", "then: ssh mags-dev, scp, rsync, editors"],
   ["mags new golden -p", "one whose files are kept in the object store"],
   ["mags run --base golden 'make test'", "a script that begins with its files"],
   ["mags workspace list", "what is kept"],
