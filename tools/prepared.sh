@@ -17,7 +17,7 @@ fi
 # What `npm run` tells its scripts is not meant for the npm that installs here.
 unset "${!npm_@}"
 # Besides what an installation needs, what the tests use of the host.
-set_up git iproute2 nftables procps python3
+set_up git iproute2 nftables openssh-client openssh-sftp-server procps python3 rsync
 if [ -n "$wants_ceph" ]; then use_ceph; fi
 export MAGS_ARTIFACTS=$STORE/artifacts.json
 cd "$ROOT"

@@ -1,7 +1,7 @@
 /** A gateway in front of commands and sockets of this machine, and the programs of OpenSSH against it. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Secret, silentLogger } from "@mags/core";
 import type { AccountId, GuestId, SshNote } from "@mags/domain";
@@ -17,9 +17,16 @@ export interface Ran {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  readonly input?: string | Buffer;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
 export interface TestGateway extends AsyncDisposable {
   readonly gateway: SshGateway;
   readonly notes: readonly SshNote[];
+  /** What guests have as /run/mags. */
+  readonly runFolder: string;
   /** Ports at which somebody asked to sign in. */
   readonly ports: readonly number[];
   /** What the directory wants to be listened on. @returns what cannot be. */
@@ -38,7 +45,7 @@ export interface TestGateway extends AsyncDisposable {
     args: readonly string[],
     options?: { readonly input?: string | Buffer; readonly keyFile?: string; readonly port?: number },
   ): Promise<Ran>;
-  run(program: string, args: readonly string[], options?: { readonly input?: string | Buffer }): Promise<Ran>;
+  run(program: string, args: readonly string[], options?: RunOptions): Promise<Ran>;
 }
 
 /** Where the gateway is: in the process of all else, or apart from it. */
@@ -57,19 +64,30 @@ export async function startTestGateway(
   const execs = createSimulatedExecs({ awaken: () => {} });
   scope.defer(() => execs.endAll());
   const newKey = async (name: string) => {
-    const pair = ssh2.utils.generateKeyPairSync("ed25519");
     const file = join(temp.path, name);
-    await writeFile(file, pair.private, { mode: 0o600 });
-    return { file, blob: Buffer.from(pair.public.split(" ")[1] ?? "", "base64"), private: pair.private };
+    await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", file]);
+    const [, blob = ""] = (await readFile(`${file}.pub`, "utf8")).split(" ");
+    return { file, blob, private: await readFile(file, "utf8") };
   };
   const [host, own, stranger] = [await newKey("host"), await newKey("own"), await newKey("stranger")];
-  const keys = new Set([own.blob.toString("base64")]);
+  const keys = new Set([own.blob]);
+  const sockets = createSimulatedSockets({ awaken: () => {} });
+  /** This machine has no such folder. */
+  const inTemp = (path: string) => path.replace(/^\/run\/mags/, temp.path);
   const notes: SshNote[] = [];
   const ports: number[] = [];
   const watched = Promise.withResolvers<void>();
   let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
   const whole: EdgeUpstream = {
-    node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
+    node: {
+      startExec(start) {
+        const { SSH_AUTH_SOCK } = start.environment;
+        const agent = SSH_AUTH_SOCK && { SSH_AUTH_SOCK: inTemp(SSH_AUTH_SOCK) };
+        return execs.startExec({ ...start, environment: { ...start.environment, ...agent } });
+      },
+      connect: sockets.connect,
+      listen: (one, at, options) => sockets.listen(one, "path" in at ? { path: inTemp(at.path) } : at, options),
+    },
     directory: {
       hostKey: async () => new Secret(host.private),
       find: async ({ login, key, port }) => {
@@ -103,8 +121,9 @@ export async function startTestGateway(
 
   await watched.promise;
 
-  async function run(program: string, args: readonly string[], { input = "" }: { input?: string | Buffer } = {}) {
-    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+  async function run(program: string, args: readonly string[], { input = "", environment }: RunOptions = {}) {
+    const env = { ...process.env, ...environment };
+    const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"], env });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("latin1").on("data", (text: string) => {
       stdout += text;
@@ -135,7 +154,19 @@ export async function startTestGateway(
     return client;
   }
   return {
-    ...{ gateway, notes, ports, signIn, keys, execs, options, run, keyFile: own.file, strangersKeyFile: stranger.file },
+    ...{
+      gateway,
+      notes,
+      runFolder: temp.path,
+      ports,
+      signIn,
+      keys,
+      execs,
+      options,
+      run,
+      keyFile: own.file,
+      strangersKeyFile: stranger.file,
+    },
     listenOn: (wanted) => listenOn(wanted),
     ssh: (args, { input, keyFile, port } = {}) =>
       run("ssh", [...options(keyFile, port), ...args], input === undefined ? {} : { input }),

@@ -11,7 +11,7 @@ export { mutate } from "./mutate.ts";
 export { describeObjectStore, type ObjectStoreConformance } from "./object-store.conformance.ts";
 export { type Radosgw, startRadosgw } from "./radosgw/radosgw.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
-export { createSimulatedExecs, type SimulatedExecs } from "./simulated-execs.ts";
+export { createSimulatedExecs, type SimulatedExecs, TERMINAL_PROGRAM } from "./simulated-execs.ts";
 export { createSimulatedLog, type SimulatedLog } from "./simulated-log.ts";
 export { createSimulatedNode, type SimulatedNode, type SimulatedNodeOptions } from "./simulated-node.ts";
 export { runDirectives, type SimulatedProgram, type SimulatedRun } from "./simulated-program.ts";

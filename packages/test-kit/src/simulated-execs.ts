@@ -30,7 +30,8 @@ export interface SimulatedExecs extends ExecRuntime {
 
 /** Of output that is not acknowledged: beyond it the command waits. */
 const MOST_KEPT_BYTES = 4 * 1024 * 1024;
-const TERMINAL = join(import.meta.dirname, "simulated-terminal.py");
+/** A program for python3, which says itself how it is called. */
+export const TERMINAL_PROGRAM = join(import.meta.dirname, "simulated-terminal.py");
 
 interface Held {
   readonly start: ExecStart;
@@ -59,7 +60,10 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
     const size = start.terminal && [String(start.terminal.rows), String(start.terminal.cols)];
     const child = (
       size
-        ? spawn("python3", [TERMINAL, ...size, command], { ...options, stdio: ["pipe", "pipe", "pipe", "pipe"] })
+        ? spawn("python3", [TERMINAL_PROGRAM, ...size, command], {
+            ...options,
+            stdio: ["pipe", "pipe", "pipe", "pipe"],
+          })
         : spawn("/bin/sh", ["-c", command], options)
     ) as ChildProcessWithoutNullStreams; // whose descriptors 0 to 2 are pipes
     const counts = { size: 0, acknowledged: 0, received: 0, taken: 0 };
