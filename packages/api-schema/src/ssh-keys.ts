@@ -70,7 +70,8 @@ export const removeSshKey = route({
   method: "DELETE",
   path: "/ssh-keys/{id}",
   summary: "Remove an SSH key from the account",
-  description: "Nobody signs in with it any more; who has is refused with the next thing he asks for.",
+  description:
+    "Nobody signs in with it any more. Connections that stand are refused the next session or forward; what runs goes on.",
   auth: "account",
   params: z.object({ id: z.string().min(1).describe("Id, fingerprint or name of the key.") }),
   responses: { 200: Done },

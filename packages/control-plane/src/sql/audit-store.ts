@@ -1,6 +1,6 @@
 import type { AccountId } from "@mags/domain";
 import { sql } from "kysely";
-import type { AuditStore } from "../app/audit-store.ts";
+import type { AuditQuery, AuditRecord, AuditStore } from "../app/audit-store.ts";
 import type { Database } from "./database.ts";
 import { storableJson } from "./storable.ts";
 
@@ -27,35 +27,13 @@ export function createAuditStore(database: Database): AuditStore {
       await database.run((db) => statement.execute(db));
     },
 
-    async list({ of, action, after, limit }) {
-      const rows = await database.run((db) => {
-        let query = db
-          .selectFrom("audit_log as log")
-          .leftJoin("accounts", "accounts.id", "log.account_id")
-          .select(["log.id", "log.at", "log.account_id", "log.action", "log.target", "log.client_address", "log.data"])
-          .select("accounts.email")
-          .limit(limit)
-          .orderBy("log.id", after === null ? "desc" : "asc");
-        if (after !== null) query = query.where("log.id", ">", after);
-        if (action !== null) query = query.where("log.action", "=", action);
-        if (of !== "all") {
-          const accounts = of.filter((id) => id !== null);
-          const mine = sql<boolean>`log.account_id = any(${accounts}::uuid[])`;
-          query = query.where(of.includes(null) ? sql<boolean>`(${mine} or log.account_id is null)` : mine);
-        }
-        return query.execute();
-      });
-      const records = rows.map((row) => ({
-        id: row.id,
-        at: row.at,
-        action: row.action,
-        accountId: row.account_id as AccountId | null,
-        accountEmail: row.email,
-        target: row.target,
-        clientAddress: row.client_address,
-        data: row.data,
-      }));
-      return after === null ? records.reverse() : records;
+    async list(query) {
+      const { of, after, limit } = query;
+      // A question for each owner, as each is answered from an index in its order, however many entries there are.
+      const owners = of === "all" ? ([ANYBODY] as const) : of;
+      const found = (await Promise.all(owners.map((owner) => entriesOf(database, owner, query)))).flat();
+      found.sort((one, other) => one.id - other.id);
+      return after === null ? found.slice(-limit) : found.slice(0, limit);
     },
 
     async removeBefore(before, { most }) {
@@ -65,4 +43,37 @@ export function createAuditStore(database: Database): AuditStore {
       return Number(numAffectedRows ?? 0n);
     },
   };
+}
+
+const ANYBODY = "anybody";
+
+async function entriesOf(
+  database: Database,
+  owner: AccountId | null | typeof ANYBODY,
+  { action, after, limit }: AuditQuery,
+): Promise<readonly AuditRecord[]> {
+  const rows = await database.run((db) => {
+    let query = db
+      .selectFrom("audit_log as log")
+      .leftJoin("accounts", "accounts.id", "log.account_id")
+      .select(["log.id", "log.at", "log.account_id", "log.action", "log.target", "log.client_address", "log.data"])
+      .select("accounts.email")
+      .limit(limit)
+      .orderBy("log.id", after === null ? "desc" : "asc");
+    if (after !== null) query = query.where("log.id", ">", after);
+    if (action !== null) query = query.where("log.action", "=", action);
+    if (owner === null) query = query.where("log.account_id", "is", null);
+    else if (owner !== ANYBODY) query = query.where("log.account_id", "=", owner);
+    return query.execute();
+  });
+  return rows.map((row) => ({
+    id: row.id,
+    at: row.at,
+    action: row.action,
+    accountId: row.account_id as AccountId | null,
+    accountEmail: row.email,
+    target: row.target,
+    clientAddress: row.client_address,
+    data: row.data,
+  }));
 }

@@ -42,7 +42,7 @@ export function addKeyCommands(program: Command, cli: Cli, onExit: (code: number
   key
     .command("rm")
     .alias("remove")
-    .description("remove a key from your account; who has signed in with it can do nothing more")
+    .description("remove a key from your account: nobody signs in with it or opens a session any more")
     .addArgument(new Argument("<name|fingerprint>", "the key, as mags key list shows it"))
     .addOption(json())
     .action(async (which: string, flags: JsonFlag) => onExit(await (await load()).removeKey(cli, which, flags)));

@@ -14,6 +14,8 @@ const STATEMENTS = [
     data jsonb not null
   )`,
   "create index audit_log_by_account on audit_log (account_id, id)",
+  "create index audit_log_of_nobody on audit_log (id) where account_id is null",
+  "create index audit_log_by_action on audit_log (action, id)",
   "create index audit_log_by_time on audit_log (at)",
 ];
 
