@@ -61,6 +61,22 @@ describe("checkSignature", () => {
       }
     });
 
+  it("says of every key that differs in a bit that it is none, or takes it for the other key that it is", () => {
+    for (const [type, bits, name] of TYPES) {
+      const { blob, fingerprint } = makeKey(type, bits, `changed-${type}-${bits}`);
+      for (let at = 0; at < blob.length; at++) {
+        const changed = Buffer.from(blob);
+        changed[at] = (changed[at] ?? 0) ^ (1 << (at % 8));
+        for (const bytes of [changed, blob.subarray(0, at)])
+          try {
+            assert.notEqual(parsePublicKey(`${name} ${bytes.toString("base64")}`).fingerprint, fingerprint);
+          } catch (error) {
+            assert.ok(isAppError(error, "validation_failed"), `${name}, byte ${at}: ${error}`);
+          }
+      }
+    }
+  });
+
   it("takes both digests that there are", () => {
     const by = makeKey("ed25519", "256", "digests");
     for (const digest of ["sha256", "sha512"])
