@@ -253,13 +253,17 @@ describe("what ends under a session", () => {
     await sshOk("tmux new-session -d -s kept; setsid sleep 4005 > /dev/null 2>&1 < /dev/null &");
     const session = openSession([...own, "root@127.0.0.1", "echo on; exec sleep 4006"]);
     await session.shows(/on/);
+    const shell = openSession([...own, "-tt", "root@127.0.0.1"]);
+    shell.type("nohup sleep 4008 > /dev/null 2>&1 &\nsleep 4009 &\necho started-$((40 + 2))\n");
+    await shell.shows(/started-42/);
     assert.equal((await server.magsd("stop")).exitCode, 0);
     assert.equal(await session.ended(), 255);
+    assert.equal(await shell.ended(), 255);
     assert.match(session.text(), /mags: the server is ending/);
     await server.start();
     assert.deepEqual(await accessTo(server, "box"), access);
-    assert.equal(await sshOk("pgrep -xf 'sleep 4005' | wc -l; tmux has-session -t kept && echo yes"), "1\nyes\n");
-    await ended("sleep 4006");
+    assert.equal(await sshOk("pgrep -xf 'sleep 400[58]' | wc -l; tmux has-session -t kept && echo yes"), "2\nyes\n");
+    await ended("sleep 400[69]");
   });
 
   it("is ended by the next server when one is killed", async () => {

@@ -135,7 +135,7 @@ export async function startControlPlane(
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const changes = createJobChanges();
   const metrics = createMetrics({
-    ...{ store, node, clock, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
+    ...{ store, node, clock, ssh, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
   });
   const { timings } = metrics;
   const intake = createIntake();

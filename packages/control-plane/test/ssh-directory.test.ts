@@ -179,7 +179,7 @@ describe("the guest of a connection", () => {
 });
 
 describe("notes", () => {
-  it("are kept, and write down the use of the key", async () => {
+  it("are kept and counted, and write down the use of the key", async () => {
     const key = newKey();
     const keyId = await addKey(admin, key, "noted");
     await idle("seen");
@@ -213,5 +213,12 @@ describe("notes", () => {
         db.selectFrom("account_ssh_keys").select("last_used_at").where("id", "=", keyId).executeTakeFirstOrThrow(),
       );
     await waitFor(async () => (await used()).last_used_at !== null, { what: "its use" });
+    const metrics = await (await fetch(`${plane.url}/metrics`)).text();
+    for (const [result, count] of [
+      ["signed_in", 1],
+      ["refused", 1],
+      ["ended", 0],
+    ])
+      assert.ok(metrics.includes(`mags_ssh_connections_total{result="${result}"} ${count}\n`), metrics);
   });
 });

@@ -1,6 +1,6 @@
 /** SSH into sandboxes, as far as the control plane has to do with it: keys, ports, who may sign in. */
 import { AppError, type Clock, type Logger, type Secret } from "@mags/core";
-import type { SandboxId, SshDirectory, SshPublicKey } from "@mags/domain";
+import type { SandboxId, SshDirectory, SshNote, SshPublicKey } from "@mags/domain";
 import type { AuditLog } from "./audit-log.ts";
 import type { OwnerJob } from "./find-sandbox-job.ts";
 import type { JobStore } from "./job-store.ts";
@@ -42,6 +42,8 @@ export interface SshService {
   readonly port: () => number;
   readonly hostKey: SshPublicKey;
   readonly directory: SshDirectory;
+  /** How often gateways told of each kind of thing. */
+  readonly noted: Readonly<Record<SshNote["what"], number>>;
   /**
    * Key and port of a sandbox, the same each time; made when it has none. Gateways listen when this resolves.
    * @throws AppError `job_not_running` when the sandbox has ended.
@@ -56,6 +58,8 @@ export async function createSshService(deps: SshServiceDeps, config: SshServiceC
   const { access, sealing, audit, clock, log } = deps;
   const hostKey = await loadHostKey({ store: access, sealing, clock });
   const ports = await createSshPorts({ store: access, clock, log }, { range: config.jobPorts, shared: config.port });
+  const directory = createSshDirectory({ ...deps, ports, hostKey });
+  const noted = { signed_in: 0, refused: 0, session: 0, forward: 0, ended: 0 };
   const rowOf = (sandboxId: SandboxId) => `sandbox_ssh/${sandboxId}`;
 
   function tryOpen({ sealedKey }: StoredSshAccess, sandboxId: SandboxId): Secret | null {
@@ -87,7 +91,14 @@ export async function createSshService(deps: SshServiceDeps, config: SshServiceC
     host: config.host,
     port: config.port,
     hostKey: hostKey.publicKey,
-    directory: createSshDirectory({ ...deps, ports, hostKey }),
+    directory: {
+      ...directory,
+      note(note) {
+        noted[note.what]++;
+        directory.note(note);
+      },
+    },
+    noted,
     async grant(owner, { clientAddress }) {
       const privateKey = await keyOf(owner);
       const port = (await ports.ensure(owner.sandboxId)) ?? config.port();

@@ -4,6 +4,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { CollectorRun } from "../app/collector.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
+import type { SshService } from "../app/ssh-service.ts";
 
 const HTTP_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const START_BUCKETS_S = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60];
@@ -15,6 +16,8 @@ export interface MetricsDeps {
   readonly databaseReconnects: () => number;
   /** Jobs that wait outside the node. */
   readonly heldJobs: () => number;
+  /** What SSH gateways told of connections; null: there are none. */
+  readonly ssh: Pick<SshService, "noted"> | null;
 }
 
 export interface Metrics {
@@ -110,6 +113,17 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     collect() {
       this.set({ place: "server" }, deps.heldJobs());
       this.set({ place: "node" }, node.poolStatus().queued);
+    },
+  });
+  new Counter({
+    name: "mags_ssh_connections_total",
+    help: "SSH connections that somebody signed in to or was refused, and those that have ended after a sign-in.",
+    labelNames: ["result"],
+    registers,
+    collect() {
+      this.reset();
+      if (!deps.ssh) return;
+      for (const result of ["signed_in", "refused", "ended"] as const) this.inc({ result }, deps.ssh.noted[result]);
     },
   });
   const refused = new Counter({
