@@ -4,6 +4,7 @@ import type { QueueLimits, SandboxDefaults } from "@mags/control-plane";
 import { AppError, messageOf, Secret } from "@mags/core";
 import { NodeConfig } from "@mags/node";
 import { z } from "zod";
+import { EdgesConfig, UpstreamConfig } from "./edge-config.ts";
 import { ObjectStoreConfig } from "./object-store-config.ts";
 import { isJobPort, SshConfig } from "./ssh-config.ts";
 
@@ -24,6 +25,12 @@ const ServerKeys = z.strictObject({
     .max(40, "must be at most 40 characters: sockets lie below it")
     .default("/var/lib/mags")
     .describe("Database, VMs, templates, output of jobs."),
+  role: z
+    .enum(["all", "edge"])
+    .default("all")
+    .describe(
+      "`edge`: only the SSH gateway, for a server elsewhere (`upstream`). Of the other keys it takes `data_dir`, `ssh`, `public_url` and `log_level`.",
+    ),
   artifacts: AbsolutePath.default("/opt/mags/artifacts.json").describe(
     "What the installation brings: runtime root, kernel, images.",
   ),
@@ -42,6 +49,8 @@ const ServerKeys = z.strictObject({
     })
     .prefault({}),
   ssh: SshConfig.prefault({}),
+  edges: EdgesConfig.nullable().default(null).describe("Edges that run apart and connect to this server. null: none."),
+  upstream: UpstreamConfig.nullable().default(null).describe("The server, for role `edge`."),
   public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),
   cors_origins: z.array(z.url()).default([]).describe("Web origins that may call the API."),
   database: z
@@ -126,12 +135,20 @@ export const ServerConfig = ServerKeys.refine(
     path: ["node", "uid_base"],
     message: `must leave out ${POSTGRES_UID}, the uid of the embedded database: VMs have one uid per address of node.network.uplink_range`,
   },
-).superRefine(({ listen, ssh }, context) => {
-  const message = "must be outside ssh.job_ports, whose ports are given to jobs";
-  if (!ssh.enabled) return;
-  if (isJobPort(listen.port, ssh)) context.addIssue({ code: "custom", path: ["listen", "port"], message });
-  if (isJobPort(ssh.listen.port, ssh)) context.addIssue({ code: "custom", path: ["ssh", "listen", "port"], message });
-});
+)
+  .superRefine(({ listen, ssh }, context) => {
+    const message = "must be outside ssh.job_ports, whose ports are given to jobs";
+    if (!ssh.enabled) return;
+    if (isJobPort(listen.port, ssh)) context.addIssue({ code: "custom", path: ["listen", "port"], message });
+    if (isJobPort(ssh.listen.port, ssh)) context.addIssue({ code: "custom", path: ["ssh", "listen", "port"], message });
+  })
+  .superRefine(({ role, edges, upstream, ssh }, context) => {
+    const wrong = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
+    if (role === "edge" && !upstream) wrong("upstream", "must say where the server is, in role edge");
+    if (role === "all" && upstream) wrong("upstream", "is for role edge only");
+    if (role === "edge" && edges) wrong("edges", "is for role all only");
+    if (!ssh.enabled && (role === "edge" || edges)) wrong("ssh", "must be enabled: edges serve nothing else");
+  });
 
 /** The node ends what runs as a uid of its VMs and is none of them. */
 function isVmUid(uid: number, node: NodeConfig): boolean {

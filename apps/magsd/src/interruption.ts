@@ -30,3 +30,11 @@ export async function untilInterrupted(work: (signal: AbortSignal) => Promise<vo
     for (const { name, listener } of listeners) process.off(name, listener);
   }
 }
+
+/** Of a server: aborted when it is asked to end. The terminal that it was started from may close. */
+export function askedToEnd(): AbortSignal {
+  const stopping = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
+  process.on("SIGHUP", () => {});
+  return stopping.signal;
+}

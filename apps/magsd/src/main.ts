@@ -7,6 +7,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { runBlockServer } from "./block-server.ts";
 import type { CommandContext } from "./commands/context.ts";
 import { doctor } from "./commands/doctor.ts";
+import { makeEdgeSecret } from "./commands/edge-secret.ts";
 import { collectImages, importImage, listImages, removeImage } from "./commands/image.ts";
 import { leaks } from "./commands/leaks.ts";
 import { start } from "./commands/start.ts";
@@ -19,11 +20,12 @@ import { DEFAULT_CONFIG_FILE, loadConfig, type ServerConfig } from "./config.ts"
 import { endOnStrayErrors, exitCodeOf, fail } from "./failure.ts";
 import { explainFullDisk } from "./full-disk.ts";
 import { placesOf } from "./installation.ts";
-import { untilInterrupted } from "./interruption.ts";
+import { askedToEnd, untilInterrupted } from "./interruption.ts";
 import { openLogFile } from "./log-file.ts";
 import { createLogger } from "./logger.ts";
 import { partsOf } from "./parts.ts";
 import { serve } from "./serve.ts";
+import { serveEdge } from "./serve-edge.ts";
 import { serverUnit } from "./systemd.ts";
 import { VERSION } from "./version.ts";
 
@@ -34,9 +36,17 @@ const LOG_FILE_BYTES = 16 * 1024 * 1024;
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function context(file: string): Promise<CommandContext> {
+  const { config, ...found } = await contextOfAny(file);
+  if (config.role === "edge") throw new AppError("not_supported", "this is an edge: that is for its server");
+  return { config, ...found };
+}
+
+/** For what an edge can do, too. */
+async function contextOfAny(file: string): Promise<CommandContext> {
   const configFile = resolve(file); // the server is started in another directory
-  if (process.getuid?.() !== 0) throw new AppError("forbidden", "this needs root; try: sudo magsd ...");
   const config = await loadConfig(configFile);
+  if (config.role !== "edge" && process.getuid?.() !== 0)
+    throw new AppError("forbidden", "this needs root; try: sudo magsd ...");
   // The unit is for the installed server; one with a configuration of its own is another.
   const unit = configFile === DEFAULT_CONFIG_FILE ? serverUnit() : undefined;
   return { config, configFile, print, unit, program: realpathSync(process.argv[1] ?? "") };
@@ -55,17 +65,17 @@ function command(name: string, description: string): Command {
 }
 
 command("start", "start the server in the background and wait until it is ready").action(async ({ config }) =>
-  start(await context(config)),
+  start(await contextOfAny(config)),
 );
 
 command("stop", "stop server and database; VMs of running jobs go on")
   .option("--all", "end running jobs and their VMs too", false)
-  .action(async ({ config, all }) => stop(await context(config), { all }));
+  .action(async ({ config, all }) => stop(await contextOfAny(config), { all }));
 
 command("status", "show whether the server runs, and how")
   .option("--json", "as JSON", false)
   .action(async ({ config, json }) => {
-    process.exitCode = await status(await context(config), { json });
+    process.exitCode = await status(await contextOfAny(config), { json });
   });
 
 command("doctor", "list every requirement, what was found and the cure for what is missing")
@@ -90,6 +100,11 @@ command("token", "print a new API token of the administrator")
   )
   .option("--name <name>", "name to recognize it by", "local")
   .action(async ({ config, ...options }) => token(await context(config), options));
+
+program
+  .command("edge-secret <file>")
+  .description("make the secret that the server and edges which run apart share")
+  .action((file) => makeEdgeSecret(resolve(file), print));
 
 const image = command("image", "guest images: import, list, rm, gc");
 const imageContext = () => context(image.opts<{ config: string }>().config);
@@ -170,15 +185,17 @@ command("serve", "run the server in the foreground")
         : openLogFile(logFile === true ? await usualLogFile(settings) : logFile, { maxBytes: LOG_FILE_BYTES });
     const log = createLogger(settings.log_level, sink);
     endOnStrayErrors(log);
-    const stopping = new AbortController();
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
-    process.on("SIGHUP", () => {}); // the terminal it was started from may close
-    // Guests that compute without end must not keep the server from starting others.
-    setPriority(SERVER_NICE);
+    const signal = askedToEnd();
     const deps = { clock: systemClock, log };
     try {
+      if (settings.role === "edge") {
+        await serveEdge(deps, settings, { signal });
+        process.exit(0);
+      }
+      // Guests that compute without end must not keep the server from starting others.
+      setPriority(SERVER_NICE);
       const server = { program: realpathSync(process.argv[1] ?? ""), configFile: resolve(config) };
-      await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal: stopping.signal });
+      await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal });
     } catch (error) {
       fail(log, "server.failed", await explainFullDisk(error, settings.data_dir));
     }
@@ -199,11 +216,9 @@ program
       openLogFile(placesOf(settings).blockServerLog, { maxBytes: LOG_FILE_BYTES }),
     );
     endOnStrayErrors(log);
-    const stopping = new AbortController();
-    for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stopping.abort());
-    process.on("SIGHUP", () => {}); // the terminal it was started from may close
+    const signal = askedToEnd();
     try {
-      await runBlockServer({ clock: systemClock, log }, settings, { build, signal: stopping.signal });
+      await runBlockServer({ clock: systemClock, log }, settings, { build, signal });
     } catch (error) {
       fail(log, "block_server.failed", error);
     }

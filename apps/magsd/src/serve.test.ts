@@ -114,10 +114,10 @@ describe("serve", () => {
     const { ended, stopping } = start({ openNode: async () => node });
     await untilState("running");
     const found = await status();
-    assert.ok(found?.state === "running" && found.ready);
+    assert.ok(found?.state === "running" && found.role === "all" && found.ready);
     ill = true;
     const later = await status();
-    assert.ok(later?.state === "running" && !later.ready);
+    assert.ok(later?.state === "running" && later.role === "all" && !later.ready);
     assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made" });
     const postgres = await readProcess(found.database.pid ?? 0);
     assert.ok(postgres);
@@ -189,7 +189,7 @@ describe("serve", () => {
     await untilState("running");
     await assert.rejects(start({}).ended, /another magsd is using/);
     const found = await status();
-    assert.ok(found?.state === "running");
+    assert.ok(found?.state === "running" && found.role === "all");
     const token = await ask<{ token: string }>("POST", "/token");
     const api = createApiClient(found.api_url, token?.token ?? "");
     await api.call("POST", "/api/v1/mags-jobs", { script: "hang", type: "inline" });

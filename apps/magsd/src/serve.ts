@@ -20,11 +20,12 @@ import {
 } from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
-import type { SshGateway } from "@mags/edge";
+import type { EdgeServer, SshGateway } from "@mags/edge";
 import { imagesHeldBySandboxes, type Node } from "@mags/node";
 import { lookIntervalMs } from "@mags/workspace-store";
 import { graceMsOf, queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
+import { openEdges } from "./edges.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
@@ -50,6 +51,7 @@ interface Running {
   readonly listenUrl: string;
   /** Null: there is to be none. */
   readonly ssh: { readonly host: string; readonly gateway: SshGateway } | null;
+  readonly edges: EdgeServer | null;
   /** Null for an external one. */
   readonly databaseServer: EmbeddedPostgres | null;
 }
@@ -140,6 +142,7 @@ export async function serve(
     log.info("server.stopping", { all: endJobs, jobs: runningVms() });
     if (endJobs) {
       // What clients run is hung up before the sandboxes sleep: nobody takes it up again.
+      await running?.edges?.[Symbol.asyncDispose]();
       await running?.ssh?.gateway[Symbol.asyncDispose]();
       await running?.plane.endAllJobs();
     }
@@ -201,13 +204,15 @@ async function startUp(
   );
   await plane.accounts.ensureBootstrap();
   if (plane.ssh) gateway = scope.use(await openSsh({ directory: plane.ssh, node, log }, config.ssh));
+  const upstream = plane.ssh && { directory: plane.ssh, node };
+  const edges = upstream && config.edges && scope.use(await openEdges({ upstream, log }, config.edges));
   const listenUrl = await plane.listen(config.listen);
   return {
     plane,
     node,
     uploads,
     listenUrl,
-    ssh: gateway ? { host: sshHost, gateway } : null,
+    ...{ ssh: gateway ? { host: sshHost, gateway } : null, edges },
     apiUrl: config.public_url ?? listenUrl,
     databaseServer: server,
   };
@@ -218,15 +223,16 @@ function openSealingOf(config: ServerConfig): Promise<Sealing> {
   return openSealing(shared ?? placesOf(config).sealingKey, { make: shared === undefined });
 }
 
-async function statusOf({ plane, node, apiUrl, ssh, databaseServer }: Running) {
+async function statusOf({ plane, node, apiUrl, ssh, edges, databaseServer }: Running) {
   const { ready, checks } = await plane.readiness();
   const { accelerator, acceleratorReason } = node.describe();
   const pool = node.poolStatus();
   return {
-    state: "running" as const,
+    ...{ state: "running" as const, role: "all" as const },
     ready,
     checks,
     api_url: apiUrl,
+    edges: edges && { port: edges.port, connected: edges.edges() },
     ssh: ssh && { host: ssh.host, port: ssh.gateway.port, fingerprint: ssh.gateway.fingerprint },
     accelerator,
     accelerator_reason: acceleratorReason,

@@ -3,7 +3,7 @@ export type ServerStatus = {
   readonly pid: number;
   readonly version: string;
   readonly started_at: string;
-} & (NotRunning | Running);
+} & (NotRunning | Running | RunningEdge);
 
 interface NotRunning {
   readonly state: "starting" | "stopping";
@@ -12,13 +12,16 @@ interface NotRunning {
 
 interface Running {
   readonly state: "running";
+  readonly role: "all";
   /** Jobs can be served now. */
   readonly ready: boolean;
   /** By what must work for that: `ok`, or what is wrong. */
   readonly checks: Readonly<Record<string, string>>;
   readonly api_url: string;
   /** Null: there is none. `host` is what clients are told, `fingerprint` that of the host key. */
-  readonly ssh: { readonly host: string; readonly port: number; readonly fingerprint: string } | null;
+  readonly ssh: Ssh | null;
+  /** Null: none can connect. `connected`: their addresses. */
+  readonly edges: { readonly port: number; readonly connected: readonly string[] } | null;
   readonly accelerator: "kvm" | "tcg";
   readonly accelerator_reason: string;
   readonly pool: {
@@ -28,6 +31,24 @@ interface Running {
     readonly queued_jobs: number;
   };
   readonly database: { readonly kind: "embedded" | "external"; readonly pid: number | null };
+}
+
+interface RunningEdge {
+  readonly state: "running";
+  readonly role: "edge";
+  /** Its server can be reached, and its gateway is open. */
+  readonly ready: boolean;
+  readonly checks: Readonly<Record<string, string>>;
+  /** Host and port of its server. */
+  readonly upstream: string;
+  /** Null: it has not reached its server yet. */
+  readonly ssh: Ssh | null;
+}
+
+interface Ssh {
+  readonly host: string;
+  readonly port: number;
+  readonly fingerprint: string;
 }
 
 /** What is wrong with a server that is not ready, for people. */

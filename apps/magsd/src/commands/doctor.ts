@@ -48,7 +48,8 @@ async function checkServer(config: CommandContext["config"]): Promise<Finding[]>
   const name = "server";
   const status = await serverStatus(placesOf(config));
   if (status) {
-    if (status.ready) return [{ name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` }];
+    if (status.ready && status.role !== "edge")
+      return [{ name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` }];
     const cure = `read ${placesOf(config).logFile}`;
     if (status.state === "running")
       return [{ name, state: "fail", found: `magsd (pid ${status.pid}) is not ready: ${problemsOf(status)}`, cure }];

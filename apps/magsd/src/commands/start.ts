@@ -41,9 +41,12 @@ export async function start(context: CommandContext): Promise<void> {
     }
     if (ran && !status) throw new AppError("unavailable", `the server ended while it started; see ${places.logFile}`);
   }
-  const { version, pid, api_url } = status;
+  const { version, pid } = status;
   if (!status.ready)
     throw new AppError("unavailable", `magsd ${version} runs (pid ${pid}) but is not ready: ${problemsOf(status)}`);
+  if (status.role === "edge")
+    return print(`magsd ${version} runs${ran ? " already" : ""} (pid ${pid}) as an edge of ${status.upstream}`);
+  const { api_url } = status;
   if (ran) return print(`magsd ${version} is running already (pid ${pid}) at ${api_url}`);
   print(
     `magsd ${version} runs (pid ${pid}) at ${api_url}, accelerator ${status.accelerator}: ${status.accelerator_reason}`,

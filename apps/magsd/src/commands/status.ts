@@ -25,11 +25,17 @@ async function reasonOf(unit: CommandContext["unit"]): Promise<string> {
 function linesOf(found: ServerStatus): string[] {
   const head = `magsd ${found.version}, pid ${found.pid}, since ${found.started_at}`;
   if (found.state !== "running") return [`${head}: ${found.state}`];
-  const { pool, database, ssh } = found;
+  const sshLine = `SSH:         ${found.ssh ? `${found.ssh.host}, port ${found.ssh.port}, host key ${found.ssh.fingerprint}` : "off"}`;
+  if (found.role === "edge") {
+    const ready = found.ready ? head : `${head}: not ready: ${problemsOf(found)}`;
+    return [ready, `Edge of:     ${found.upstream}`, sshLine];
+  }
+  const { pool, database, edges } = found;
   return [
     found.ready ? head : `${head}: not ready: ${problemsOf(found)}`,
     `API:         ${found.api_url}`,
-    `SSH:         ${ssh ? `${ssh.host}, port ${ssh.port}, host key ${ssh.fingerprint}` : "off"}`,
+    sshLine,
+    ...(edges ? [`Edges:       port ${edges.port}, ${edges.connected.length} connected`] : []),
     `Accelerator: ${found.accelerator}: ${found.accelerator_reason}`,
     `Database:    ${database.kind}${database.pid === null ? "" : `, pid ${database.pid}`}`,
     `Pool:        ${pool.idle_vms} idle of at least ${pool.min_pool_size}, ${pool.busy_vms} busy, ${pool.queued_jobs} jobs queued`,

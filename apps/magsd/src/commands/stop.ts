@@ -47,7 +47,8 @@ export async function endServer(
   // One that crashed would be started again.
   await unit?.stop();
   // A server that was killed, before or now, leaves its database behind.
-  const left = !config.database.url && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
+  const mayHave = config.role === "all" && !config.database.url;
+  const left = mayHave && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
   if (left) print("ended the database of a magsd that was killed");
   return stopping;
 }

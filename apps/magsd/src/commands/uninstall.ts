@@ -23,7 +23,7 @@ export async function uninstall(context: CommandContext, options: { readonly yes
       `this deletes all jobs, their output and all data in ${config.data_dir}; if you mean it: magsd uninstall --yes`,
     );
   const status = await serverStatus(placesOf(config));
-  const running = status?.state === "running" ? [status.api_url] : [];
+  const running = status?.state === "running" && status.role !== "edge" ? [status.api_url] : [];
   const addresses = [...running, `http://${config.listen.host}:${config.listen.port}`, config.public_url ?? ""];
   const ended = await endServer(context, { all: true });
   if (ended) print(`magsd (pid ${ended.pid}) stopped`);
