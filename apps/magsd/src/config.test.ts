@@ -20,6 +20,18 @@ describe("parseConfig", () => {
     assert.match(config.node.guest.environment.PIP_INDEX_URL ?? "", /^https/);
   });
 
+  it("takes the examples of the page about SSH", () => {
+    const page = readFileSync(join(import.meta.dirname, "../../../docs/ssh.md"), "utf8");
+    const examples = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text]) => parseConfig(text ?? "", "ssh.md"));
+    assert.deepEqual(
+      examples.map(({ role, edges, upstream }) => [role, edges?.listen, upstream?.host]),
+      [
+        ["all", { host: "10.0.0.1", port: 7778 }, undefined],
+        ["edge", undefined, "10.0.0.1"],
+      ],
+    );
+  });
+
   it("lets accounts take what there is, and bounds what may wait", () => {
     assert.deepEqual(queueLimitsOf(parseConfig("{}", "magsd.json")), {
       ...{ account: { vms: 0, vcpus: 0, memoryMiB: 0, diskGiB: 0 } },

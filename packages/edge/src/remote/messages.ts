@@ -31,7 +31,10 @@ export const User = z.object({
   fingerprint: Text,
   target: Text,
   jobId: uuid<JobId>().nullable(),
-  refusal: Text.nullable(),
+  refusal: z
+    .string()
+    .max(16 * 1024)
+    .nullable(),
 });
 
 export const Note = z.object({

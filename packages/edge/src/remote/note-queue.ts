@@ -70,6 +70,7 @@ function toWire({ note, atMs }: Waiting): z.input<typeof Note> {
   return z.encode(Note, {
     ...note,
     login: clipped(note.login),
+    user: note.user && { ...note.user, refusal: null }, // it is for him
     data: Object.fromEntries(data.map(([name, value]) => [name, typeof value === "string" ? clipped(value) : value])),
   });
 }

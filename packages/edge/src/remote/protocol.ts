@@ -65,4 +65,4 @@ export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Calls under way of one edge. */
 export const MOST_CALLS = 4_096;
 /** Notes in one call. */
-export const MOST_NOTES = 32;
+export const MOST_NOTES = 16;
