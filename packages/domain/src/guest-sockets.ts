@@ -5,7 +5,11 @@
 import type { GuestId } from "./sandbox.ts";
 
 export type GuestAddress =
-  /** `host`: numeric, or a name as the guest knows it. */
+  /**
+   * `host`: numeric without a zone, or a name as the guest knows it; `localhost`, `*` and an empty one mean its loopback. To
+   * connect, up to four addresses of a name are tried; what listens does so on the first, of the loopback 127.0.0.1.
+   * `port`: 1 to 65535.
+   */
   | { readonly host: string; readonly port: number }
   /** Of a Unix socket, absolute. */
   | { readonly path: string };
@@ -42,7 +46,7 @@ export interface GuestListener {
   readonly port: number | null;
   /** The next that came in; null: there will be no more. At most 16 wait to be accepted, others in the guest's backlog. */
   next(): Promise<Arrival | null>;
-  /** @throws AppError `guest_failed` when it is there no more. */
+  /** Each once. @throws AppError `guest_failed` when it is there no more, or the guest has no room: it is closed then. */
   accept(connection: number): Promise<GuestSocket>;
   /** Ends what was not accepted, too. May be repeated. */
   close(): void;
@@ -51,12 +55,14 @@ export interface GuestListener {
 export interface GuestSockets {
   /**
    * Dials from inside the guest, after waking it.
-   * @throws AppError `connection_refused` with the reason; `job_not_running`.
+   * @throws AppError `connection_refused` with the reason: nobody listens or answers; `validation_failed` when there can be no
+   *   such address; `job_not_running`.
    */
   connect(guest: GuestId, to: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestSocket>;
   /**
    * Listens inside the guest, after waking it. Port 0: one that is free.
-   * @throws AppError `connection_refused` with the reason: in use, no such address; `job_not_running`.
+   * @throws AppError `connection_refused` with the reason: in use, no such address or folder; `validation_failed`
+   *   when there can be no such address; `job_not_running`.
    */
   listen(guest: GuestId, at: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestListener>;
 }

@@ -1,4 +1,5 @@
 export type { AgentConnection, CallOptions, ResumeOptions } from "./agent-connection.ts";
+export { createArrivals } from "./arrival.ts";
 export { type ConnectOptions, connectAgent } from "./connect-agent.ts";
 export { openAgentConnection } from "./connection.ts";
 export type { GuestFailure } from "./guest-error.ts";

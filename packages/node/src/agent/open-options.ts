@@ -9,7 +9,7 @@ export type GuestText = string | Uint8Array;
 
 export interface StreamListeners {
   /**
-   * Takes the records in order, as they come. Must not throw. Unless `keep` or `paced` is set a record counts as taken
+   * Takes the records in order, as they come. Throws nothing but ProtocolViolation, which ends the connection. Unless `keep` or `paced` is set a record counts as taken
    * when this returns.
    */
   readonly onRecord?: (record: StreamRecord) => void;
@@ -75,7 +75,7 @@ export type KindOptions =
   | { readonly kind: "tarOut"; readonly cwd: GuestText; readonly paths: readonly GuestText[] }
   | { readonly kind: "tarIn"; readonly cwd: GuestText }
   | ({ readonly kind: "tcp" } & SocketAddress)
-  /** Its records are told of by `readArrival`; port 0 picks one that is free, which `opened` tells. */
+  /** Its records are read by `createArrivals`; port 0 picks one that is free, which `opened` tells. */
   | ({ readonly kind: "listen" } & SocketAddress)
   /** A connection that came in. */
   | { readonly kind: "accept"; readonly connection: number };

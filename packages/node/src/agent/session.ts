@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import { AppError, type Logger } from "@mags/core";
 import { createAllowance } from "../allowance.ts";
 import type { AgentConnection, CallOptions } from "./agent-connection.ts";
+import { checkPort } from "./arrival.ts";
 import { createBulkPump } from "./bulk-pump.ts";
 import { decodeData } from "./data.ts";
 import { createFieldWriter, type FieldReader, readFields } from "./fields.ts";
@@ -18,10 +19,10 @@ import { createPort } from "./port.ts";
 import { createReceiver, type Receiver } from "./receiver.ts";
 import { createRequestTable } from "./request-table.ts";
 import { createSender, type Sender } from "./sender.ts";
-import { createStream, type StreamPeer } from "./stream.ts";
+import { createStream, type StreamOpened, type StreamPeer } from "./stream.ts";
 import { decodeEnd, type StreamEnd } from "./stream-end.ts";
 import { ProtocolViolation } from "./violation.ts";
-import { MAX_WINDOW_BYTES, NONCE_BYTES, TAG, TYPE } from "./wire.ts";
+import { MAX_STREAMS, MAX_WINDOW_BYTES, NONCE_BYTES, TAG, TYPE } from "./wire.ts";
 
 export interface AgentTransport {
   /** Connected to the port `mags.control`; the connection owns it from now on. */
@@ -72,6 +73,8 @@ export function openSession(transport: AgentTransport): Session {
   const requests = createRequestTable();
   const assembler = createMessageAssembler();
   const streams = new Map<number, StreamPeer>();
+  /** Those of them that the guest has opened. */
+  const live = new Set<number>();
   /** Kept streams that nobody has taken up yet. */
   const unclaimed = new Map<number, { readonly kept: KeptStream; end?: StreamEnd }>();
   let kept: readonly KeptStream[] = [];
@@ -216,7 +219,11 @@ export function openSession(transport: AgentTransport): Session {
 
   function addStream(
     id: number,
-    parts: {
+    {
+      onOpened,
+      ...parts
+    }: {
+      readonly onOpened?: (what: StreamOpened) => void;
       readonly receiver: Receiver;
       readonly sender: Sender;
       readonly windowBytes: number;
@@ -237,8 +244,15 @@ export function openSession(transport: AgentTransport): Session {
         send(TYPE.resize, id, createFieldWriter().u16(TAG.rows, rows).u16(TAG.cols, cols).finish()),
       sendClose() {
         if (!streams.delete(id)) return;
+        live.delete(id);
         pump.forget(id);
         send(TYPE.close, id, Buffer.alloc(0));
+      },
+      onOpened(what) {
+        // Each of them lives in the guest, too, until it is told otherwise.
+        if (live.size + unclaimed.size >= MAX_STREAMS) throw new ProtocolViolation(`more than ${MAX_STREAMS} streams`);
+        live.add(id);
+        onOpened?.(what);
       },
       pump: () => pump.nudge(id, parts.sender),
       onCallbackError: (message) => log.error("agent.callback_failed", { stream: id, error: message }),
@@ -265,6 +279,7 @@ export function openSession(transport: AgentTransport): Session {
       return answer;
     },
     open(options, { signal, deadlineMs = OPEN_DEADLINE_MS } = {}) {
+      const payload = encodeOpen(options); // throws when it cannot be
       const id = nextId++;
       const windowBytes = options.window ?? DEFAULT_WINDOW_BYTES;
       const sender = createSender();
@@ -272,7 +287,10 @@ export function openSession(transport: AgentTransport): Session {
       const receiver = createReceiver({ channels: OUTPUT_CHANNELS[options.kind], windowBytes });
       const keep = options.keep === true;
       const paced = keep || options.paced === true;
-      const peer = addStream(id, { receiver, sender, windowBytes, keep, paced }, options);
+      const onOpened = ({ port }: StreamOpened) => {
+        if (options.kind === "listen") checkPort(options, port);
+      };
+      const peer = addStream(id, { receiver, sender, windowBytes, keep, paced, onOpened }, options);
       if (failure) {
         peer.fail(failure);
         return peer.stream;
@@ -282,7 +300,7 @@ export function openSession(transport: AgentTransport): Session {
         peer.fail(error);
         peer.stream.close();
       });
-      if (!signal?.aborted) send(TYPE.open, id, encodeOpen(options));
+      if (!signal?.aborted) send(TYPE.open, id, payload);
       return peer.stream;
     },
 

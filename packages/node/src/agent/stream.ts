@@ -64,6 +64,7 @@ export interface StreamPeer {
   readonly sender: Sender;
   /** The guest has taken that much of the input. @throws ProtocolViolation */
   inputTaken(seq: number, offset: number): void;
+  /** @throws ProtocolViolation */
   openReply(fields: FieldReader): void;
   /** Instead of an OPEN reply, for a stream of an earlier host. */
   resumed(stream: { readonly windowBytes: number; readonly pid: number | null }): void;
@@ -88,6 +89,8 @@ export interface StreamDeps {
   readonly sendSignal: (signo: number) => void;
   readonly sendResize: (size: { readonly rows: number; readonly cols: number }) => void;
   readonly sendClose: () => void;
+  /** The guest says that it lives. @throws ProtocolViolation when it cannot be so. */
+  readonly onOpened: (what: StreamOpened) => void;
   /** There may be something to send. */
   readonly pump: () => void;
   /** A user's callback threw: a fault of the host, not of the guest. */
@@ -134,6 +137,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
   }
 
   function begin(windowBytes: number, what: StreamOpened): void {
+    deps.onOpened(what);
     begun = true;
     sender.setWindow(windowBytes);
     opened.resolve(what);
@@ -205,6 +209,7 @@ export function createStream(deps: StreamDeps): StreamPeer {
       try {
         deps.onRecord(record);
       } catch (error) {
+        if (error instanceof ProtocolViolation) throw error;
         deps.onCallbackError(messageOf(error));
         close();
         return;

@@ -18,11 +18,11 @@ export interface PacedStream {
   close(): void;
 }
 
-/** It ends when `signal` aborts. */
+/** It ends when `signal` aborts. @param more.check  Sees each record when it comes; what it throws is the guest's fault. */
 export function openPaced(
   agent: AgentConnection,
   options: KindOptions,
-  { signal }: { readonly signal: AbortSignal },
+  { signal, check }: { readonly signal: AbortSignal; readonly check?: (record: StreamRecord) => void },
 ): PacedStream {
   const queue: StreamRecord[] = [];
   let over: { readonly error: unknown } | undefined;
@@ -33,6 +33,7 @@ export function openPaced(
       window: WINDOW_BYTES,
       paced: true,
       onRecord(record) {
+        check?.(record);
         queue.push(record);
         wake();
       },

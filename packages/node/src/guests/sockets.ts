@@ -1,33 +1,55 @@
 /** Connections to and from the insides of guests, over the agent. Bytes that pass are use of the guest. */
-import { isIP } from "node:net";
 import { AppError, isAppError, untilAborted } from "@mags/core";
 import type { Arrival, GuestAddress, GuestId, GuestListener, GuestSocket, GuestSockets } from "@mags/domain";
-import { readArrival } from "../agent/arrival.ts";
-import type { AgentConnection, GuestFailure, KindOptions } from "../agent/index.ts";
+import {
+  type AgentConnection,
+  createArrivals,
+  type GuestFailure,
+  type KindOptions,
+  type StreamRecord,
+} from "../agent/index.ts";
 import { foreignText } from "../foreign-text.ts";
 import { streamFailure } from "./file-errors.ts";
+import { checkAddress, type NumericAddress, numericAddresses } from "./guest-addresses.ts";
 import type { AwakeGuest, Guests } from "./guests.ts";
 import { openPaced, type PacedStream } from "./paced-stream.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
 const TOUCH_EVERY_MS = 1_000;
-const LOOKUP_MS = 10_000;
-const LOOPBACK = "127.0.0.1";
-/** `getent` says so of a name that it does not know. */
-const UNKNOWN_NAME = 2;
+/** Of one address; a kernel would go on for two minutes. */
+const DIAL_MS = 20_000;
 
-const REASONS: Readonly<Record<string, string>> = {
+/** Another address of the same name may do. */
+const NEXT_AFTER = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ETIMEDOUT",
+  "EADDRNOTAVAIL",
+  "EAFNOSUPPORT",
+]);
+
+type Reasons = Readonly<Record<string, string>>;
+
+const UNREACHED: Reasons = {
   ECONNREFUSED: "nothing listens there in the guest",
   ENOENT: "there is no such socket in the guest",
   EHOSTUNREACH: "the guest does not reach it",
   ENETUNREACH: "the guest does not reach it",
   ETIMEDOUT: "it does not answer the guest",
+};
+const UNBOUND: Reasons = {
+  ENOENT: "its folder is not there in the guest",
   EADDRINUSE: "something listens there already in the guest",
   EADDRNOTAVAIL: "the guest does not have that address",
 };
 
-export function createGuestSockets(guests: Guests): GuestSockets {
+/** @param options.dialMs  How long one address is tried. Default: 20 s. */
+export function createGuestSockets(
+  guests: Guests,
+  { dialMs = DIAL_MS }: { readonly dialMs?: number } = {},
+): GuestSockets {
   /** Called with every piece that passes. */
   function toucher(id: GuestId): () => void {
     let touchedAtMs = Number.NEGATIVE_INFINITY;
@@ -46,7 +68,7 @@ export function createGuestSockets(guests: Guests): GuestSockets {
   /** Opens a stream in a guest that is awake; it goes on when this has resolved. */
   async function open<T>(
     id: GuestId,
-    { what, signal }: Signal & { readonly what: string },
+    { what, reasons, signal }: Signal & { readonly what: string; readonly reasons: Reasons },
     begin: (guest: AwakeGuest, signals: Signal) => Promise<T>,
   ): Promise<T> {
     try {
@@ -59,14 +81,19 @@ export function createGuestSockets(guests: Guests): GuestSockets {
         { signal },
       );
     } catch (error) {
-      throw explain(error, what);
+      throw explain(error, what, reasons);
     }
   }
 
-  async function opened(agent: AgentConnection, options: KindOptions, signals: Signal): Promise<PacedStream> {
+  async function opened(
+    agent: AgentConnection,
+    options: KindOptions,
+    signals: Signal & { readonly check?: (record: StreamRecord) => void },
+    patience = new AbortController().signal,
+  ): Promise<PacedStream> {
     const paced = openPaced(agent, options, signals);
     try {
-      await untilAborted(paced.stream.opened, signals.signal);
+      await untilAborted(paced.stream.opened, AbortSignal.any([signals.signal, patience]));
       return paced;
     } catch (error) {
       paced.close();
@@ -74,22 +101,54 @@ export function createGuestSockets(guests: Guests): GuestSockets {
     }
   }
 
+  /** Tries one address after the other. */
+  async function dial(
+    agent: AgentConnection,
+    places: readonly NumericAddress[],
+    signals: Signal,
+  ): Promise<PacedStream> {
+    let first: unknown;
+    for (const at of places) {
+      const patience = AbortSignal.timeout(dialMs);
+      try {
+        return await opened(agent, { kind: "tcp", ...at }, signals, patience);
+      } catch (error) {
+        const isLate = patience.aborted && !signals.signal.aborted;
+        first ??= isLate ? new AppError("connection_refused", UNREACHED.ETIMEDOUT as string, { cause: error }) : error;
+        if (!isLate && !NEXT_AFTER.has(failureOf(error)?.code ?? "")) break;
+      }
+    }
+    throw first;
+  }
+
   return {
-    connect: (id, to, options) =>
-      open(id, { what: `connect to ${shown(to)}`, ...options }, async ({ agent }, signals) => {
-        const at = await numeric(agent, to, signals);
-        return socketOver(await opened(agent, { kind: "tcp", ...at }, signals), toucher(id));
-      }),
-    listen: (id, at, options) =>
-      open(id, { what: `listen on ${shown(at)}`, ...options }, async ({ agent }, signals) => {
-        const where = await numeric(agent, at, signals);
-        const paced = await opened(agent, { kind: "listen", ...where }, signals);
+    async connect(id, to, options) {
+      checkAddress(to, { lowestPort: 1 });
+      const how = { what: `connect to ${shown(to)}`, reasons: UNREACHED, ...options };
+      return open(id, how, async ({ agent }, signals) => {
+        const places = await numericAddresses(agent, to, signals);
+        return socketOver(await dial(agent, places, signals), toucher(id));
+      });
+    },
+    async listen(id, at, options) {
+      checkAddress(at, { lowestPort: 0 });
+      const how = { what: `listen on ${shown(at)}`, reasons: UNBOUND, ...options };
+      return open(id, how, async ({ agent }, signals) => {
+        const [where] = await numericAddresses(agent, at, signals);
+        if (!where) throw new AppError("internal", "a name without an address");
+        const arrivals = createArrivals();
+        const queue: Arrival[] = [];
+        const check = ({ bytes }: StreamRecord) => void queue.push(arrivals.told(bytes));
+        const paced = await opened(agent, { kind: "listen", ...where }, { ...signals, check });
         const { port } = await paced.stream.opened;
         const touch = toucher(id);
-        const accept = async (connection: number) =>
-          socketOver(await opened(agent, { kind: "accept", connection }, signals), touch);
-        return listenerOver(paced, { port, accept, touch });
-      }),
+        const accept = async (connection: number) => {
+          if (!arrivals.taken(connection)) throw new AppError("guest_failed", "no such connection waits in the guest");
+          return socketOver(await opened(agent, { kind: "accept", connection }, signals), touch);
+        };
+        return listenerOver(paced, { port, queue, accept, touch });
+      });
+    },
   };
 }
 
@@ -128,11 +187,13 @@ function listenerOver(
   paced: PacedStream,
   options: {
     readonly port: number | null;
+    /** One for each record that was not taken. */
+    readonly queue: Arrival[];
     readonly accept: (connection: number) => Promise<GuestSocket>;
     readonly touch: () => void;
   },
 ): GuestListener {
-  const { port, accept, touch } = options;
+  const { port, queue, accept, touch } = options;
   return {
     port,
     async next(): Promise<Arrival | null> {
@@ -140,28 +201,11 @@ function listenerOver(
       const record = paced.take();
       paced.taken(record);
       touch();
-      return readArrival(record.bytes);
+      return queue.shift() ?? null;
     },
     accept,
     close: paced.close,
   };
-}
-
-/** A name is looked up in the guest, which may know it alone. */
-async function numeric(agent: AgentConnection, address: GuestAddress, { signal }: Signal) {
-  if ("path" in address) return address;
-  const { host, port } = address;
-  if (isIP(host)) return { address: host, port };
-  if (host === "" || host === "*" || host === "localhost") return { address: LOOPBACK, port };
-  if (host.includes("\0") || host.startsWith("-")) throw new AppError("validation_failed", "that is no name of a host");
-  const result = await agent.run(
-    { argv: ["getent", "ahosts", "--", host], timeoutMs: LOOKUP_MS, maxBytes: 4_096 },
-    { signal },
-  );
-  const found = /^(\S+)\s/.exec(result.stdout.toString())?.[1] ?? "";
-  if (result.exitCode === 0 && isIP(found)) return { address: found, port };
-  const why = result.exitCode === UNKNOWN_NAME ? "the guest does not know that name" : "the guest cannot look it up";
-  throw new AppError("connection_refused", why);
 }
 
 function shown(address: GuestAddress): string {
@@ -169,11 +213,15 @@ function shown(address: GuestAddress): string {
   return foreignText(text, 200);
 }
 
-function explain(cause: unknown, what: string): unknown {
-  const failure = isAppError(cause, "guest_failed") ? (cause.details.failure as GuestFailure | undefined) : undefined;
+function failureOf(error: unknown): GuestFailure | undefined {
+  return isAppError(error, "guest_failed") ? (error.details.failure as GuestFailure | undefined) : undefined;
+}
+
+function explain(cause: unknown, what: string, reasons: Reasons): unknown {
+  const failure = failureOf(cause);
   if (!failure && !isAppError(cause, "connection_refused")) return cause;
   const why = failure
-    ? (REASONS[failure.code] ?? [failure.step, failure.code, failure.message].filter(Boolean).join(": "))
+    ? (reasons[failure.code] ?? [failure.step, failure.code, failure.message].filter(Boolean).join(": "))
     : (cause as AppError).message;
   return new AppError("connection_refused", `cannot ${what}: ${why}`, { cause });
 }

@@ -24,7 +24,7 @@ export interface FakeGuest {
   /** Answers HELLO on both ports. */
   greet(fields?: (writer: FieldWriter) => FieldWriter): Promise<void>;
   control(type: number, id: number, fields?: (writer: FieldWriter) => FieldWriter, flags?: number): Promise<void>;
-  data(id: number, header: Partial<DataHeader>, bytes?: string): Promise<void>;
+  data(id: number, header: Partial<DataHeader>, bytes?: string | Uint8Array): Promise<void>;
   /** Lets the host take what was sent. */
   settled(): Promise<void>;
 }
@@ -117,7 +117,11 @@ export function createFakeGuest(): FakeGuest {
       raw(
         "bulk",
         Buffer.concat(
-          encodeData(id, { channel: 1, fin: false, ageMs: 0, seq: 0, offset: 0, ...header }, Buffer.from(bytes)),
+          encodeData(
+            id,
+            { channel: 1, fin: false, ageMs: 0, seq: 0, offset: 0, ...header },
+            typeof bytes === "string" ? Buffer.from(bytes) : bytes,
+          ),
         ),
       ),
   };

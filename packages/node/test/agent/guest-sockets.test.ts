@@ -87,6 +87,33 @@ describe("sockets of a guest", () => {
     await assert.rejects(sockets.connect(newJobId(), at, quietly), { code: "job_not_running" });
   });
 
+  it("cannot be had where there can be none", async () => {
+    const code = "validation_failed";
+    for (const port of [0, -1, 1.5, 65_536, 70_000, Number.NaN])
+      await assert.rejects(sockets.connect(id, { host: "127.0.0.1", port }, quietly), {
+        code,
+        message: /from 1 to 65535/,
+      });
+    await assert.rejects(sockets.listen(id, { host: "127.0.0.1", port: 65_536 }, quietly), { code });
+    await assert.rejects(sockets.connect(id, { host: "fe80::1%eth0", port: 1 }, quietly), { code, message: /zone/ });
+    await assert.rejects(sockets.listen(id, { path: "/no/folder/s" }, quietly), {
+      code: "connection_refused",
+      message: /^cannot listen on \/no\/folder\/s: its folder is not there/,
+    });
+  });
+
+  it("dial localhost by either of its addresses", async () => {
+    const server = createServer((socket) => socket.end("by six"));
+    servers.push(server);
+    server.listen({ port: 0, host: "::1", ipv6Only: true });
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const socket = await sockets.connect(id, { host: "localhost", port }, quietly);
+    assert.equal((await readAll(socket)).toString(), "by six");
+    await socket.end();
+    socket.close();
+  });
+
   it("are told of what comes in, and take it", async () => {
     const listener = await sockets.listen(id, { host: "localhost", port: 0 }, quietly);
     const client = connect(listener.port ?? 0, "127.0.0.1");
