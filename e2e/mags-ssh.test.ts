@@ -95,6 +95,13 @@ describe("mags ssh", () => {
     }
   });
 
+  it("lends the user's agent where it is told to", async () => {
+    const agent = 'eval "$(ssh-agent)" >/dev/null; trap "kill $SSH_AGENT_PID" EXIT; ssh-add -q ~/.ssh/id_ed25519';
+    const own = await shell("ssh-keygen -lf ~/.ssh/id_ed25519.pub");
+    assert.equal(await shell(`${agent}; mags ssh -A dev ssh-add -l`), own);
+    assert.match(await shell(`${agent}; mags ssh dev ssh-add -l 2>&1 || true`), /Could not open a connection/);
+  });
+
   it("refuses a host that has not the key that the server tells", async () => {
     const file = join(home, ".ssh/mags/known_hosts");
     const kept = await readFile(file, "utf8");
