@@ -1,4 +1,4 @@
-/** Bundles what is installed: `dist/magsd.mjs`, the server in one file, and the npm package in `packages/mags/dist`. */
+/** Bundles what is installed: `dist/magsd.mjs`, the server in one file, `dist/gateway.mjs`, that of its gateway, and the npm package in `packages/mags/dist`. */
 import { execFileSync } from "node:child_process";
 import { resolve } from "node:path";
 import { build } from "esbuild";
@@ -7,8 +7,9 @@ const ROOT = resolve(import.meta.dirname, "..");
 
 await build({
   absWorkingDir: ROOT,
-  entryPoints: ["apps/magsd/src/main.ts"],
-  outfile: "dist/magsd.mjs",
+  entryPoints: { magsd: "apps/magsd/src/main.ts", gateway: "apps/magsd/src/gateway/gateway-program.ts" },
+  outdir: "dist",
+  outExtension: { ".js": ".mjs" },
   bundle: true,
   platform: "node",
   target: "node24",

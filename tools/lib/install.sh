@@ -40,7 +40,7 @@ fill_release() { # DIR
   mkdir -p "$1/bin" "$1/lib/mags" "$1/lib/systemd" "$1/node/bin"
   cp "$ROOT"/apps/magsd/systemd/* "$1/lib/systemd/"
   cp "$NODE" "$1/node/bin/node"
-  cp "$ROOT"/dist/magsd.mjs* "$1/lib/"
+  cp "$ROOT"/dist/magsd.mjs* "$ROOT"/dist/gateway.mjs* "$1/lib/"
   cp -R "$ROOT/packages/mags/dist" "$ROOT/packages/mags/package.json" "$1/lib/mags/"
   write_program "$1/bin/magsd" magsd.mjs
   write_program "$1/bin/mags" mags/dist/cli/mags.js
@@ -51,7 +51,7 @@ fill_release() { # DIR
 release_id() {
   {
     "$NODE" --version
-    cat "$STORE/artifacts.json" "$ROOT/tools/lib/install.sh" "$ROOT"/dist/magsd.mjs "$ROOT"/apps/magsd/systemd/*
+    cat "$STORE/artifacts.json" "$ROOT/tools/lib/install.sh" "$ROOT"/dist/magsd.mjs "$ROOT"/dist/gateway.mjs "$ROOT"/apps/magsd/systemd/*
     find "$ROOT/packages/mags/dist" -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
   } | sha256sum | cut -c1-16
 }

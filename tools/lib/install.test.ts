@@ -23,6 +23,7 @@ function makeFakeBuild(dir: string) {
     writeFileSync(join(dir, path), text, { mode });
   };
   put("repo/dist/magsd.mjs", "// server 1");
+  put("repo/dist/gateway.mjs", "// gateway 1");
   put("repo/apps/magsd/systemd/magsd.service", "[Unit]\n");
   put("repo/packages/mags/package.json", "{}");
   put("repo/packages/mags/dist/cli/mags.js", "// cli");

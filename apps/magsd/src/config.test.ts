@@ -82,8 +82,10 @@ describe("parseConfig", () => {
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);
   });
 
-  it("lets the uid of an embedded database alone where there is none", () => {
-    parseConfig('{"database": {"url": "postgres://u@h/d"}, "node": {"uid_base": 1909999000}}', "magsd.json");
+  it("lets the uids of an embedded database and of a gateway alone where there is none", () => {
+    const keys = { database: { url: "postgres://u@h/d" }, ssh: { enabled: false }, node: { uid_base: 1_909_999_000 } };
+    parseConfig(JSON.stringify(keys), "magsd.json");
+    assert.throws(() => parseConfig(JSON.stringify({ ...keys, ssh: {} }), "magsd.json"), /leave out 1910000001/);
   });
 
   it("does not print the database's password", () => {

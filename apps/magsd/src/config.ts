@@ -14,6 +14,8 @@ export const DEFAULT_API_URL = `http://${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.p
 
 /** User of the embedded PostgreSQL. The runtime root names it in its /etc/passwd: initdb looks itself up there. */
 export const POSTGRES_UID = 1_910_000_000;
+/** User of the SSH gateway. */
+export const GATEWAY_UID = 1_910_000_001;
 
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
 
@@ -129,13 +131,16 @@ function limit(most: number, description: string) {
   return z.int().min(0).max(1_000_000_000).default(most).describe(`${description} 0: no limit.`);
 }
 
-export const ServerConfig = ServerKeys.refine(
-  ({ database, node }) => database.url !== undefined || !isVmUid(POSTGRES_UID, node),
-  {
-    path: ["node", "uid_base"],
-    message: `must leave out ${POSTGRES_UID}, the uid of the embedded database: VMs have one uid per address of node.network.uplink_range`,
-  },
-)
+export const ServerConfig = ServerKeys.superRefine(({ database, ssh, node }, context) => {
+  const taken: [number, string][] = [];
+  if (database.url === undefined) taken.push([POSTGRES_UID, "the embedded database"]);
+  if (ssh.enabled) taken.push([GATEWAY_UID, "the SSH gateway"]);
+  for (const [uid, whose] of taken.filter(([uid]) => isVmUid(uid, node)))
+    context.addIssue({
+      ...{ code: "custom", path: ["node", "uid_base"] },
+      message: `must leave out ${uid}, the uid of ${whose}: VMs have one uid per address of node.network.uplink_range`,
+    });
+})
   .superRefine(({ listen, ssh }, context) => {
     const message = "must be outside ssh.job_ports, whose ports are given to jobs";
     if (!ssh.enabled) return;

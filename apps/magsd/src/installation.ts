@@ -12,6 +12,9 @@ export interface Places {
   readonly postgresSockets: string;
   readonly postgresLog: string;
   readonly blockServerLog: string;
+  /** Of the SSH gateway, and for its user only. */
+  readonly gatewaySockets: string;
+  readonly gatewayProcess: string;
   readonly uploads: string;
   /** With the key that secrets in the database are sealed with. */
   readonly sealingKey: string;
@@ -31,6 +34,8 @@ export function placesOf(config: Pick<ServerConfig, "data_dir">): Places {
     postgresSockets: join(config.data_dir, "pgsock"),
     postgresLog: join(config.data_dir, "postgres.log"),
     blockServerLog: join(config.data_dir, "block-server.log"),
+    gatewaySockets: join(config.data_dir, "gateway"),
+    gatewayProcess: join(config.data_dir, "gateway.json"),
     uploads: join(config.data_dir, "uploads"),
     sealingKey: join(config.data_dir, "sealing.key"),
     objects: join(config.data_dir, "objects"),

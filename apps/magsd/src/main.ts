@@ -1,7 +1,7 @@
 import { realpathSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { setPriority } from "node:os";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { AppError, messageOf, systemClock } from "@mags/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { runBlockServer } from "./block-server.ts";
@@ -194,7 +194,8 @@ command("serve", "run the server in the foreground")
       }
       // Guests that compute without end must not keep the server from starting others.
       setPriority(SERVER_NICE);
-      const server = { program: realpathSync(process.argv[1] ?? ""), configFile: resolve(config) };
+      const program = realpathSync(process.argv[1] ?? "");
+      const server = { program, gateway: join(dirname(program), "gateway.mjs"), configFile: resolve(config) };
       await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal });
     } catch (error) {
       fail(log, "server.failed", await explainFullDisk(error, settings.data_dir));

@@ -2,9 +2,11 @@
 import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
+import type { EdgeUpstream, SshGateway } from "@mags/edge";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { blockServerOf, type ServerProgram } from "./block-server.ts";
-import { POSTGRES_UID, type ServerConfig } from "./config.ts";
+import { GATEWAY_UID, POSTGRES_UID, type ServerConfig } from "./config.ts";
+import { startGatewayProcess } from "./gateway/gateway-process.ts";
 import { placesOf } from "./installation.ts";
 import { claimObjectFolder } from "./object-folder.ts";
 
@@ -14,6 +16,7 @@ export interface ServerParts {
   /** Null where the configuration names an external database. */
   openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
   openNode(options: { readonly signal: AbortSignal; readonly uploads: UploadSource }): Promise<Node>;
+  openGateway(upstream: EdgeUpstream, options: { readonly signal: AbortSignal }): Promise<SshGateway>;
 }
 
 export function nodeOptionsOf(config: ServerConfig): NodeOptions {
@@ -23,7 +26,7 @@ export function nodeOptionsOf(config: ServerConfig): NodeOptions {
 export function partsOf(
   deps: { readonly clock: Clock; readonly log: Logger },
   config: ServerConfig,
-  server: ServerProgram,
+  server: ServerProgram & { readonly gateway: string },
 ): ServerParts {
   return {
     async openDatabaseServer({ signal }) {
@@ -44,5 +47,14 @@ export function partsOf(
       const options = { ...nodeOptionsOf(config), blockServer: await blockServerOf(config, server) };
       return await openNode({ ...deps, uploads }, options, { signal });
     },
+    openGateway: (upstream, signals) =>
+      startGatewayProcess(
+        { upstream, log: deps.log },
+        {
+          ...{ program: server.gateway, places: placesOf(config), ssh: config.ssh },
+          uid: process.getuid?.() === 0 ? GATEWAY_UID : null,
+        },
+        signals,
+      ),
   };
 }

@@ -12,6 +12,7 @@ import { callControlSocket } from "./control-socket.ts";
 import { placesOf } from "./installation.ts";
 import { partsOf, type ServerParts } from "./parts.ts";
 import { serve } from "./serve.ts";
+import { openSsh } from "./ssh.ts";
 import type { ServerStatus } from "./status.ts";
 
 const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
@@ -64,8 +65,12 @@ describe("serve", () => {
 
   function start(parts: Partial<ServerParts>) {
     const stopping = new AbortController();
-    const embedded = partsOf(deps, config, { program: "/nowhere", configFile: "/nowhere" });
-    const all = { ...embedded, openNode: async () => nodeOf(), ...parts };
+    const embedded = partsOf(deps, config, { program: "/nowhere", gateway: "/nowhere", configFile: "/nowhere" });
+    const all: ServerParts = {
+      ...{ ...embedded, openNode: async () => nodeOf() },
+      openGateway: (upstream) => openSsh({ ...upstream, log: silentLogger }, config.ssh),
+      ...parts,
+    };
     const ended = serve({ ...deps, parts: all }, config, { signal: stopping.signal });
     ended.catch(() => {}); // awaited later
     return { ended, stopping };

@@ -30,7 +30,6 @@ import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
 import { isSameServer } from "./same-server.ts";
-import { openSsh } from "./ssh.ts";
 import { publicSshHost } from "./ssh-config.ts";
 import type { ServerStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
@@ -203,8 +202,8 @@ async function startUp(
     ),
   );
   await plane.accounts.ensureBootstrap();
-  if (plane.ssh) gateway = scope.use(await openSsh({ directory: plane.ssh, node, log }, config.ssh));
   const upstream = plane.ssh && { directory: plane.ssh, node };
+  if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
   const edges = upstream && config.edges && scope.use(await openEdges({ upstream, log }, config.edges));
   const listenUrl = await plane.listen(config.listen);
   return {

@@ -2,6 +2,7 @@ export { type Clock, systemClock } from "./clock.ts";
 export { diskFullError, isDiskFull } from "./disk-room.ts";
 export { AppError, ERROR_STATUS, type ErrorCode, firstFailure, isAppError, messageOf } from "./errors.ts";
 export { createGate, type Gate } from "./gate.ts";
+export { killAndWait } from "./kill-and-wait.ts";
 export { lockFile } from "./lock-file.ts";
 export { type LogFields, type Logger, silentLogger } from "./log.ts";
 export { bootId, identify, isAlive, type ProcessIdentity } from "./process-identity.ts";

@@ -1,18 +1,13 @@
 /** The rest of Mags for a gateway that runs apart from it. */
-import { AppError, type Logger, type Secret, sleep } from "@mags/core";
+import { AppError, type Logger, sleep } from "@mags/core";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createLink } from "./link.ts";
 import { createNoteQueue } from "./note-queue.ts";
 import { createRemoteDirectory } from "./remote-directory.ts";
 import { createRemoteNode } from "./remote-node.ts";
-import { PINGING, type Pinging } from "./transport.ts";
+import { type EdgePlace, PINGING, type Pinging } from "./transport.ts";
 
-export interface UpstreamOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly secret: Secret;
-  readonly pinging?: Pinging;
-}
+export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };
 
 /**
  * While there is no connection, calls fail with `unavailable`, ports stay as they were, and notes wait. Those that wait

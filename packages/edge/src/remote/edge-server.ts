@@ -3,24 +3,35 @@
  * are hung up and connections closed when their edge is gone. Whoever does not have the secret gets no further than TLS.
  */
 import { once } from "node:events";
-import { createSecureServer, type ServerHttp2Session } from "node:http2";
+import {
+  createSecureServer,
+  createServer,
+  type Http2SecureServer,
+  type Http2Server,
+  type ServerHttp2Session,
+} from "node:http2";
 import type { Socket } from "node:net";
-import { AppError, type Logger, type Secret, sleep } from "@mags/core";
+import { AppError, type Logger, sleep } from "@mags/core";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { MOST_CALLS } from "./protocol.ts";
 import { serveCall } from "./server-call.ts";
-import { attend, HANDSHAKE_MS, IDENTITY, keyOf, PINGING, type Pinging, SESSION, TLS } from "./transport.ts";
+import {
+  attend,
+  type EdgePlace,
+  HANDSHAKE_MS,
+  IDENTITY,
+  keyOf,
+  PINGING,
+  type Pinging,
+  SESSION,
+  TLS,
+} from "./transport.ts";
 
-export interface EdgeServerOptions {
-  readonly host: string;
-  /** 0: one that is free. */
-  readonly port: number;
-  readonly secret: Secret;
-  readonly pinging?: Pinging;
-}
+export type EdgeServerOptions = EdgePlace & { readonly pinging?: Pinging };
 
 export interface EdgeServer extends AsyncDisposable {
+  /** 0: it has a path. */
   readonly port: number;
   /** Addresses of the edges that are connected. */
   edges(): readonly string[];
@@ -39,22 +50,15 @@ export async function startEdgeServer(
   options: EdgeServerOptions,
 ): Promise<EdgeServer> {
   const { upstream, log } = deps;
-  const key = keyOf(options.secret);
   const ending = new AbortController();
   const strangers = new Map<string, Socket>();
   const edges = new Map<ServerHttp2Session, EdgeState>();
   const calls = new Set<Promise<void>>();
   const clock = { nowMs: () => performance.now() };
 
-  const server = createSecureServer({
-    ...TLS,
-    ...SESSION,
-    settings: { ...SESSION.settings, maxConcurrentStreams: MOST_CALLS },
-    handshakeTimeout: HANDSHAKE_MS,
-    pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
-  });
-
+  const server = serverFor(options);
   server.on("connection", (socket: Socket) => {
+    if ("path" in options) return;
     const name = nameOf(socket);
     socket.setNoDelay(true);
     strangers.set(name, socket);
@@ -69,7 +73,7 @@ export async function startEdgeServer(
   server.on("session", (session) => {
     session.on("error", () => {}); // its end follows
     if (edges.size >= MOST_EDGES || ending.signal.aborted) return session.destroy();
-    const address = session.socket.remoteAddress ?? "";
+    const address = session.socket.remoteAddress ?? "this machine";
     edges.set(session, createEdgeState(address, clock));
     attend(session, options.pinging ?? PINGING);
     log.info("edge.connected", { address });
@@ -86,9 +90,10 @@ export async function startEdgeServer(
     void call.then(() => calls.delete(call));
   });
 
-  server.listen(options.port, options.host);
+  server.listen(options);
   await once(server, "listening");
-  const { port } = server.address() as { port: number };
+  const address = server.address();
+  const port = typeof address === "object" ? (address?.port ?? 0) : 0;
   return {
     port,
     edges: () => [...edges.values()].map(({ address }) => address),
@@ -109,6 +114,16 @@ export async function startEdgeServer(
       clearTimeout(late);
     },
   };
+}
+
+function serverFor(place: EdgePlace): Http2Server | Http2SecureServer {
+  const session = { ...SESSION, settings: { ...SESSION.settings, maxConcurrentStreams: MOST_CALLS } };
+  if ("path" in place) return createServer(session);
+  const key = keyOf(place.secret);
+  return createSecureServer({
+    ...{ ...TLS, ...session, handshakeTimeout: HANDSHAKE_MS },
+    pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
+  });
 }
 
 const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;

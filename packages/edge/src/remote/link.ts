@@ -4,29 +4,26 @@
  */
 import { once } from "node:events";
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
-import { connect as connectTls, type TLSSocket } from "node:tls";
-import {
-  AppError,
-  isAppError,
-  type Logger,
-  messageOf,
-  type Secret,
-  sleep,
-  untilAborted,
-  withDeadline,
-} from "@mags/core";
+import { connect as connectPlain, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { AppError, isAppError, type Logger, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
 import { decode, parseJson } from "./json.ts";
 import { errorOf, Failure } from "./messages.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
 import { type CallName, FRAME, MOST_CALLS, pathOf } from "./protocol.ts";
-import { attend, HANDSHAKE_MS, IDENTITY, keyOf, type Pinging, SESSION, TLS } from "./transport.ts";
+import {
+  attend,
+  type EdgePlace,
+  HANDSHAKE_MS,
+  IDENTITY,
+  keyOf,
+  type Pinging,
+  SESSION,
+  TLS,
+  textOf,
+} from "./transport.ts";
 
-export interface LinkOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly secret: Secret;
-  readonly pinging: Pinging;
-}
+export type LinkOptions = EdgePlace & { readonly pinging: Pinging };
 
 export interface Link extends AsyncDisposable {
   /** Why there is no connection; null: there is one. */
@@ -52,7 +49,7 @@ const MOST_PAUSE_MS = 5_000;
 const OK = 200;
 
 export function createLink(options: LinkOptions, { log }: { readonly log: Logger }): Link {
-  const key = keyOf(options.secret);
+  const dial = dialerOf(options);
   const ending = new AbortController();
   let session: ClientHttp2Session | undefined;
   let problem: string | null = "it has not been tried yet";
@@ -70,7 +67,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS)) {
       const before = problem;
       try {
-        const fresh = await connect(options, { key, ending: ending.signal });
+        const fresh = await connect(options, { dial, ending: ending.signal });
         const closed = once(fresh, "close");
         try {
           await withDeadline(
@@ -79,7 +76,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
             () => new AppError("unavailable", "it says nothing"),
           );
           become({ session: fresh, problem: null });
-          log.info("upstream.connected", { host: options.host, port: options.port });
+          log.info("upstream.connected", { place: textOf(options) });
           pauseMs = FIRST_PAUSE_MS;
           await closed;
           become({ problem: "the connection was lost" });
@@ -90,7 +87,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
         become({ problem: explain(error) });
       }
       if (ending.signal.aborted) return;
-      if (problem !== before) log.warn("upstream.away", { host: options.host, port: options.port, error: problem });
+      if (problem !== before) log.warn("upstream.away", { place: textOf(options), error: problem });
       // Many edges do not come all at once.
       await sleep(pauseMs * (0.5 + Math.random() / 2), { signal: ending.signal });
     }
@@ -161,26 +158,40 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
 
 /** Both ends have shown that they have the secret when it resolves. */
 async function connect(
-  { host, port, pinging }: LinkOptions,
-  { key, ending }: { readonly key: Buffer; readonly ending: AbortSignal },
+  options: LinkOptions,
+  { dial, ending }: { readonly dial: () => Socket; readonly ending: AbortSignal },
 ): Promise<ClientHttp2Session> {
-  const socket: TLSSocket = connectTls({
-    ...{ ...TLS, host, port },
-    pskCallback: () => ({ psk: key, identity: IDENTITY }),
-    checkServerIdentity: () => undefined, // it has the secret
-  });
+  const socket = dial();
   try {
     socket.setNoDelay(true);
-    await once(socket, "secureConnect", { signal: AbortSignal.any([ending, AbortSignal.timeout(HANDSHAKE_MS)]) });
-    const session = connectHttp2(`https://${IDENTITY}`, { ...SESSION, createConnection: () => socket });
+    await once(socket, "path" in options ? "connect" : "secureConnect", {
+      signal: AbortSignal.any([ending, AbortSignal.timeout(HANDSHAKE_MS)]),
+    });
+    const session = connectHttp2(`${"path" in options ? "http" : "https"}://${IDENTITY}`, {
+      ...SESSION,
+      createConnection: () => socket,
+    });
     session.on("error", () => {}); // its end follows
-    attend(session, pinging);
+    attend(session, options.pinging);
     return session;
   } catch (error) {
     socket.on("error", () => {}); // told already
     socket.destroy();
     throw error;
   }
+}
+
+/** @throws AppError `validation_failed` when the secret is none. */
+function dialerOf(place: EdgePlace): () => Socket {
+  if ("path" in place) return () => connectPlain(place);
+  const { host, port } = place;
+  const psk = keyOf(place.secret);
+  return () =>
+    connectTls({
+      ...{ ...TLS, host, port },
+      pskCallback: () => ({ psk, identity: IDENTITY }),
+      checkServerIdentity: () => undefined, // it has the secret
+    });
 }
 
 function explain(error: unknown): string {

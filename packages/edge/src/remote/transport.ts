@@ -27,6 +27,13 @@ export const SESSION = {
   maxSessionMemory: 512,
 } as const;
 
+/** A socket of this machine is as safe as its permissions; nothing is encrypted there. */
+export type EdgePlace =
+  | { readonly host: string /** 0: one that is free. */; readonly port: number; readonly secret: Secret }
+  | { readonly path: string };
+
+export const textOf = (place: EdgePlace): string => ("path" in place ? place.path : `${place.host}:${place.port}`);
+
 export interface Pinging {
   readonly pingMs: number;
 }

@@ -4,8 +4,7 @@
  */
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { basename } from "node:path";
-import { identify, isAlive, type ProcessIdentity, sleep } from "@mags/core";
-import { killAndWait } from "./processes.ts";
+import { identify, isAlive, killAndWait, type ProcessIdentity, sleep } from "@mags/core";
 
 /** How long a tool that is at work may take to come to its end by itself. */
 const TOOL_MS = 10_000;

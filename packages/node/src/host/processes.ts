@@ -1,19 +1,6 @@
-/** Ends processes of the host, and finds them by their users. */
+/** Finds processes of the host by their users, and waits for their ends. */
 import { readdir, readFile } from "node:fs/promises";
 import { identify, isAlive, type ProcessIdentity, sleep } from "@mags/core";
-
-/** SIGKILL, then waits until the process is gone. Killing a process that is gone is no error. */
-export async function killAndWait(identity: ProcessIdentity, deadlineMs = 10_000): Promise<void> {
-  for (let waited = 0; await isAlive(identity); waited += 5) {
-    if (waited > deadlineMs) throw new Error(`process ${identity.pid} did not end within ${deadlineMs} ms of SIGKILL`);
-    try {
-      process.kill(identity.pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-    await sleep(5);
-  }
-}
 
 /** All processes of the host, by real uid; none that ended and whose parent has only not asked about it yet. */
 export async function processesByUid(): Promise<Map<number, ProcessIdentity[]>> {

@@ -4,11 +4,10 @@
  */
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, isAlive, type Logger, messageOf, type ProcessIdentity } from "@mags/core";
+import { AppError, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity } from "@mags/core";
 import { type MicroVmId, type MicroVmSize, newMicroVmId } from "@mags/domain";
 import { fileLimitCommand, type RuntimeRoot } from "@mags/runtime-root";
 import type { Cgroups } from "../host/cgroups.ts";
-import { killAndWait } from "../host/processes.ts";
 import { run } from "../host/run.ts";
 import type { NamespacePool } from "../network/namespace-pool.ts";
 import type { NetworkManager } from "../network/network-manager.ts";

@@ -1,12 +1,12 @@
 /** Finds what an earlier process left of microVMs, and removes what no record claims. */
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { AppError, type Logger, messageOf } from "@mags/core";
+import { AppError, killAndWait, type Logger, messageOf } from "@mags/core";
 import type { RuntimeRoot } from "@mags/runtime-root";
 import { BLOCKS_GROUP, type Cgroups } from "../host/cgroups.ts";
 import { removeUnfinishedWrites } from "../host/files.ts";
 import { isOrphan, settleOrphans } from "../host/orphans.ts";
-import { killAndWait, processesByUid } from "../host/processes.ts";
+import { processesByUid } from "../host/processes.ts";
 import type { NetworkManager } from "../network/network-manager.ts";
 import type { MicroVmHostConfig } from "./microvm-host.ts";
 import { type FoundRecord, type MicroVmRecord, pathsOf, readRecords } from "./record.ts";

@@ -1,8 +1,7 @@
 /** The process of a block server, from outside: whether it answers, and its end. */
 import { readFile } from "node:fs/promises";
 import { call, controlSocketOf, isGone, processFileOf } from "@mags/block-server";
-import { AppError, bootId, isAlive, type ProcessIdentity, sleep } from "@mags/core";
-import { killAndWait } from "../host/processes.ts";
+import { AppError, bootId, isAlive, killAndWait, type ProcessIdentity, sleep } from "@mags/core";
 
 export interface Hello {
   readonly build: string;

@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { readdir, readFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { promisify } from "node:util";
+import { isAppError, Secret, silentLogger } from "@mags/core";
+import type { SshDirectory } from "@mags/domain";
+import type { SshGateway } from "@mags/edge";
+import { createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { SshConfig } from "../ssh-config.ts";
+import { startGatewayProcess } from "./gateway-process.ts";
+
+const PROGRAM = resolve(import.meta.dirname, "gateway-program.ts");
+const UID = 1_910_000_001;
+
+describe("the gateway of a server", () => {
+  let temp: TempDir;
+  let directory: SshDirectory;
+  before(async () => {
+    temp = await makeTempDir();
+    const keyFile = join(temp.path, "key");
+    await promisify(execFile)("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", keyFile]);
+    const hostKey = new Secret(await readFile(keyFile, "utf8"));
+    directory = {
+      hostKey: async () => hostKey,
+      find: async () => null,
+      guest: async () => assert.fail("nobody has signed in"),
+      note: () => {},
+      watchPorts: () => () => {},
+    };
+  });
+  after(() => temp[Symbol.asyncDispose]());
+
+  const places = () => ({
+    gatewaySockets: join(temp.path, "gateway"),
+    gatewayProcess: join(temp.path, "gateway.json"),
+  });
+  const start = (port = 0): Promise<SshGateway> =>
+    startGatewayProcess(
+      { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
+      { program: PROGRAM, places: places(), uid: UID, ssh: SshConfig.parse({ listen: { port } }) },
+      { signal: new AbortController().signal },
+    );
+  const pidOf = async (): Promise<number> => JSON.parse(await readFile(places().gatewayProcess, "utf8")).pid;
+
+  async function greetingAt(port: number): Promise<string> {
+    const socket = connect(port, "127.0.0.1");
+    try {
+      const [bytes] = await once(socket, "data");
+      return String(bytes).trimEnd();
+    } catch {
+      return "";
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  it("is a process with the rights of nobody, and is gone with all it had when it is disposed of", async () => {
+    const gateway = await start();
+    const pid = await pidOf();
+    assert.match(await readFile(`/proc/${pid}/status`, "utf8"), new RegExp(`^Uid:(\\s+${UID}){4}$`, "m"));
+    assert.equal(await greetingAt(gateway.port), "SSH-2.0-Mags");
+    assert.match(gateway.fingerprint, /^SHA256:/);
+    await gateway[Symbol.asyncDispose]();
+    await assert.rejects(readFile(`/proc/${pid}/status`));
+    assert.deepEqual((await readdir(temp.path)).toSorted(), ["key", "key.pub"]);
+  });
+
+  it("is started again when it dies, and listens where it did", async () => {
+    await using gateway = await start();
+    const pid = await pidOf();
+    process.kill(pid, "SIGKILL");
+    await waitFor(async () => (await pidOf()) !== pid && (await greetingAt(gateway.port)) !== "", {
+      what: "another one",
+    });
+  });
+
+  it("takes the place of one that hangs and whose server was killed", async () => {
+    const first = await start();
+    const pid = await pidOf();
+    process.kill(pid, "SIGSTOP");
+    await using second = await start();
+    assert.notEqual(await pidOf(), pid);
+    assert.equal(await greetingAt(second.port), "SSH-2.0-Mags");
+    await first[Symbol.asyncDispose]();
+  });
+
+  it("says what to change when its port is taken", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    await assert.rejects(start(port), (error: unknown) => {
+      assert.ok(isAppError(error, "unavailable"));
+      assert.match(error.message, /set ssh\.listen/);
+      return true;
+    });
+    other.close();
+  });
+});

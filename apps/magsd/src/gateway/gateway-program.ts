@@ -1,0 +1,6 @@
+/** The program of a server's gateway, apart from the server's: it begins sooner and takes less memory. */
+import { runGateway } from "./run-gateway.ts";
+
+await runGateway();
+// Connections to clients may still hold the event loop.
+process.exit(0);
