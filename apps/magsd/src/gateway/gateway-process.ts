@@ -4,7 +4,7 @@
  */
 import { chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { bootId, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
+import { bootId, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
 import { type EdgeUpstream, type SshGateway, startEdgeServer } from "@mags/edge";
 import type { Places } from "../installation.ts";
 import type { SshConfig } from "../ssh-config.ts";
@@ -40,7 +40,8 @@ export async function startGatewayProcess(
   const { gatewaySockets: directory, gatewayProcess: processFile } = places;
   const socket = join(directory, "server.sock");
   const ending = new AbortController();
-  await endLeftOver(processFile);
+  const left = await leftGateway(processFile);
+  if (left) await killAndWait(left);
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { mode: 0o700 });
   if (uid !== null) await chown(directory, uid, uid);
@@ -108,10 +109,10 @@ export async function startGatewayProcess(
   };
 }
 
-/** It ends by itself when its server is gone, unless it does nothing any more. */
-async function endLeftOver(processFile: string): Promise<void> {
+/** The gateway that was noted there, if it lives: it ends by itself with its server, unless it does nothing any more. */
+export async function leftGateway(processFile: string): Promise<ProcessIdentity | undefined> {
   const text = await readFile(processFile, "utf8").catch(() => undefined);
-  if (text === undefined) return;
+  if (text === undefined) return undefined;
   const { boot, ...identity } = JSON.parse(text) as ProcessIdentity & { readonly boot: string };
-  if (boot === (await bootId())) await killAndWait(identity);
+  return boot === (await bootId()) && (await isAlive(identity)) ? identity : undefined;
 }

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "@mags/control-plane";
 import { imagesHeldBySandboxes, type Owner, observeNode, type Trace } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "../config.ts";
+import { leftGateway } from "../gateway/gateway-process.ts";
 import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
 import { whileUnchanged } from "../installed/installation-lock.ts";
 import { isInstallation, readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";
@@ -27,6 +28,8 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   "block-server.log.1": INSTALLATION,
   "sealing.key": INSTALLATION,
   "sealing.key.new": UNFINISHED,
+  gateway: SERVER,
+  "gateway.json": SERVER,
   "magsd.lock": INSTALLATION,
   "magsd.log": INSTALLATION,
   "magsd.log.1": INSTALLATION,
@@ -37,7 +40,10 @@ const FILES: Readonly<Record<string, Owner | null>> = {
 };
 
 export async function observe(config: ServerConfig): Promise<Trace[]> {
-  const looks = [observeNode(nodeOptionsOf(config), FILES), database(config), uploads(config), installation(config)];
+  const looks = [
+    observeNode(nodeOptionsOf(config), FILES),
+    ...[database(config), gateway(config), uploads(config), installation(config)],
+  ];
   return (await Promise.all(looks)).flat();
 }
 
@@ -54,6 +60,11 @@ async function database(config: ServerConfig): Promise<Trace[]> {
   const processes = await databaseProcesses({ dataDir: postgresData, uid: POSTGRES_UID });
   const running = processes.map(({ pid }): Trace => ({ what: "database process", name: String(pid), owner: SERVER }));
   return [...files, ...sockets, ...running];
+}
+
+async function gateway(config: ServerConfig): Promise<Trace[]> {
+  const left = await leftGateway(placesOf(config).gatewayProcess);
+  return left ? [{ what: "gateway process", name: String(left.pid), owner: SERVER }] : [];
 }
 
 async function uploads(config: ServerConfig): Promise<Trace[]> {
