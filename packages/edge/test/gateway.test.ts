@@ -6,6 +6,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeTempDir, waitFor } from "@mags/test-kit";
+import { KEY_TYPES } from "../src/ssh/algorithms.ts";
 import { type Place, startTestGateway, type TestGateway } from "./harness.ts";
 
 /** Some that are free now. */
@@ -58,6 +59,41 @@ const ports = (place: Place) => () => {
 
 describe("ports of jobs", ports("within"));
 describe("ports of jobs, by an edge apart", ports("apart"));
+
+describe("keys of users", () => {
+  let test: TestGateway;
+  before(async () => {
+    test = await startTestGateway();
+  });
+  after(() => test[Symbol.asyncDispose]());
+
+  for (const [type, bits] of [
+    ["ecdsa", "256"],
+    ["ecdsa", "384"],
+    ["ecdsa", "521"],
+    ["rsa", "2048"],
+  ] as const)
+    it(`may be ${type} of ${bits} bits, with SHA-2`, async () => {
+      await using temp = await makeTempDir();
+      const keyFile = join(temp.path, "key");
+      await test.run("ssh-keygen", ["-q", "-t", type, "-b", bits, "-N", "", "-f", keyFile]);
+      const as = (...options: readonly string[]) => test.ssh([...options, "box@h", "echo in"], { keyFile });
+      assert.match((await as()).stderr, /Permission denied \(publickey\)/);
+      const [, blob = ""] = (await readFile(`${keyFile}.pub`, "utf8")).split(" ");
+      test.keys.add(blob);
+      assert.equal((await as()).stdout, "in\n");
+      if (type !== "rsa") return;
+      for (const hash of ["256", "512"])
+        assert.equal((await as("-o", `PubkeyAcceptedAlgorithms=rsa-sha2-${hash}`)).stdout, "in\n");
+      assert.match((await as("-o", "PubkeyAcceptedAlgorithms=ssh-rsa")).stderr, /Permission denied \(publickey\)/);
+    });
+
+  it("are told to clients that ask, by what they may be signed with", async () => {
+    const { stderr } = await test.ssh(["-v", "box@h", "true"]);
+    const [, told = ""] = /server-sig-algs=<(.*?)>/.exec(stderr) ?? [];
+    assert.deepEqual(told.split(","), [...KEY_TYPES]);
+  });
+});
 
 describe("the end of a gateway", () => {
   it("is told to its clients, hangs up what they run, and does not wait for who is silent", async () => {

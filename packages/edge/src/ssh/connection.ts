@@ -6,6 +6,7 @@ import type { Channel, Connection } from "ssh2";
 import type { EdgeNode } from "../upstream.ts";
 import { createOutputRoom } from "./output-room.ts";
 import { awaitSignIn } from "./sign-in.ts";
+import { tellSignatureAlgorithms } from "./signature-algorithms.ts";
 import { mend, packetBytesOf } from "./ssh2-inside.ts";
 import { serveUser } from "./user.ts";
 
@@ -42,6 +43,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   const over = new AbortController();
   const signal = AbortSignal.any([deps.signal, over.signal]);
   const mended = mend(client);
+  tellSignatureAlgorithms(client);
   const channels = new Map<Channel, () => void>();
   const { remoteAddress: clientAddress = "", localPort = 0 } = socket;
   const room = createOutputRoom(client, socket, mended);

@@ -1,6 +1,6 @@
 /**
- * What the gateway uses of ssh2 beside its interface, and mends of what it answers. All of that is here and in
- * terminal-modes.ts, and is known of one version.
+ * What the gateway uses of ssh2 beside its interface, and mends of what it answers. All of that is here, in
+ * signature-algorithms.ts and terminal-modes.ts, and is known of one version.
  */
 import type { Socket } from "node:net";
 import type { Channel, Connection } from "ssh2";
