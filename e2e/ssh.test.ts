@@ -18,8 +18,7 @@ let temp: TempDir;
 let access: Access;
 /** Options by the job's own key, on its port. */
 let own: string[];
-/** Sessions in VMs that sleep after a minute: one that says nothing, one that says something now and then. */
-let silent: Session;
+/** A session in another VM. */
 let chatty: Session;
 
 const magsOk = async (...args: string[]) => {
@@ -62,21 +61,14 @@ const shared = async (keyFile: string) => {
 before(async () => {
   server = await startServer({ node: { default_memory_mb: 512, pool: { min_idle: 1, max_idle: 3 } } });
   temp = await makeTempDir();
-  const open = async (name: string, command: string) => {
-    await magsOk("new", name);
-    await magsOk("set", name, "--idle", "1");
-    const session = openSession([...(await optionsFor(name)), "root@127.0.0.1", command]);
-    await session.shows(/up/);
-    return session;
-  };
-  silent = await open("quiet", "echo up; exec sleep 4000");
-  chatty = await open("busy", "while echo up; do sleep 3; done");
+  await magsOk("new", "busy");
+  chatty = openSession([...(await optionsFor("busy")), "root@127.0.0.1", "while echo up; do sleep 1; done"]);
+  await chatty.shows(/up/);
   await magsOk("new", "box");
   access = await accessTo(server, "box");
   own = await optionsFor("box");
 });
 after(async () => {
-  silent?.child.kill("SIGKILL");
   chatty?.child.kill("SIGKILL");
   await server?.[Symbol.asyncDispose]();
   await temp?.[Symbol.asyncDispose]();
@@ -214,18 +206,6 @@ describe("forwarded connections", () => {
     session.child.stdin.end();
     assert.equal(await session.ended(), 0);
     outside.close();
-  });
-});
-
-describe("idleness", () => {
-  it("does not heed a session that only stands open, but what passes", { timeout: 180_000 }, async () => {
-    await waitFor(async () => (await statusOf("quiet")).status === "sleeping", {
-      what: "the sleep of the silent one",
-      deadlineMs: 150_000,
-      intervalMs: 250,
-    });
-    assert.equal(silent.child.exitCode, null);
-    assert.equal((await statusOf("busy")).status, "running");
   });
 });
 

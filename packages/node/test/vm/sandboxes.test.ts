@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { silentLogger, systemClock } from "@mags/core";
 import {
+  type AccountId,
+  type ExecId,
   type GuestId,
   type JobEnd,
   type JobId,
@@ -355,6 +357,37 @@ describe("one of several sandboxes", { concurrency: 3 }, () => {
     assert.equal(stateOf(id), "running");
     await node.releaseSandbox(id, { reason: "test" });
     assert.equal((await endOf(jobId)).kind, "stopped");
+  });
+
+  it("is kept awake by what passes on an SSH connection, not by a command that only stands open", async () => {
+    const id = await idleSandbox({ idle: { action: "sleep", afterMs: 6_000 } });
+    const attachment = await node.startExec({
+      ...{
+        execId: randomUUID() as ExecId,
+        guest: id,
+        accountId: randomUUID() as AccountId,
+        terminal: null,
+        stdin: true,
+      },
+      command: "for n in 1 2 3 4 5 6 7 8 9; do echo $n; sleep 1; done; echo over; exec sleep 4000",
+      ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: true, endsWithClient: true },
+    });
+    let output = "";
+    while (!output.includes("over")) {
+      for (const { offset, bytes } of await attachment.read()) {
+        output += bytes.toString();
+        attachment.acknowledge(offset + bytes.length);
+      }
+      assert.equal(stateOf(id), "running");
+    }
+    await untilState(id, "sleeping");
+    assert.equal(last(id, "slept")?.data.reason, "idle");
+    assert.equal(attachment.end, null);
+    // Its client leaves: it ends as soon as the guest is awake.
+    attachment.detach();
+    await node.setSandboxPolicy(id, STAYS);
+    await waitFor(async () => (await run(id, "pgrep -xf 'sleep 4000' | wc -l")) === "0\n", { what: "its end" });
+    await node.releaseSandbox(id, { reason: "test" });
   });
 
   it("falls asleep when it is idle, not while work is done, and one without that is released", async () => {
