@@ -120,6 +120,10 @@ describe("mags ssh-config", () => {
     await rm(inSsh("id_ed25519"));
     assert.match(await mags("ssh-config", "box"), /IdentityFile \S+id_ed25519\.pub\n/);
     assert.match(await mags("ssh-config", "box", "-i", "~/my key%"), /IdentityFile "~\/my key%%"\n/);
+    assert.match(
+      await mags("ssh-config", "box", "-i", "here"),
+      new RegExp(`IdentityFile ${join(process.cwd(), "here")}\n`),
+    );
     keys = [{ fingerprint: "SHA256:another" }];
     const { stdout, stderr } = await cli.run(["ssh-config", "box"]);
     assert.doesNotMatch(stdout.toString(), /Identit/);

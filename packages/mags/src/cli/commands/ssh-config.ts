@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Mags } from "../../sdk/mags.ts";
 import { type Cli, note, print } from "../cli.ts";
 import { connect } from "../credentials.ts";
@@ -25,7 +25,7 @@ export async function sshConfig(cli: Cli, names: readonly string[], flags: SshCo
   if (host === null || port === null || hostKey === null || fingerprint === null)
     throw new Failure("this server takes no SSH connections", "Its configuration decides: ssh.enabled.");
   const { knownHostsFile } = files;
-  const identityFile = flags.identity ?? (await registeredKey(cli, mags));
+  const identityFile = flags.identity === undefined ? await registeredKey(cli, mags) : fullPath(flags.identity);
   const entries = new Map<string, string>();
   for (const name of names.length === 0 ? await liveNames(mags) : await checkedNames(mags, names))
     entries.set(
@@ -73,6 +73,9 @@ async function checkedNames(mags: Mags, names: readonly string[]): Promise<strin
   }
   return found;
 }
+
+/** Entries are read from anywhere; `~` is for ssh to read. */
+const fullPath = (path: string) => (path.startsWith("~") ? path : resolve(path));
 
 /** Null: not a file here; whoever has it may have it in an agent. */
 async function registeredKey(cli: Cli, mags: Mags): Promise<string | null> {

@@ -53,10 +53,20 @@ function makeFolder(places: readonly string[]): string {
 }
 
 function removeLeftovers(place: string): void {
-  for (const name of readdirSync(place)) {
+  for (const name of namesIn(place)) {
     const owner = OWNED.exec(name)?.[1];
     const path = join(place, name);
     if (owner !== undefined && !lives(Number(owner)) && isFolder(path)) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+/** On some systems nobody may list the folder for temporary files. */
+function namesIn(place: string): string[] {
+  try {
+    return readdirSync(place);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EACCES") return [];
+    throw error;
   }
 }
 
