@@ -172,10 +172,10 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
         one.acknowledged = Math.max(one.acknowledged, upTo);
         one.outputs = one.outputs.filter((output) => output.offset + output.bytes.length > upTo);
         if (one.size - one.acknowledged > MOST_KEPT_BYTES) return;
-        one.child.stdout.resume();
-        one.child.stderr.resume();
+        for (const output of [one.child.stdout, one.child.stderr]) output.resume();
       },
       write({ offset: at, bytes }) {
+        if (failure) throw failure;
         if (!one.start.stdin && !one.start.terminal)
           throw new AppError("validation_failed", "the command was started without stdin");
         if (at > one.received) throw new AppError("validation_failed", `input from byte ${one.received} on is missing`);
@@ -189,7 +189,10 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
           one.holder?.taken(upTo);
         });
       },
-      endInput: () => void one.child.stdin.end(),
+      endInput() {
+        if (failure) throw failure;
+        one.child.stdin.end();
+      },
       onTakenOver(listener) {
         tellTakenOver = listener;
       },
@@ -198,18 +201,19 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
         tellTaken = listener;
       },
       resize(size) {
+        if (failure) return;
         resizes.push(size);
         if (one.start.terminal && !one.end) tell(one, `size ${size.rows} ${size.cols}`);
       },
-      signal: (signo) => signal(one, signo),
+      signal: (signo) => void (failure || signal(one, signo)),
       hangUp() {
+        if (failure) return;
         one.isDropped = true;
         one.outputs = [];
-        one.child.stdout.resume();
-        one.child.stderr.resume();
+        for (const output of [one.child.stdout, one.child.stderr]) output.resume();
         kill(one, constants.signals.SIGHUP);
       },
-      forget: () => void (one.end && held.delete(one.start.execId)),
+      forget: () => void (failure || (one.end && held.delete(one.start.execId))),
       detach() {
         if (one.holder === mine) one.holder = null;
         lose("the client has left");
