@@ -24,10 +24,13 @@ describe("files", () => {
   let test: TestGateway;
   let temp: TempDir;
   let tree: string;
+  /** Of the tree. */
+  let branch: string;
   before(async () => {
     test = await startTestGateway({ channels: 20 });
     temp = await makeTempDir();
     tree = join(temp.path, "tree");
+    branch = join(tree, "d0");
     const random = createSeededRandom(11);
     for (let folder = 0; folder < 20; folder++) {
       await mkdir(join(tree, `d${folder}`), { recursive: true });
@@ -48,8 +51,8 @@ describe("files", () => {
     const { exitCode, stderr } = await test.run(program, args, input === undefined ? {} : { input });
     assert.equal(exitCode, 0, stderr);
   }
-  async function isTree(folder: string): Promise<void> {
-    assert.deepEqual(await contentsOf(folder), await contentsOf(tree));
+  async function isSame(folder: string, as: string): Promise<void> {
+    assert.deepEqual(await contentsOf(folder), await contentsOf(as));
   }
   async function isLarge(file: string): Promise<void> {
     assert.ok((await readFile(file)).equals(await readFile(at("large"))));
@@ -58,25 +61,24 @@ describe("files", () => {
 
   it("are copied by scp, there as files and back as of old", async () => {
     const [there, back] = [at("scp-there"), at("scp-back")];
-    await ok("scp", ["-s", "-rq", ...test.options(), tree, `box@h:${there}`]);
-    await isTree(there);
+    await ok("scp", ["-s", "-rq", ...test.options(), branch, `box@h:${there}`]);
+    await isSame(there, branch);
     await ok("scp", ["-O", "-rq", ...test.options(), `box@h:${there}`, back]);
-    await isTree(back);
+    await isSame(back, branch);
     await ok("scp", ["-O", "-q", ...test.options(), at("large"), `box@h:${there}/large`]);
-    await ok("scp", ["-s", "-q", ...test.options(), `box@h:${there}/large`, `${back}/large`]);
-    await isLarge(`${back}/large`);
+    await isLarge(`${there}/large`);
   });
 
   it("are copied by rsync, there and back, and only what differs", async () => {
     const [there, back] = [at("rsync-there"), at("rsync-back")];
     await ok("rsync", ["-a", ...rsh(), `${tree}/`, `box@h:${there}/`]);
-    await isTree(there);
+    await isSame(there, tree);
     await writeFile(join(there, "d3", "file1"), "changed");
     await rm(join(there, "d4"), { recursive: true });
     const again = await test.run("rsync", ["-ai", "--checksum", ...rsh(), `${tree}/`, `box@h:${there}/`]);
     assert.equal(again.stdout.split("\n").filter((line) => line.startsWith("<f")).length, 51);
     await ok("rsync", ["-az", ...rsh(), `box@h:${there}/`, `${back}/`]);
-    await isTree(back);
+    await isSame(back, tree);
   });
 
   it("are copied by rsync to the end when the first time was cut off", async () => {

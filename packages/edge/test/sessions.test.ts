@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
@@ -55,6 +55,12 @@ describe("sessions", () => {
   it("have errors whole when a command ends on them", async () => {
     const { stderr, exitCode } = await test.ssh(["box@h", "seq 1 400000 >&2; exit 3"]);
     assert.deepEqual([stderr.length, exitCode], [2_688_895, 3]);
+  });
+
+  it("have all of it while keys are exchanged again and again", async () => {
+    const input = randomBytes(8_000_000);
+    const { stdout } = await test.ssh(["-o", "RekeyLimit=1M", "box@h", "cat"], { input });
+    assert.ok(Buffer.from(stdout, "latin1").equals(input));
   });
 
   it("are hung up when their client leaves with input that was not taken", async () => {

@@ -33,8 +33,6 @@ export interface SshLimits {
   readonly channels: number;
 }
 
-/** What a client may have sent that nothing has taken yet, of one channel: some windows, as ssh2 does not enforce them. */
-const MOST_UNREAD_BYTES = 8 * 1024 * 1024;
 /** Of what a client takes in one packet. Less makes work, and ssh2 divides by it. */
 const LEAST_PACKET_BYTES = 256;
 
@@ -62,9 +60,6 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
     if (socket.destroyed) gone.resolve();
     return gone.promise;
   }
-  socket.on("data", () => {
-    for (const channel of channels.keys()) if (channel.readableLength > MOST_UNREAD_BYTES) socket.destroy();
-  });
   socket.on("close", () => {
     clearTimeout(late);
     over.abort(new Error("the connection has ended"));

@@ -17,6 +17,7 @@ const PACKET_BYTES = 32 * 1024;
 const DONE_WHILE_RUNNING: ReadonlySet<string> = new Set(["signal", "window-change"]);
 
 interface ChannelInside extends Channel {
+  readonly incoming: { readonly window: number };
   readonly outgoing: { readonly packetSize: number };
   _chunk: unknown;
   _chunkcb: unknown;
@@ -45,6 +46,7 @@ interface ConnectionInside {
     readonly _queue: readonly Buffer[] | undefined;
     readonly _handlers: {
       CHANNEL_CLOSE(protocol: object, id: number): void;
+      CHANNEL_DATA(protocol: object, id: number, bytes: Buffer): void;
       CHANNEL_EOF(protocol: object, id: number): void;
       CHANNEL_REQUEST(protocol: object, id: number, type: string, wantsReply: boolean, data: unknown): void;
       GLOBAL_REQUEST(protocol: object, name: string, wantsReply: boolean, data: unknown): void;
@@ -69,6 +71,8 @@ export interface Mended {
   openAgent(opened: (error: Error | undefined, channel: Channel) => void): void;
 }
 
+const isChannel = (entry: unknown): entry is ChannelInside =>
+  typeof entry === "object" && entry !== null && "incoming" in entry;
 const inside = (client: Connection) => client as unknown as ConnectionInside;
 
 export const socketOf = (client: Connection): Socket => inside(client)._sock;
@@ -85,9 +89,10 @@ export function forgetWritten(channel: Channel): void {
 
 /** Called once, before anybody else has the connection. */
 export function mend(client: Connection): Mended {
-  const { _protocol: protocol, _chanMgr: channels } = inside(client);
+  const { _sock: socket, _protocol: protocol, _chanMgr: channels } = inside(client);
   const handlers = protocol._handlers;
-  const { CHANNEL_CLOSE: onClose, CHANNEL_EOF: onEof, CHANNEL_REQUEST: onRequest, GLOBAL_REQUEST: onGlobal } = handlers;
+  const { CHANNEL_CLOSE: onClose, CHANNEL_DATA: onData, CHANNEL_EOF: onEof, CHANNEL_REQUEST: onRequest } = handlers;
+  const { GLOBAL_REQUEST: onGlobal } = handlers;
   const closed = new WeakMap<object, () => void>();
   let unanswered = 0;
 
@@ -96,6 +101,13 @@ export function mend(client: Connection): Mended {
     return typeof entry === "object" && "_chanInfo" in entry ? entry : undefined;
   };
 
+  // It takes more than the window, or drops it.
+  handlers.CHANNEL_DATA = (from, id, bytes) => {
+    const entry = channels.get(id);
+    const channel = sessionOf(id)?._channel ?? entry;
+    if (isChannel(channel) && bytes.length > channel.incoming.window) socket.destroy();
+    else onData(from, id, bytes);
+  };
   // It answers no request of a session that has a command, or whose input has ended.
   handlers.CHANNEL_REQUEST = (from, id, type, wantsReply, data) => {
     const session = sessionOf(id);
@@ -122,7 +134,7 @@ export function mend(client: Connection): Mended {
       protocol.channelClose(session._chanInfo.outgoing.id);
     }
     const channel = session ? session._channel : entry;
-    if (typeof channel === "object") closed.get(channel)?.();
+    if (isChannel(channel)) closed.get(channel)?.();
   };
   handlers.GLOBAL_REQUEST = (from, name, wantsReply, data) => {
     if (wantsReply) unanswered++;

@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { waitFor } from "@mags/test-kit";
+import ssh2 from "ssh2";
+import { startTestGateway, type TestGateway } from "./harness.ts";
+
+/** What a client of ssh2 has beside its interface: it signs what it likes, when it likes. */
+interface Inside {
+  readonly _protocol: {
+    readonly _handlers: Record<string, () => void>;
+    authNone(login: string): void;
+    authPK(login: string, key: Buffer, type: string, sign: (data: Buffer, done: (bytes: Buffer) => void) => void): void;
+  };
+}
+
+describe("signing in", () => {
+  let test: TestGateway;
+  before(async () => {
+    test = await startTestGateway();
+  });
+  after(() => test[Symbol.asyncDispose]());
+
+  async function newKey(name: string, args: readonly string[]): Promise<string> {
+    const file = join(test.runFolder, name);
+    await test.run("ssh-keygen", ["-q", "-N", "", "-f", file, ...args]);
+    const [, blob = ""] = (await readFile(`${file}.pub`, "utf8")).split(" ");
+    test.keys.add(blob);
+    return file;
+  }
+  const noteOf = (from: number) =>
+    waitFor(() => test.notes.slice(from).find(({ what }) => what === "refused"), { what: "the note" });
+
+  it("takes keys of ECDSA and RSA, and no signature with SHA-1", async () => {
+    const [ecdsa, rsa] = [await newKey("ecdsa", ["-t", "ecdsa"]), await newKey("rsa", ["-t", "rsa", "-b", "2048"])];
+    for (const keyFile of [ecdsa, rsa])
+      assert.equal((await test.ssh(["box@h", "echo in"], { keyFile })).stdout, "in\n");
+    const old = await test.ssh(["-o", "PubkeyAcceptedAlgorithms=ssh-rsa", "box@h", "true"], { keyFile: rsa });
+    assert.match(old.stderr, /Permission denied|no mutual signature/);
+  });
+
+  it("is by key only", async () => {
+    const { stderr } = await test.ssh(["-o", "PubkeyAuthentication=no", "box@h", "true"]);
+    assert.match(stderr, /Permission denied \(publickey\)/);
+  });
+
+  it("leaves one note of all that was refused on a connection", async () => {
+    const from = test.notes.length;
+    await test.ssh(["-i", test.strangersKeyFile, "nobody@h", "true"]);
+    const { login, data } = await noteOf(from);
+    assert.deepEqual([login, data.attempts], ["nobody", 2]);
+    assert.match(String(data.fingerprint), /^SHA256:/);
+    assert.equal(test.notes.slice(from).length, 1);
+  });
+
+  it("is refused with a key of somebody else's that was not signed with", async () => {
+    const from = test.notes.length;
+    const client = new ssh2.Client() as ssh2.Client & Inside;
+    client.on("error", () => {});
+    const asked = Promise.withResolvers<void>();
+    client.connect({
+      ...{ host: "127.0.0.1", port: test.gateway.port, username: "box" },
+      authHandler: () => asked.resolve() as never, // which says nothing
+    });
+    await asked.promise;
+    const refused = new Promise<void>((resolve) => {
+      client._protocol._handlers.USERAUTH_FAILURE = () => resolve();
+    });
+    const [type = "", blob = ""] = (await readFile(`${test.keyFile}.pub`, "utf8")).split(" ");
+    const line = Buffer.from(`${type} ${blob}`);
+    client._protocol.authPK("box", line, type, (_, done) => done(Buffer.alloc(64, 7)));
+    await refused;
+    client.end();
+    assert.equal((await noteOf(from)).data.attempts, 1);
+  });
+
+  it("happens once", async () => {
+    const client = (await test.signIn()) as ssh2.Client & Inside;
+    client._protocol.authNone("root");
+    await assert.rejects(once(client, "close"), /PROTOCOL_ERROR/);
+  });
+});
