@@ -19,7 +19,7 @@ export interface GuestSocket {
   read(): Promise<Buffer | null>;
   /**
    * Resolves when the guest has room for more. The bytes must not change afterwards. Once the other side reads no more, what
-   * is written is dropped, and `end` rejects; what it still sends can be read all the same.
+   * is written is dropped; this and `end` reject for that reason only when all that it has sent was read: read at the same time.
    */
   write(bytes: Uint8Array): Promise<void>;
   /**

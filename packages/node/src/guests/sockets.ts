@@ -1,6 +1,6 @@
 /** Connections to and from the insides of guests, over the agent. Bytes that pass are use of the guest. */
 import { AppError, isAppError, untilAborted } from "@mags/core";
-import type { Arrival, GuestAddress, GuestId, GuestListener, GuestSocket, GuestSockets } from "@mags/domain";
+import type { Arrival, GuestAddress, GuestId, GuestSockets } from "@mags/domain";
 import {
   type AgentConnection,
   createArrivals,
@@ -9,8 +9,8 @@ import {
   type StreamRecord,
 } from "../agent/index.ts";
 import { foreignText } from "../foreign-text.ts";
-import { streamFailure } from "./file-errors.ts";
 import { checkAddress, type NumericAddress, numericAddresses } from "./guest-addresses.ts";
+import { listenerOver, socketOver } from "./guest-socket.ts";
 import type { AwakeGuest, Guests } from "./guests.ts";
 import { openPaced, type PacedStream } from "./paced-stream.ts";
 
@@ -127,7 +127,7 @@ export function createGuestSockets(
       const how = { what: `connect to ${shown(to)}`, reasons: UNREACHED, ...options };
       return open(id, how, async ({ agent }, signals) => {
         const places = await numericAddresses(agent, to, signals);
-        return socketOver(await dial(agent, places, signals), toucher(id));
+        return socketOver(await dial(agent, places, signals), { touch: toucher(id), ...signals });
       });
     },
     async listen(id, at, options) {
@@ -144,67 +144,11 @@ export function createGuestSockets(
         const touch = toucher(id);
         const accept = async (connection: number) => {
           if (!arrivals.taken(connection)) throw new AppError("guest_failed", "no such connection waits in the guest");
-          return socketOver(await opened(agent, { kind: "accept", connection }, signals), touch);
+          return socketOver(await opened(agent, { kind: "accept", connection }, signals), { touch, ...signals });
         };
         return listenerOver(paced, { port, queue, accept, touch });
       });
     },
-  };
-}
-
-function socketOver(paced: PacedStream, touch: () => void): GuestSocket {
-  const { stream } = paced;
-  let isRead = false;
-  return {
-    async read() {
-      while (!isRead && (await paced.more())) {
-        const record = paced.take();
-        paced.taken(record);
-        touch();
-        // The mark of the end may come with the last bytes, or alone.
-        isRead = record.fin;
-        if (record.bytes.length > 0) return record.bytes;
-      }
-      return null;
-    },
-    async write(bytes) {
-      touch();
-      await stream.write(bytes);
-    },
-    async end() {
-      stream.endInput().catch(() => {}); // what waits below fails with it
-      await stream.inputTaken.catch(async () => {
-        // Both directions are over: the other side has all. Agents of older templates do not confirm the end by itself.
-        const { failure } = await stream.ended;
-        if (failure) throw streamFailure(failure);
-      });
-    },
-    close: paced.close,
-  };
-}
-
-function listenerOver(
-  paced: PacedStream,
-  options: {
-    readonly port: number | null;
-    /** One for each record that was not taken. */
-    readonly queue: Arrival[];
-    readonly accept: (connection: number) => Promise<GuestSocket>;
-    readonly touch: () => void;
-  },
-): GuestListener {
-  const { port, queue, accept, touch } = options;
-  return {
-    port,
-    async next(): Promise<Arrival | null> {
-      if (!(await paced.more())) return null;
-      const record = paced.take();
-      paced.taken(record);
-      touch();
-      return queue.shift() ?? null;
-    },
-    accept,
-    close: paced.close,
   };
 }
 

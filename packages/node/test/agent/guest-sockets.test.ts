@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { AppError } from "@mags/core";
 import { type GuestId, type GuestSocket, type GuestSockets, newJobId } from "@mags/domain";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
@@ -148,7 +149,7 @@ describe("sockets of a guest", () => {
       });
       socket.pause();
       socket.end("goodbye");
-      setTimeout(() => socket.resume(), 300);
+      setTimeout(300).then(() => socket.resume());
     };
     const port = await serve(late);
     await serve(late, path);
@@ -179,7 +180,7 @@ describe("sockets of a guest", () => {
         heard += piece.length;
       });
       socket.pause();
-      socket.write(Buffer.alloc(100_000), () => setTimeout(() => socket.resume(), 200));
+      socket.write(Buffer.alloc(100_000), () => setTimeout(200).then(() => socket.resume()));
     });
     const socket = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
     await socket.write(Buffer.alloc(100_000));
@@ -213,6 +214,13 @@ describe("sockets of a guest", () => {
     const reading = async () => {
       for (let piece = await socket.read(); piece; piece = await socket.read()) heard += piece.length;
     };
+    let isTold = false;
+    failed.then(() => {
+      isTold = true;
+    });
+    await waitFor(() => answered, { what: "the end of the server" });
+    await setTimeout(200); // who writes would be told by now
+    assert.equal(isTold, false);
     await reading().catch((error) => assert.match(error.message, /ECONNRESET/));
     assert.equal(heard, 1_000_000);
     await failed;
