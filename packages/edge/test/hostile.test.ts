@@ -50,6 +50,33 @@ describe("clients that mean no good", () => {
     await othersAreServed();
   });
 
+  it("that stop in the middle of the exchange of keys are given up", async () => {
+    const client = new ssh2.Client();
+    client.on("error", () => {});
+    const ended = new Promise<void>((resolve) => client.on("close", () => resolve()));
+    client.connect({ host: "127.0.0.1", port: test.gateway.port, username: "box", hostVerifier: () => {} });
+    await ended;
+    await othersAreServed();
+  });
+
+  it("that announce a packet longer than there may be are given up", async () => {
+    const socket = dial();
+    const ended = closed(socket);
+    socket.write(Buffer.concat([Buffer.from("SSH-2.0-Long\r\n"), Buffer.alloc(64, 0xff)]));
+    await ended;
+    await othersAreServed();
+  });
+
+  it("that have nothing in common are told so", async () => {
+    for (const option of ["Ciphers=aes128-cbc", "KexAlgorithms=diffie-hellman-group14-sha1", "MACs=hmac-sha1"]) {
+      const alone = option.startsWith("MACs") ? ["-c", "aes128-ctr"] : [];
+      const { exitCode, stderr } = await test.ssh(["-v", ...alone, "-o", option, "box@h", "true"]);
+      assert.equal(exitCode, 255);
+      assert.match(stderr, /no matching/, option);
+    }
+    assert.equal((await test.ssh(["-C", "box@h", "echo not compressed"])).stdout, "not compressed\n");
+  });
+
   it("that send garbage are given up, and nothing else ends", async () => {
     const random = createSeededRandom(7);
     for (let n = 0; n < 30; n++) {
@@ -94,5 +121,31 @@ describe("clients that mean no good", () => {
     assert.equal(opened.filter(Boolean).length, 8);
     client.end();
     await othersAreServed();
+  });
+
+  it("have so many variables, sizes and signals, and the session goes on", async () => {
+    const client = await signIn();
+    const env = Object.fromEntries(Array.from({ length: 150 }, (_, n) => [`V${n}`, "x"]));
+    const opened = Promise.withResolvers<ssh2.ClientChannel>();
+    const command = "trap 'n=x$n' USR1; echo on; read line; echo $(env | grep -c ^V)";
+    client.exec(command, { env, pty: true }, (error, channel) =>
+      error ? opened.reject(error) : opened.resolve(channel),
+    );
+    const channel = await opened.promise;
+    let text = "";
+    channel.on("data", (piece: Buffer) => {
+      text += piece.toString();
+    });
+    await waitFor(() => text.includes("on"), { what: "its beginning" });
+    for (let n = 0; n < 5_000; n++) {
+      channel.setWindow(10 + (n % 50), 80, 0, 0);
+      channel.signal("USR1");
+    }
+    channel.write("go\r");
+    await waitFor(() => text.includes("100"), { what: "100 variables" });
+    const { resizes } = test.execs;
+    await waitFor(() => resizes.at(-1)?.rows === 59, { what: "the last size" });
+    assert.ok(resizes.length < 1_000, String(resizes.length));
+    client.end();
   });
 });
