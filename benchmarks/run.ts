@@ -8,6 +8,7 @@ import { cleanState } from "./clean-state.ts";
 import { coldStart } from "./cold-start.ts";
 import { commandLine } from "./command-line.ts";
 import type { Benchmark } from "./context.ts";
+import { edgeApart } from "./edge-apart.ts";
 import { exec } from "./exec.ts";
 import { files } from "./files.ts";
 import { floodingGuest } from "./flooding-guest.ts";
@@ -34,6 +35,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "clean-state": cleanState,
   "flooding-guest": floodingGuest,
   fuzz,
+  "edge-apart": edgeApart,
   exec,
   files,
   streams,

@@ -13,7 +13,7 @@ import {
 } from "../src/index.ts";
 
 export const newSecret = () => new Secret(randomBytes(32).toString("hex"));
-export const soon = () => AbortSignal.timeout(10_000);
+export const soon = () => AbortSignal.timeout(60_000);
 
 export interface Apart extends RemoteUpstream {
   readonly server: EdgeServer;

@@ -99,7 +99,7 @@ describe("an edge apart from the server", () => {
       socket.close();
     };
     await Promise.all(Array.from({ length: 100 }, (_, n) => Promise.all([command(n), connection(n)])));
-    await waitFor(() => whole.execs.count === 0, { what: "the commands to be forgotten" });
+    await waitFor(() => whole.execs.count === 0, { what: "the commands to be forgotten", deadlineMs: 60_000 });
   });
 
   it("holds little of what its reader does not take, and lets all else pass", async () => {
@@ -116,7 +116,7 @@ describe("an edge apart from the server", () => {
         written = source.bytesWritten;
         return stands;
       },
-      { what: "the flood to be held up", intervalMs: 300 },
+      { what: "the flood to be held up", intervalMs: 300, deadlineMs: 60_000 },
     );
     assert.ok(written < 16 * 1024 * 1024, String(written)); // of it most in the kernel's buffers
     // Its input is taken although nobody reads its output.
@@ -203,9 +203,9 @@ describe("an edge whose connection fails", () => {
 
   it("finds out that nothing comes any more, at both ends", async () => {
     const whole = createWhole();
-    await using server = await startServer(whole, { pingMs: 100 });
+    await using server = await startServer(whole, { pingMs: 300 });
     await using proxy = await startLossyProxy(server.port);
-    await using remote = await connectThrough(proxy, 100);
+    await using remote = await connectThrough(proxy, 300);
     const under = await begin(whole, remote);
     proxy.silence();
     await under.failed();
