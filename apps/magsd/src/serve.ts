@@ -203,7 +203,12 @@ async function startUp(
   );
   await plane.accounts.ensureBootstrap();
   const upstream = plane.ssh && { directory: plane.ssh, node };
-  if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
+  try {
+    if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
+  } catch (error) {
+    if (stopped.aborted) return undefined;
+    throw error;
+  }
   const edges = upstream && config.edges && scope.use(await openEdges({ upstream, log }, config.edges));
   const listenUrl = await plane.listen(config.listen);
   return {

@@ -38,11 +38,11 @@ describe("the gateway of a server", () => {
     gatewaySockets: join(temp.path, "gateway"),
     gatewayProcess: join(temp.path, "gateway.json"),
   });
-  const start = (port = 0): Promise<SshGateway> =>
+  const start = (port = 0, signal = new AbortController().signal): Promise<SshGateway> =>
     startGatewayProcess(
       { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
-      { program: PROGRAM, places: places(), uid: UID, ssh: SshConfig.parse({ listen: { port } }) },
-      { signal: new AbortController().signal },
+      { program: PROGRAM, places: places(), uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
+      { signal },
     );
   const pidOf = async (): Promise<number> => JSON.parse(await readFile(places().gatewayProcess, "utf8")).pid;
 
@@ -86,6 +86,23 @@ describe("the gateway of a server", () => {
     assert.notEqual(await pidOf(), pid);
     assert.equal(await greetingAt(second.port), "SSH-2.0-Mags");
     await first[Symbol.asyncDispose]();
+  });
+
+  it("is replaced when it hangs", async () => {
+    await using _gateway = await start();
+    const pid = await pidOf();
+    process.kill(pid, "SIGSTOP");
+    await waitFor(async () => (await pidOf()) !== pid, { what: "another one", deadlineMs: 120_000 });
+  });
+
+  it("gives the start up when that is no longer wanted, and leaves nothing", async () => {
+    const stopping = new AbortController();
+    const starting = start(0, stopping.signal);
+    await waitFor(async () => (await readdir(temp.path)).includes("gateway.json"), { what: "its process" });
+    const pid = await pidOf();
+    stopping.abort(new Error("stopped"));
+    await assert.rejects(starting, /stopped/);
+    await assert.rejects(readFile(`/proc/${pid}/status`));
   });
 
   it("says what to change when its port is taken", async () => {

@@ -2,7 +2,7 @@
  * The gateway of a server as a process of its own. Owns the process and its socket: one that a server which was killed
  * has left is ended first, and one that dies is started again.
  */
-import { chown, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, lchown, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { bootId, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
 import { type EdgeUpstream, type SshGateway, startEdgeServer } from "@mags/edge";
@@ -17,6 +17,8 @@ export interface GatewayProcessOptions {
   /** What it is to be; null: what the server is. */
   readonly uid: number | null;
   readonly ssh: SshConfig;
+  /** It is asked so often whether it is there, and ended when it has not answered for some times. Default 5 s. */
+  readonly pingMs?: number;
 }
 
 interface Kept extends Listening {
@@ -27,6 +29,7 @@ const FIRST_PAUSE_MS = 100;
 const MOST_PAUSE_MS = 5_000;
 /** Whatever ends it after so long, it can be started. */
 const SETTLED_MS = 30_000;
+const LOOK_MS = 1_000;
 
 /**
  * Resolves when it listens.
@@ -34,7 +37,7 @@ const SETTLED_MS = 30_000;
  */
 export async function startGatewayProcess(
   { upstream, log }: { readonly upstream: EdgeUpstream; readonly log: Logger },
-  { program, places, uid, ssh }: GatewayProcessOptions,
+  { program, places, uid, ssh, pingMs = 5_000 }: GatewayProcessOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<SshGateway> {
   const { gatewaySockets: directory, gatewayProcess: processFile } = places;
@@ -42,12 +45,14 @@ export async function startGatewayProcess(
   const ending = new AbortController();
   const left = await leftGateway(processFile);
   if (left) await killAndWait(left);
+  await using scope = new AsyncDisposableStack();
+  // The folder stays the server's: what its gateway could change there it could turn against it.
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { mode: 0o700 });
-  if (uid !== null) await chown(directory, uid, uid);
-  await using scope = new AsyncDisposableStack();
-  scope.use(await startEdgeServer({ upstream, log }, { path: socket }));
-  if (uid !== null) await chown(socket, uid, uid);
+  const server = scope.use(await startEdgeServer({ upstream, log }, { path: socket, pinging: { pingMs } }));
+  await chmod(socket, 0o600);
+  if (uid !== null) await lchown(socket, uid, uid);
+  await chmod(directory, 0o711);
 
   async function begin(port: number, until: AbortSignal): Promise<Kept> {
     const spawned = await spawnGateway(
@@ -56,7 +61,7 @@ export async function startGatewayProcess(
       { log },
     );
     try {
-      await writeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }), { mode: 0o600 });
+      await writeWholeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }));
       return { ...(await spawned.listening({ signal: until })), spawned };
     } catch (error) {
       await spawned.end();
@@ -76,14 +81,25 @@ export async function startGatewayProcess(
     }
   }
 
+  /** One that does not answer any more is ended. */
+  async function untilOver({ ended, kill }: SpawnedGateway): Promise<void> {
+    let silentMs = 0;
+    const timer = setInterval(() => {
+      silentMs = server.edges().length === 0 ? silentMs + LOOK_MS : 0;
+      if (silentMs >= pingMs) kill();
+    }, LOOK_MS);
+    await ended;
+    clearInterval(timer);
+  }
+
   let current = await begin(ssh.listen.port, signal);
   const { port, fingerprint } = current;
   async function keep(): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS)) {
       const begunMs = performance.now();
-      await current.spawned.ended;
+      await untilOver(current.spawned);
       if (ending.signal.aborted) return;
-      log.error("ssh.gateway_ended", { pid: current.spawned.identity.pid });
+      log.error("ssh.gateway_lost", { pid: current.spawned.identity.pid });
       if (performance.now() - begunMs > SETTLED_MS) pauseMs = FIRST_PAUSE_MS;
       current = await beginAgain(port, pauseMs);
     }
@@ -115,4 +131,12 @@ export async function leftGateway(processFile: string): Promise<ProcessIdentity 
   if (text === undefined) return undefined;
   const { boot, ...identity } = JSON.parse(text) as ProcessIdentity & { readonly boot: string };
   return boot === (await bootId()) && (await isAlive(identity)) ? identity : undefined;
+}
+
+async function writeWholeFile(path: string, text: string): Promise<void> {
+  const made = `${path}.new`;
+  await using file = await open(made, "w", 0o600);
+  await file.writeFile(text);
+  await file.sync();
+  await rename(made, path);
 }

@@ -1,8 +1,18 @@
 /** One process of a gateway, from its start to its end. */
 import { spawn } from "node:child_process";
 import { constants, setPriority } from "node:os";
-import { AppError, identify, killAndWait, type Logger, type ProcessIdentity, sleep, untilAborted } from "@mags/core";
-import type { GatewayNews, GatewayTask } from "./messages.ts";
+import {
+  AppError,
+  identify,
+  killAndWait,
+  type Logger,
+  type ProcessIdentity,
+  sleep,
+  untilAborted,
+  withDeadline,
+} from "@mags/core";
+import { readLines } from "./bounded-lines.ts";
+import { GatewayNews, type GatewayTask, MOST_NEWS_BYTES } from "./messages.ts";
 
 export interface SpawnedGateway {
   readonly identity: ProcessIdentity;
@@ -12,6 +22,7 @@ export interface SpawnedGateway {
   listening(options: { readonly signal: AbortSignal }): Promise<Listening>;
   /** Lets it say goodbye to its clients. May be repeated. */
   end(): Promise<void>;
+  kill(): void;
 }
 
 export interface Listening {
@@ -19,7 +30,10 @@ export interface Listening {
   readonly fingerprint: string;
 }
 
+const LISTEN_MS = 60_000;
 const END_MS = 10_000;
+/** What a gateway says beyond that in a second is counted only. */
+const MOST_LINES = 200;
 
 /** @param program  That of a gateway. */
 export async function spawnGateway(
@@ -27,28 +41,35 @@ export async function spawnGateway(
   task: GatewayTask,
   { log }: { readonly log: Logger },
 ): Promise<SpawnedGateway> {
-  const child = spawn(process.execPath, [program], {
-    cwd: "/",
-    stdio: ["ignore", "ignore", "inherit", "ipc"],
-  });
+  const child = spawn(process.execPath, [program], { cwd: "/", stdio: "pipe" });
   const ended = Promise.withResolvers<void>();
   const told = Promise.withResolvers<Listening>();
-  const fail = (error: AppError) => told.reject(error);
   told.promise.catch(() => {}); // whoever asks hears of it
+  const fail = (message: string, cause?: unknown) => told.reject(new AppError("unavailable", message, { cause }));
   child.on("error", (cause) => {
-    fail(new AppError("unavailable", `the SSH gateway cannot be started: ${cause.message}`, { cause }));
+    fail(`the SSH gateway cannot be started: ${cause.message}`, cause);
     if (child.pid === undefined) ended.resolve();
   });
-  child.on("exit", () => {
-    fail(new AppError("unavailable", "the SSH gateway ended as it started"));
+  child.on("exit", (code, signal) => {
+    log.info("ssh.gateway_ended", { pid: child.pid, code, signal });
+    fail("the SSH gateway ended as it started");
     ended.resolve();
   });
-  child.on("message", (message) => {
-    const news = message as GatewayNews;
-    if (news.type === "log") log[news.level](news.event, news.fields);
-    else if (news.type === "listening") told.resolve(news);
-    else fail(new AppError(news.code, news.message));
-  });
+  child.stdin.on("error", () => {}); // it has ended
+  const allowed = allowance(log);
+  const hear = (text: string) => {
+    const news = parseNews(text);
+    if (!news) {
+      log.error("ssh.gateway_broke_rules", { pid: child.pid });
+      child.kill("SIGKILL");
+    } else if (news.type === "listening") told.resolve(news);
+    else if (news.type === "failed") told.reject(new AppError(news.code, news.message));
+    else if (allowed()) log[news.level](news.event, news.fields);
+  };
+  const excess = () => void child.kill("SIGKILL");
+  readLines(child.stdout, MOST_NEWS_BYTES, { line: hear, excess });
+  const complain = (text: string) => allowed() && log.error("ssh.gateway_complains", { text });
+  readLines(child.stderr, MOST_NEWS_BYTES, { line: complain, excess });
   const identity = child.pid === undefined ? undefined : await identify(child.pid);
   if (!identity) {
     await told.promise;
@@ -56,12 +77,16 @@ export async function spawnGateway(
   }
   // What strangers ask for comes after what the server itself does.
   setPriority(identity.pid, constants.priority.PRIORITY_NORMAL);
-  child.send(task);
+  child.stdin.write(`${JSON.stringify(task)}\n`);
   let ending: Promise<void> | undefined;
   return {
     identity,
     ended: ended.promise,
-    listening: ({ signal }) => untilAborted(told.promise, signal),
+    listening: ({ signal }) =>
+      untilAborted(
+        withDeadline(told.promise, LISTEN_MS, () => new AppError("unavailable", "the SSH gateway does not begin")),
+        signal,
+      ),
     end() {
       ending ??= (async () => {
         child.kill("SIGTERM");
@@ -72,5 +97,28 @@ export async function spawnGateway(
       })();
       return ending;
     },
+    kill: () => void child.kill("SIGKILL"),
+  };
+}
+
+function parseNews(text: string): GatewayNews | undefined {
+  try {
+    return GatewayNews.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether one more line may be logged in this second. */
+function allowance(log: Logger): () => boolean {
+  let second = 0;
+  let lines = 0;
+  return () => {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== second) {
+      if (lines > MOST_LINES) log.warn("ssh.gateway_lines_dropped", { count: lines - MOST_LINES });
+      [second, lines] = [now, 0];
+    }
+    return ++lines <= MOST_LINES;
   };
 }

@@ -30,6 +30,7 @@ const FILES: Readonly<Record<string, Owner | null>> = {
   "sealing.key.new": UNFINISHED,
   gateway: SERVER,
   "gateway.json": SERVER,
+  "gateway.json.new": UNFINISHED,
   "magsd.lock": INSTALLATION,
   "magsd.log": INSTALLATION,
   "magsd.log.1": INSTALLATION,

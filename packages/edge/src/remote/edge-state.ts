@@ -1,6 +1,6 @@
 /**
  * What the server knows of one connected edge. An edge may use a guest for a while after the directory has answered that
- * somebody who signed in may: one that was taken over by an attacker knows no more guests than users it sees.
+ * somebody may who has such a key: guests are not known by their ids alone.
  */
 import { AppError } from "@mags/core";
 import type { AccountId, GuestId, GuestListener } from "@mags/domain";
