@@ -3,7 +3,6 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { AppError } from "@mags/core";
 import { type GuestId, type GuestSocket, type GuestSockets, newJobId } from "@mags/domain";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
@@ -149,7 +148,7 @@ describe("sockets of a guest", () => {
       });
       socket.pause();
       socket.end("goodbye");
-      setTimeout(300).then(() => socket.resume());
+      setTimeout(() => socket.resume(), 300);
     };
     const port = await serve(late);
     await serve(late, path);
@@ -180,7 +179,7 @@ describe("sockets of a guest", () => {
         heard += piece.length;
       });
       socket.pause();
-      socket.write(Buffer.alloc(100_000), () => setTimeout(200).then(() => socket.resume()));
+      socket.write(Buffer.alloc(100_000), () => setTimeout(() => socket.resume(), 200));
     });
     const socket = await sockets.connect(id, { host: "127.0.0.1", port }, quietly);
     await socket.write(Buffer.alloc(100_000));
@@ -193,6 +192,7 @@ describe("sockets of a guest", () => {
   it("still give what came when the other side reads no more", async () => {
     const path = join(dir.path, "rude");
     let answered = false;
+    let writes = 0;
     // Answers, and closes without having read all.
     await serve((socket) => {
       socket.once("data", () => {
@@ -206,7 +206,7 @@ describe("sockets of a guest", () => {
     const socket = await sockets.connect(id, { path }, quietly);
     const writing = (async () => {
       await socket.write(Buffer.from("question"));
-      for (let left = 100; left > 0 || !answered; left--) await socket.write(Buffer.alloc(16_384));
+      for (; writes < 100_000; writes++) await socket.write(Buffer.alloc(16_384));
       await socket.end();
     })();
     const failed = assert.rejects(writing, { code: "guest_failed" });
@@ -218,8 +218,13 @@ describe("sockets of a guest", () => {
     failed.then(() => {
       isTold = true;
     });
-    await waitFor(() => answered, { what: "the end of the server" });
-    await setTimeout(200); // who writes would be told by now
+    let before = -1;
+    const stands = () => {
+      const same = writes === before;
+      before = writes;
+      return answered && same;
+    };
+    await waitFor(stands, { what: "who writes to wait, or to be told", intervalMs: 100 });
     assert.equal(isTold, false);
     await reading().catch((error) => assert.match(error.message, /ECONNRESET/));
     assert.equal(heard, 1_000_000);
