@@ -70,14 +70,21 @@ export function serveSession(session: Session, deps: SessionDeps): void {
     // It may leave while its command is being started.
     const gone = deps.onChannel(channel);
     const part = () => fail(channel, "the server is ending", said);
+    let hasLeft = false;
+    const left = gone.then(() => {
+      hasLeft = true;
+      return undefined;
+    });
     deps.parting.addEventListener("abort", part);
     deps.onBegin(kind);
     const start = async () => {
-      const guest = await deps.guest();
       await using scope = new AsyncDisposableStack();
       scope.defer(() => deps.parting.removeEventListener("abort", part));
+      const guest = await Promise.race([deps.guest(), left]);
+      if (guest === undefined || hasLeft) return;
       const agent = wantsAgent ? await agentFor(guest, channel) : undefined;
       if (agent) scope.defer(() => agent.close());
+      if (hasLeft) return;
       attachment = await deps.node.startExec({
         execId: randomUUID() as ExecId, // a fresh one
         guest,
@@ -99,7 +106,12 @@ export function serveSession(session: Session, deps: SessionDeps): void {
       scope.defer(() => resize.end());
       await carry(channel, attachment, { room: deps.room, ...said, gone });
     };
-    running = start().catch((error: unknown) => fail(channel, messageOf(error), said));
+    running = start()
+      .catch((error: unknown) => fail(channel, messageOf(error), said))
+      .finally(() => {
+        channel.end();
+        channel.resume(); // only who reads all of it hears that the channel is closed
+      });
     deps.track(running);
   }
 
