@@ -64,7 +64,7 @@ describe("mags key", () => {
     const { stdout, stderr, code } = await cli.run(["key", "add", "--name", "laptop"], { env: { TMPDIR: temporary } });
     assert.deepEqual([code, stderr, stdout.toString()], [0, "", "SSH key me@here added: SHA256:abc\n"]);
     assert.deepEqual(readdirSync(temporary), []);
-    const line = readFileSync(ssh("id_ed25519.pub"), "utf8");
+    const line = readFileSync(ssh("id_ed25519.pub"), "utf8").trim();
     const body = seen.at(-1)?.body as Readonly<Record<string, string>>;
     assert.deepEqual([body.name, body.public_key, body.challenge], ["laptop", line, CHALLENGE]);
     writeFileSync(ssh("signature"), body.signature ?? "");
@@ -93,6 +93,17 @@ describe("mags key", () => {
     assert.match(await run(ssh("nothing.pub")), /^error: cannot read .*nothing\.pub: there is no such file/);
     keygen("secret", { passphrase: "long enough" });
     assert.match(await run(ssh("secret")), /^error: .* is a private key.*\n.*secret\.pub/);
+    const line = readFileSync(ssh("secret.pub"), "utf8");
+    for (const text of [
+      "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\nAAAA\n",
+      "AGE-SECRET-KEY-1QQQQ\n",
+      "",
+      `${line}${line}`,
+      `${line}[Interface]\nPrivateKey = AAAA\n`,
+    ]) {
+      writeFileSync(ssh("other"), text);
+      assert.match(await run(ssh("other")), /^error: .*other is not sent: .*\n.*ssh-keygen -t ed25519\n/, text);
+    }
     assert.equal(seen.length, 0);
     assert.match(await run(ssh("secret.pub")), /^error: ssh-keygen did not sign with .*\n.*ssh-agent/);
     rmSync(ssh("secret"));
