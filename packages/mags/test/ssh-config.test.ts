@@ -147,4 +147,33 @@ describe("mags ssh-config", () => {
     assert.deepEqual([off.code, off.stderr.split("\n")[0]], [1, "error: this server takes no SSH connections"]);
     assert.equal((await cli.run(["whoami"])).stdout.toString().includes("SSH"), false);
   });
+
+  it("writes and prints nothing of a server that tells what ssh would read as more than it is", async () => {
+    const { intercept } = api;
+    for (const [part, value] of Object.entries({
+      host: "h\nHost *\n  ProxyCommand touch /",
+      port: "22\n  ProxyCommand touch /",
+      host_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Q\n* ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGhvc3Q",
+      fingerprint: "x\nHost *\n  ProxyCommand touch /",
+    })) {
+      api.intercept = (request, reply) => {
+        if (request.path !== "/api/v1/ssh") return intercept(request, reply);
+        send(reply, 200, { ...SSH_SERVICE, [part]: value });
+        return true;
+      };
+      for (const args of [["box"], ["box", "--write"]]) {
+        const { code, stdout, stderr } = await cli.run(["ssh-config", ...args]);
+        assert.deepEqual([code, stdout.toString()], [1, ""]);
+        assert.match(stderr, /^error: the server tells a \S.* that ssh is not given: "/, part);
+      }
+    }
+    api.intercept = intercept;
+    const job = api.jobs.find(({ status }) => status.name === "box") ?? assert.fail("there is no box");
+    job.status.name = "x\n  ProxyCommand touch /";
+    const { code, stderr } = await cli.run(["ssh-config", "--write"]);
+    job.status.name = "box";
+    assert.equal(code, 1);
+    assert.match(stderr, /tells a name that ssh is not given: "x\\n/);
+    assert.deepEqual(await readdir(inSsh("")), ["id_ed25519", "id_ed25519.pub"]);
+  });
 });

@@ -144,6 +144,28 @@ describe("mags ssh", () => {
     assert.deepEqual([code, stderr], [1, "error: only persistent jobs are reached by SSH\n"]);
   });
 
+  it("gives ssh nothing of a server that tells what is no host, port, user or key", async () => {
+    await make("box");
+    const before = ssh.calls().length;
+    for (const [part, value] of Object.entries({
+      ssh_host: "-oProxyCommand=touch /",
+      ssh_port: 0,
+      ssh_user: "root\n%h",
+      ssh_host_key: "ssh-ed25519",
+      ssh_host_fingerprint: "x\ny",
+    })) {
+      api.intercept = ({ path }, reply) => {
+        if (!path.endsWith("/access")) return false;
+        send(reply, 200, { ...SSH_ACCESS, [part]: value });
+        return true;
+      };
+      const { code, stderr } = await cli.run(["ssh", "box", "true"], { env });
+      assert.equal(code, 1);
+      assert.match(stderr, /^error: the server tells a \S.* that ssh is not given: /, part);
+    }
+    assert.equal(ssh.calls().length, before);
+  });
+
   it("says what to do where there is no ssh program, and leaves no key", async () => {
     await make("box");
     const { code, stderr } = await cli.run(["ssh", "box"], { env: { ...env, PATH: "/nowhere" } });

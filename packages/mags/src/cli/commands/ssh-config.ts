@@ -3,6 +3,7 @@ import type { Mags } from "../../sdk/mags.ts";
 import { type Cli, note, print } from "../cli.ts";
 import { connect } from "../credentials.ts";
 import { Failure } from "../failure.ts";
+import { checkName, checkServer } from "../ssh/check-server.ts";
 import { createSshConfigFiles, type SshConfigFiles } from "../ssh/config-files.ts";
 import { aliasOf, writeEntry } from "../ssh/entries.ts";
 import { findOwnKey } from "../ssh/own-keys.ts";
@@ -24,15 +25,16 @@ export async function sshConfig(cli: Cli, names: readonly string[], flags: SshCo
   const { host, port, host_key: hostKey, fingerprint } = await mags.sshService();
   if (host === null || port === null || hostKey === null || fingerprint === null)
     throw new Failure("this server takes no SSH connections", "Its configuration decides: ssh.enabled.");
+  const server = checkServer({ host, port, hostKey, fingerprint });
   const { knownHostsFile } = files;
   const identityFile = flags.identity === undefined ? await registeredKey(cli, mags) : fullPath(flags.identity);
   const entries = new Map<string, string>();
-  for (const name of names.length === 0 ? await liveNames(mags) : await checkedNames(mags, names))
+  for (const name of names.length === 0 ? await liveNames(mags) : await knownNames(mags, names))
     entries.set(
       aliasOf(name),
-      writeEntry({ ...{ name, port, identityFile, knownHostsFile, fingerprint }, hostName: host }),
+      writeEntry({ ...{ name: checkName(name), port, identityFile, knownHostsFile, fingerprint }, hostName: host }),
     );
-  files.keepHostKey({ host, port, hostKey });
+  files.keepHostKey(server);
   if (!flags.write) await print(cli, [...entries.values()].join("\n").trimEnd());
   else {
     files.keep(entries);
@@ -62,7 +64,7 @@ async function liveNames(mags: Mags): Promise<string[]> {
 }
 
 /** As given, or the names of the jobs that were given by id. */
-async function checkedNames(mags: Mags, names: readonly string[]): Promise<string[]> {
+async function knownNames(mags: Mags, names: readonly string[]): Promise<string[]> {
   const { workspaces } = await mags.listWorkspaces();
   const found: string[] = [];
   for (const name of names) {

@@ -5,6 +5,7 @@ import { isatty } from "node:tty";
 import type { SshAccess } from "../../sdk/wire.generated.ts";
 import type { Cli } from "../cli.ts";
 import { Failure } from "../failure.ts";
+import { checkName, checkServer } from "./check-server.ts";
 import { HOST_KEY_ALIAS, type KeyFolder, openKeyFolder } from "./key-folder.ts";
 import type { SshWords } from "./words.ts";
 
@@ -15,6 +16,9 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  * @returns its exit code; 128 and the number of the signal that ended it.
  */
 export async function runSsh(cli: Cli, access: SshAccess, words: SshWords): Promise<number> {
+  const { ssh_host: host, ssh_port: port, ssh_host_key: hostKey, ssh_host_fingerprint: fingerprint } = access;
+  checkServer({ host, port, hostKey, fingerprint });
+  checkName(access.ssh_user);
   let tell: (signal: NodeJS.Signals) => void = () => {};
   const listeners = SIGNALS.map((signal) => {
     const listener = () => tell(signal);
