@@ -6,8 +6,8 @@ import { createInterface } from "node:readline";
 const PROGRAM = join(import.meta.dirname, "../packages/node/test/vm/bare-agent.ts");
 
 export interface BareAgent extends AsyncDisposable {
-  /** Milliseconds that it took, measured in that process. `exec` runs one short command; the others carry `bytes`. */
-  measure(what: "exec" | "stdout" | "stdin" | "read" | "write", bytes?: number): Promise<number>;
+  /** Milliseconds that it took, measured in that process. `exec` runs one short command, `echo` types a byte on a terminal; the others carry `bytes`. */
+  measure(what: "exec" | "echo" | "stdout" | "stdin" | "read" | "write", bytes?: number): Promise<number>;
 }
 
 export async function startBareAgent(): Promise<BareAgent> {

@@ -17,3 +17,16 @@ export async function usageOf(pid: number): Promise<Usage> {
     residentMib: Math.round(Number(resident) / 1024),
   };
 }
+
+/** Those that a process has started, and those that they have; itself not. */
+export async function descendantsOf(pid: number): Promise<readonly number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
+  const children = text.split(" ").filter(Boolean).map(Number);
+  return [...children, ...(await Promise.all(children.map(descendantsOf))).flat()];
+}
+
+/** Memory of a process, its share of what it has with others. 0: it has ended. */
+export async function proportionalMib(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/smaps_rollup`, "latin1").catch(() => "");
+  return Number(/^Pss:\s+(\d+)/m.exec(text)?.[1] ?? 0) / 1024;
+}

@@ -17,6 +17,10 @@ import { manifestSize } from "./manifest-size.ts";
 import { network } from "./network.ts";
 import { parkedClones } from "./parked-clones.ts";
 import { sleepWake } from "./sleep-wake.ts";
+import { sshConnections } from "./ssh-connections.ts";
+import { sshLatency } from "./ssh-latency.ts";
+import { sshTransfer } from "./ssh-transfer.ts";
+import { sshWake } from "./ssh-wake.ts";
 import { startLatency } from "./start-latency.ts";
 import { streams } from "./streams.ts";
 import { workspaceFork } from "./workspace-fork.ts";
@@ -37,6 +41,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   fuzz,
   "edge-apart": edgeApart,
   exec,
+  "ssh-latency": sshLatency,
+  "ssh-transfer": sshTransfer,
+  "ssh-connections": sshConnections,
+  "ssh-wake": sshWake,
   files,
   streams,
   "workspace-sync": workspaceSync,

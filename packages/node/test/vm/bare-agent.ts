@@ -7,9 +7,9 @@ import { createInterface } from "node:readline";
 import type { AgentConnection, OpenOptions } from "../../src/agent/index.ts";
 import { openTestHost } from "./support.ts";
 
-/** `exec`: one short command to its end. The others carry `bytes`. */
+/** `exec`: one short command to its end. `echo`: a byte typed on a terminal, until it is shown. The others carry `bytes`. */
 interface Request {
-  readonly what: "exec" | "stdout" | "stdin" | "read" | "write";
+  readonly what: "exec" | "echo" | "stdout" | "stdin" | "read" | "write";
   readonly bytes: number;
 }
 
@@ -39,6 +39,23 @@ async function send(agent: AgentConnection, options: OpenOptions, bytes: number)
   stream.close();
 }
 
+/** @returns what types a byte and waits until it is shown. */
+async function openTerminal(agent: AgentConnection): Promise<() => Promise<void>> {
+  let shown = Promise.withResolvers<void>();
+  const stream = agent.open({
+    ...{ kind: "pty", argv: ["/bin/sh", "-c", "echo on; exec cat"], rows: 24, cols: 80 },
+    onRecord: () => shown.resolve(),
+  });
+  await shown.promise;
+  return async () => {
+    shown = Promise.withResolvers();
+    await stream.write(Buffer.from("x"));
+    await shown.promise;
+  };
+}
+
+let terminal: (() => Promise<void>) | undefined;
+
 async function answer(agent: AgentConnection, { what, bytes }: Request): Promise<void> {
   const shell = (command: string) => ["/bin/sh", "-c", command];
   switch (what) {
@@ -47,6 +64,8 @@ async function answer(agent: AgentConnection, { what, bytes }: Request): Promise
       assert.equal(stdout.toString(), "hi\n");
       return;
     }
+    case "echo":
+      return terminal?.();
     case "stdout":
       return receive(agent, { kind: "exec", argv: shell(`head -c ${bytes} /dev/zero`) }, bytes);
     case "stdin":
@@ -65,8 +84,10 @@ const { microVm, agent } = await host.park({ mounted: true });
 await microVm.machine.resume();
 process.stdout.write("ready\n");
 for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line) as Request;
+  if (request.what === "echo") terminal ??= await openTerminal(agent);
   const begunMs = performance.now();
-  await answer(agent, JSON.parse(line) as Request);
+  await answer(agent, request);
   process.stdout.write(`${performance.now() - begunMs}\n`);
 }
 await host.host.release(microVm);
