@@ -52,6 +52,16 @@ describe("sessions", () => {
     assert.equal(hashOf(stderr), hashOf(expected.stdout));
   });
 
+  it("end when nobody reads their output any more", async () => {
+    const ssh = ["ssh", ...test.options(), "box@h"].map((word) => `'${word}'`).join(" ");
+    const { stdout } = await test.run("sh", [
+      "-c",
+      `${ssh} yes | head -1; ${ssh} 'seq 1 9999999; echo $? >&2' | head -1`,
+    ]);
+    assert.equal(stdout, "y\n1\n");
+    await ended();
+  });
+
   it("have errors whole when a command ends on them", async () => {
     const { stderr, exitCode } = await test.ssh(["box@h", "seq 1 400000 >&2; exit 3"]);
     assert.deepEqual([stderr.length, exitCode], [2_688_895, 3]);

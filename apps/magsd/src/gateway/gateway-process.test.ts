@@ -62,7 +62,7 @@ describe("the gateway of a server", () => {
     const gateway = await start();
     const pid = await pidOf();
     assert.match(await readFile(`/proc/${pid}/status`, "utf8"), new RegExp(`^Uid:(\\s+${UID}){4}$`, "m"));
-    assert.equal(await greetingAt(gateway.port), "SSH-2.0-Mags");
+    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
     assert.match(gateway.fingerprint, /^SHA256:/);
     await gateway[Symbol.asyncDispose]();
     await assert.rejects(readFile(`/proc/${pid}/status`));
@@ -84,7 +84,7 @@ describe("the gateway of a server", () => {
     process.kill(pid, "SIGSTOP");
     await using second = await start();
     assert.notEqual(await pidOf(), pid);
-    assert.equal(await greetingAt(second.port), "SSH-2.0-Mags");
+    assert.equal(await greetingAt(second.port), "SSH-2.0-OpenSSH_9.6 Mags");
     await first[Symbol.asyncDispose]();
   });
 

@@ -41,7 +41,7 @@ export async function spawnGateway(
   task: GatewayTask,
   { log }: { readonly log: Logger },
 ): Promise<SpawnedGateway> {
-  const child = spawn(process.execPath, [program], { cwd: "/", stdio: "pipe" });
+  const child = spawn(process.execPath, [program], { cwd: "/", env: {}, stdio: "pipe" });
   const ended = Promise.withResolvers<void>();
   const told = Promise.withResolvers<Listening>();
   told.promise.catch(() => {}); // whoever asks hears of it

@@ -20,10 +20,16 @@ export async function carry(
     readonly terminal: boolean;
     /** Resolves when the client has left. */
     readonly gone: Promise<void>;
+    readonly onUnwanted: (listener: () => void) => void;
   },
 ): Promise<void> {
   const sender = createSender(channel, options.room);
   const stopInput = carryInput(channel, attachment);
+  // As when the reader of a pipe has gone.
+  options.onUnwanted(() => {
+    sender.dropOutput();
+    attachment.signal(constants.signals.SIGPIPE);
+  });
   const left = options.gone.then(() => {
     sender.leave();
     return false;

@@ -2,7 +2,7 @@
 import type { Writable } from "node:stream";
 import type { Channel } from "ssh2";
 import type { OutputRoom } from "./output-room.ts";
-import { forgetWritten } from "./ssh2-inside.ts";
+import { dropWritten, forgetWritten } from "./ssh2-inside.ts";
 
 export interface Sender {
   /**
@@ -12,20 +12,28 @@ export interface Sender {
   send(stream: Writable, bytes: Buffer): Promise<void>;
   /** Nothing is sent any more. */
   leave(): void;
+  /** No more output is sent; errors are. */
+  dropOutput(): void;
 }
 
 export function createSender(channel: Channel, room: OutputRoom): Sender {
   let hasLeft = false;
+  let isWanted = true;
   let done = () => {};
   return {
     async send(stream, bytes) {
       await room.wait();
-      if (hasLeft) return;
+      if (hasLeft || (stream === channel && !isWanted)) return;
       await new Promise<void>((resolve) => {
         done = resolve;
         stream.write(bytes, () => resolve());
       });
       forgetWritten(channel);
+    },
+    dropOutput() {
+      isWanted = false;
+      dropWritten(channel);
+      done();
     },
     leave() {
       hasLeft = true;

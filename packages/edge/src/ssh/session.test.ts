@@ -37,6 +37,7 @@ function begin() {
     onOver: () => {},
     onBegin: () => {},
     takeModes: () => undefined,
+    onUnwanted: () => {},
   });
   session.emit("exec", () => channel as typeof channel & ServerChannel, undefined, { command: "true" });
   return { said, guest, gone, parting, started, over };

@@ -22,6 +22,8 @@ export interface SessionDeps {
   readonly connection: string;
   /** @returns what resolves when the client has closed the channel, or has left. */
   readonly onChannel: (channel: ServerChannel) => Promise<void>;
+  /** Calls the listener when the client takes no more output. */
+  readonly onUnwanted: (channel: ServerChannel, listener: () => void) => void;
   /** A socket in the guest that leads to the client's agent. */
   readonly listenForAgent: (guest: GuestId) => Promise<{ readonly path: string; close(): void }>;
   /** Aborted when the gateway ends: what is written then still arrives. */
@@ -104,7 +106,8 @@ export function serveSession(session: Session, deps: SessionDeps): void {
       });
       resize.begin();
       scope.defer(() => resize.end());
-      await carry(channel, attachment, { room: deps.room, ...said, gone });
+      const onUnwanted = (listener: () => void) => deps.onUnwanted(channel, listener);
+      await carry(channel, attachment, { room: deps.room, ...said, gone, onUnwanted });
     };
     running = start()
       .catch((error: unknown) => fail(channel, messageOf(error), said))

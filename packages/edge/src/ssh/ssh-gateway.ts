@@ -40,7 +40,8 @@ interface Taken {
   readonly onSignedIn: () => void;
 }
 
-const IDENT = "Mags";
+/** Clients of OpenSSH tell servers which say that they are it when a reader has gone; the version is the one whose ways these are. */
+const IDENT = "OpenSSH_9.6 Mags";
 const KEEP_ALIVES = 4;
 const PARTING_MS = 2_000;
 const GOODBYE_MS = 2_000;

@@ -14,6 +14,8 @@ if (manifest.version !== VERSION)
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const PACKET_BYTES = 32 * 1024;
 /** Requests that are done where there is a command already. */
+/** "End of writing": OpenSSH sends it to servers that say they are OpenSSH. */
+const NO_MORE_OUTPUT = "eow@openssh.com";
 const DONE_WHILE_RUNNING: ReadonlySet<string> = new Set(["signal", "window-change"]);
 
 interface ChannelInside extends Channel {
@@ -67,6 +69,8 @@ export interface Mended {
   unanswered(): number;
   /** Called once, when the client closes the channel: its `close` waits until all that came is read. */
   onClosed(channel: Channel, listener: () => void): void;
+  /** Called when the client takes no more output of the channel, as the reader of its own has gone. */
+  onUnwanted(channel: Channel, listener: () => void): void;
   /** Asks the client for a channel to its agent. */
   openAgent(opened: (error: Error | undefined, channel: Channel) => void): void;
 }
@@ -87,6 +91,14 @@ export function forgetWritten(channel: Channel): void {
   written._chunk = written._chunkcb = written._chunkErr = written._chunkcbErr = undefined;
 }
 
+/** Gives up what waits for the client's window. */
+export function dropWritten(channel: Channel): void {
+  const written = channel as ChannelInside;
+  const taken = written._chunkcb;
+  forgetWritten(channel);
+  if (typeof taken === "function") taken();
+}
+
 /** Called once, before anybody else has the connection. */
 export function mend(client: Connection): Mended {
   const { _sock: socket, _protocol: protocol, _chanMgr: channels } = inside(client);
@@ -94,6 +106,7 @@ export function mend(client: Connection): Mended {
   const { CHANNEL_CLOSE: onClose, CHANNEL_DATA: onData, CHANNEL_EOF: onEof, CHANNEL_REQUEST: onRequest } = handlers;
   const { GLOBAL_REQUEST: onGlobal } = handlers;
   const closed = new WeakMap<object, () => void>();
+  const unwanted = new WeakMap<object, () => void>();
   let unanswered = 0;
 
   const sessionOf = (id: number): SessionInside | undefined => {
@@ -111,6 +124,7 @@ export function mend(client: Connection): Mended {
   // It answers no request of a session that has a command, or whose input has ended.
   handlers.CHANNEL_REQUEST = (from, id, type, wantsReply, data) => {
     const session = sessionOf(id);
+    if (type === NO_MORE_OUTPUT && session?._channel) unwanted.get(session._channel)?.();
     const isOurs = session !== undefined && (session._channel !== undefined || session._ending);
     onRequest(from, id, type, wantsReply && !isOurs, data);
     if (!isOurs || !wantsReply) return;
@@ -154,6 +168,7 @@ export function mend(client: Connection): Mended {
     heldPackets: () => (protocol._kexinit === undefined ? undefined : (protocol._queue?.length ?? 0)),
     unanswered: () => unanswered,
     onClosed: (channel, listener) => void closed.set(channel, listener),
+    onUnwanted: (channel, listener) => void unwanted.set(channel, listener),
     openAgent(opened) {
       const entry: Opened = (error, channel) => opened(error, channel);
       entry.type = "auth-agent@openssh.com";

@@ -61,6 +61,7 @@ export function serveUser(client: Connection, deps: UserDeps): void {
     if (!leave) return reject();
     serveSession(accept(), {
       ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
+      onUnwanted: deps.mended.onUnwanted,
       ...{ parting: deps.parting, track: deps.track, onOver: leave },
       listenForAgent: forwards.listenForAgent,
       onBegin: (kind) => sessions.add(kind),
