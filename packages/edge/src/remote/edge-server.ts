@@ -52,7 +52,7 @@ export async function startEdgeServer(
   const { upstream, log } = deps;
   const ending = new AbortController();
   const strangers = new Map<string, Socket>();
-  const edges = new Map<ServerHttp2Session, EdgeState>();
+  const edges = new Map<ServerHttp2Session, { readonly state: EdgeState; readonly socket: Socket }>();
   const calls = new Set<Promise<void>>();
   const clock = { nowMs: () => performance.now() };
 
@@ -70,12 +70,18 @@ export async function startEdgeServer(
   server.on("tlsClientError", (error, socket) => {
     log.info("edge.refused", { address: socket.remoteAddress, error: (error as NodeJS.ErrnoException).code });
   });
+  // Its session begins with it, at once.
+  let arriving: Socket | undefined;
+  server.prependListener("path" in options ? "connection" : "secureConnection", (socket: Socket) => {
+    arriving = socket;
+  });
   server.on("session", (session) => {
+    const socket = arriving;
     session.on("error", () => {}); // its end follows
-    if (edges.size >= MOST_EDGES || ending.signal.aborted) return session.destroy();
-    const address = session.socket.remoteAddress ?? "this machine";
-    edges.set(session, createEdgeState(address, clock));
-    attend(session, options.pinging ?? PINGING);
+    if (!socket || edges.size >= MOST_EDGES || ending.signal.aborted) return session.destroy();
+    const address = socket.remoteAddress ?? "this machine";
+    edges.set(session, { state: createEdgeState(address, clock), socket });
+    attend(session, socket, options.pinging ?? PINGING);
     log.info("edge.connected", { address });
     session.once("close", () => {
       edges.delete(session);
@@ -85,7 +91,7 @@ export async function startEdgeServer(
   server.on("stream", (stream, headers) => {
     const edge = stream.session && edges.get(stream.session as ServerHttp2Session);
     if (!edge) return stream.close();
-    const call = serveCall(stream, headers, { upstream, edge, log, ending: ending.signal });
+    const call = serveCall(stream, headers, { upstream, edge: edge.state, log, ending: ending.signal });
     calls.add(call);
     void call.then(() => calls.delete(call));
   });
@@ -96,7 +102,7 @@ export async function startEdgeServer(
   const port = typeof address === "object" ? (address?.port ?? 0) : 0;
   return {
     port,
-    edges: () => [...edges.values()].map(({ address }) => address),
+    edges: () => [...edges.values()].map(({ state }) => state.address),
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       ending.abort(new AppError("unavailable", "the server is ending"));
@@ -108,7 +114,7 @@ export async function startEdgeServer(
       patience.abort();
       for (const session of edges.keys()) session.close();
       const late = setTimeout(() => {
-        for (const session of edges.keys()) session.destroy();
+        for (const { socket } of edges.values()) socket.destroy();
       }, LAST_WORDS_MS);
       await closed;
       clearTimeout(late);

@@ -67,9 +67,12 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, MOST_PAUSE_MS)) {
       const before = problem;
       try {
-        const fresh = await connect(options, { dial, ending: ending.signal });
+        const { session: fresh, socket } = await connect(options, { dial, ending: ending.signal });
         const closed = once(fresh, "close");
+        const end = () => void socket.destroy();
+        ending.signal.addEventListener("abort", end);
         try {
+          ending.signal.throwIfAborted();
           await withDeadline(
             ask(fresh, "hello", {}),
             HANDSHAKE_MS,
@@ -81,7 +84,8 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
           await closed;
           become({ problem: "the connection was lost" });
         } finally {
-          fresh.destroy();
+          ending.signal.removeEventListener("abort", end);
+          socket.destroy();
         }
       } catch (error) {
         become({ problem: explain(error) });
@@ -150,7 +154,6 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
     },
     async [Symbol.asyncDispose]() {
       ending.abort(new AppError("unavailable", "the gateway is ending"));
-      session?.destroy();
       await kept;
     },
   };
@@ -160,7 +163,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
 async function connect(
   options: LinkOptions,
   { dial, ending }: { readonly dial: () => Socket; readonly ending: AbortSignal },
-): Promise<ClientHttp2Session> {
+): Promise<{ readonly session: ClientHttp2Session; readonly socket: Socket }> {
   const socket = dial();
   try {
     socket.setNoDelay(true);
@@ -172,8 +175,8 @@ async function connect(
       createConnection: () => socket,
     });
     session.on("error", () => {}); // its end follows
-    attend(session, options.pinging);
-    return session;
+    attend(session, socket, options.pinging);
+    return { session, socket };
   } catch (error) {
     socket.on("error", () => {}); // told already
     socket.destroy();

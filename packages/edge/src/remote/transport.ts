@@ -5,6 +5,7 @@
  */
 
 import type { Http2Session } from "node:http2";
+import type { Socket } from "node:net";
 import type { TlsOptions } from "node:tls";
 import { AppError, type Secret } from "@mags/core";
 import { CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES } from "./protocol.ts";
@@ -54,16 +55,20 @@ export function keyOf(secret: Secret): Buffer {
   return Buffer.from(secret.reveal(), "hex");
 }
 
-/** Widens its window, and ends it when the other side is gone. */
-export function attend(session: Http2Session, { pingMs }: Pinging): void {
+/**
+ * Widens its window, and ends it when the other side is gone. A session that is over closes with its socket, for which it
+ * waits for the other side: ending the socket is what ends it in any case.
+ */
+export function attend(session: Http2Session, socket: Socket, { pingMs }: Pinging): void {
   session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
   let unanswered = 0;
   const timer = setInterval(() => {
     if (unanswered >= MOST_UNANSWERED) {
-      session.destroy(new Error(`nothing was heard for ${(MOST_UNANSWERED * pingMs) / 1000} s`));
+      socket.destroy(new Error(`nothing was heard for ${(MOST_UNANSWERED * pingMs) / 1000} s`));
       return;
     }
     unanswered++;
+    if (session.destroyed) return;
     session.ping((error) => {
       if (!error) unanswered = 0;
     });
