@@ -36,7 +36,7 @@ export async function connectApart(
 /** One guest, which anybody may use. */
 export function createWhole() {
   const guest: GuestId = newJobId();
-  const accountId = "a-1" as AccountId; // what it is matters to nobody here
+  const accountId = randomUUID() as AccountId;
   const execs = createSimulatedExecs({ awaken: () => {} });
   const notes: SshNote[] = [];
   const watchers = new Set<(ports: ReadonlySet<number>) => Promise<readonly number[]>>();
@@ -62,7 +62,7 @@ export function createWhole() {
     },
   };
   return {
-    ...{ upstream, guest, execs, notes, watchers, attempt },
+    ...{ upstream, accountId, guest, execs, notes, watchers, attempt },
     start: (command: string): ExecStart => ({
       ...{ execId: randomUUID() as ExecId, guest, accountId, command, terminal: null, stdin: true },
       ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: true },

@@ -1,5 +1,7 @@
 /** A gateway in front of commands and sockets of this machine, and the programs of OpenSSH against it. */
+
 import { spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -60,7 +62,7 @@ export async function startTestGateway(
   await using scope = new AsyncDisposableStack();
   const temp = scope.use(await makeTempDir());
   const guest: GuestId = newJobId();
-  const accountId = "a-1" as AccountId; // what it is matters to nobody here
+  const accountId = randomUUID() as AccountId;
   const execs = createSimulatedExecs({ awaken: () => {} });
   scope.defer(() => execs.endAll());
   const newKey = async (name: string) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
@@ -115,6 +115,21 @@ describe("who connects as an edge and is none, or means no good", () => {
     await othersAreServed();
   });
 
+  it("writes no note that names no account, or has data without end", async () => {
+    const note = (fields: object) =>
+      call("/edge/1/note", head([{ what: "ended", login: "box", clientAddress: "", user: null, data: {}, ...fields }]));
+    const user = { accountId: "a-1", keyName: "own", fingerprint: "", target: "box", jobId: null, refusal: null };
+    const many = Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`fact_${index}`, index]));
+    const statuses = [
+      await note({ user }),
+      await note({ data: many }),
+      await note({ data: { ["x".repeat(65)]: 1 } }),
+      await note({ user: { ...user, accountId: whole.accountId } }),
+    ].map((answer) => answer?.status);
+    assert.deepEqual(statuses, [400, 400, 400, 200]);
+    assert.equal(whole.notes.length, 1);
+  });
+
   it("gets at no guest but by somebody who may sign in", async () => {
     const at = { host: "127.0.0.1", port: 22 };
     const dialled = await call("/edge/1/connect", head({ guest: whole.guest, at }));
@@ -125,10 +140,10 @@ describe("who connects as an edge and is none, or means no good", () => {
     const wire = { ...attempt, key: { ...key, blob: key.blob.toString("base64") } };
     const asked = (login: string, accountId: string) =>
       call("/edge/1/guest", head({ attempt: { ...wire, login }, accountId }));
-    assert.equal((await asked("who", "a-1"))?.status, 403);
-    assert.equal((await asked("box", "a-2"))?.status, 403);
-    assert.equal((await asked("box", "a-1"))?.status, 200);
-    assert.equal((await call("/edge/1/exec", head({ ...whole.start("true"), accountId: "a-2" })))?.status, 503);
+    assert.equal((await asked("who", whole.accountId))?.status, 403);
+    assert.equal((await asked("box", randomUUID()))?.status, 403);
+    assert.equal((await asked("box", whole.accountId))?.status, 200);
+    assert.equal((await call("/edge/1/exec", head({ ...whole.start("true"), accountId: randomUUID() })))?.status, 503);
     assert.equal(whole.execs.started.length, 0);
   });
 });

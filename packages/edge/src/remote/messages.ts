@@ -5,6 +5,9 @@ import { z } from "zod";
 
 const MOST_TEXT = 1_024;
 const Text = z.string().max(MOST_TEXT);
+/** Of the data of a note: keys, and characters of each. */
+const MOST_FACTS = 16;
+const MOST_NAME = 64;
 const Offset = z.int().nonnegative();
 const Port = z.int().min(0).max(65_535);
 
@@ -16,7 +19,6 @@ const bytes = (most: number) =>
   });
 const uuid = <T extends string>() =>
   z.custom<T>((value) => typeof value === "string" && isUuid(value), "must be a UUID");
-const AccountName = z.custom<AccountId>((value) => typeof value === "string" && value !== "" && value.length <= 64);
 
 export const SignIn = z.object({
   login: Text,
@@ -26,7 +28,7 @@ export const SignIn = z.object({
 });
 
 export const User = z.object({
-  accountId: AccountName,
+  accountId: uuid<AccountId>(),
   keyName: Text,
   fingerprint: Text,
   target: Text,
@@ -42,7 +44,9 @@ export const Note = z.object({
   login: Text,
   clientAddress: Text,
   user: User.nullable(),
-  data: z.record(Text, z.union([Text, z.number(), z.boolean(), z.null()])),
+  data: z
+    .record(z.string().max(MOST_NAME), z.union([Text, z.number(), z.boolean(), z.null()]))
+    .refine((data) => Object.keys(data).length <= MOST_FACTS, `must have at most ${MOST_FACTS} keys`),
 });
 
 const Place = { host: z.string().max(MOST_TEXT), port: Port };
@@ -63,7 +67,7 @@ export const Ports = z.array(Port).max(65_536);
 export const Exec = z.object({
   execId: uuid<ExecId>(),
   guest: Guest,
-  accountId: AccountName,
+  accountId: uuid<AccountId>(),
   command: z.string().nullable(),
   terminal: z
     .object({
