@@ -61,22 +61,26 @@ export function createAuditLog(
   async function writeAll(signal: AbortSignal): Promise<void> {
     while (waiting.length > 0) {
       const batch = waiting.slice(0, BATCH);
-      const stored = await tryStore(batch, signal);
+      const refused = await storeMost(batch, signal);
       waiting.splice(0, batch.length);
-      if (stored) putLost();
-      else lost += batch.length;
+      lost += refused;
+      if (refused < batch.length) putLost();
     }
   }
 
-  /** False: the database refuses them for what they are, so that another try would be in vain. */
-  async function tryStore(batch: readonly NewAuditRecord[], signal: AbortSignal): Promise<boolean> {
+  /** Returns how many the database refuses for what they are: the others of a batch with such a one are stored. */
+  async function storeMost(batch: readonly NewAuditRecord[], signal: AbortSignal): Promise<number> {
     try {
       await persistently(() => store.add(batch), { signal });
-      return true;
+      return 0;
     } catch (error) {
       signal.throwIfAborted();
-      log.error("audit.not_stored", { entries: batch.length, error: messageOf(error) });
-      return false;
+      if (batch.length > 1) {
+        const half = batch.length >> 1;
+        return (await storeMost(batch.slice(0, half), signal)) + (await storeMost(batch.slice(half), signal));
+      }
+      log.error("audit.not_stored", { action: batch[0]?.action, error: messageOf(error) });
+      return 1;
     }
   }
 
