@@ -1,6 +1,6 @@
 /** Connections that a client has forwarded: into the guest, and out of it. */
 import { randomBytes } from "node:crypto";
-import { isAppError, type Logger, messageOf } from "@mags/core";
+import { AppError, isAppError, type Logger, messageOf, untilAborted } from "@mags/core";
 import type { GuestAddress, GuestId, GuestListener, GuestSockets } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
 import { joinSocket } from "./forwarded-socket.ts";
@@ -29,9 +29,9 @@ export interface ForwardDeps {
 export interface Forwards {
   /** Dials in the guest. */
   dial(to: GuestAddress, reply: { accept(): Channel; reject(): void }): void;
-  /** Listens in the guest. */
+  /** Listens in the guest. One that is not up in 30 s is refused: answers to what is asked meanwhile wait for this one. */
   listen(at: GuestAddress, reply: { accept(port?: number): void; reject(): void }): void;
-  /** @returns false when there is no such. */
+  /** Also of what is not up yet, which is refused then. @returns false when there is no such. */
   cancel(at: GuestAddress): boolean;
   /**
    * A socket in the guest that leads to the client's agent, for root only.
@@ -44,7 +44,17 @@ export interface Forwards {
 type Open = (arrival: Arriving, opened: (error: Error | undefined, channel: Channel) => void) => void;
 type Arriving = NonNullable<Awaited<ReturnType<GuestListener["next"]>>>;
 
+interface Listening {
+  /** By which the client names it; null: by none, or none so far. */
+  key: string | null;
+  /** Null: it is about to listen. */
+  listener: GuestListener | null;
+  /** Gives it up. */
+  stop(): void;
+}
+
 const MOST_LISTENERS = 32;
+const LISTEN_MS = 30_000;
 /** Where the guest's agent has its own files, for root to write: the socket goes with the one who listens. */
 const AGENT_DIRECTORY = "/run/mags";
 
@@ -52,8 +62,8 @@ const keyOf = (at: GuestAddress) => ("path" in at ? at.path : `${at.host}:${at.p
 
 export function createForwards(client: Connection, deps: ForwardDeps): Forwards {
   const { node, guest, signal } = deps;
-  /** Null: it is about to listen. */
-  const listeners = new Map<string, GuestListener | null>();
+  const listeners = new Set<Listening>();
+  const named = (key: string) => [...listeners].find((one) => one.key === key);
 
   async function open(to: GuestAddress, accept: () => Channel): Promise<void> {
     const socket = await node.connect(await guest(), to, { signal });
@@ -98,20 +108,22 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       client.forwardOut(at.host, bound ?? at.port, peer?.address ?? "", peer?.port ?? 0, opened);
   }
 
-  async function serve(at: GuestAddress, reply: { accept(port?: number): void }): Promise<void> {
-    const listener = await node.listen(await guest(), at, { signal });
-    const bound = "path" in at ? at : { host: at.host, port: listener.port ?? at.port };
-    listeners.delete(keyOf(at));
-    listeners.set(keyOf(bound), listener);
-    if (signal.aborted) listener.close();
+  async function serve(at: GuestAddress, reply: { accept(port?: number): void }, one: Listening, given: AbortSignal) {
+    const late = setTimeout(one.stop, LISTEN_MS);
+    const listener = await untilAborted(guest(), given)
+      .then((inGuest) => node.listen(inGuest, at, { signal: given }))
+      .finally(() => clearTimeout(late));
+    one.listener = listener;
+    given.throwIfAborted();
+    const key = "path" in at ? at.path : `${at.host}:${listener.port ?? at.port}`;
+    if ((named(key) ?? one) !== one) throw new AppError("guest_failed", "the guest has given one port twice");
+    one.key = key;
     reply.accept(listener.port ?? undefined);
     await passOn(listener, "remote", openFor(at, listener.port)).catch(() => {}); // its guest sleeps, or has ended
-    if (listeners.get(keyOf(bound)) === listener) listeners.delete(keyOf(bound));
-    listener.close();
   }
 
   signal.addEventListener("abort", () => {
-    for (const listener of listeners.values()) listener?.close();
+    for (const { listener } of listeners) listener?.close();
   });
 
   return {
@@ -126,25 +138,36 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
         .finally(leave);
     },
     listen(at, reply) {
-      if (listeners.size >= MOST_LISTENERS || listeners.has(keyOf(at))) return reply.reject();
-      listeners.set(keyOf(at), null);
-      serve(at, reply).catch(() => {
-        listeners.delete(keyOf(at));
-        reply.reject();
-      });
+      const key = "port" in at && at.port === 0 ? null : keyOf(at);
+      if (listeners.size >= MOST_LISTENERS || (key !== null && named(key))) return reply.reject();
+      const given = new AbortController();
+      const one: Listening = {
+        ...{ key, listener: null },
+        // What came in by it goes on.
+        stop: () => (one.listener ? one.listener.close() : given.abort(new Error("it was cancelled"))),
+      };
+      listeners.add(one);
+      serve(at, reply, one, AbortSignal.any([signal, given.signal]))
+        .catch(reply.reject)
+        .finally(() => {
+          listeners.delete(one);
+          one.listener?.close();
+        });
     },
     cancel(at) {
-      const listener = listeners.get(keyOf(at));
-      if (!listener) return false;
-      listener.close();
-      return listeners.delete(keyOf(at));
+      const one = named(keyOf(at));
+      if (!one) return false;
+      one.key = null;
+      one.stop();
+      return true;
     },
     async listenForAgent(inGuest) {
       const path = `${AGENT_DIRECTORY}/ssh-agent-${randomBytes(8).toString("hex")}`;
       const listener = await node.listen(inGuest, { path }, { signal });
-      listeners.set(path, listener);
+      const one: Listening = { key: null, listener, stop: () => listener.close() };
+      listeners.add(one);
       const close = () => {
-        listeners.delete(path);
+        listeners.delete(one);
         listener.close();
       };
       if (signal.aborted) close();
