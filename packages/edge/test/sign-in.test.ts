@@ -12,7 +12,12 @@ interface Inside {
   readonly _protocol: {
     readonly _handlers: Record<string, () => void>;
     authNone(login: string): void;
-    authPK(login: string, key: Buffer, type: string, sign: (data: Buffer, done: (bytes: Buffer) => void) => void): void;
+    authPK(
+      login: string,
+      key: Buffer,
+      type: string,
+      sign?: (data: Buffer, done: (bytes: Buffer) => void) => void,
+    ): void;
   };
 }
 
@@ -55,8 +60,8 @@ describe("signing in", () => {
     assert.equal(test.notes.slice(from).length, 1);
   });
 
-  it("is refused with a key of somebody else's that was not signed with", async () => {
-    const from = test.notes.length;
+  /** A client that asks by itself. */
+  async function open() {
     const client = new ssh2.Client() as ssh2.Client & Inside;
     client.on("error", () => {});
     const asked = Promise.withResolvers<void>();
@@ -65,15 +70,46 @@ describe("signing in", () => {
       authHandler: () => asked.resolve() as never, // which says nothing
     });
     await asked.promise;
-    const refused = new Promise<void>((resolve) => {
-      client._protocol._handlers.USERAUTH_FAILURE = () => resolve();
+    const answer = new Promise<string>((resolve) => {
+      for (const name of ["USERAUTH_FAILURE", "USERAUTH_SUCCESS", "USERAUTH_PK_OK"])
+        client._protocol._handlers[name] = () => resolve(name);
     });
-    const [type = "", blob = ""] = (await readFile(`${test.keyFile}.pub`, "utf8")).split(" ");
-    const line = Buffer.from(`${type} ${blob}`);
+    return { client, answer };
+  }
+  async function publicKey(keyFile: string) {
+    const [type = "", blob = ""] = (await readFile(`${keyFile}.pub`, "utf8")).split(" ");
+    return { type, line: Buffer.from(`${type} ${blob}`) };
+  }
+
+  it("is refused with a key of somebody else's that was not signed with", async () => {
+    const from = test.notes.length;
+    const { client, answer } = await open();
+    const { type, line } = await publicKey(test.keyFile);
     client._protocol.authPK("box", line, type, (_, done) => done(Buffer.alloc(64, 7)));
-    await refused;
+    assert.equal(await answer, "USERAUTH_FAILURE");
     client.end();
     assert.equal((await noteOf(from)).data.attempts, 1);
+  });
+
+  it("is an attempt when it is asked for with a key that is good, and nothing is signed", async () => {
+    const from = test.notes.length;
+    const { client, answer } = await open();
+    const { type, line } = await publicKey(test.keyFile);
+    client._protocol.authPK("box", line, type);
+    assert.equal(await answer, "USERAUTH_PK_OK");
+    client.end();
+    assert.equal((await noteOf(from)).data.attempts, 1);
+  });
+
+  it("is refused with a key that is of another type than was said, which would sign with SHA-1", async () => {
+    const keyFile = await newKey("other", ["-t", "rsa", "-b", "2048"]);
+    const [key] = [ssh2.utils.parseKey(await readFile(keyFile))].flat();
+    assert.ok(key && !(key instanceof Error));
+    const { client, answer } = await open();
+    const { line } = await publicKey(keyFile);
+    client._protocol.authPK("box", line, "ssh-ed25519", (data, done) => done(key.sign(data, "sha1")));
+    assert.equal(await answer, "USERAUTH_FAILURE");
+    client.end();
   });
 
   it("happens once", async () => {

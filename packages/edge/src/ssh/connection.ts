@@ -69,9 +69,11 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   client.on("error", () => socket.destroy()); // a client that does not speak SSH, or no longer
 
   const signIn = { directory, port: localPort, clientAddress, attempts: limits.attempts, signal };
-  void awaitSignIn(client, signIn).then((signedIn) => {
-    clearTimeout(late);
-    deps.onSignedIn();
-    serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel } });
-  });
+  awaitSignIn(client, signIn)
+    .then((signedIn) => {
+      clearTimeout(late);
+      deps.onSignedIn();
+      serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel } });
+    })
+    .catch(() => socket.destroy());
 }
