@@ -33,6 +33,8 @@ const SERVER_NICE = -10;
 /** There is one old file of this size beside the current one. */
 const LOG_FILE_BYTES = 16 * 1024 * 1024;
 
+// Whoever reads it may have seen enough.
+process.stdout.on("error", () => process.exit(141));
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function context(file: string): Promise<CommandContext> {

@@ -35,12 +35,14 @@ export async function serveEdge(
   const stopping = new AbortController();
   const stopped = AbortSignal.any([stopping.signal, options.signal]);
   let upstream: RemoteUpstream | undefined;
+  let untried: string | null = null;
   let gateway: SshGateway | undefined;
 
   function status(): ServerStatus {
     if (stopped.aborted) return { ...identity, state: "stopping", ready: false };
     if (!upstream) return { ...identity, state: "starting", ready: false };
     const { problem } = upstream;
+    if (!gateway && (problem === null || problem === untried)) return { ...identity, state: "starting", ready: false };
     const host = publicSshHost(ssh, config.public_url);
     return {
       ...identity,
@@ -65,6 +67,7 @@ export async function serveEdge(
     );
     const secret = await readEdgeSecret(at.secret_file);
     upstream = scope.use(connectUpstream({ log }, { host: at.host, port: at.port, secret }));
+    untried = upstream.problem;
     const hostKey = await hostKeyOf(upstream, { signal: stopped });
     if (hostKey) {
       const { node, directory } = upstream;

@@ -196,7 +196,12 @@ async function startUp(
         auditKeepDays: config.audit.keep_days,
         collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
         ssh: config.ssh.enabled
-          ? { host: sshHost, port: () => gateway?.port ?? config.ssh.listen.port, jobPorts: config.ssh.job_ports }
+          ? {
+              host: sshHost,
+              port: () => gateway?.port ?? config.ssh.listen.port,
+              jobPorts: config.ssh.job_ports,
+              replacesLostHostKey: config.ssh.replace_lost_host_key,
+            }
           : null,
       },
     ),

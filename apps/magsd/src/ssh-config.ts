@@ -27,6 +27,12 @@ export const SshConfig = z.strictObject({
     .regex(/^[A-Za-z0-9.:-]{1,253}$/, "must be the name or address of a host")
     .optional()
     .describe("The host that clients are told. Default: that of public_url, else the address above."),
+  replace_lost_host_key: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Makes another host key where the one that is there cannot be opened, as the sealing key is lost: every client will say that it changed.",
+    ),
   job_ports: z
     .strictObject({
       from: Port.default(40_000).describe("The first."),

@@ -5,7 +5,6 @@ import { writeFile } from "node:fs/promises";
 import { after, before, describe, it } from "node:test";
 import { isAppError, silentLogger } from "@mags/core";
 import { createSimulatedNode, makeTempDir, waitFor } from "@mags/test-kit";
-import { sql } from "kysely";
 import { createSealing, SEALING_KEY_BYTES } from "../src/app/sealing.ts";
 import { openDatabase } from "../src/sql/database.ts";
 import { createSshAccessStore } from "../src/sql/ssh-access-store.ts";
@@ -204,12 +203,10 @@ describe("a sealing key that is lost", () => {
       error.message,
       /host key for SSH cannot be opened: .*other\.key holds key .*Put the right key file back/,
     );
-    const [, statement = ""] = /if it is lost for good, run "(.*)" in the database/.exec(error.message) ?? [];
     // Without SSH it is not needed.
-    {
-      await using off = await startTestPlane(address, { ...options, ssh: null });
-      await off.database.run((db) => sql.raw(statement).execute(db));
-    }
+    await (await startTestPlane(address, { ...options, ssh: null }))[Symbol.asyncDispose]();
+    const replacing = { ...options, ssh: { ...SSH, replacesLostHostKey: true } };
+    await (await startTestPlane(address, replacing))[Symbol.asyncDispose]();
     await (await startTestPlane(address, options))[Symbol.asyncDispose]();
   });
 

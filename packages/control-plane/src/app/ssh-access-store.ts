@@ -27,6 +27,8 @@ export interface PortRange {
 export interface SshAccessStore {
   /** The secret of that name; where there is none, `make` makes it. All who ask get the same. */
   secret(name: string, make: () => { readonly sealed: Buffer; readonly at: Date }): Promise<Buffer>;
+  /** Puts another in the place of that one, unless somebody has done so. @returns the one that is there then */
+  replaceSecret(name: string, old: Buffer, by: { readonly sealed: Buffer; readonly at: Date }): Promise<Buffer>;
   get(sandboxId: SandboxId): Promise<StoredSshAccess | null>;
   /**
    * Stores the first key of a sandbox, or another in place of `replaces`.

@@ -12,19 +12,20 @@ const ROW = `installation_secrets/${NAME}`;
  * in between, so that is the operator's decision.
  */
 export async function loadHostKey(deps: {
-  readonly store: Pick<SshAccessStore, "secret">;
+  readonly store: Pick<SshAccessStore, "secret" | "replaceSecret">;
   readonly sealing: Sealing;
   readonly clock: Clock;
+  /** Whether another is made in the place of one that cannot be opened. */
+  readonly replacesLost: boolean;
 }): Promise<SshKeyPair> {
-  const { store, sealing, clock } = deps;
-  const sealed = await store.secret(NAME, () => ({
-    sealed: sealing.seal(newSshKeyPair("mags host key").privateKey, ROW),
-    at: clock.now(),
-  }));
-  const opened = sealing.open(sealed, ROW);
+  const { store, sealing, clock, replacesLost } = deps;
+  const make = () => ({ sealed: sealing.seal(newSshKeyPair("mags host key").privateKey, ROW), at: clock.now() });
+  const sealed = await store.secret(NAME, make);
+  let opened = sealing.open(sealed, ROW);
+  if ("refused" in opened && replacesLost) opened = sealing.open(await store.replaceSecret(NAME, sealed, make()), ROW);
   if ("secret" in opened) return sshKeyPairOf(opened.secret);
   throw new AppError(
     "unavailable",
-    `the host key for SSH cannot be opened: ${opened.refused}. Put the right key file back; if it is lost for good, run "delete from installation_secrets where name = '${NAME}'" in the database: a new host key is made then, and every SSH client will say that it changed`,
+    `the host key for SSH cannot be opened: ${opened.refused}. Put the right key file back; if it is lost for good, set ssh.replace_lost_host_key to true in the configuration: a new host key is made then, and every SSH client will say that it changed`,
   );
 }

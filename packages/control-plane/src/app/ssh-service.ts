@@ -19,6 +19,8 @@ export interface SshServiceConfig {
   readonly port: () => number;
   /** Of jobs, one each; null: none has one of its own. */
   readonly jobPorts: PortRange | null;
+  /** Whether another host key is made in the place of one that cannot be opened. Default: the server does not start. */
+  readonly replacesLostHostKey?: boolean;
 }
 
 export interface SshServiceDeps {
@@ -56,7 +58,12 @@ export interface SshService {
 /** @throws AppError `unavailable` when the host key cannot be opened. */
 export async function createSshService(deps: SshServiceDeps, config: SshServiceConfig): Promise<SshService> {
   const { access, sealing, audit, clock, log } = deps;
-  const hostKey = await loadHostKey({ store: access, sealing, clock });
+  const hostKey = await loadHostKey({
+    store: access,
+    sealing,
+    clock,
+    replacesLost: config.replacesLostHostKey ?? false,
+  });
   const ports = await createSshPorts({ store: access, clock, log }, { range: config.jobPorts, shared: config.port });
   const directory = createSshDirectory({ ...deps, ports, hostKey });
   const noted = { signed_in: 0, refused: 0, session: 0, forward: 0, ended: 0 };

@@ -57,6 +57,18 @@ export function createSshAccessStore(database: Database): SshAccessStore {
       return (await read())?.sealed ?? sealed;
     },
 
+    async replaceSecret(name, old, { sealed, at }) {
+      await database.run((db) =>
+        db
+          .updateTable("installation_secrets")
+          .set({ sealed, created_at: at })
+          .where("name", "=", name)
+          .where("sealed", "=", old)
+          .execute(),
+      );
+      return this.secret(name, () => ({ sealed, at }));
+    },
+
     get,
 
     async put(sandboxId, { fingerprint, sealedKey, at, replaces }) {
