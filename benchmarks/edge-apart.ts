@@ -16,6 +16,7 @@ const CALLS = 500;
 const piece = Buffer.alloc(64 * 1024, "an edge apart\n");
 const { signal } = new AbortController();
 const guest = newJobId();
+const accountId = randomUUID() as AccountId;
 
 type Node = EdgeUpstream["node"];
 interface Ports {
@@ -42,7 +43,7 @@ async function output(node: Node): Promise<void> {
     ...{
       execId: randomUUID() as ExecId,
       guest,
-      accountId: "bench" as AccountId,
+      accountId,
       command: `head -c ${BYTES} /dev/zero`,
     },
     ...{ terminal: null, stdin: false, environment: {}, cwd: null, timeoutMs: null, leavesGroup: false },
@@ -57,7 +58,7 @@ async function output(node: Node): Promise<void> {
 export const edgeApart: Benchmark = async ({ say, note }) => {
   const secret = randomBytes(32).toString("hex");
   const program = new URL("./edge-upstream.ts", import.meta.url);
-  const worker = new Worker(program, { workerData: { secret, guest, bytes: BYTES } });
+  const worker = new Worker(program, { workerData: { secret, guest, bytes: BYTES, accountId } });
   const [{ port, ...ports }] = (await once(worker, "message")) as [Ports & { readonly port: number }];
   const remote = connectUpstream({ log: silentLogger }, { host: "127.0.0.1", port, secret: new Secret(secret) });
   try {

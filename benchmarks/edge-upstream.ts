@@ -3,11 +3,10 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { parentPort, workerData } from "node:worker_threads";
 import { Secret, silentLogger } from "@mags/core";
-import type { AccountId } from "@mags/domain";
 import { startEdgeServer } from "@mags/edge";
 import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
 
-const { secret, guest, bytes } = workerData;
+const { secret, guest, accountId, bytes } = workerData;
 const piece = Buffer.alloc(64 * 1024, "an edge apart\n");
 
 const listening = async (server: ReturnType<typeof createServer>) => {
@@ -34,7 +33,7 @@ const sink = createServer({ allowHalfOpen: true }, (socket) => {
 
 const guests = { awaken: () => {} };
 const user = {
-  ...{ accountId: "bench" as AccountId, keyName: "bench", fingerprint: "SHA256:x" },
+  ...{ accountId, keyName: "bench", fingerprint: "SHA256:x" },
   ...{ target: "box", jobId: null, refusal: null },
 };
 const { port } = await startEdgeServer(
