@@ -11,7 +11,7 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { Socket } from "node:net";
-import { AppError, type Logger, sleep } from "@mags/core";
+import { AppError, type Logger, messageOf, sleep } from "@mags/core";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { MOST_CALLS } from "./protocol.ts";
@@ -98,6 +98,8 @@ export async function startEdgeServer(
 
   server.listen(options);
   await once(server, "listening");
+  // One connection could not be taken; others can be.
+  server.on("error", (error) => log.error("edge.not_taken", { error: messageOf(error) }));
   const address = server.address();
   const port = typeof address === "object" ? (address?.port ?? 0) : 0;
   return {
