@@ -10,7 +10,7 @@ import { AppError, isAppError, type Logger, messageOf, sleep, untilAborted, with
 import { decode, parseJson } from "./json.ts";
 import { errorOf, Failure } from "./messages.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
-import { type CallName, FRAME, MOST_CALLS, pathOf } from "./protocol.ts";
+import { type CallName, FRAME, LONG_CALLS, MOST_CALLS, MOST_LONG_CALLS, pathOf } from "./protocol.ts";
 import {
   attend,
   type EdgePlace,
@@ -55,6 +55,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
   let problem: string | null = "it has not been tried yet";
   let changed = Promise.withResolvers<void>();
   let calls = 0;
+  let longCalls = 0;
 
   function become(next: { readonly session?: ClientHttp2Session; readonly problem: string | null }): void {
     session = next.session;
@@ -104,12 +105,17 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Opened> {
     signal?.throwIfAborted();
-    if (calls >= MOST_CALLS)
+    const isLong = LONG_CALLS.has(call);
+    if (calls >= MOST_CALLS || (isLong && longCalls >= MOST_LONG_CALLS))
       throw new AppError("too_many_requests", "the server does as much at a time for one gateway as it may");
     const stream = over.request({ ":method": "POST", ":path": pathOf(call) });
     const pipe = createPipe(stream, () => new AppError("unavailable", "the connection to the server was lost"));
-    calls++;
-    pipe.signal.addEventListener("abort", () => calls--, { once: true });
+    const count = (by: 1 | -1) => {
+      calls += by;
+      if (isLong) longCalls += by;
+    };
+    count(1);
+    pipe.signal.addEventListener("abort", () => count(-1), { once: true });
     const replied = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
     const until = signal ? AbortSignal.any([signal, pipe.signal]) : pipe.signal;
     try {

@@ -38,7 +38,7 @@ export function createNoteQueue(
       try {
         await link.ask("note", some.map(toWire), { signal });
       } catch (error) {
-        if (isAppError(error, "unavailable")) {
+        if (isAppError(error, "unavailable") || isAppError(error, "too_many_requests")) {
           await sleep(PAUSE_MS, { signal });
           continue;
         }

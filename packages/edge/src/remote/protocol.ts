@@ -64,5 +64,8 @@ export const STREAM_WINDOW_BYTES = 512 * 1024;
 export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
 /** Calls under way of one edge. */
 export const MOST_CALLS = 4_096;
+/** Of them those that last as long as users like; the others are for who signs in, and what is told of him. */
+export const MOST_LONG_CALLS = 3_840;
+export const LONG_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "listen", "accept"]);
 /** Notes in one call. */
 export const MOST_NOTES = 16;
