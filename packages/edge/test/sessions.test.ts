@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import type ssh2 from "ssh2";
@@ -24,6 +26,14 @@ const answerOf = (channel: ssh2.Channel) =>
   new Promise<"done" | "refused">((resolve) =>
     insideOf(channel)._callbacks.push((isRefused: boolean) => resolve(isRefused ? "refused" : "done")),
   );
+
+/** Bytes of the other end that the kernel could not deliver, and could not be read there. */
+async function queuedFor({ localPort = 0, remotePort = 0 }: Socket): Promise<string> {
+  const hex = (port: number) => `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const lines = (await readFile("/proc/net/tcp", "utf8")).split("\n").map((line) => line.trim().split(/\s+/));
+  const line = lines.find(([, from, to]) => from?.endsWith(hex(remotePort)) && to?.endsWith(hex(localPort)));
+  return line?.[4] ?? "";
+}
 
 describe("sessions", () => {
   let test: TestGateway;
@@ -81,6 +91,25 @@ describe("sessions", () => {
     client.end();
     await waitFor(() => test.notes.at(-1)?.what === "ended", { what: "the end of the connection" });
     await ended();
+  });
+
+  it("are hung up when their client sends its end, and does not read what waits", async () => {
+    const client = await test.signIn();
+    const channels = await Promise.all(Array.from({ length: 8 }, () => exec(client, "yes")));
+    await Promise.all(channels.map((channel) => once(channel, "data")));
+    const { _sock: socket } = client as unknown as { readonly _sock: Socket };
+    socket.pause();
+    let last = "";
+    const stuck = async () => {
+      const queued = await queuedFor(socket);
+      const same = queued === last && !queued.startsWith("00000000");
+      last = queued;
+      return same;
+    };
+    await waitFor(stuck, { what: "output that waits for the client", intervalMs: 250 });
+    socket.end();
+    await ended();
+    client.destroy();
   });
 
   it("pass signals on, also after the end of the input", async () => {

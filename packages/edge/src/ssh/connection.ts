@@ -67,6 +67,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   });
   deps.signal.addEventListener("abort", () => client.end(), { signal: over.signal });
   client.on("error", () => socket.destroy()); // a client that does not speak SSH, or no longer
+  socket.on("end", () => socket.destroy()); // it may not read what waits, either
 
   const signIn = { directory, port: localPort, clientAddress, attempts: limits.attempts, signal };
   awaitSignIn(client, signIn)
