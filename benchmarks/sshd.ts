@@ -27,7 +27,7 @@ export async function startSshd(say: (line: string) => void): Promise<SshParty &
       ...[`Port ${port}`, "ListenAddress 127.0.0.1", "HostKey /mnt/host", "AuthorizedKeysFile /mnt/authorized"],
       ...["PermitRootLogin prohibit-password", "PasswordAuthentication no", "KbdInteractiveAuthentication no"],
       "KexAlgorithms curve25519-sha256", // as the gateway has it
-      ...["UsePAM no", "StrictModes no", "PidFile none", "LogLevel ERROR", "PerSourcePenalties no", "MaxSessions 1000"],
+      ...["UsePAM no", "StrictModes no", "PidFile none", "LogLevel ERROR", "MaxSessions 1000"],
       "Subsystem sftp /usr/lib/openssh/sftp-server",
     ].join("\n"),
   );
