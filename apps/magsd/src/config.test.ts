@@ -76,6 +76,10 @@ describe("parseConfig", () => {
       ['{"role": "edge", "upstream": {"host": "mags"}, "edges": {}}', /edges: is for role all only/],
       ['{"edges": {}, "ssh": {"enabled": false}}', /ssh: must be enabled/],
       ['{"ssh": {"listen": {"port": 40000}}}', /ssh\.listen\.port: must be outside ssh\.job_ports/],
+      [
+        '{"edges": {"listen": {"port": 40000}, "secret_file": "/etc/mags/edge.secret"}}',
+        /edges\.listen\.port: must be outside ssh\.job_ports/,
+      ],
       ['{"listen": {"port": 49999}}', /listen\.port: must be outside ssh\.job_ports/],
       ['{"ssh": {"job_ports": {"from": 2, "to": 1}}}', /ssh\.job_ports\.to: must not be below/],
       ['{"ssh": {"limits": {"attempts": 0}}}', /ssh\.limits\.attempts: .*>=1/],

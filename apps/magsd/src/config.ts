@@ -141,10 +141,12 @@ export const ServerConfig = ServerKeys.superRefine(({ database, ssh, node }, con
       message: `must leave out ${uid}, the uid of ${whose}: VMs have one uid per address of node.network.uplink_range`,
     });
 })
-  .superRefine(({ listen, ssh }, context) => {
+  .superRefine(({ listen, ssh, edges }, context) => {
     const message = "must be outside ssh.job_ports, whose ports are given to jobs";
     if (!ssh.enabled) return;
     if (isJobPort(listen.port, ssh)) context.addIssue({ code: "custom", path: ["listen", "port"], message });
+    if (edges && isJobPort(edges.listen.port, ssh))
+      context.addIssue({ code: "custom", path: ["edges", "listen", "port"], message });
     if (isJobPort(ssh.listen.port, ssh)) context.addIssue({ code: "custom", path: ["ssh", "listen", "port"], message });
   })
   .superRefine(({ role, edges, upstream, ssh }, context) => {
