@@ -138,8 +138,10 @@ describe("who connects as an edge and is none, or means no good", () => {
     assert.equal(whole.execs.started.length, 0);
     const { key, ...attempt } = whole.attempt;
     const wire = { ...attempt, key: { ...key, blob: key.blob.toString("base64") } };
+    const user = { keyName: "own", fingerprint: "SHA256:x", target: "box", jobId: null, refusal: null };
+    const ticket = Buffer.alloc(32).toString("base64");
     const asked = (login: string, accountId: string) =>
-      call("/edge/1/guest", head({ attempt: { ...wire, login }, accountId }));
+      call("/edge/1/guest", head({ attempt: { ...wire, login }, found: { user: { ...user, accountId }, ticket } }));
     assert.equal((await asked("who", whole.accountId))?.status, 403);
     assert.equal((await asked("box", randomUUID()))?.status, 403);
     assert.equal((await asked("box", whole.accountId))?.status, 200);

@@ -16,6 +16,7 @@ import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { MOST_CALLS } from "./protocol.ts";
 import { serveCall } from "./server-call.ts";
+import { createTickets } from "./tickets.ts";
 import {
   attend,
   type EdgePlace,
@@ -54,6 +55,7 @@ export async function startEdgeServer(
   const strangers = new Map<string, Socket>();
   const edges = new Map<ServerHttp2Session, { readonly state: EdgeState; readonly socket: Socket }>();
   const calls = new Set<Promise<void>>();
+  const tickets = createTickets();
   const clock = { nowMs: () => performance.now() };
 
   const server = serverFor(options);
@@ -91,7 +93,9 @@ export async function startEdgeServer(
   server.on("stream", (stream, headers) => {
     const edge = stream.session && edges.get(stream.session as ServerHttp2Session);
     if (!edge) return stream.close();
-    const call = serveCall(stream, headers, { upstream, edge: edge.state, log, ending: ending.signal });
+    const call = serveCall(stream, headers, {
+      ...{ upstream, edge: edge.state, tickets, log, ending: ending.signal },
+    });
     calls.add(call);
     void call.then(() => calls.delete(call));
   });

@@ -39,6 +39,9 @@ export const User = z.object({
     .nullable(),
 });
 
+/** What `find` answers. */
+export const Found = z.object({ user: User, ticket: Text });
+
 export const Note = z.object({
   what: z.enum(["signed_in", "refused", "session", "forward", "ended"]),
   login: Text,

@@ -4,7 +4,7 @@ import type { SshDirectory, SshSignIn, SshUser } from "@mags/domain";
 import { z } from "zod";
 import { decode, parseJson } from "./json.ts";
 import type { Link } from "./link.ts";
-import { clipped, Guest, Ports, SignIn, User } from "./messages.ts";
+import { clipped, Found, Guest, Ports, SignIn } from "./messages.ts";
 import type { NoteQueue } from "./note-queue.ts";
 import { violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
@@ -20,8 +20,8 @@ export interface RemoteDirectoryDeps {
 const PAUSE_MS = 200;
 
 export function createRemoteDirectory({ link, notes, log, signal: ending }: RemoteDirectoryDeps): SshDirectory {
-  /** By what they signed in: the server finds them by that again. */
-  const attempts = new WeakMap<SshUser, SshSignIn>();
+  /** By what they signed in, and what the server knows them by. */
+  const signIns = new WeakMap<SshUser, { readonly attempt: SshSignIn; readonly ticket: string }>();
 
   return {
     async hostKey() {
@@ -29,14 +29,16 @@ export function createRemoteDirectory({ link, notes, log, signal: ending }: Remo
     },
     async find(attempt, { signal }) {
       if (clipped(attempt.login) !== attempt.login) return null; // no name is that long
-      const user = decode(User.nullable(), await link.ask("find", z.encode(SignIn, attempt), { signal }));
-      if (user) attempts.set(user, attempt);
-      return user;
+      const found = decode(Found.nullable(), await link.ask("find", z.encode(SignIn, attempt), { signal }));
+      if (!found) return null;
+      signIns.set(found.user, { attempt, ticket: found.ticket });
+      return found.user;
     },
     async guest(user, { signal }) {
-      const attempt = attempts.get(user);
-      if (!attempt) throw new AppError("internal", "that user was not found here");
-      const asked = { attempt: z.encode(SignIn, attempt), accountId: user.accountId };
+      const known = signIns.get(user);
+      if (!known) throw new AppError("internal", "that user was not found here");
+      const { attempt, ticket } = known;
+      const asked = { attempt: z.encode(SignIn, attempt), found: z.encode(Found, { user, ticket }) };
       return decode(Guest, await link.ask("guest", asked, { signal }));
     },
     note: (note) => notes.add(note),

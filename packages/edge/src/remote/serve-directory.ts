@@ -1,13 +1,14 @@
 /** Calls about who signs in, at the server. */
 import { AppError } from "@mags/core";
+import type { SshUser } from "@mags/domain";
 import { z } from "zod";
 import { decode, parseJson } from "./json.ts";
-import { Note, Ports, SignIn, User } from "./messages.ts";
+import { Found, Note, Ports, SignIn } from "./messages.ts";
 import { violation } from "./pipe.ts";
 import { FRAME, MOST_NOTES } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
 
-const Guest = z.object({ attempt: SignIn, accountId: z.string() });
+const Guest = z.object({ attempt: SignIn, found: Found });
 
 export async function serveHello({ answer }: ServerCall): Promise<void> {
   await answer({});
@@ -17,19 +18,28 @@ export async function serveHostKey({ upstream, answer }: ServerCall): Promise<vo
   await answer((await upstream.directory.hostKey()).reveal());
 }
 
-export async function serveFind({ asked, upstream, signal, answer }: ServerCall): Promise<void> {
-  const found = await upstream.directory.find(decode(SignIn, asked), { signal });
-  await answer(found && z.encode(User, found));
+export async function serveFind({ asked, upstream, tickets, signal, answer }: ServerCall): Promise<void> {
+  const user = await upstream.directory.find(decode(SignIn, asked), { signal });
+  await answer(user && z.encode(Found, { user, ticket: tickets.of(user) }));
 }
 
-/** An edge does not say who somebody is, but by what he signed in. */
-export async function serveGuest({ asked, upstream, edge, signal, answer }: ServerCall): Promise<void> {
-  const { attempt, accountId } = decode(Guest, asked);
-  const user = await upstream.directory.find(attempt, { signal });
-  if (user?.accountId !== accountId) throw new AppError("forbidden", "this key may not sign in any more");
+/** An edge does not say who somebody is: the server knows whom it has found, or finds him again. */
+export async function serveGuest(call: ServerCall): Promise<void> {
+  const { upstream, edge, signal, answer } = call;
+  const user = await userOf(call);
   const guest = await upstream.directory.guest(user, { signal });
   edge.grant(guest, user.accountId);
   await answer(guest);
+}
+
+async function userOf({ asked, upstream, tickets, signal }: ServerCall): Promise<SshUser> {
+  const { attempt, found } = decode(Guest, asked);
+  if (tickets.holds(found.user, found.ticket)) return found.user;
+  // This server has been started since. The same login, key and port may stand for something else by now.
+  const user = await upstream.directory.find(attempt, { signal });
+  if (user?.accountId !== found.user.accountId || user.jobId !== found.user.jobId)
+    throw new AppError("forbidden", "this login and key do not stand for what they did any more: connect again");
+  return user;
 }
 
 export async function serveNotes({ asked, upstream, edge, answer }: ServerCall): Promise<void> {

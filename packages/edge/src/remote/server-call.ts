@@ -9,6 +9,7 @@ import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
 import { serveExec } from "./serve-exec.ts";
 import { serveAccept, serveConnect, serveListen } from "./serve-sockets.ts";
+import type { Tickets } from "./tickets.ts";
 
 export interface ServerCall {
   /** JSON. */
@@ -16,6 +17,8 @@ export interface ServerCall {
   readonly pipe: Pipe;
   readonly edge: EdgeState;
   readonly upstream: EdgeUpstream;
+  /** Of the server, for all its edges. */
+  readonly tickets: Tickets;
   /** Aborted when the edge has left the call, or the server ends. */
   readonly signal: AbortSignal;
   /** Aborted when the server ends. */
@@ -24,7 +27,7 @@ export interface ServerCall {
   answer(result: unknown): Promise<void>;
 }
 
-export type ServerCallDeps = Pick<ServerCall, "edge" | "upstream" | "ending"> & { readonly log: Logger };
+export type ServerCallDeps = Pick<ServerCall, "edge" | "upstream" | "tickets" | "ending"> & { readonly log: Logger };
 
 const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> = {
   hello: serveHello,
@@ -47,7 +50,7 @@ export async function serveCall(
   headers: IncomingHttpHeaders,
   deps: ServerCallDeps,
 ): Promise<void> {
-  const { edge, upstream, ending, log } = deps;
+  const { edge, upstream, tickets, ending, log } = deps;
   const pipe = createPipe(stream, () => new AppError("unavailable", "the edge has left"));
   const signal = AbortSignal.any([pipe.signal, ending]);
   let isAnswered = false;
@@ -60,7 +63,7 @@ export async function serveCall(
       stream.respond({ ":status": 200 });
       await pipe.writeJson(FRAME.head, result);
     };
-    await handler({ asked, pipe, edge, upstream, signal, ending, answer });
+    await handler({ asked, pipe, edge, upstream, tickets, signal, ending, answer });
     pipe.leave();
   } catch (error) {
     if (pipe.signal.aborted) return;
