@@ -66,7 +66,7 @@ const ServerKeys = z.strictObject({
     })
     .prefault({}),
   sealing_key_file: AbsolutePath.optional().describe(
-    "The key that secrets in the database are sealed with, where several servers share one: it has to be there. Default: `<data_dir>/sealing.key`, made by the first start. Keep a copy: without it the host key for SSH is lost.",
+    "The key that secrets in the database are sealed with, where several servers share one: it has to be there, and nobody but its owner may read it. Default: `<data_dir>/sealing.key`, made by the first start. Keep a copy: without it the host key for SSH is lost.",
   ),
   object_store: ObjectStoreConfig.prefault({}),
   log_level: z

@@ -1,6 +1,5 @@
 /** The parts of the configuration for edges that run apart: at the server, and at the edge. */
-import { readFile, stat } from "node:fs/promises";
-import { AppError, messageOf, Secret } from "@mags/core";
+import { AppError, messageOf, readSecretFile, Secret } from "@mags/core";
 import { z } from "zod";
 
 const EDGE_PORT = 7778;
@@ -35,14 +34,10 @@ export const UpstreamConfig = z.strictObject({
 export type EdgesConfig = Readonly<z.infer<typeof EdgesConfig>>;
 export type UpstreamConfig = Readonly<z.infer<typeof UpstreamConfig>>;
 
-const OTHERS = 0o077;
-
 /** @throws AppError `validation_failed` when it cannot be read, or others can. */
 export async function readEdgeSecret(file: string): Promise<Secret> {
   try {
-    const { mode } = await stat(file);
-    if ((mode & OTHERS) !== 0) throw new Error("others than its owner may read or write it: chmod 600");
-    return new Secret((await readFile(file, "utf8")).trim());
+    return new Secret((await readSecretFile(file)).trim());
   } catch (cause) {
     throw new AppError("validation_failed", `the secret of edges in ${file} cannot be used: ${messageOf(cause)}`, {
       cause,

@@ -6,6 +6,7 @@ export { killAndWait } from "./kill-and-wait.ts";
 export { lockFile } from "./lock-file.ts";
 export { type LogFields, type Logger, silentLogger } from "./log.ts";
 export { bootId, identify, isAlive, type ProcessIdentity } from "./process-identity.ts";
+export { readSecretFile } from "./read-secret-file.ts";
 export { Secret } from "./secret.ts";
 export { createTurns } from "./turns.ts";
 export { sleep, untilAborted, withDeadline } from "./wait.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { describe, it } from "node:test";
 import { isAppError, Secret } from "@mags/core";
 import { makeTempDir } from "@mags/test-kit";
@@ -34,10 +34,26 @@ describe("openSealing", () => {
     await using dir = await makeTempDir();
     const file = `${dir.path}/sealing.key`;
     for (const text of ["", "mags-sealing-key-1 AAAA\n", "something else"]) {
-      await writeFile(file, text);
+      await writeFile(file, text, { mode: 0o600 });
       await assert.rejects(openSealing(file, MAKE), said(/sealing.key, which .* is damaged: put back a copy/));
       assert.equal(await readFile(file, "utf8"), text);
     }
+  });
+
+  it("takes none that others than its owner may read or write, and says how that ends", async () => {
+    await using dir = await makeTempDir();
+    const file = `${dir.path}/sealing.key`;
+    await openSealing(file, MAKE);
+    for (const mode of [0o644, 0o640, 0o602]) {
+      await chmod(file, mode);
+      for (const make of [true, false])
+        await assert.rejects(
+          openSealing(file, { make }),
+          said(/cannot read .*sealing.key, .*: chmod 600 .*sealing.key$/),
+        );
+    }
+    await chmod(file, 0o400);
+    await openSealing(file, { make: false });
   });
 
   it("makes none where several servers share one, and says how it is made; that works", async () => {

@@ -1,9 +1,9 @@
 /** The file with the key that secrets are sealed with: one line, `mags-sealing-key-1 ` and 32 bytes in base64. */
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
-import { link, open, readFile, rm } from "node:fs/promises";
+import { link, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { AppError, messageOf } from "@mags/core";
+import { AppError, messageOf, readSecretFile } from "@mags/core";
 import { createSealing, SEALING_KEY_BYTES, type Sealing } from "../app/sealing.ts";
 
 const PREFIX = "mags-sealing-key-1 ";
@@ -14,7 +14,7 @@ const NEW = ".new";
  * Reads the key; where there is none yet and it may be made, makes it: whole or not at all, and never over one that is
  * there. One process at a time may make it; any number may read it.
  * @param options.make  False: the file has to be there, as that of all servers of an installation.
- * @throws AppError `unavailable` that names the file.
+ * @throws AppError `unavailable` that names the file: it cannot be read, is damaged, or others than its owner may read it.
  */
 export async function openSealing(file: string, { make }: { readonly make: boolean }): Promise<Sealing> {
   // What a process that was killed left.
@@ -44,7 +44,7 @@ export async function openSealing(file: string, { make }: { readonly make: boole
 
 async function readIfThere(file: string): Promise<string | undefined> {
   try {
-    return await readFile(file, "utf8");
+    return await readSecretFile(file);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new AppError("unavailable", `cannot read ${file}, which secrets are sealed with: ${messageOf(cause)}`, {
