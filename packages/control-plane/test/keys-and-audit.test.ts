@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { type Clock, silentLogger, systemClock } from "@mags/core";
+import { type Clock, silentLogger, systemClock, withDeadline } from "@mags/core";
 import type { AccountId, SshKeyId } from "@mags/domain";
 import { type ApiClient, waitFor } from "@mags/test-kit";
+import { sql } from "kysely";
 import type { NewAuditRecord } from "../src/app/audit-store.ts";
 import type { SshKeyChallenge } from "../src/app/ssh-key-store.ts";
 import { createSshKeys } from "../src/app/ssh-keys.ts";
@@ -104,6 +105,23 @@ describe("createSshKeyStore", () => {
     const twice = await Promise.all([add("f3", third), add("f3", third)]);
     assert.deepEqual(twice.sort(), ["added", "exists"]);
     assert.deepEqual((await store.list(accountId)).map(({ name }) => name).sort(), ["f1", "f3"]);
+  });
+
+  it("waits for nobody who adds a job or token of the account", async () => {
+    const store = createSshKeyStore(database);
+    const accountId = await addAccount("busy");
+    await database.run((db) =>
+      db.transaction().execute(async (tx) => {
+        // As the database does for a row that refers to the account.
+        await sql`select id from accounts where id = ${accountId} for key share`.execute(tx);
+        const adding = store.addChallenge(
+          { challenge: "busy", accountId, fingerprint: "f", expiresAt: at(10) },
+          { now: at(0), most: 1 },
+        );
+        await withDeadline(adding, 20_000, () => new Error("it waits"));
+      }),
+    );
+    assert.notEqual(await store.challenge(accountId, "busy"), null);
   });
 
   it("keeps a bounded number of challenges of an account, and none that has expired", async () => {

@@ -120,9 +120,9 @@ export function createSshKeyStore(database: Database): SshKeyStore {
   };
 }
 
-/** The account's keys, which nobody else adds to until the transaction ends. */
+/** The account's keys, which nobody else adds to until the transaction ends. Jobs and tokens of it are added meanwhile. */
 async function lockKeys(tx: Transaction<Tables>, accountId: AccountId) {
-  await tx.selectFrom("accounts").select("id").where("id", "=", accountId).forUpdate().execute();
+  await tx.selectFrom("accounts").select("id").where("id", "=", accountId).forNoKeyUpdate().execute();
   return tx
     .selectFrom("account_ssh_keys")
     .select(["id", "name", "fingerprint"])
