@@ -87,10 +87,14 @@ describe("who connects as an edge and is none, or means no good", () => {
   });
 
   it("keeps nobody out by connecting and saying nothing", async () => {
+    const elsewhere = connect({ port: apart.server.port, host: "127.0.0.1", localAddress: "127.0.0.2" });
+    sockets.add(elsewhere.on("error", () => {}).resume());
+    await once(elsewhere, "connect");
     const silent = Array.from({ length: 100 }, dial);
     await waitFor(() => silent.filter(({ destroyed }) => destroyed).length >= 36, { what: "the end of the oldest" });
     await using late = connectUpstream({ log: silentLogger }, { host: "127.0.0.1", port: apart.server.port, secret });
     await late.connected({ signal: soon() });
+    assert.ok(!elsewhere.closed, "who comes from elsewhere has lost his place");
   });
 
   it("is told when it speaks another version", async () => {

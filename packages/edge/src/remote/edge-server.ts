@@ -12,6 +12,7 @@ import {
 } from "node:http2";
 import type { Socket } from "node:net";
 import { AppError, type Logger, messageOf, sleep } from "@mags/core";
+import { groupOf } from "../ssh/strangers.ts";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { MOST_CALLS } from "./protocol.ts";
@@ -39,7 +40,7 @@ export interface EdgeServer extends AsyncDisposable {
 }
 
 const MOST_EDGES = 64;
-/** Connections that have not shown that they have the secret; a further one takes the place of the oldest. */
+/** Connections that have not shown that they have the secret; a further one takes the place of the oldest of the address with the most. */
 const MOST_STRANGERS = 64;
 /** For calls to be ended, and for edges to hear of it. */
 const GOODBYE_MS = 2_000;
@@ -65,8 +66,7 @@ export async function startEdgeServer(
     socket.setNoDelay(true);
     strangers.set(name, socket);
     socket.once("close", () => strangers.delete(name));
-    const [oldest] = strangers.values();
-    if (strangers.size > MOST_STRANGERS) oldest?.destroy();
+    if (strangers.size > MOST_STRANGERS) oldestOfMost([...strangers.values()])?.destroy();
   });
   server.on("secureConnection", (socket) => strangers.delete(nameOf(socket)));
   server.on("tlsClientError", (error, socket) => {
@@ -136,6 +136,11 @@ function serverFor(place: EdgePlace): Http2Server | Http2SecureServer {
     ...{ ...TLS, ...session, handshakeTimeout: HANDSHAKE_MS },
     pskCallback: (_socket, identity) => (identity === IDENTITY ? key : null),
   });
+}
+
+function oldestOfMost(sockets: readonly Socket[]): Socket | undefined {
+  const byAddress = [...Map.groupBy(sockets, ({ remoteAddress }) => groupOf(remoteAddress ?? "")).values()];
+  return byAddress.sort((one, other) => other.length - one.length)[0]?.[0];
 }
 
 const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
