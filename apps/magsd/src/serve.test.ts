@@ -142,7 +142,7 @@ describe("serve", () => {
     const client = connect(found.ssh.port, "127.0.0.1");
     client.on("close", () => closed.push("ssh"));
     const [greeting] = await once(client, "data");
-    assert.match(String(greeting), /^SSH-2\.0-Mags\r\n/);
+    assert.match(String(greeting), /^SSH-2\.0-OpenSSH_9\.6 Mags\r\n/);
     stopping.abort();
     await ended;
     assert.deepEqual(closed, ["ssh", "node"]);
