@@ -208,9 +208,11 @@ export function createSimulatedExecs(guests: { readonly awaken: (guest: GuestId)
       signal: (signo) => void (failure || signal(one, signo)),
       hangUp() {
         if (failure) return;
-        one.isDropped = true;
-        one.outputs = [];
-        for (const output of [one.child.stdout, one.child.stderr]) output.resume();
+        if (one.start.endsWithClient) {
+          one.isDropped = true;
+          one.outputs = [];
+          for (const output of [one.child.stdout, one.child.stderr]) output.resume();
+        }
         kill(one, constants.signals.SIGHUP);
       },
       forget: () => void (failure || (one.end && held.delete(one.start.execId))),
