@@ -115,6 +115,9 @@ const forwards = (place: Place) => () => {
     );
     assert.equal(await talk({ port }, "x"), "");
     assert.equal(await talk({ port: other }, "still"), "still");
+    const { exitCode, stderr } = await test.ssh(["-v", "-W", `127.0.0.1:${nobody}`, "box@h"]);
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /open failed: connect failed: .*ECONNREFUSED/);
   });
 };
 

@@ -28,7 +28,7 @@ export interface ForwardDeps {
 
 export interface Forwards {
   /** Dials in the guest. */
-  dial(to: GuestAddress, reply: { accept(): Channel; reject(): void }): void;
+  dial(to: GuestAddress, reply: { accept(): Channel; reject(why: string): void }): void;
   /** Listens in the guest. One that is not up in 30 s is refused: answers to what is asked meanwhile wait for this one. */
   listen(at: GuestAddress, reply: { accept(port?: number): void; reject(): void }): void;
   /** Also of what is not up yet, which is refused then. @returns false when there is no such. */
@@ -129,11 +129,11 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
   return {
     dial(to, reply) {
       const leave = deps.takePlace();
-      if (!leave) return reply.reject();
+      if (!leave) return reply.reject("this connection has as many sessions and forwards as it may");
       open(to, reply.accept)
         .catch((error: unknown) => {
           if (!isAppError(error) && !signal.aborted) deps.log.warn("ssh.dial_failed", { error: messageOf(error) });
-          reply.reject();
+          reply.reject(isAppError(error) ? error.message : "it could not be reached");
         })
         .finally(leave);
     },

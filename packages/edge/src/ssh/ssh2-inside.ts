@@ -14,6 +14,8 @@ if (manifest.version !== VERSION)
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const PACKET_BYTES = 32 * 1024;
 /** Requests that are done where there is a command already. */
+/** Clients write it on a line. */
+const MOST_REASON_LENGTH = 200;
 /** "End of writing": OpenSSH sends it to servers that say they are OpenSSH. */
 const NO_MORE_OUTPUT = "eow@openssh.com";
 const DONE_WHILE_RUNNING: ReadonlySet<string> = new Set(["signal", "window-change"]);
@@ -56,6 +58,7 @@ interface ConnectionInside {
     channelSuccess(id: number): void;
     channelFailure(id: number): void;
     channelClose(id: number): void;
+    channelOpenFail(id: number, reason: number, text?: string): void;
     requestSuccess(data?: Buffer): void;
     requestFailure(): void;
     openssh_authAgent(id: number, windowBytes: number, packetBytes: number): void;
@@ -71,6 +74,8 @@ export interface Mended {
   onClosed(channel: Channel, listener: () => void): void;
   /** Called when the client takes no more output of the channel, as the reader of its own has gone. */
   onUnwanted(channel: Channel, listener: () => void): void;
+  /** Refuses a channel, and tells the client why: ssh2 tells nothing. */
+  refuse(reject: () => void, why: string): void;
   /** Asks the client for a channel to its agent. */
   openAgent(opened: (error: Error | undefined, channel: Channel) => void): void;
 }
@@ -154,6 +159,9 @@ export function mend(client: Connection): Mended {
     if (wantsReply) unanswered++;
     onGlobal(from, name, wantsReply, data);
   };
+  let reason = "";
+  const { channelOpenFail } = protocol;
+  protocol.channelOpenFail = (id, code, text) => channelOpenFail.call(protocol, id, code, text || reason);
   const { requestSuccess, requestFailure } = protocol;
   protocol.requestSuccess = (data) => {
     unanswered--;
@@ -169,6 +177,11 @@ export function mend(client: Connection): Mended {
     unanswered: () => unanswered,
     onClosed: (channel, listener) => void closed.set(channel, listener),
     onUnwanted: (channel, listener) => void unwanted.set(channel, listener),
+    refuse(reject, why) {
+      reason = why.slice(0, MOST_REASON_LENGTH);
+      reject();
+      reason = "";
+    },
     openAgent(opened) {
       const entry: Opened = (error, channel) => opened(error, channel);
       entry.type = "auth-agent@openssh.com";

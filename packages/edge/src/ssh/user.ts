@@ -68,7 +68,8 @@ export function serveUser(client: Connection, deps: UserDeps): void {
       takeModes: () => takeModes(protocolOf(client)),
     });
   });
-  const dial = (to: GuestAddress, accept: () => Channel, reject: () => void) => forwards.dial(to, { accept, reject });
+  const dial = (to: GuestAddress, accept: () => Channel, reject: () => void) =>
+    forwards.dial(to, { accept, reject: (why) => deps.mended.refuse(reject, why) });
   client.on("tcpip", (accept, reject, { destIP, destPort }) => dial({ host: destIP, port: destPort }, accept, reject));
   client.on("openssh.streamlocal", (accept, reject, { socketPath }) => dial({ path: socketPath }, accept, reject));
   client.on("request", (accept, reject, asked, asInfo) => {
