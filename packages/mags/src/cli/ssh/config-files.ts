@@ -38,7 +38,7 @@ export function createSshConfigFiles(home: string): SshConfigFiles {
   ];
   const copy = `${usersConfig}.before-mags`;
   /** ssh takes `~` for the home of the user's account, whatever `HOME` says. */
-  const shown = (path: string) => (userInfo().homedir === home ? path.replace(home, "~") : path);
+  const shown = (path: string) => (accountsHome() === home ? path.replace(home, "~") : path);
 
   function include(): void {
     const before = read(usersConfig);
@@ -102,5 +102,13 @@ function replace(path: string, text: string, mode = 0o600): void {
   } catch (error) {
     rmSync(draft, { force: true });
     throw error;
+  }
+}
+
+function accountsHome(): string | undefined {
+  try {
+    return userInfo().homedir;
+  } catch {
+    return undefined; // a uid without an account
   }
 }
