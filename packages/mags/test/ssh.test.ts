@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readdir, rm, utimes } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
 import { type CliBench, createCliBench, type RunningCli, until } from "./cli-process.ts";
@@ -184,7 +184,7 @@ describe("mags ssh", () => {
       await ended;
     });
 
-  it("removes the key that a killed run has left when it is a minute old, and no other's", async () => {
+  it("removes the key that a killed run has left, and no other's", async () => {
     await make("box");
     const other = await mkdtemp(join(runtime, `mags-ssh-${process.pid}-`));
     const running = await begin();
@@ -194,10 +194,6 @@ describe("mags ssh", () => {
     assert.ok(key);
     running.child.stdin?.end();
     await running.ended;
-    assert.equal((await cli.run(["ssh", "box", "true"], { env })).code, 0);
-    assert.ok((await readdir(runtime)).includes(key));
-    const before = new Date(Date.now() - 120_000);
-    for (const folder of [join(runtime, key), other]) await utimes(folder, before, before);
     assert.equal((await cli.run(["ssh", "box", "true"], { env })).code, 0);
     assert.deepEqual(
       (await readdir(runtime)).map((name) => join(runtime, name)),

@@ -1,7 +1,6 @@
 /**
  * The key of a session and the host key to expect, as files for ssh: in a folder of their own that only this user may
- * enter. Its name tells the process that owns it, so that what a killed one left is removed by a later one. The number may be
- * that of a process which cannot be seen from here, in another container: what is young is left alone, as ssh may be reading.
+ * enter. Its name tells the process that owns it, so that what a killed one left is removed by the next.
  */
 import { lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,7 +15,6 @@ export interface KeyFolder extends Disposable {
 
 const PREFIX = "mags-ssh-";
 const OWNED = /^mags-ssh-(\d+)-/;
-const YOUNG_MS = 60_000;
 /** Whatever address the gateway is reached at. */
 export const HOST_KEY_ALIAS = "mags";
 
@@ -58,8 +56,7 @@ function removeLeftovers(place: string): void {
   for (const name of namesIn(place)) {
     const owner = OWNED.exec(name)?.[1];
     const path = join(place, name);
-    if (owner !== undefined && !lives(Number(owner)) && isFolder(path) && !isYoung(path))
-      rmSync(path, { recursive: true, force: true });
+    if (owner !== undefined && !lives(Number(owner)) && isFolder(path)) rmSync(path, { recursive: true, force: true });
   }
 }
 
@@ -77,12 +74,6 @@ function namesIn(place: string): string[] {
 function isFolder(path: string): boolean {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found?.isDirectory() === true && found.uid === process.getuid?.();
-}
-
-/** One that is gone by now counts as young. */
-function isYoung(path: string): boolean {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  return found === undefined || Date.now() - found.mtimeMs < YOUNG_MS;
 }
 
 /** A process that may not be asked is another user's: the number was given anew. */
