@@ -33,3 +33,38 @@ it("a job's denials are looked at again after a look that failed, and once more 
   await watch.end(jobId);
   assert.equal(looks, looked);
 });
+
+it("looks at one microVM of a job, the newest, and at none when it was disposed of", async () => {
+  const looked: number[] = [];
+  const watch = createEgressWatch(
+    {
+      denials: async (index) => {
+        looked.push(index);
+        return [];
+      },
+      ...{ report: () => {}, clock: systemClock, log: silentLogger },
+    },
+    { firstLookMs: 1 },
+  );
+  const jobId = newJobId();
+  watch.begin(jobId, 1);
+  watch.begin(jobId, 2);
+  await waitFor(() => looked.filter((index) => index === 2).length > 3, { what: "looks" });
+  assert.ok(!looked.includes(1));
+  await watch[Symbol.asyncDispose]();
+  watch.begin(jobId, 3);
+  const other = newJobId();
+  await using after = createEgressWatch(
+    {
+      denials: async (index) => {
+        looked.push(index);
+        return [];
+      },
+      ...{ report: () => {}, clock: systemClock, log: silentLogger },
+    },
+    { firstLookMs: 5 },
+  );
+  after.begin(other, 4);
+  await waitFor(() => looked.includes(4), { what: "a look that is later" });
+  assert.ok(!looked.includes(3));
+});

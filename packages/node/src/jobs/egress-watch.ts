@@ -37,6 +37,7 @@ export function createEgressWatch(
 ): EgressWatch {
   const { denials, report, clock, log } = deps;
   const watched = new Map<JobId, Watched>();
+  let isOver = false;
 
   async function look(jobId: JobId, watch: Watched, last: boolean): Promise<void> {
     const found = await denials(watch.index);
@@ -58,6 +59,8 @@ export function createEgressWatch(
 
   return {
     begin(jobId, index) {
+      if (isOver) return;
+      watched.get(jobId)?.over.abort(); // of a microVM before this one
       const watch: Watched = {
         index,
         told: new Map(),
@@ -77,6 +80,7 @@ export function createEgressWatch(
       await look(jobId, watch, true);
     },
     async [Symbol.asyncDispose]() {
+      isOver = true;
       for (const { over } of watched.values()) over.abort();
       await Promise.all([...watched.values()].map(({ looking }) => looking));
       watched.clear();
