@@ -29,7 +29,7 @@ async function plainOf(bytes: Buffer): Promise<Buffer> {
   assert.equal(await compressionOf(source), "zstd");
   const target = join(temp.path, "plain");
   await decompress(DEPS, source, { compression: "zstd", target, budget: { take() {} }, signal });
-  return readFile(target);
+  return await readFile(target);
 }
 
 const ONE = Buffer.alloc(300_000, "one");
