@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -11,7 +11,7 @@ import type { SshDirectory } from "@mags/domain";
 import type { SshGateway } from "@mags/edge";
 import { createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
-import { startGatewayProcess } from "./gateway-process.ts";
+import { leftGateway, startGatewayProcess } from "./gateway-process.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "gateway-program.ts");
 const UID = 1_910_000_001;
@@ -115,5 +115,15 @@ describe("the gateway of a server", () => {
       return true;
     });
     other.close();
+    assert.deepEqual((await readdir(temp.path)).toSorted(), ["key", "key.pub"]);
+  });
+
+  it("is started also where what was noted of the one before is no note", async () => {
+    for (const text of ["", "{", '{"pid": "1"}', "null"]) {
+      await writeFile(places().gatewayProcess, text);
+      assert.equal(await leftGateway(places().gatewayProcess), undefined);
+    }
+    await using gateway = await start();
+    assert.ok(gateway.port > 0);
   });
 });

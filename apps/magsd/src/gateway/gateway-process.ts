@@ -6,6 +6,7 @@ import { chmod, lchown, mkdir, open, readFile, rename, rm } from "node:fs/promis
 import { join } from "node:path";
 import { bootId, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
 import { type EdgeUpstream, type SshGateway, startEdgeServer } from "@mags/edge";
+import { z } from "zod";
 import type { Places } from "../installation.ts";
 import type { SshConfig } from "../ssh-config.ts";
 import { type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
@@ -24,6 +25,8 @@ export interface GatewayProcessOptions {
 interface Kept extends Listening {
   readonly spawned: SpawnedGateway;
 }
+
+const Noted = z.object({ pid: z.int().positive(), startTime: z.string(), boot: z.string() });
 
 const FIRST_PAUSE_MS = 100;
 const MOST_PAUSE_MS = 5_000;
@@ -47,7 +50,10 @@ export async function startGatewayProcess(
   if (left) await killAndWait(left);
   await using scope = new AsyncDisposableStack();
   // The folder stays the server's: what its gateway could change there it could turn against it.
-  await rm(directory, { recursive: true, force: true });
+  const removeDirectory = () => rm(directory, { recursive: true, force: true });
+  await removeDirectory();
+  scope.defer(removeDirectory);
+  scope.defer(() => rm(processFile, { force: true }));
   await mkdir(directory, { mode: 0o700 });
   const server = scope.use(await startEdgeServer({ upstream, log }, { path: socket, pinging: { pingMs } }));
   await chmod(socket, 0o600);
@@ -112,8 +118,6 @@ export async function startGatewayProcess(
     await current.spawned.end();
     await kept;
     await owned.disposeAsync();
-    await rm(processFile, { force: true });
-    await rm(directory, { recursive: true, force: true });
   }
   return {
     port,
@@ -129,8 +133,18 @@ export async function startGatewayProcess(
 export async function leftGateway(processFile: string): Promise<ProcessIdentity | undefined> {
   const text = await readFile(processFile, "utf8").catch(() => undefined);
   if (text === undefined) return undefined;
-  const { boot, ...identity } = JSON.parse(text) as ProcessIdentity & { readonly boot: string };
+  const noted = Noted.safeParse(parseJson(text));
+  if (!noted.success) return undefined; // it is written whole, so no server has noted one there
+  const { boot, ...identity } = noted.data;
   return boot === (await bootId()) && (await isAlive(identity)) ? identity : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 async function writeWholeFile(path: string, text: string): Promise<void> {

@@ -20,20 +20,22 @@ export function createSender(channel: Channel, room: OutputRoom): Sender {
   let hasLeft = false;
   let isWanted = true;
   let done = () => {};
+  let sending: Writable | null = null;
   return {
     async send(stream, bytes) {
       await room.wait();
       if (hasLeft || (stream === channel && !isWanted)) return;
       await new Promise<void>((resolve) => {
         done = resolve;
+        sending = stream;
         stream.write(bytes, () => resolve());
       });
+      sending = null;
       forgetWritten(channel);
     },
     dropOutput() {
       isWanted = false;
-      dropWritten(channel);
-      done();
+      if (sending === channel) dropWritten(channel); // which ends its sending
     },
     leave() {
       hasLeft = true;
