@@ -102,6 +102,34 @@ describe("an edge apart from the server", () => {
     await waitFor(() => whole.execs.count === 0, { what: "the commands to be forgotten", deadlineMs: 60_000 });
   });
 
+  it("leaves a connection when it has said all, and all of it arrives", async () => {
+    await whole.signIn(apart);
+    let received = 0;
+    const ended = Promise.withResolvers<void>();
+    await using slow = createServer({ allowHalfOpen: true }, (socket) => {
+      socket
+        .on("error", () => {})
+        .on("data", (bytes) => {
+          received += bytes.length;
+          socket.pause();
+          setImmediate(() => socket.resume());
+        });
+      socket.on("end", () => {
+        ended.resolve();
+        socket.end();
+      });
+      socket.on("close", () => ended.reject(new Error("it was reset")));
+    }).listen(0, "127.0.0.1");
+    await once(slow, "listening");
+    const { port } = slow.address() as { port: number };
+    const socket = await apart.node.connect(whole.guest, { host: "127.0.0.1", port }, { signal: soon() });
+    await socket.write(Buffer.alloc(400_000));
+    await socket.end();
+    socket.close();
+    await ended.promise;
+    assert.equal(received, 400_000);
+  });
+
   it("holds little of what its reader does not take, and lets all else pass", async () => {
     await whole.signIn(apart);
     const socket = await apart.node.connect(whole.guest, { host: "127.0.0.1", port: floodPort }, { signal: soon() });

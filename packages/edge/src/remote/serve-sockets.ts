@@ -30,7 +30,10 @@ async function join(socket: GuestSocket, { pipe, signal, answer }: ServerCall): 
     signal.throwIfAborted();
     await answer({});
     const atEdge = socketOver(pipe);
-    await Promise.all([carry(socket, atEdge, signal), carry(atEdge, socket, signal)]);
+    const toEdge = carry(socket, atEdge, signal);
+    // The guest gets all that an edge has said, also one that leaves then and takes no more itself.
+    const untilLeft = carry(atEdge, socket, signal).then(() => pipe.frame());
+    await Promise.all([untilLeft, Promise.race([toEdge, untilLeft])]);
   } finally {
     signal.removeEventListener("abort", close);
     socket.close();

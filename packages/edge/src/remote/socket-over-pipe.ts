@@ -7,6 +7,8 @@ import { type Pipe, violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 
 const PIECE_BYTES = 64 * 1024;
+/** How long the other side may take what was said before one left. */
+const LEAVING_MS = 10_000;
 
 export function socketOver(pipe: Pipe): GuestSocket {
   let hasEnded = false;
@@ -30,8 +32,11 @@ export function socketOver(pipe: Pipe): GuestSocket {
       await pipe.writeFrame(FRAME.bytesEnd);
     },
     close() {
-      if (hasEnded && isRead) pipe.leave();
-      else pipe.cut();
+      if (!hasEnded) return pipe.cut();
+      pipe.leave();
+      if (isRead) return;
+      const late = setTimeout(() => pipe.cut(), LEAVING_MS).unref();
+      pipe.signal.addEventListener("abort", () => clearTimeout(late), { once: true });
     },
   };
 }
