@@ -1,4 +1,5 @@
 export { connectUpstream, type RemoteUpstream } from "./remote/connect-upstream.ts";
 export { type EdgeServer, startEdgeServer } from "./remote/edge-server.ts";
+export type { EdgePlace } from "./remote/transport.ts";
 export { type SshGateway, type SshGatewayOptions, startSshGateway } from "./ssh/ssh-gateway.ts";
 export type { EdgeUpstream } from "./upstream.ts";

@@ -7,6 +7,7 @@ import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHead
 import { connect as connectPlain, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { AppError, isAppError, type Logger, messageOf, sleep, untilAborted, withDeadline } from "@mags/core";
+import { eagerSocket } from "./eager-socket.ts";
 import { decode, parseJson } from "./json.ts";
 import { errorOf, Failure } from "./messages.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
@@ -178,7 +179,7 @@ async function connect(
     });
     const session = connectHttp2(`${"path" in options ? "http" : "https"}://${IDENTITY}`, {
       ...SESSION,
-      createConnection: () => socket,
+      createConnection: () => eagerSocket(socket),
     });
     session.on("error", () => {}); // its end follows
     attend(session, socket, options.pinging);
