@@ -77,7 +77,11 @@ export async function openSshParties(
   return { sshd, bare, vm, all: [sshd, bare, vm], [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-export async function newSandbox(server: TestServer, name: string): Promise<void> {
-  const { exitCode, errors } = await server.mags(["new", name]);
+export async function newSandbox(
+  server: TestServer,
+  name: string,
+  { diskGb }: { readonly diskGb?: number } = {},
+): Promise<void> {
+  const { exitCode, errors } = await server.mags(["new", name, ...(diskGb ? ["--disk", `${diskGb}`] : [])]);
   if (exitCode !== 0) throw new Error(errors);
 }

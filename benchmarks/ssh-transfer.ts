@@ -22,10 +22,12 @@ const ROUNDS = Number(process.env.BENCH_RUNS ?? 3);
 /** Of the bare agent, which has no choice. */
 const MEMORY_MIB = 512;
 const TIMEOUT_MS = 1_800_000;
+/** rsync writes a file beside the one that it replaces. */
+const DISK_GB = 4 + Math.ceil((2 * BYTES) / 1e9);
 
 export const sshTransfer: Benchmark = async (context) => {
   await using server = await startServer({ node: { default_memory_mb: MEMORY_MIB } });
-  await newSandbox(server, "box");
+  await newSandbox(server, "box", { diskGb: DISK_GB });
   await server.poolFilled(1);
   await using parties = await openSshParties(server, "box", context.say);
   await using temp = await makeTempDir();
