@@ -53,7 +53,10 @@ const ServerKeys = z.strictObject({
   ssh: SshConfig.prefault({}),
   edges: EdgesConfig.nullable().default(null).describe("Edges that run apart and connect to this server. null: none."),
   upstream: UpstreamConfig.nullable().default(null).describe("The server, for role `edge`."),
-  public_url: z.url().optional().describe("Where clients reach the API. Default: the address above."),
+  public_url: z
+    .url()
+    .optional()
+    .describe("Where clients reach the API, which is the name that they add SSH keys for. Default: the address above."),
   cors_origins: z.array(z.url()).default([]).describe("Web origins that may call the API."),
   database: z
     .strictObject({

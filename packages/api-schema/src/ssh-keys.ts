@@ -34,9 +34,19 @@ export const challengeSshKey = route({
   path: "/ssh-keys/challenge",
   summary: "Ask for what is to be signed before an SSH key can be added",
   description:
-    'Sign exactly the text of `challenge`, without a line end: `printf %s "$challenge" | ssh-keygen -Y sign -n mags-key -f KEY`. It holds for ten minutes, for this account and key, and for one use.',
+    'Sign exactly the text of `challenge`, without a line end: `printf %s "$challenge" | ssh-keygen -Y sign -n mags-key -f KEY`. It begins with `mags-key server=HOST `, HOST as it was given: sign nothing that names another server than the one you talk to, which could add your key to an account there. It holds for ten minutes, for this account and key, and for one use.',
   auth: "account",
-  body: z.object({ public_key: publicKey() }).meta({ id: "ChallengeSshKey" }),
+  body: z
+    .object({
+      public_key: publicKey(),
+      server: text()
+        .max(300)
+        .optional()
+        .describe(
+          "Host, and port where it is not that of the scheme, at which you reach this server, as in its URL. It must be that of `public_url` of its configuration; where there is none, the address that the request comes to. Default: that name.",
+        ),
+    })
+    .meta({ id: "ChallengeSshKey" }),
   responses: {
     200: z
       .object({ challenge: z.string(), expires_at: z.iso.datetime(), fingerprint: z.string() })

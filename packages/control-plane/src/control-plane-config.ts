@@ -11,6 +11,8 @@ export interface ControlPlaneConfig {
   readonly auditKeepDays?: number;
   /** Where SSH gateways are reached. Default: there are none. */
   readonly ssh?: SshServiceConfig | null;
+  /** Where clients reach the API. Default: at the address it listens on. */
+  readonly publicUrl?: string | undefined;
   /** Origins whose web pages may use the API. Default none. */
   readonly corsOrigins?: readonly string[];
   /** How often jobs are compared with the node. Default 15 s. */

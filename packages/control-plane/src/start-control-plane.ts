@@ -174,7 +174,7 @@ export async function startControlPlane(
   const routes = allRoutes({
     ...basis,
     ...{ accounts, usage: createUsageStore(database), uploads: deps.uploads, reports, policies, intake, writer, queue },
-    heartbeatMs: config.heartbeatMs ?? 15_000,
+    ...{ heartbeatMs: config.heartbeatMs ?? 15_000, publicUrl: config.publicUrl ?? null },
   });
   const readiness = () => readinessOf([databaseCheck(database), ...(deps.readiness ?? [])]);
   const checkResponses = config.checkResponses ?? false;

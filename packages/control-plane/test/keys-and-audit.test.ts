@@ -266,6 +266,30 @@ describe("the API of SSH keys", () => {
     assert.match(await refusal(client, { ...mine, name: "again" }), /^challenge: is none of this account, or was used/);
   });
 
+  it("asks for a signature that names the server as its client reaches it, which no other can have it name", async () => {
+    await using key = await makeSshKey();
+    const { host } = new URL(plane.url);
+    const [{ client }, address] = [await plane.addUser(), await server.database()];
+    const ask = (by: ApiClient, asked?: string, headers = {}) =>
+      by.call("POST", `${KEYS}/challenge`, { public_key: key.line, server: asked }, { headers });
+    const nameIn = async (...args: Parameters<typeof ask>) => {
+      const { challenge } = (await ask(...args)).body as Body;
+      return /^mags-key server=(\S+) account=\S+ key=SHA256:\S+ nonce=\S+$/.exec(challenge)?.[1];
+    };
+    assert.equal(await nameIn(client), host);
+    assert.equal(await nameIn(client, host), host);
+    assert.equal(await nameIn(client, `localhost:${new URL(plane.url).port}`), `localhost:${new URL(plane.url).port}`);
+    const foreign = await ask(client, "evil.example", { host: "evil.example", "x-forwarded-host": "evil.example" });
+    assert.deepEqual([foreign.status, /^server: .*public_url/.test((foreign.body as Body).error)], [400, true]);
+
+    await using named = await startTestPlane(address, { publicUrl: "https://mags.example.org" });
+    assert.equal(await nameIn(named.admin), "mags.example.org");
+    assert.equal(await nameIn(named.admin, "mags.example.org"), "mags.example.org");
+    const byAddress = await ask(named.admin, new URL(named.url).host);
+    assert.match((byAddress.body as Body).error, /^server: this one is reached at https:\/\/mags\.example\.org, /);
+    assert.equal((await addSshKey(named.admin, key)).status, 201);
+  });
+
   it("refuses keys and names that are none", async () => {
     const { client } = await plane.addUser();
     await using key = await makeSshKey();

@@ -9,7 +9,6 @@ import { type CliBench, createCliBench } from "./cli-process.ts";
 import { type ScriptedApi, type SeenRequest, send, startScriptedApi, TOKEN } from "./scripted-api.ts";
 
 const KEYS = "/api/v1/ssh-keys";
-const CHALLENGE = "mags-key account SHA256:x nonce";
 const KEY = {
   ...{ id: "0b6f9c54-41c1-4a6e-8a55-6f7c9d1e2a3b", name: "me@here", type: "ssh-ed25519", fingerprint: "SHA256:abc" },
   ...{ public_key: "ssh-ed25519 AAAA", created_at: "2026-01-02T03:04:05.000Z", last_used_at: null },
@@ -35,6 +34,9 @@ afterEach(() => {
   for (const name of readdirSync(ssh(""))) rmSync(ssh(name));
 });
 
+/** What a server asks to be signed by those who call it so. */
+const challengeOf = (server: string) => `mags-key server=${server} account=a key=SHA256:x nonce=n`;
+const ownChallenge = () => challengeOf(new URL(api.url).host);
 const ssh = (name: string) => join(cli.home, ".ssh", name);
 
 function keygen(name: string, options: { readonly passphrase?: string } = {}): void {
@@ -43,11 +45,11 @@ function keygen(name: string, options: { readonly passphrase?: string } = {}): v
 }
 
 /** Takes keys as a server does. */
-function serveKeys(): void {
+function serveKeys(challenge = ownChallenge()): void {
   api.intercept = (request: SeenRequest, to: ServerResponse) => {
     if (!request.path.startsWith(KEYS)) return false;
     seen.push(request);
-    if (request.path === `${KEYS}/challenge`) send(to, 200, { challenge: CHALLENGE, expires_at: "", fingerprint: "" });
+    if (request.path === `${KEYS}/challenge`) send(to, 200, { challenge, expires_at: "", fingerprint: "" });
     else if (request.method === "GET") send(to, 200, { keys: [KEY] });
     else if (request.method === "DELETE") send(to, 200, { success: true, message: "SSH key me@here removed" });
     else send(to, 201, KEY);
@@ -66,10 +68,11 @@ describe("mags key", () => {
     assert.deepEqual(readdirSync(temporary), []);
     const line = readFileSync(ssh("id_ed25519.pub"), "utf8").trim();
     const body = seen.at(-1)?.body as Readonly<Record<string, string>>;
-    assert.deepEqual([body.name, body.public_key, body.challenge], ["laptop", line, CHALLENGE]);
+    assert.deepEqual([body.name, body.public_key, body.challenge], ["laptop", line, ownChallenge()]);
+    assert.deepEqual(seen[0]?.body, { public_key: line, server: new URL(api.url).host });
     writeFileSync(ssh("signature"), body.signature ?? "");
     const check = ["-Y", "check-novalidate", "-n", "mags-key", "-s", ssh("signature")];
-    execFileSync("ssh-keygen", check, { input: CHALLENGE });
+    execFileSync("ssh-keygen", check, { input: ownChallenge() });
   });
 
   it("add asks the agent where only that has the private key", async () => {
@@ -114,6 +117,21 @@ describe("mags key", () => {
     assert.ok(seen.every(({ path }) => path === `${KEYS}/challenge`));
   });
 
+  it("add signs nothing that names another server than the one that it talks to", async () => {
+    keygen("id_ed25519");
+    serveKeys(challengeOf("mags.example.org"));
+    const { code, stderr } = await cli.run(["key", "add"]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^error: http:\/\/127\.0\.0\.1:\d+ asks for a signature that is not for 127\..* nothing was signed/,
+    );
+    assert.deepEqual(
+      seen.map(({ path }) => path),
+      [`${KEYS}/challenge`],
+    );
+  });
+
   it("list shows the keys, rm removes one by what it shows", async () => {
     serveKeys();
     const { stdout } = await cli.run(["key", "list"]);
@@ -134,12 +152,33 @@ describe("the SDK's keys", () => {
     const mags = new Mags({ apiToken: TOKEN, apiUrl: api.url });
     const added = await mags.sshKeys.add("ssh-ed25519 AAAA", { sign: (challenge) => `signed ${challenge}` });
     assert.deepEqual(added, KEY);
-    const body = { public_key: "ssh-ed25519 AAAA", challenge: CHALLENGE, signature: `signed ${CHALLENGE}` };
+    const challenge = ownChallenge();
+    const body = { public_key: "ssh-ed25519 AAAA", challenge, signature: `signed ${challenge}` };
     assert.deepEqual(seen.at(-1)?.body, body);
     await assert.rejects(mags.sshKeys.remove(".."), (error) => {
       return error instanceof MagsError && error.code === "ssh_key_not_found";
     });
     assert.equal(seen.length, 2);
+  });
+
+  it("has nothing signed that does not begin with the name of the server", async () => {
+    const mags = new Mags({ apiToken: TOKEN, apiUrl: api.url });
+    const { host } = new URL(api.url);
+    let signed = 0;
+    for (const challenge of [
+      challengeOf(`${host}0`),
+      challengeOf(`${host}.evil.example`),
+      `mags-key ${host} SHA256:x nonce`,
+      ` ${ownChallenge()}`,
+      `mags-key account=a ${ownChallenge()}`,
+      "",
+    ]) {
+      serveKeys(challenge);
+      const adding = mags.sshKeys.add("ssh-ed25519 AAAA", { sign: () => `${++signed}` });
+      await assert.rejects(adding, (error) => error instanceof MagsError && error.code === "unexpected_reply");
+    }
+    assert.equal(signed, 0);
+    assert.ok(seen.every(({ path }) => path === `${KEYS}/challenge`));
   });
 });
 

@@ -38,8 +38,11 @@ export interface SshKeys {
   used(keyId: SshKeyId): void;
   /** Longest there first. */
   list(accountId: AccountId): Promise<readonly SshKey[]>;
-  /** What is to be signed with that key, before it can be added. */
-  challenge(accountId: AccountId, publicKey: string): Promise<SshKeyChallenge>;
+  /**
+   * What is to be signed with that key, before it can be added.
+   * @param server  What the client calls this server: whoever signs for another one sees that he does.
+   */
+  challenge(accountId: AccountId, publicKey: string, options: { readonly server: string }): Promise<SshKeyChallenge>;
   /** @throws AppError `validation_failed`, or `ssh_key_exists`, that says what was wrong and what to do. */
   add(accountId: AccountId, key: SshKeyToAdd, origin: ChangeOrigin): Promise<SshKey>;
   /**
@@ -83,11 +86,12 @@ export function createSshKeys(deps: {
 
     list: (accountId) => store.list(accountId),
 
-    async challenge(accountId, publicKey) {
+    async challenge(accountId, publicKey, { server }) {
       const { fingerprint } = parsePublicKey(publicKey);
       const now = clock.now();
-      // Readable, so that whoever signs sees what for.
-      const challenge = `${NAMESPACE} ${accountId} ${fingerprint} ${randomBytes(24).toString("base64url")}`;
+      // Readable, so that whoever signs sees what for. Clients compare its beginning with the server that they talk to.
+      const nonce = randomBytes(24).toString("base64url");
+      const challenge = `${NAMESPACE} server=${server} account=${accountId} key=${fingerprint} nonce=${nonce}`;
       const given = { challenge, accountId, fingerprint, expiresAt: new Date(now.getTime() + CHALLENGE_MS) };
       await store.addChallenge(given, { now, most: MOST_CHALLENGES });
       return given;

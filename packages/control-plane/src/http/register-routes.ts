@@ -100,6 +100,7 @@ function inputOf(
     account: request.account,
     headers: request.headers,
     clientAddress: request.ip,
+    arrival: { address: request.socket.localAddress ?? "", port: request.socket.localPort ?? 0 },
     receivedMs: deps.clock.monotonicMs() - reply.elapsedTime,
     // Made when asked for: most handlers do not wait for anything.
     get signal() {

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { RouteDefinition } from "@mags/api-schema";
 import type { z } from "zod";
 import type { Account } from "../app/account-store.ts";
+import type { ArrivalAddress } from "../app/server-name.ts";
 import type { Streamed } from "./streamed.ts";
 import type { Upload } from "./upload.ts";
 import type { Conversation } from "./web-socket.ts";
@@ -22,6 +23,8 @@ export interface RouteInput<R extends RouteDefinition> {
   readonly headers: IncomingHttpHeaders;
   /** Numeric: of the client, or of the proxy in front of the server. */
   readonly clientAddress: string;
+  /** Where the request came to: here, or the proxy's way here. */
+  readonly arrival: ArrivalAddress;
   /** Aborts when the client is gone or the server shuts down. */
   readonly signal: AbortSignal;
   /** Monotonic time at which the request came in, milliseconds. */

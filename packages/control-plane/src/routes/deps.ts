@@ -47,6 +47,8 @@ export interface RouteDeps {
   readonly timings: JobTimings;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where clients reach the API; null: not known. */
+  readonly publicUrl: string | null;
   /** Silence after which an event stream sends a comment. */
   readonly heartbeatMs: number;
 }

@@ -1,7 +1,7 @@
 /** SSH keys of the account: what the client asks of them. */
-import { MagsError } from "./errors.ts";
+import { clientError, MagsError } from "./errors.ts";
 import type { Transport } from "./transport.ts";
-import type { AddSshKey, Done, SshKey, SshKeyChallenge, SshKeys } from "./wire.generated.ts";
+import type { AddSshKey, ChallengeSshKey, Done, SshKey, SshKeyChallenge, SshKeys } from "./wire.generated.ts";
 
 export interface AddSshKeyOptions {
   /** Default: the comment of the key. */
@@ -19,7 +19,8 @@ export interface AccountSshKeys {
   list(): Promise<SshKeys>;
   /**
    * @param publicKey  The line of a `.pub` file: Ed25519, ECDSA, or RSA of 2048 bits and more.
-   * @throws MagsError 400 that says what is wrong with the key or the signature, 409 when the key or its name is there.
+   * @throws MagsError 400 that says what is wrong with the key or the signature, 409 when the key or its name is there,
+   * `unexpected_reply` when the signature would be for another server: nothing is signed.
    */
   add(publicKey: string, options: AddSshKeyOptions): Promise<SshKey>;
   /**
@@ -35,9 +36,17 @@ export function createAccountSshKeys(transport: Transport): AccountSshKeys {
   return {
     list: () => transport.json({ method: "GET", path: PATH }),
     async add(publicKey, { name, sign }) {
-      const { challenge } = await transport.json<SshKeyChallenge>({
-        ...{ method: "POST", path: `${PATH}/challenge`, body: { public_key: publicKey } },
-      });
+      const { apiUrl } = transport;
+      const server = new URL(apiUrl).host;
+      const asked: ChallengeSshKey = { public_key: publicKey, server };
+      const path = `${PATH}/challenge`;
+      const { challenge } = await transport.json<SshKeyChallenge>({ method: "POST", path, body: asked });
+      // A server could pass on what another one asks for, and have the key on an account there.
+      if (typeof challenge !== "string" || !challenge.startsWith(`mags-key server=${server} `))
+        throw clientError(
+          "unexpected_reply",
+          `${apiUrl} asks for a signature that is not for ${server}: nothing was signed. It is older than this program, or passes on what another server asks for`,
+        );
       const signature = await sign(challenge);
       const body: AddSshKey = { public_key: publicKey, challenge, signature, ...(name !== undefined && { name }) };
       return await transport.json({ method: "POST", path: PATH, body });

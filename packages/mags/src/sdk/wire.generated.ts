@@ -442,6 +442,8 @@ export interface SshKeys {
 export interface ChallengeSshKey {
   /** The line of a `.pub` file. */
   public_key: string;
+  /** Host, and port where it is not that of the scheme, at which you reach this server, as in its URL. It must be that of `public_url` of its configuration; where there is none, the address that the request comes to. Default: that name. */
+  server?: string;
 }
 
 export interface SshKeyChallenge {
