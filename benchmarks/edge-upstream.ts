@@ -45,6 +45,7 @@ const { port } = await startEdgeServer(
         hostKey: async () => new Secret("none"),
         find: async () => user,
         guest: async () => guest,
+        untilOver: () => new Promise(() => {}),
         note() {},
         watchPorts: () => () => {},
       },

@@ -20,6 +20,8 @@ let access: Access;
 let own: string[];
 /** A session in another VM. */
 let chatty: Session;
+/** A connection to it without a session. */
+let forwarding: Session;
 
 const magsOk = async (...args: string[]) => {
   const { exitCode, text, errors } = await server.mags(args);
@@ -63,13 +65,14 @@ before(async () => {
   temp = await makeTempDir();
   await magsOk("new", "busy");
   chatty = openSession([...(await optionsFor("busy")), "root@127.0.0.1", "while echo up; do sleep 1; done"]);
+  forwarding = openSession([...(await optionsFor("busy")), "-N", "root@127.0.0.1"]);
   await chatty.shows(/up/);
   await magsOk("new", "box");
   access = await accessTo(server, "box");
   own = await optionsFor("box");
 });
 after(async () => {
-  chatty?.child.kill("SIGKILL");
+  for (const session of [chatty, forwarding]) session?.child.kill("SIGKILL");
   await server?.[Symbol.asyncDispose]();
   await temp?.[Symbol.asyncDispose]();
 });
@@ -214,6 +217,11 @@ describe("what ends under a session", () => {
     await magsOk("stop", "busy");
     assert.equal(await chatty.ended(), 255);
     assert.match(chatty.text(), /mags: the VM has ended: stopped/);
+    assert.equal(await forwarding.ended(), 255);
+    assert.match(
+      forwarding.text(),
+      /^Received disconnect .*: job busy is not running: .*"mags ssh busy" starts it anew/m,
+    );
   });
 
   it("is told when the VM is lost in the middle of a transfer, and the VM is there again at the next sign-in", async () => {

@@ -44,6 +44,7 @@ describe("serveEdge", () => {
         hostKey: async () => new Secret(hostKey),
         find: async () => null,
         guest: () => Promise.reject(new Error("nobody signs in")),
+        untilOver: () => new Promise(() => {}),
         note() {},
         watchPorts: () => () => {},
       },

@@ -126,20 +126,18 @@ export async function startControlPlane(
   const audit = createAuditLog({ store: auditStore, clock, log });
   const accounts = createAccounts({ store: createAccountStore(database), audit, clock, log });
   const sshKeys = createSshKeys({ store: createSshKeyStore(database), audit, clock, log });
+  const changes = createJobChanges();
+  const sandboxes = createSandboxStore(database);
   const sshDeps = {
-    ...{ store, access: createSshAccessStore(database), sshKeys, audit },
-    sealing: deps.sealing,
-    clock,
-    log,
+    ...{ store, access: createSshAccessStore(database), sandboxes, changes, sshKeys, audit },
+    ...{ sealing: deps.sealing, clock, log },
   };
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
-  const changes = createJobChanges();
   const metrics = createMetrics({
     ...{ store, node, clock, ssh, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
   });
   const { timings } = metrics;
   const intake = createIntake();
-  const sandboxes = createSandboxStore(database);
   const defaults = config.sandboxes ?? DEFAULT_SANDBOXES;
   const disks = createDisks({ sandboxes, node, queue: () => queue });
   const workspaces = createWorkspaceRecords(database);

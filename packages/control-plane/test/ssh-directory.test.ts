@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { isAppError, silentLogger, systemClock } from "@mags/core";
-import type { AccountId } from "@mags/domain";
+import type { AccountId, GuestId } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
+import { createJobChanges } from "../src/app/job-changes.ts";
 import { createSshKeys } from "../src/app/ssh-keys.ts";
 import { createSshService } from "../src/app/ssh-service.ts";
 import type { Database } from "../src/sql/database.ts";
 import { createJobStore } from "../src/sql/job-store.ts";
+import { createSandboxStore } from "../src/sql/sandbox-store.ts";
 import { createSshAccessStore } from "../src/sql/ssh-access-store.ts";
 import { createSshKeyStore } from "../src/sql/ssh-key-store.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
@@ -79,7 +81,10 @@ describe("signing in", () => {
     const { sealing } = plane;
     const common = { sealing, audit: { note() {} }, clock: systemClock, log: silentLogger };
     const sshKeys = createSshKeys({ ...common, store: createSshKeyStore(database) });
-    const stores = { store: createJobStore(database), access: createSshAccessStore(database), sshKeys };
+    const stores = {
+      ...{ store: createJobStore(database), access: createSshAccessStore(database), sshKeys },
+      ...{ sandboxes: createSandboxStore(database), changes: createJobChanges() },
+    };
     const { directory: counted } = await createSshService({ ...stores, ...common }, SSH);
     const counts = new Set<number>();
     let found = 0;
@@ -175,6 +180,40 @@ describe("the guest of a connection", () => {
     const user = await mustSignIn("waits", key);
     await assert.rejects(guest(user), said("no_vm", /no VM associated with this job yet: waits/));
     plane.node.release();
+  });
+});
+
+describe("the end of a guest", () => {
+  const until = (id: string, signal = new AbortController().signal) => directory().untilOver(id as GuestId, { signal });
+
+  it("is told when its sandbox was stopped, not when it sleeps, and to who asks later at once", async () => {
+    const { sandbox } = await idle("finite");
+    let isOver = false;
+    const over = until(sandbox).then(() => {
+      isOver = true;
+    });
+    await call("POST", `${JOBS}/finite/sleep`);
+    await call("POST", `${JOBS}/finite/wake`);
+    assert.equal(isOver, false);
+    await call("POST", `${JOBS}/finite/stop`);
+    await over;
+    await until(sandbox);
+  });
+
+  it("is told when a script has ended that has a microVM of its own", async () => {
+    const id = await submit({ name: "brief", script: "hang" });
+    await untilStatus(id, "running");
+    const over = until(id);
+    await call("POST", `${JOBS}/${id}/stop`);
+    await over;
+  });
+
+  it("is waited for no longer than somebody wants to know", async () => {
+    const { sandbox } = await idle("endless");
+    const leaving = new AbortController();
+    const over = until(sandbox, leaving.signal);
+    leaving.abort(new Error("he has left"));
+    await assert.rejects(over, /he has left/);
   });
 });
 

@@ -62,6 +62,11 @@ export interface SshDirectory {
    * @throws AppError whose message is for the user.
    */
   guest(user: SshUser, options: { readonly signal: AbortSignal }): Promise<GuestId>;
+  /**
+   * Resolves when the guest is over for good; one that sleeps is not. Many may wait for one.
+   * @throws the signal's reason; else it is not known now, and may be asked again.
+   */
+  untilOver(guest: GuestId, options: { readonly signal: AbortSignal }): Promise<void>;
   /** For the audit log. Must not throw. */
   note(note: SshNote): void;
   /**

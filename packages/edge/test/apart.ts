@@ -1,6 +1,6 @@
 /** An edge's server and an edge's end of it in one process, over a real connection, in front of this machine. */
 import { randomBytes, randomUUID } from "node:crypto";
-import { Secret, silentLogger } from "@mags/core";
+import { Secret, silentLogger, untilAborted } from "@mags/core";
 import type { AccountId, ExecId, ExecStart, GuestId, SshNote, SshSignIn, SshUser } from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
@@ -39,6 +39,7 @@ export function createWhole() {
   const accountId = randomUUID() as AccountId;
   const execs = createSimulatedExecs({ awaken: () => {} });
   const notes: SshNote[] = [];
+  const over = Promise.withResolvers<void>();
   const watchers = new Set<(ports: ReadonlySet<number>) => Promise<readonly number[]>>();
   const user: SshUser = {
     ...{ accountId, keyName: "own", fingerprint: "SHA256:x" },
@@ -54,6 +55,7 @@ export function createWhole() {
       hostKey: async () => new Secret("a key"),
       find: async ({ login }) => (login === "box" ? user : null),
       guest: async () => guest,
+      untilOver: (_guest, { signal }) => untilAborted(over.promise, signal),
       note: (note) => void notes.push(note),
       watchPorts(listener) {
         watchers.add(listener);
@@ -63,6 +65,8 @@ export function createWhole() {
   };
   return {
     ...{ upstream, accountId, guest, execs, notes, watchers, attempt },
+    /** The guest ends. */
+    end: () => over.resolve(),
     start: (command: string): ExecStart => ({
       ...{ execId: randomUUID() as ExecId, guest, accountId, command, terminal: null, stdin: true },
       ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: true },

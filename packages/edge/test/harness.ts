@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Secret, silentLogger } from "@mags/core";
+import { AppError, Secret, silentLogger, untilAborted } from "@mags/core";
 import type { AccountId, GuestId, SshNote } from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir } from "@mags/test-kit";
@@ -33,6 +33,8 @@ export interface TestGateway extends AsyncDisposable {
   readonly ports: readonly number[];
   /** What the directory wants to be listened on. @returns what cannot be. */
   listenOn(ports: readonly number[]): Promise<readonly number[]>;
+  /** The guest ends. */
+  end(): void;
   readonly execs: ReturnType<typeof createSimulatedExecs>;
   /** A client of ssh2 that has signed in. It is ended with the gateway. */
   signIn(options?: ssh2.ConnectConfig): Promise<ssh2.Client>;
@@ -78,6 +80,8 @@ export async function startTestGateway(
   const inTemp = (path: string) => path.replace(/^\/run\/mags/, temp.path);
   const notes: SshNote[] = [];
   const ports: number[] = [];
+  const over = Promise.withResolvers<void>();
+  let isOver = false;
   const watched = Promise.withResolvers<void>();
   let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
   const whole: EdgeUpstream = {
@@ -101,7 +105,11 @@ export async function startTestGateway(
             }
           : null;
       },
-      guest: async () => guest,
+      async guest() {
+        if (isOver) throw new AppError("job_not_running", "box is not running: it has ended");
+        return guest;
+      },
+      untilOver: (_guest, { signal }) => untilAborted(over.promise, signal),
       note: (note) => void notes.push(note),
       watchPorts(listener) {
         listenOn = (ports) => listener(new Set(ports));
@@ -168,6 +176,10 @@ export async function startTestGateway(
       run,
       keyFile: own.file,
       strangersKeyFile: stranger.file,
+    },
+    end() {
+      isOver = true;
+      over.resolve();
     },
     listenOn: (wanted) => listenOn(wanted),
     ssh: (args, { input, keyFile, port } = {}) =>

@@ -28,6 +28,7 @@ describe("the gateway of a server", () => {
       hostKey: async () => hostKey,
       find: async () => null,
       guest: async () => assert.fail("nobody has signed in"),
+      untilOver: () => new Promise(() => {}),
       note: () => {},
       watchPorts: () => () => {},
     };

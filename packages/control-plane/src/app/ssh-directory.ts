@@ -10,6 +10,7 @@ import {
 } from "@mags/domain";
 import type { AuditLog } from "./audit-log.ts";
 import { ownerOf } from "./find-sandbox-job.ts";
+import type { GuestEnds } from "./guest-ends.ts";
 import type { Job } from "./job.ts";
 import type { JobStore } from "./job-store.ts";
 import { guestOf } from "./sandbox.ts";
@@ -23,6 +24,7 @@ export interface SshDirectoryDeps {
   readonly store: Pick<JobStore, "find" | "get">;
   readonly access: Pick<SshAccessStore, "byFingerprint" | "byPort" | "accountsWith">;
   readonly sshKeys: SshKeys;
+  readonly ends: Pick<GuestEnds, "untilOver">;
   readonly ports: Pick<SshPorts, "watch" | "isJobPort">;
   readonly audit: Pick<AuditLog, "note">;
   readonly hostKey: SshKeyPair;
@@ -38,7 +40,7 @@ const ACTIONS: Readonly<Record<SshNote["what"], AuditAction>> = {
 };
 
 export function createSshDirectory(deps: SshDirectoryDeps): SshDirectory {
-  const { store, access, sshKeys, ports, audit, log } = deps;
+  const { store, access, sshKeys, ends, ports, audit, log } = deps;
 
   /** The one that he means now: another may have taken the place of the one he signed in to. */
   async function jobOf({ accountId, target, jobId }: SshUser): Promise<Job | null> {
@@ -100,6 +102,8 @@ export function createSshDirectory(deps: SshDirectoryDeps): SshDirectory {
         );
       return guestOf(job);
     },
+
+    untilOver: ends.untilOver,
 
     note({ what, login, clientAddress, user, data }) {
       const who = user && { key: user.keyName, fingerprint: user.fingerprint };

@@ -3,6 +3,7 @@ import { AppError, type Clock, type Logger, type Secret } from "@mags/core";
 import type { SandboxId, SshDirectory, SshNote, SshPublicKey } from "@mags/domain";
 import type { AuditLog } from "./audit-log.ts";
 import type { OwnerJob } from "./find-sandbox-job.ts";
+import { createGuestEnds, type GuestEndsDeps } from "./guest-ends.ts";
 import type { JobStore } from "./job-store.ts";
 import type { Sealing } from "./sealing.ts";
 import type { PortRange, SshAccessStore, StoredSshAccess } from "./ssh-access-store.ts";
@@ -23,7 +24,7 @@ export interface SshServiceConfig {
   readonly replacesLostHostKey?: boolean;
 }
 
-export interface SshServiceDeps {
+export interface SshServiceDeps extends Pick<GuestEndsDeps, "sandboxes" | "changes"> {
   readonly store: JobStore;
   readonly access: SshAccessStore;
   readonly sshKeys: SshKeys;
@@ -65,7 +66,8 @@ export async function createSshService(deps: SshServiceDeps, config: SshServiceC
     replacesLost: config.replacesLostHostKey ?? false,
   });
   const ports = await createSshPorts({ store: access, clock, log }, { range: config.jobPorts, shared: config.port });
-  const directory = createSshDirectory({ ...deps, ports, hostKey });
+  const ends = createGuestEnds(deps);
+  const directory = createSshDirectory({ ...deps, ends, ports, hostKey });
   const noted = { signed_in: 0, refused: 0, session: 0, forward: 0, ended: 0 };
   const rowOf = (sandboxId: SandboxId) => `sandbox_ssh/${sandboxId}`;
 
@@ -113,6 +115,9 @@ export async function createSshService(deps: SshServiceDeps, config: SshServiceC
       audit.note({ action: "access_granted", accountId, target: name, clientAddress, data: { port } });
       return { port, privateKey };
     },
-    ended: ports.drop,
+    ended(sandboxId) {
+      ports.drop(sandboxId);
+      ends.ended(sandboxId);
+    },
   };
 }

@@ -10,6 +10,7 @@ export const CALLS = [
   "guest",
   "note",
   "ports",
+  "ends",
   "exec",
   "connect",
   "listen",
@@ -44,6 +45,11 @@ export const FRAME = {
   // ports
   ports: 48,
   unusable: 49,
+  // ends, from the edge
+  watch: 50,
+  unwatch: 51,
+  // ends, to the edge
+  over: 52,
   // connect, accept: both ways
   bytes: 64,
   bytesEnd: 65,
@@ -67,5 +73,7 @@ export const MOST_CALLS = 4_096;
 /** Of them those that last as long as users like; the others are for who signs in, and what is told of him. */
 export const MOST_LONG_CALLS = 3_840;
 export const LONG_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "listen", "accept"]);
+/** Guests of which one edge wants to know the end. */
+export const MOST_WATCHED = 100_000;
 /** Notes in one call. */
 export const MOST_NOTES = 16;

@@ -2,6 +2,7 @@
 import { AppError, type Logger, Secret, sleep } from "@mags/core";
 import type { SshDirectory, SshSignIn, SshUser } from "@mags/domain";
 import { z } from "zod";
+import { createGuestWatch } from "./guest-watch.ts";
 import { decode, parseJson } from "./json.ts";
 import type { Link } from "./link.ts";
 import { clipped, Found, Guest, Ports, SignIn } from "./messages.ts";
@@ -41,6 +42,7 @@ export function createRemoteDirectory({ link, notes, log, signal: ending }: Remo
       const asked = { attempt: z.encode(SignIn, attempt), found: z.encode(Found, { user, ticket }) };
       return decode(Guest, await link.ask("guest", asked, { signal }));
     },
+    untilOver: createGuestWatch(link, { log, signal: ending }),
     note: (note) => notes.add(note),
     watchPorts(listener) {
       const over = new AbortController();

@@ -7,6 +7,7 @@ import { parseJson } from "./json.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
 import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
+import { serveEnds } from "./serve-ends.ts";
 import { serveExec } from "./serve-exec.ts";
 import { serveAccept, serveConnect, serveListen } from "./serve-sockets.ts";
 import type { Tickets } from "./tickets.ts";
@@ -36,6 +37,7 @@ const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> 
   guest: serveGuest,
   note: serveNotes,
   ports: servePorts,
+  ends: serveEnds,
   exec: serveExec,
   connect: serveConnect,
   listen: serveListen,

@@ -4,6 +4,7 @@ import type { Logger } from "@mags/core";
 import type { SshDirectory } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
 import type { EdgeNode } from "../upstream.ts";
+import { disconnect } from "./disconnect.ts";
 import { createOutputRoom } from "./output-room.ts";
 import { awaitSignIn } from "./sign-in.ts";
 import { tellSignatureAlgorithms } from "./signature-algorithms.ts";
@@ -33,6 +34,8 @@ export interface SshLimits {
   readonly channels: number;
 }
 
+/** A client whose last session is over leaves by itself. */
+const LEAVING_MS = 500;
 /** Of what a client takes in one packet. Less makes work, and ssh2 divides by it. */
 const LEAST_PACKET_BYTES = 256;
 
@@ -47,6 +50,16 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   const room = createOutputRoom(client, socket, mended);
   const late = setTimeout(() => socket.destroy(), limits.signInMs);
 
+  let ended: string | undefined;
+  function partIfIdle(): void {
+    if (ended !== undefined && channels.size === 0) disconnect(client, ended);
+  }
+  /** What still passes gets to its end first. */
+  function end(why: string): void {
+    ended = why;
+    partIfIdle();
+  }
+
   /** Resolves when the client has closed the channel, or has left. */
   function onChannel(channel: Channel): Promise<void> {
     const gone = Promise.withResolvers<void>();
@@ -55,6 +68,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
     channel.on("close", () => {
       channels.delete(channel);
       gone.resolve();
+      if (ended !== undefined) setTimeout(partIfIdle, LEAVING_MS).unref();
     });
     if (packetBytesOf(channel) < LEAST_PACKET_BYTES) socket.destroy();
     if (socket.destroyed) gone.resolve();
@@ -74,7 +88,7 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
     .then((signedIn) => {
       clearTimeout(late);
       deps.onSignedIn();
-      serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel } });
+      serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel, end } });
     })
     .catch(() => socket.destroy());
 }

@@ -17,6 +17,7 @@ describe("awaitSignIn", () => {
         hostKey: async () => new Secret("a key"),
         find: async () => null,
         guest: () => Promise.reject(new Error("nobody has signed in")),
+        untilOver: () => new Promise(() => {}),
         note: () => {},
         watchPorts: () => () => {},
       },

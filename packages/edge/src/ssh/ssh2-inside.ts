@@ -1,5 +1,5 @@
 /**
- * What the gateway uses of ssh2 beside its interface, and mends of what it answers. All of that is here, in
+ * What the gateway uses of ssh2 beside its interface, and mends of what it answers. All of that is here, in disconnect.ts,
  * signature-algorithms.ts and terminal-modes.ts, and is known of one version.
  */
 import type { Socket } from "node:net";

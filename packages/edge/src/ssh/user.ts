@@ -1,7 +1,7 @@
 /** What somebody who has signed in asks for on his connection: sessions, and connections to forward. */
 import type { Socket } from "node:net";
 import { AppError } from "@mags/core";
-import type { GuestAddress, SshNote } from "@mags/domain";
+import type { GuestAddress, GuestId, SshNote } from "@mags/domain";
 import type { Channel, Connection, SocketBindInfo, TcpipBindInfo } from "ssh2";
 import type { ConnectionDeps } from "./connection.ts";
 import { createForwards } from "./forwards.ts";
@@ -11,6 +11,7 @@ import type { SignedIn } from "./sign-in.ts";
 import { type Mended, protocolOf } from "./ssh2-inside.ts";
 import { createTally } from "./tally.ts";
 import { takeModes } from "./terminal-modes.ts";
+import { untilOver } from "./until-over.ts";
 
 export interface UserDeps extends ConnectionDeps, SignedIn {
   readonly mended: Mended;
@@ -20,6 +21,8 @@ export interface UserDeps extends ConnectionDeps, SignedIn {
   readonly signal: AbortSignal;
   /** @returns what resolves when the client has closed the channel, or has left. */
   readonly onChannel: (channel: Channel) => Promise<void>;
+  /** Ends the connection, with a text for the user, when no channel is open any more. */
+  readonly end: (why: string) => void;
 }
 
 export function serveUser(client: Connection, deps: UserDeps): void {
@@ -27,10 +30,22 @@ export function serveUser(client: Connection, deps: UserDeps): void {
   const { remoteAddress: clientAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
   const note = (what: SshNote["what"], data: SshNote["data"]) =>
     directory.note({ what, login, clientAddress, user, data });
+  let known: GuestId | undefined;
+  let over: string | undefined;
   const guest = async () => {
     if (user.refusal !== null) throw new AppError("validation_failed", user.refusal);
-    return directory.guest(user, { signal });
+    if (over !== undefined) throw new AppError("job_not_running", over);
+    known = await directory.guest(user, { signal });
+    return known;
   };
+  if (user.refusal === null)
+    untilOver({ directory, user, known: () => known, signal }).then(
+      (why) => {
+        over = why;
+        deps.end(why);
+      },
+      () => {}, // the connection is over before
+    );
   const sessions = createTally((kind, count) => note("session", { kind, count }));
   const connections = createTally((kind, count) => note("forward", { kind, count }));
   socket.on("close", () =>
