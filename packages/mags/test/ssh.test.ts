@@ -116,6 +116,26 @@ describe("mags ssh", () => {
     assert.deepEqual([code, stderr], [1, `error: job ${id} has ended\nA sandbox of its name: mags ssh brief\n`]);
   });
 
+  it("says what is wrong with what can be no sandbox's name, and makes none", async () => {
+    const long = "x".repeat(300);
+    for (const [given, pattern] of [
+      [long, /^error: there can be no sandbox "x{80}…": a name has 1 to 63 letters/],
+      ["a b", /^error: there can be no sandbox "a b": a name has/],
+      ["a\u001b[2J", /^error: there can be no sandbox "a\\u001b\[2J": a name has/],
+      ["usage", /^error: there can be no sandbox "usage": that is a path of the API\n/],
+      ["6F9619FF-8b86-4d01-b42d-00c04fc964ff", /^error: there is no job 6F9619FF-.*\n.*mags list\n/],
+    ] as const) {
+      const { code, stderr } = await cli.run(["ssh", given, "true"], { env });
+      assert.equal(code, 1);
+      assert.match(stderr, pattern);
+      const asked = given.startsWith("6F") ? ["GET"] : [];
+      assert.deepEqual(
+        api.requests.map(({ method }) => method),
+        asked,
+      );
+    }
+  });
+
   it("makes it with sync where a synced workspace has its name", async () => {
     live("golden");
     assert.equal((await cli.run(["ssh", "golden", "true"], { env })).code, 0);

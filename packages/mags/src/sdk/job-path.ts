@@ -4,6 +4,7 @@ import type { JobStatus } from "./wire.generated.ts";
 
 /** The exact 8-4-4-4-12 form only: long names with dashes are no ids. */
 const REQUEST_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+export const isRequestId = (text: string): boolean => REQUEST_ID.test(text);
 
 /**
  * @param rest  What follows the job in the path, with its slash.
@@ -17,7 +18,7 @@ export function jobPath(nameOrId: string, rest = ""): string {
 
 /** The id of the job that a name means now. */
 export async function resolveRequestId(transport: Transport, nameOrId: string): Promise<string> {
-  if (REQUEST_ID.test(nameOrId)) return nameOrId;
+  if (isRequestId(nameOrId)) return nameOrId;
   const status = await transport.json<JobStatus>({ method: "GET", path: jobPath(nameOrId, "/status") });
   return status.request_id;
 }

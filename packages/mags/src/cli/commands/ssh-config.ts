@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { isRequestId } from "../../sdk/job-path.ts";
 import type { Mags } from "../../sdk/mags.ts";
 import { type Cli, note, print } from "../cli.ts";
 import { connect } from "../credentials.ts";
@@ -7,6 +8,7 @@ import { checkName, checkServer } from "../ssh/check-server.ts";
 import { createSshConfigFiles, type SshConfigFiles } from "../ssh/config-files.ts";
 import { aliasOf, writeEntry } from "../ssh/entries.ts";
 import { findOwnKey } from "../ssh/own-keys.ts";
+import { checkNameOrId } from "../ssh/sandbox-name.ts";
 
 export interface SshConfigFlags {
   readonly write?: boolean;
@@ -68,9 +70,12 @@ async function knownNames(mags: Mags, names: readonly string[]): Promise<string[
   const { workspaces } = await mags.listWorkspaces();
   const found: string[] = [];
   for (const name of names) {
+    checkNameOrId(name);
     const job = await mags.findJob(name);
     if (job === null && !workspaces.some(({ workspace_id }) => workspace_id === name))
-      throw new Failure(`there is no sandbox ${name}`, `Make it with: mags new ${name}`);
+      throw isRequestId(name)
+        ? new Failure(`there is no job ${name}`, "See your jobs with: mags list")
+        : new Failure(`there is no sandbox ${name}`, `Make it with: mags new ${name}`);
     found.push(job?.request_id === name ? job.name : name);
   }
   return found;

@@ -3,6 +3,7 @@
  * blank more than expected is another option, which may name a program to run.
  */
 import { Failure } from "../failure.ts";
+import { isName } from "./sandbox-name.ts";
 
 export interface SshServer {
   readonly host: string;
@@ -15,8 +16,6 @@ export interface SshServer {
 const HOST = /^[A-Za-z0-9:][A-Za-z0-9._:-]{0,252}$/;
 const HOST_KEY = /^[a-z0-9][a-z0-9@.-]{0,63} [A-Za-z0-9+/]{16,16384}={0,2}$/;
 const FINGERPRINT = /^SHA256:[A-Za-z0-9+/]{43}$/;
-/** Of jobs, workspaces, and users of ssh. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const MOST_PORT = 65_535;
 
 /** @throws Failure that says what is wrong. @returns it as it is. */
@@ -31,7 +30,7 @@ export function checkServer(server: SshServer): SshServer {
 
 /** @throws Failure when it is none. @returns it as it is. */
 export function checkName(name: string): string {
-  if (!matches(NAME, name)) throw refused("name", name);
+  if (typeof name !== "string" || !isName(name)) throw refused("name", name);
   return name;
 }
 
