@@ -56,7 +56,8 @@ async function contextOfAny(file: string): Promise<CommandContext> {
 
 const program = new Command("magsd")
   .description("The Mags server: scripts in microVMs of their own.")
-  .version(VERSION, "-v, --version");
+  .version(VERSION, "-v, --version")
+  .showHelpAfterError();
 
 /** A command with the option that all have. */
 function command(name: string, description: string): Command {

@@ -19,6 +19,7 @@ export const ERROR_STATUS = {
   version_not_found: 404,
   job_not_running: 409,
   ssh_key_exists: 409,
+  ssh_key_name_taken: 409,
   exec_exists: 409,
   exec_taken_over: 409,
   no_vm: 409,

@@ -114,6 +114,11 @@ describe("mags key", () => {
     const only = { PATH: cli.folder };
     const { stderr } = await cli.run(["key", "add", ssh("secret.pub")], { env: only });
     assert.match(stderr, /^error: ssh-keygen is needed .*\n.*openssh-client/);
+    const nowhere = await cli.run(["key", "add", ssh("secret.pub")], { env: { TMPDIR: "/nowhere" } });
+    assert.match(
+      nowhere.stderr,
+      /^error: cannot make a temporary folder in \/nowhere: there is no such folder\n.*TMPDIR/,
+    );
     assert.ok(seen.every(({ path }) => path === `${KEYS}/challenge`));
   });
 
@@ -130,6 +135,17 @@ describe("mags key", () => {
       seen.map(({ path }) => path),
       [`${KEYS}/challenge`],
     );
+  });
+
+  it("add says how to name a key where its name is taken", async () => {
+    keygen("id_ed25519");
+    api.intercept = (request, to) => {
+      if (request.path === KEYS) send(to, 409, { error: "there is another key", code: "ssh_key_name_taken" });
+      else if (request.path.startsWith(KEYS)) send(to, 200, { challenge: ownChallenge() });
+      return request.path.startsWith(KEYS);
+    };
+    const { code, stderr } = await cli.run(["key", "add"]);
+    assert.deepEqual([code, stderr], [1, "error: there is another key\nName it with: mags key add --name NAME\n"]);
   });
 
   it("list shows the keys, rm removes one by what it shows", async () => {

@@ -193,6 +193,22 @@ describe("mags ssh", () => {
     assert.match(stderr, /no ssh program.*\n.*openssh-client.*\n.*mags exec -t box/);
   });
 
+  it("names the folder for temporary files that is none, and needs it only where no other takes the key", async () => {
+    await make("box");
+    const TMPDIR = join(cli.folder, "nowhere");
+    assert.equal((await cli.run(["ssh", "box", "true"], { env: { ...env, TMPDIR } })).code, 0);
+    for (const [temporary, why] of [
+      [TMPDIR, "there is no such folder"],
+      [cli.program, "that is no folder"],
+    ] as const) {
+      const without = { PATH: ssh.path, TMPDIR: temporary, XDG_RUNTIME_DIR: TMPDIR };
+      const { code, stderr } = await cli.run(["ssh", "box", "true"], { env: without });
+      assert.equal(code, 1);
+      assert.ok(stderr.startsWith(`error: cannot make a temporary folder in ${temporary}: ${why}\n`), stderr);
+      assert.match(stderr, /TMPDIR/);
+    }
+  });
+
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
     it(`passes ${signal} on, and its key is gone after it`, async () => {
       await make("box");

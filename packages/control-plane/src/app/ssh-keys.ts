@@ -43,7 +43,7 @@ export interface SshKeys {
    * @param server  What the client calls this server: whoever signs for another one sees that he does.
    */
   challenge(accountId: AccountId, publicKey: string, options: { readonly server: string }): Promise<SshKeyChallenge>;
-  /** @throws AppError `validation_failed`, or `ssh_key_exists`, that says what was wrong and what to do. */
+  /** @throws AppError `validation_failed`, `ssh_key_exists` or `ssh_key_name_taken`, that says what was wrong and what to do. */
   add(accountId: AccountId, key: SshKeyToAdd, origin: ChangeOrigin): Promise<SshKey>;
   /**
    * @param which  Its id, fingerprint or name.
@@ -115,7 +115,7 @@ export function createSshKeys(deps: {
           throw new AppError("ssh_key_exists", `the key ${fingerprint} is on this account already`);
         case "name_taken":
           throw new AppError(
-            "ssh_key_exists",
+            "ssh_key_name_taken",
             `there is another key with the name ${JSON.stringify(name)}: give this one another name`,
           );
         case "too_many":

@@ -1,5 +1,7 @@
+import { MagsError } from "../../sdk/errors.ts";
 import { type Cli, note, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
+import { Failure } from "../failure.ts";
 import { age, writeTable } from "../format.ts";
 import { readPublicKeyFile } from "../keys/public-key-file.ts";
 import { sign } from "../keys/sign.ts";
@@ -15,10 +17,16 @@ export interface AddKeyFlags extends JsonFlag {
 export async function addKey(cli: Cli, given: string | undefined, flags: AddKeyFlags): Promise<number> {
   const { path, line } = readPublicKeyFile(cli.home, given);
   const mags = await connect(cli);
-  const key = await mags.sshKeys.add(line, { name: flags.name, sign: (challenge) => sign(cli, path, challenge) });
+  const { name } = flags;
+  const key = await mags.sshKeys.add(line, { name, sign: (challenge) => sign(cli, path, challenge) }).catch(explained);
   if (flags.json) await printJson(cli, key);
   else await print(cli, `SSH key ${key.name} added: ${key.fingerprint}`);
   return 0;
+}
+
+function explained(error: unknown): never {
+  if (!(error instanceof MagsError) || error.code !== "ssh_key_name_taken") throw error;
+  throw new Failure(error.message, "Name it with: mags key add --name NAME");
 }
 
 export async function listKeys(cli: Cli, flags: JsonFlag): Promise<number> {

@@ -1,10 +1,10 @@
 /** Signs with a key of the user, by ssh-keygen: it knows agents, and asks for passphrases. */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Cli } from "../cli.ts";
 import { Failure } from "../failure.ts";
+import { makeTemporaryFolder } from "../temporary-folder.ts";
 
 /** What the signature is for; the server takes none of another kind. */
 const NAMESPACE = "mags-key";
@@ -22,7 +22,7 @@ export async function sign(cli: Cli, publicKeyFile: string, text: string): Promi
     return () => cli.signals.off(signal, listener);
   });
   // A file, as ssh-keygen asks for passphrases only where its input is the terminal. It holds nothing secret.
-  const folder = mkdtempSync(join(tmpdir(), "mags-sign-"));
+  const folder = makeTemporaryFolder("mags-sign-");
   try {
     const file = join(folder, "challenge");
     writeFileSync(file, text, { flag: "wx" });

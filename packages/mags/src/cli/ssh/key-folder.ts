@@ -2,11 +2,12 @@
  * The key of a session and the host key to expect, as files for ssh: in a folder of their own that only this user may
  * enter. Its name tells the process that owns it, so that what a killed one left is removed by the next.
  */
-import { lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import type { Environment } from "../../sdk/settings.ts";
 import type { SshAccess } from "../../sdk/wire.generated.ts";
+import { makeTemporaryFolder } from "../temporary-folder.ts";
 
 export interface KeyFolder extends Disposable {
   readonly keyFile: string;
@@ -22,7 +23,7 @@ export const HOST_KEY_ALIAS = "mags";
 export function openKeyFolder(env: Environment, access: SshAccess): KeyFolder {
   const places = placesOf(env);
   for (const place of places) removeLeftovers(place);
-  const folder = makeFolder(places);
+  const folder = makeTemporaryFolder(`${PREFIX}${process.pid}-`, places);
   const remove = () => rmSync(folder, { recursive: true, force: true });
   const [keyFile, knownHostsFile] = [join(folder, "key"), join(folder, "known_hosts")];
   try {
@@ -42,16 +43,6 @@ function placesOf({ XDG_RUNTIME_DIR: runtime }: Environment): string[] {
   return runtime !== undefined && isAbsolute(runtime) && isFolder(runtime) ? [runtime, temporary] : [temporary];
 }
 
-function makeFolder(places: readonly string[]): string {
-  const [first, ...others] = places;
-  try {
-    return mkdtempSync(join(first ?? tmpdir(), `${PREFIX}${process.pid}-`));
-  } catch (error) {
-    if (others.length === 0) throw error;
-    return makeFolder(others);
-  }
-}
-
 function removeLeftovers(place: string): void {
   for (const name of namesIn(place)) {
     const owner = OWNED.exec(name)?.[1];
@@ -60,12 +51,12 @@ function removeLeftovers(place: string): void {
   }
 }
 
-/** On some systems nobody may list the folder for temporary files. */
+/** On some systems nobody may list the folder for temporary files; where there is none, whoever makes one there tells. */
 function namesIn(place: string): string[] {
   try {
     return readdirSync(place);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EACCES") return [];
+    if (["EACCES", "ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) return [];
     throw error;
   }
 }
