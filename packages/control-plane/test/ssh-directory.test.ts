@@ -120,6 +120,34 @@ describe("signing in", () => {
     assert.equal(await guest(await mustSignIn(`twin+${email.email}`, key)), theirs);
   });
 
+  it("passes by what has ended in one account where it lives in another, or is kept there", async () => {
+    const key = newKey();
+    const { client, accountId } = await plane.addUser();
+    await addKey(admin, key);
+    await addKey(accountId, key);
+    const other = sandboxTests(
+      () => plane,
+      () => client,
+    );
+    const { sandbox: mine } = await idle("once");
+    await other.idle("once");
+    assert.notEqual((await mustSignIn("once", key)).refusal, null);
+    await client.call("POST", `${JOBS}/once/stop`);
+    const user = await mustSignIn("once", key);
+    assert.deepEqual([user.accountId, user.refusal], [admin, null]);
+    assert.equal(await guest(user), mine);
+    const email = (await client.call("GET", "/api/v1/me")).body as { email: string };
+    const ended = await mustSignIn(`once+${email.email}`, key);
+    await assert.rejects(guest(ended), said("job_not_running", /^job once is not running/));
+    await call("POST", `${JOBS}/once/stop`);
+    assert.match((await mustSignIn("once", key)).refusal ?? "", /more than one account/);
+
+    await submit({ name: "twice", workspace_id: "twice", persistent: true });
+    await call("POST", `${JOBS}/twice/stop`);
+    await other.idle("twice");
+    assert.match((await mustSignIn("twice", key)).refusal ?? "", /more than one account/);
+  });
+
   it("finds workspaces of which no job is known, and says what starts them", async () => {
     const key = newKey();
     await addKey(admin, key);

@@ -17,6 +17,9 @@ export interface SshTarget {
   readonly workspaceId: string | null;
 }
 
+/** How an account has what a name stands for: it lives, or is a workspace that is kept; or all that was is over. */
+export type Presence = "there" | "over";
+
 export interface PortRange {
   /** Both inclusive. */
   readonly from: number;
@@ -52,5 +55,5 @@ export interface SshAccessStore {
   byFingerprint(fingerprint: string): Promise<SshTarget | null>;
   byPort(port: number): Promise<SshTarget | null>;
   /** Those of the accounts that have a job, ended or not, of that name, id or workspace, or such a workspace. */
-  accountsWith(accountIds: readonly AccountId[], key: string): Promise<ReadonlySet<AccountId>>;
+  accountsWith(accountIds: readonly AccountId[], key: string): Promise<ReadonlyMap<AccountId, Presence>>;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { AccountId, JobId, SandboxId, SshUser } from "@mags/domain";
-import type { SshTarget } from "./ssh-access-store.ts";
+import type { Presence, SshTarget } from "./ssh-access-store.ts";
 import type { SshKeyHolder } from "./ssh-key-store.ts";
 import { parseLogin, type SignInFacts, sshUserOf } from "./ssh-login.ts";
 
@@ -24,7 +24,18 @@ function holder(name: string): SshKeyHolder {
 
 const ANN = holder("ann");
 const BOB = holder("bob");
-const has = (...names: string[]) => new Set(names.map(account));
+const has = (...names: string[]) => presence({ there: names });
+/** Who has what the login names, and how. */
+function presence({
+  there = [],
+  over = [],
+}: {
+  readonly there?: readonly string[];
+  readonly over?: readonly string[];
+}) {
+  const entries = (names: readonly string[], how: Presence) => names.map((name) => [account(name), how] as const);
+  return new Map([...entries(there, "there"), ...entries(over, "over")]);
+}
 
 function signIn(login: string, facts: Partial<Omit<SignInFacts, "login">>): SshUser | null {
   const key = { type: "ssh-ed25519", blob: Buffer.of(), fingerprint: "SHA256:x" };
@@ -87,6 +98,19 @@ describe("sshUserOf", () => {
     assert.equal(signIn("box", { holders: [], withTarget: has() }), null);
   });
 
+  it("passes by what is over in other accounts, unless their account is given", () => {
+    const facts = { holders: [ANN, BOB], withTarget: presence({ there: ["bob"], over: ["ann"] }) };
+    for (const [login, name] of [
+      ["box", "bob"],
+      ["box+bob", "bob"],
+      ["box+ann", "ann"],
+    ] as const) {
+      const user = signIn(login, facts);
+      assert.deepEqual([user?.accountId, user?.refusal], [account(name), null], login);
+    }
+    assert.equal(signIn("box", { holders: [ANN, BOB], withTarget: presence({ over: ["ann"] }) })?.refusal, null);
+  });
+
   it("asks for the account where several have it, and takes it by name, address or id", () => {
     const facts = { holders: [ANN, BOB], withTarget: has("ann", "bob") };
     const refusal = signIn("box", facts)?.refusal ?? "";
@@ -96,6 +120,8 @@ describe("sshUserOf", () => {
       assert.deepEqual([user?.accountId, user?.refusal, user?.target], [account("bob"), null, "box"]);
     }
     assert.equal(signIn("box+eve", facts), null);
+    const over = signIn("box", { holders: [ANN, BOB], withTarget: presence({ over: ["ann", "bob"] }) });
+    assert.match(over?.refusal ?? "", /more than one account/);
     const namesakes = [ANN, { ...BOB, accountName: "ann" }];
     assert.match(signIn("box+ann", { ...facts, holders: namesakes })?.refusal ?? "", /box\+bob@example\.com/);
   });

@@ -1,6 +1,6 @@
 /** Who a key and a user name stand for, decided from what is known of both. */
 import { type AccountId, isUuid, NAME_PATTERN, type SshSignIn, type SshUser } from "@mags/domain";
-import type { SshTarget } from "./ssh-access-store.ts";
+import type { Presence, SshTarget } from "./ssh-access-store.ts";
 import type { SshKeyHolder } from "./ssh-key-store.ts";
 
 /** Whom clients are in a guest, and may always sign in as where key or port say which. */
@@ -26,7 +26,7 @@ export interface SignInFacts {
   /** Accounts that the key is on. */
   readonly holders: readonly SshKeyHolder[];
   /** Those of them that have what the login names. */
-  readonly withTarget: ReadonlySet<AccountId>;
+  readonly withTarget: ReadonlyMap<AccountId, Presence>;
 }
 
 export function parseLogin(login: string): SshLogin {
@@ -56,7 +56,10 @@ function onJobPort({ attempt, login, ofPort, holders }: SignInFacts): SshUser | 
 }
 
 function onSharedPort({ attempt, login: { target, account }, holders, withTarget }: SignInFacts): SshUser | null {
-  const meant = holders.filter((holder) => withTarget.has(holder.accountId) && isAccount(holder, account));
+  const possible = holders.filter((holder) => withTarget.has(holder.accountId) && isAccount(holder, account));
+  // What is over takes the name from nobody; it is told of where that is all there is.
+  const there = possible.filter(({ accountId }) => withTarget.get(accountId) === "there");
+  const meant = there.length > 0 ? there : possible;
   const [first, ...others] = meant;
   if (!first) return null;
   const logins = meant.map(({ accountEmail }) => `${target}+${accountEmail}`).join(", ");

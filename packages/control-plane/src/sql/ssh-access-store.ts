@@ -1,6 +1,6 @@
 import { type AccountId, isUuid, type JobId, type SandboxId } from "@mags/domain";
 import { type RawBuilder, sql } from "kysely";
-import type { SshAccessStore, SshTarget, StoredSshAccess } from "../app/ssh-access-store.ts";
+import type { Presence, SshAccessStore, SshTarget, StoredSshAccess } from "../app/ssh-access-store.ts";
 import type { Database } from "./database.ts";
 import { LIVE } from "./job-statements.ts";
 
@@ -117,16 +117,21 @@ export function createSshAccessStore(database: Database): SshAccessStore {
     byPort: (port) => target(sql`port = ${port}`),
 
     async accountsWith(accountIds, key) {
-      const isIt = isUuid(key)
-        ? sql`exists (select from jobs where jobs.id = ${key} and jobs.account_id = account)`
-        : sql`exists (select from jobs where jobs.account_id = account and name = ${key})
-          or exists (select from jobs where jobs.account_id = account and workspace_id = ${key})
-          or exists (select from workspaces where workspaces.account_id = account and name = ${key} and deleted_at is null)`;
-      const statement = sql<{
-        account: string;
-      }>`select account from unnest(${accountIds}::uuid[]) as account where ${isIt}`;
+      const jobs = (condition: RawBuilder<unknown>) =>
+        isUuid(key)
+          ? sql`exists (select from jobs where jobs.id = ${key} and jobs.account_id = account and ${condition})`
+          : sql`(exists (select from jobs where jobs.account_id = account and name = ${key} and ${condition})
+            or exists (select from jobs where jobs.account_id = account and workspace_id = ${key} and ${condition}))`;
+      const statement = sql<{ account: string; presence: Presence }>`
+        with found as (
+          select account, ${jobs(LIVE)} or exists (select from workspaces
+            where workspaces.account_id = account and name = ${key} and deleted_at is null) as is_there
+          from unnest(${accountIds}::uuid[]) as account
+        )
+        select account, case when is_there then 'there' else 'over' end as presence
+        from found where is_there or ${jobs(sql`true`)}`;
       const { rows } = await database.run((db) => statement.execute(db));
-      return new Set(rows.map(({ account }) => account as AccountId));
+      return new Map(rows.map(({ account, presence }) => [account as AccountId, presence]));
     },
   };
 }
