@@ -16,14 +16,33 @@ export interface AuditEntry {
 
 /** More characters of a text are cut off: strangers choose some, and many wait in memory. */
 const MAX_CHARACTERS = 256;
+const MAX_KEY_CHARACTERS = 64;
+/** More than a note from elsewhere may have with all that is added to it here. */
+const MAX_KEYS = 32;
 
 /** The entry in a bounded amount of memory. */
 export function shortened(entry: AuditEntry): AuditEntry {
-  const data = Object.entries(entry.data).map(([key, value]) => [key, typeof value === "string" ? cut(value) : value]);
-  return { ...entry, target: entry.target && cut(entry.target), data: Object.fromEntries(data) };
+  const { target, clientAddress } = entry;
+  return {
+    ...entry,
+    target: target && cut(target),
+    clientAddress: clientAddress && cut(clientAddress),
+    data: shortenedData(entry.data),
+  };
 }
 
-function cut(text: string): string {
+function shortenedData(data: AuditData): AuditData {
+  const all = Object.entries(data);
+  const kept = all.length <= MAX_KEYS ? all : all.slice(0, MAX_KEYS - 1);
+  const short = kept.map(([key, value]) => [
+    cut(key, MAX_KEY_CHARACTERS),
+    typeof value === "string" ? cut(value) : value,
+  ]);
+  if (kept.length < all.length) short.push(["keys_missing", all.length - kept.length]);
+  return Object.fromEntries(short);
+}
+
+function cut(text: string, most: number = MAX_CHARACTERS): string {
   // Through bytes: a slice alone keeps all of the text it was cut from.
-  return text.length <= MAX_CHARACTERS ? text : Buffer.from(`${text.slice(0, MAX_CHARACTERS - 1)}…`).toString();
+  return text.length <= most ? text : Buffer.from(`${text.slice(0, most - 1)}…`).toString();
 }

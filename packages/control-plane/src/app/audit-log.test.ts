@@ -74,6 +74,20 @@ describe("createAuditLog", () => {
     assert.ok(test.stored.every(({ data }) => String(data.login ?? "").length <= 256));
   });
 
+  it("keeps a bounded number of keys of an entry, cut to a bounded length, and says how many are missing", async () => {
+    await using test = setUp();
+    const data = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`key_${index}`, index]));
+    test.audit.note(entry({ data, clientAddress: "1".repeat(100_000) }));
+    test.audit.note(entry({ data: { ["k".repeat(100_000)]: 1 } }));
+    await test.audit.close({ deadlineMs: 5_000 });
+    const [many, long] = test.stored;
+    assert.deepEqual(Object.keys(many?.data ?? {}).slice(-2), ["key_30", "keys_missing"]);
+    assert.equal(many?.data.keys_missing, 10_000 - 31);
+    assert.equal(many?.clientAddress?.length, 256);
+    assert.deepEqual(Object.values(long?.data ?? {}), [1]);
+    assert.ok(Object.keys(long?.data ?? {}).every((key) => key.length <= 64));
+  });
+
   it("drops what the database refuses for what it is, nothing else, and says how much", async () => {
     await using test = setUp({
       async add(records) {
