@@ -29,8 +29,7 @@ export function createAuditStore(database: Database): AuditStore {
 
     async list(query) {
       const { of, after, limit } = query;
-      // A question for each owner, as each is answered from an index in its order. Of one action all entries of the owner
-      // may be read, where that is rare.
+      // A question for each owner, as each is answered from an index in its order.
       const owners = of === "all" ? ([ANYBODY] as const) : of;
       const found = (await Promise.all(owners.map((owner) => entriesOf(database, owner, query)))).flat();
       found.sort((one, other) => one.id - other.id);

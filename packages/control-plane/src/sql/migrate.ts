@@ -10,6 +10,7 @@ import { hydration } from "./migrations/0006-hydration.ts";
 import { sshKeys } from "./migrations/0007-ssh-keys.ts";
 import { auditLog } from "./migrations/0008-audit-log.ts";
 import { sshAccess } from "./migrations/0009-ssh-access.ts";
+import { auditLogByAction } from "./migrations/0010-audit-log-by-action.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -23,6 +24,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0007_ssh_keys": sshKeys,
   "0008_audit_log": auditLog,
   "0009_ssh_access": sshAccess,
+  "0010_audit_log_by_action": auditLogByAction,
 };
 
 /**
