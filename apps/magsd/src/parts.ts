@@ -2,11 +2,12 @@
 import { type EmbeddedPostgres, startPostgres } from "@mags/control-plane";
 import type { Clock, Logger } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
-import type { EdgeUpstream, SshGateway } from "@mags/edge";
+import type { EdgeUpstream } from "@mags/edge";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { blockServerOf, type ServerProgram } from "./block-server.ts";
 import { GATEWAY_UID, POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { startGatewayProcess } from "./gateway/gateway-process.ts";
+import type { KeptGateway } from "./gateway/keep-gateway.ts";
 import { placesOf } from "./installation.ts";
 import { claimObjectFolder } from "./object-folder.ts";
 
@@ -16,7 +17,7 @@ export interface ServerParts {
   /** Null where the configuration names an external database. */
   openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
   openNode(options: { readonly signal: AbortSignal; readonly uploads: UploadSource }): Promise<Node>;
-  openGateway(upstream: EdgeUpstream, options: { readonly signal: AbortSignal }): Promise<SshGateway>;
+  openGateway(upstream: EdgeUpstream, options: { readonly signal: AbortSignal }): Promise<KeptGateway>;
 }
 
 export function nodeOptionsOf(config: ServerConfig): NodeOptions {

@@ -44,11 +44,12 @@ export async function serveEdge(
     const { problem } = upstream;
     if (!gateway && (problem === null || problem === untried)) return { ...identity, state: "starting", ready: false };
     const host = publicSshHost(ssh, config.public_url);
+    const away = problem === null ? null : `the server is away: ${problem}`;
     return {
       ...identity,
       ...{ state: "running", role: "edge", upstream: `${at?.host}:${at?.port}` },
       ...{ ready: problem === null && gateway !== undefined, checks: { server: problem ?? "ok" } },
-      ssh: gateway ? { host, port: gateway.port, fingerprint: gateway.fingerprint } : null,
+      ssh: gateway ? { host, port: gateway.port, fingerprint: gateway.fingerprint, problem: away } : null,
     };
   }
 

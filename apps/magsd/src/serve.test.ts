@@ -63,12 +63,26 @@ describe("serve", () => {
     },
   } as Partial<EmbeddedPostgres> as EmbeddedPostgres;
 
+  /** In this process. Its problem is the one of `state`. */
+  const gatewayWith =
+    (state: { readonly problem: string | null }): ServerParts["openGateway"] =>
+    async (upstream) => {
+      const gateway = await openSsh({ ...upstream, log: silentLogger }, config.ssh);
+      return {
+        ...{ port: gateway.port, fingerprint: gateway.fingerprint },
+        get problem() {
+          return state.problem;
+        },
+        [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
+      };
+    };
+
   function start(parts: Partial<ServerParts>) {
     const stopping = new AbortController();
     const embedded = partsOf(deps, config, { program: "/nowhere", gateway: "/nowhere", configFile: "/nowhere" });
     const all: ServerParts = {
       ...{ ...embedded, openNode: async () => nodeOf() },
-      openGateway: (upstream) => openSsh({ ...upstream, log: silentLogger }, config.ssh),
+      openGateway: gatewayWith({ problem: null }),
       ...parts,
     };
     const ended = serve({ ...deps, parts: all }, config, { signal: stopping.signal });
@@ -123,7 +137,7 @@ describe("serve", () => {
     ill = true;
     const later = await status();
     assert.ok(later?.state === "running" && later.role === "all" && !later.ready);
-    assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made" });
+    assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made", ssh: "ok" });
     const postgres = await readProcess(found.database.pid ?? 0);
     assert.ok(postgres);
     stopping.abort();
@@ -146,6 +160,31 @@ describe("serve", () => {
     stopping.abort();
     await ended;
     assert.deepEqual(closed, ["ssh", "node"]);
+  });
+
+  it("stays ready while its gateway is down, and says that in its status, readiness and metrics", async () => {
+    const state: { problem: string | null } = { problem: null };
+    const { ended, stopping } = start({ openNode: async () => nodeOf(), openGateway: gatewayWith(state) });
+    await untilState("running");
+    const now = async () => {
+      const found = await status();
+      assert.ok(found?.state === "running" && found.role === "all" && found.ready && found.ssh);
+      const readiness = await fetch(`${found.api_url}/readyz`);
+      assert.equal(readiness.status, 200);
+      assert.deepEqual(await readiness.json(), { ready: true, checks: found.checks });
+      const metrics = await (await fetch(`${found.api_url}/metrics`)).text();
+      return { problem: found.ssh.problem, ssh: found.checks.ssh, metrics };
+    };
+    const well = await now();
+    assert.deepEqual([well.problem, well.ssh], [null, "ok"]);
+    assert.match(well.metrics, /^mags_check_ok\{check="ssh"\} 1$/m);
+    state.problem = "it has ended";
+    const ill = await now();
+    assert.deepEqual([ill.problem, ill.ssh], ["it has ended", "it has ended"]);
+    assert.match(ill.metrics, /^mags_check_ok\{check="ssh"\} 0$/m);
+    assert.match(ill.metrics, /^mags_check_ok\{check="database"\} 1$/m);
+    stopping.abort();
+    await ended;
   });
 
   it("names the keys of the configuration when the port for SSH is taken, and takes none where it is off", async () => {

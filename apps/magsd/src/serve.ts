@@ -20,12 +20,13 @@ import {
 } from "@mags/control-plane";
 import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { UploadSource } from "@mags/domain";
-import type { EdgeServer, SshGateway } from "@mags/edge";
+import type { EdgeServer } from "@mags/edge";
 import { imagesHeldBySandboxes, type Node } from "@mags/node";
 import { lookIntervalMs } from "@mags/workspace-store";
 import { graceMsOf, queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { openEdges } from "./edges.ts";
+import type { KeptGateway } from "./gateway/keep-gateway.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
@@ -49,7 +50,7 @@ interface Running {
   readonly apiUrl: string;
   readonly listenUrl: string;
   /** Null: there is to be none. */
-  readonly ssh: { readonly host: string; readonly gateway: SshGateway } | null;
+  readonly ssh: { readonly host: string; readonly gateway: KeptGateway } | null;
   readonly edges: EdgeServer | null;
   /** Null for an external one. */
   readonly databaseServer: EmbeddedPostgres | null;
@@ -185,9 +186,15 @@ async function startUp(
   const uploads = scope.use(await openUploads({ database, clock, log }, uploadOptions));
   opened.resolve(uploads);
   const sealing = await openSealingOf(config);
-  const readiness = [{ name: "node", check: async () => node.checkReady() }];
   const sshHost = publicSshHost(config.ssh, config.public_url);
-  let gateway: SshGateway | undefined;
+  let gateway: KeptGateway | undefined;
+  const checkSsh = async () => {
+    if (gateway?.problem) throw new AppError("unavailable", gateway.problem);
+  };
+  const readiness = [
+    { name: "node", check: async () => node.checkReady() },
+    ...(config.ssh.enabled ? [{ name: "ssh", check: checkSsh, isEssential: false }] : []),
+  ];
   const plane = scope.use(
     await startControlPlane(
       { database, node, uploads, sealing, clock, log, readiness },
@@ -232,6 +239,10 @@ function openSealingOf(config: ServerConfig): Promise<Sealing> {
   return openSealing(shared ?? placesOf(config).sealingKey, { make: shared === undefined });
 }
 
+function sshStatusOf({ host, gateway: { port, fingerprint, problem } }: NonNullable<Running["ssh"]>) {
+  return { host, port, fingerprint, problem };
+}
+
 async function statusOf({ plane, node, apiUrl, ssh, edges, databaseServer }: Running) {
   const { ready, checks } = await plane.readiness();
   const { accelerator, acceleratorReason } = node.describe();
@@ -242,7 +253,7 @@ async function statusOf({ plane, node, apiUrl, ssh, edges, databaseServer }: Run
     checks,
     api_url: apiUrl,
     edges: edges && { port: edges.port, connected: edges.edges() },
-    ssh: ssh && { host: ssh.host, port: ssh.gateway.port, fingerprint: ssh.gateway.fingerprint },
+    ssh: ssh && sshStatusOf(ssh),
     accelerator,
     accelerator_reason: acceleratorReason,
     pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: plane.queuedJobs() },

@@ -15,7 +15,7 @@ interface Running {
   readonly role: "all";
   /** Jobs can be served now. */
   readonly ready: boolean;
-  /** By what must work for that: `ok`, or what is wrong. */
+  /** By part: `ok`, or what is wrong. Without `ssh` jobs are served all the same. */
   readonly checks: Readonly<Record<string, string>>;
   readonly api_url: string;
   /** Null: there is none. `host` is what clients are told, `fingerprint` that of the host key. */
@@ -49,9 +49,11 @@ interface Ssh {
   readonly host: string;
   readonly port: number;
   readonly fingerprint: string;
+  /** Why nobody can sign in; null: clients can. */
+  readonly problem: string | null;
 }
 
-/** What is wrong with a server that is not ready, for people. */
+/** What is wrong with a server, for people. */
 export function problemsOf({ checks }: Pick<Running, "checks">): string {
   const failed = Object.entries(checks).filter(([, result]) => result !== "ok");
   return failed.map(([name, result]) => `${name}: ${result}`).join("; ");

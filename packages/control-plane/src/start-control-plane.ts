@@ -69,7 +69,7 @@ export interface ControlPlaneDeps {
   readonly sealing: Sealing;
   readonly clock: Clock;
   readonly log: Logger;
-  /** What must work besides the database before jobs can be served. */
+  /** What is looked at besides the database, for whoever asks whether jobs can be served. */
   readonly readiness?: readonly ReadinessCheck[];
 }
 
@@ -135,6 +135,7 @@ export async function startControlPlane(
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const metrics = createMetrics({
     ...{ store, node, clock, ssh, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
+    checks: async () => (await readiness()).checks,
   });
   const { timings } = metrics;
   const intake = createIntake();

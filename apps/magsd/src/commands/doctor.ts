@@ -3,7 +3,7 @@ import { messageOf } from "@mags/core";
 import { hostChecks } from "@mags/node";
 import { placesOf } from "../installation.ts";
 import { serverStatus } from "../server-process.ts";
-import { problemsOf } from "../status.ts";
+import { problemsOf, type ServerStatus } from "../status.ts";
 import { checkObjectStore, type Finding } from "./check-object-store.ts";
 import type { CommandContext } from "./context.ts";
 
@@ -48,8 +48,10 @@ async function checkServer(config: CommandContext["config"]): Promise<Finding[]>
   const name = "server";
   const status = await serverStatus(placesOf(config));
   if (status) {
-    if (status.ready && status.role !== "edge")
-      return [{ name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` }];
+    if (status.ready && status.role !== "edge") {
+      const ok: Finding = { name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` };
+      return status.ssh ? [ok, findingOf(status.ssh, config)] : [ok];
+    }
     const cure = `read ${placesOf(config).logFile}`;
     if (status.state === "running")
       return [{ name, state: "fail", found: `magsd (pid ${status.pid}) is not ready: ${problemsOf(status)}`, cure }];
@@ -66,6 +68,16 @@ async function checkServer(config: CommandContext["config"]): Promise<Finding[]>
       }
     : { name, state: "warn", found: `not running; ${listen.host}:${listen.port} is free`, cure: "magsd start" };
   return ssh.enabled ? [server, await checkSsh(ssh)] : [server];
+}
+
+/** Of a server that runs. */
+function findingOf(
+  { port, problem }: NonNullable<Extract<ServerStatus, { readonly state: "running" }>["ssh"]>,
+  config: CommandContext["config"],
+): Finding {
+  const name = "SSH";
+  if (problem === null) return { name, state: "ok", found: `port ${port} is listened on` };
+  return { name, state: "fail", found: problem, cure: `read ${placesOf(config).logFile}` };
 }
 
 /** Of a server that does not run. */

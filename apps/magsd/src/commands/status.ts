@@ -22,10 +22,16 @@ async function reasonOf(unit: CommandContext["unit"]): Promise<string> {
   return ended === undefined ? "" : ` (${ended})`;
 }
 
+function sshOf({ ssh, role, ...found }: Extract<ServerStatus, { readonly state: "running" }>): string {
+  if (!ssh) return role === "edge" ? `not open yet: ${problemsOf(found)}` : "off";
+  const down = ssh.problem === null ? "" : `; nobody can sign in: ${ssh.problem}`;
+  return `${ssh.host}, port ${ssh.port}, host key ${ssh.fingerprint}${down}`;
+}
+
 function linesOf(found: ServerStatus): string[] {
   const head = `magsd ${found.version}, pid ${found.pid}, since ${found.started_at}`;
   if (found.state !== "running") return [`${head}: ${found.state}`];
-  const sshLine = `SSH:         ${found.ssh ? `${found.ssh.host}, port ${found.ssh.port}, host key ${found.ssh.fingerprint}` : "off"}`;
+  const sshLine = `SSH:         ${sshOf(found)}`;
   if (found.role === "edge") {
     const ready = found.ready ? head : `${head}: not ready: ${problemsOf(found)}`;
     return [ready, `Edge of:     ${found.upstream}`, sshLine];

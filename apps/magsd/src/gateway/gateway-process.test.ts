@@ -11,7 +11,7 @@ import type { SshDirectory } from "@mags/domain";
 import type { SshGateway } from "@mags/edge";
 import { createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
-import { leftGateway, startGatewayProcess } from "./gateway-process.ts";
+import { startGatewayProcess } from "./gateway-process.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "gateway-program.ts");
 const UID = 1_910_000_001;
@@ -35,14 +35,15 @@ describe("the gateway of a server", () => {
   });
   after(() => temp[Symbol.asyncDispose]());
 
-  const places = () => ({
-    gatewaySockets: join(temp.path, "gateway"),
-    gatewayProcess: join(temp.path, "gateway.json"),
+  const placesIn = ({ path }: TempDir) => ({
+    gatewaySockets: join(path, "gateway"),
+    gatewayProcess: join(path, "gateway.json"),
   });
-  const start = (port = 0, signal = new AbortController().signal): Promise<SshGateway> =>
+  const places = () => placesIn(temp);
+  const start = (port = 0, signal = new AbortController().signal, at = places()): Promise<SshGateway> =>
     startGatewayProcess(
       { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
-      { program: PROGRAM, places: places(), uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
+      { program: PROGRAM, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
       { signal },
     );
   const pidOf = async (): Promise<number> => JSON.parse(await readFile(places().gatewayProcess, "utf8")).pid;
@@ -80,13 +81,16 @@ describe("the gateway of a server", () => {
   });
 
   it("takes the place of one that hangs and whose server was killed", async () => {
-    const first = await start();
-    const pid = await pidOf();
+    await using left = await makeTempDir();
+    await using _leftGateway = await start(0, new AbortController().signal, placesIn(left));
+    const noted = await readFile(placesIn(left).gatewayProcess, "utf8");
+    const { pid } = JSON.parse(noted);
     process.kill(pid, "SIGSTOP");
-    await using second = await start();
+    await writeFile(places().gatewayProcess, noted);
+    await using gateway = await start();
     assert.notEqual(await pidOf(), pid);
-    assert.equal(await greetingAt(second.port), "SSH-2.0-OpenSSH_9.6 Mags");
-    await first[Symbol.asyncDispose]();
+    await assert.rejects(readFile(`/proc/${pid}/status`));
+    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
   });
 
   it("is replaced when it hangs", async () => {
@@ -122,9 +126,8 @@ describe("the gateway of a server", () => {
   it("is started also where what was noted of the one before is no note", async () => {
     for (const text of ["", "{", '{"pid": "1"}', "null"]) {
       await writeFile(places().gatewayProcess, text);
-      assert.equal(await leftGateway(places().gatewayProcess), undefined);
+      await using gateway = await start();
+      assert.ok(gateway.port > 0);
     }
-    await using gateway = await start();
-    assert.ok(gateway.port > 0);
   });
 });

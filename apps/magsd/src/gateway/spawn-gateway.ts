@@ -52,7 +52,7 @@ export async function spawnGateway(
   });
   child.on("exit", (code, signal) => {
     log.info("ssh.gateway_ended", { pid: child.pid, code, signal });
-    fail("the SSH gateway ended as it started");
+    fail(`the SSH gateway ended as it started (${signal ?? `exit code ${code}`}); the log may say why`);
     ended.resolve();
   });
   child.stdin.on("error", () => {}); // it has ended
@@ -75,8 +75,7 @@ export async function spawnGateway(
     await told.promise;
     throw new AppError("unavailable", "the SSH gateway ended as it started");
   }
-  // What strangers ask for comes after what the server itself does.
-  setPriority(identity.pid, constants.priority.PRIORITY_NORMAL);
+  lowerPriority(identity);
   child.stdin.write(`${JSON.stringify(task)}\n`);
   let ending: Promise<void> | undefined;
   return {
@@ -99,6 +98,15 @@ export async function spawnGateway(
     },
     kill: () => void child.kill("SIGKILL"),
   };
+}
+
+/** What strangers ask for comes after what the server itself does. */
+function lowerPriority({ pid }: ProcessIdentity): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_NORMAL);
+  } catch {
+    // It has ended, of which others tell.
+  }
 }
 
 function parseNews(text: string): GatewayNews | undefined {

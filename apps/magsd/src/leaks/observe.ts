@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { databaseFileOwner, databaseProcesses, isDatabaseSocket } from "@mags/control-plane";
 import { imagesHeldBySandboxes, type Owner, observeNode, type Trace } from "@mags/node";
 import { POSTGRES_UID, type ServerConfig } from "../config.ts";
-import { leftGateway } from "../gateway/gateway-process.ts";
+import { leftGateway } from "../gateway/keep-gateway.ts";
 import { INSTALLED, isInstalled, placesOf } from "../installation.ts";
 import { whileUnchanged } from "../installed/installation-lock.ts";
 import { isInstallation, readInstalledParts, unneededParts } from "../installed/unneeded-parts.ts";

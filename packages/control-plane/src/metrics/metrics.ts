@@ -16,6 +16,8 @@ export interface MetricsDeps {
   readonly databaseReconnects: () => number;
   /** Jobs that wait outside the node. */
   readonly heldJobs: () => number;
+  /** By part of the server: `ok`, or what is wrong. */
+  readonly checks: () => Promise<Readonly<Record<string, string>>>;
   /** What SSH gateways told of connections; null: there are none. */
   readonly ssh: Pick<SshService, "noted"> | null;
 }
@@ -78,6 +80,16 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     collect() {
       this.reset();
       this.inc(deps.databaseReconnects());
+    },
+  });
+  new Gauge({
+    name: "mags_check_ok",
+    help: "1: this part of the server works; 0: it does not. What is wrong says /readyz.",
+    labelNames: ["check"],
+    registers,
+    async collect() {
+      this.reset();
+      for (const [check, result] of Object.entries(await deps.checks())) this.set({ check }, Number(result === "ok"));
     },
   });
   new Gauge({

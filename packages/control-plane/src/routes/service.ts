@@ -6,14 +6,17 @@ import type { Accounts } from "../app/accounts.ts";
 import { authenticate } from "../http/authenticate.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 
-/** One thing without which jobs cannot be served. */
+/** One thing that has to work. */
 export interface ReadinessCheck {
   readonly name: string;
+  /** Whether jobs cannot be served without it. Default: they cannot. What is not is told of, and the server stays ready. */
+  readonly isEssential?: boolean;
   /** Rejects with what is wrong. */
   check(): Promise<void>;
 }
 
 export interface Readiness {
+  /** What is essential works. */
   readonly ready: boolean;
   /** `ok`, or what is wrong, by the name of the check. */
   readonly checks: Readonly<Record<string, string>>;
@@ -24,7 +27,8 @@ const CHECK_MS = 3_000;
 
 export async function readinessOf(checks: readonly ReadinessCheck[]): Promise<Readiness> {
   const results = await Promise.all(checks.map(resultOf));
-  return { ready: results.every(([, result]) => result === "ok"), checks: Object.fromEntries(results) };
+  const ready = checks.every(({ isEssential = true }, at) => !isEssential || results[at]?.[1] === "ok");
+  return { ready, checks: Object.fromEntries(results) };
 }
 
 export interface ServiceDeps {

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { makeTempDir } from "@mags/test-kit";
+import { parseConfig } from "../config.ts";
+import { serveControlSocket } from "../control-socket.ts";
+import { placesOf } from "../installation.ts";
+import type { ServerStatus } from "../status.ts";
+import { status } from "./status.ts";
+
+/** What the command prints of a server that says this of itself. */
+async function shown(of: object): Promise<{ readonly exitCode: number; readonly lines: readonly string[] }> {
+  await using temp = await makeTempDir();
+  const config = parseConfig(JSON.stringify({ data_dir: join(temp.path, "d") }), "magsd.json");
+  await mkdir(config.data_dir);
+  const told = {
+    pid: 7,
+    version: "1",
+    started_at: "2026-01-01T00:00:00.000Z",
+    state: "running",
+    ...of,
+  } as ServerStatus;
+  await using _server = await serveControlSocket(placesOf(config).controlSocket, { "GET /status": async () => told });
+  const lines: string[] = [];
+  const print = (line: string) => void lines.push(line);
+  const exitCode = await status({ config, print, configFile: "/nowhere", program: "/nowhere" }, { json: false });
+  return { exitCode, lines };
+}
+
+const ssh = { host: "ssh.example.org", port: 2222, fingerprint: "SHA256:x", problem: null };
+
+describe("magsd status", () => {
+  const server = {
+    ...{ role: "all", ready: true, checks: { ssh: "ok" }, api_url: "http://127.0.0.1:7777", edges: null },
+    ...{ accelerator: "kvm", accelerator_reason: "works", database: { kind: "external", pid: null } },
+    pool: { idle_vms: 0, busy_vms: 0, min_pool_size: 0, queued_jobs: 0 },
+  };
+  const edge = { role: "edge", upstream: "mags:7778" };
+  const away = { ...edge, ready: false, checks: { server: "connect ECONNREFUSED" } };
+
+  it("tells that nobody can sign in, and why, of a server that is ready all the same", async () => {
+    const { exitCode, lines } = await shown({ ...server, ssh: { ...ssh, problem: "it has ended" } });
+    assert.equal(exitCode, 0);
+    assert.match(lines.join("\n"), /^SSH: +ssh\.example\.org, port 2222, .*; nobody can sign in: it has ended$/m);
+    assert.match((await shown({ ...server, ssh })).lines.join("\n"), /^SSH: +ssh\.example\.org, .*SHA256:x$/m);
+    assert.match((await shown({ ...server, ssh: null })).lines.join("\n"), /^SSH: +off$/m);
+  });
+
+  it("tells why the SSH of an edge is not open yet, which is not off", async () => {
+    const { exitCode, lines } = await shown({ ...away, ssh: null });
+    assert.equal(exitCode, 1);
+    assert.match(lines.join("\n"), /^SSH: +not open yet: server: connect ECONNREFUSED$/m);
+    const later = await shown({ ...away, ssh: { ...ssh, problem: "the server is away: connect ECONNREFUSED" } });
+    assert.match(later.lines.join("\n"), /^SSH: .*; nobody can sign in: the server is away: connect ECONNREFUSED$/m);
+  });
+});

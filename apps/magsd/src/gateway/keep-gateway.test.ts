@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { LogFields, Logger } from "@mags/core";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { SshConfig } from "../ssh-config.ts";
+import { keepGateway } from "./keep-gateway.ts";
+
+const listening = JSON.stringify({ type: "listening", port: 2222, fingerprint: `SHA256:${"x".repeat(43)}` });
+/** What a gateway tells, and then does. */
+const programThat = (does: string) =>
+  `process.stdin.on("data", () => process.stdout.write(${JSON.stringify(`${listening}\n`)}, () => { ${does} }));
+   process.stdin.on("end", () => process.exit(0));`;
+
+describe("keepGateway", () => {
+  let temp: TempDir;
+  let program: string;
+  let processFile: string;
+  let told: { readonly event: string; readonly fields: LogFields }[];
+  let log: Logger;
+  beforeEach(async () => {
+    temp = await makeTempDir();
+    [program, processFile] = [join(temp.path, "gateway.mjs"), join(temp.path, "gateway.json")];
+    told = [];
+    const tell = (event: string, fields: LogFields = {}) => void told.push({ event, fields });
+    log = { debug: tell, info: tell, warn: tell, error: tell, child: () => log };
+    await writeFile(program, programThat(""));
+  });
+  afterEach(() => temp[Symbol.asyncDispose]());
+
+  const keep = () =>
+    keepGateway(
+      { log },
+      { program, processFile, task: { socket: "/nowhere", uid: null, ssh: SshConfig.parse({}) } },
+      { signal: new AbortController().signal },
+    );
+  const fieldsOf = (wanted: string) => told.filter(({ event }) => event === wanted).map(({ fields }) => fields);
+  const killIt = async () => process.kill(JSON.parse(await readFile(processFile, "utf8")).pid, "SIGKILL");
+
+  it("waits longer each time for one that ends at once, and ends with it waiting", async () => {
+    await writeFile(program, programThat("process.exit(3)"));
+    await using gateway = await keep();
+    await waitFor(() => fieldsOf("ssh.gateway_lost").length >= 4, { what: "four deaths", deadlineMs: 60_000 });
+    const pauses = fieldsOf("ssh.gateway_lost").map(({ againInMs }) => againInMs);
+    assert.deepEqual(pauses.slice(0, 4), [100, 200, 400, 800]);
+    await waitFor(() => gateway.problem !== null, { what: "its problem" });
+    assert.equal(gateway.problem, "it has ended, and is started again");
+  });
+
+  it("says why it cannot be started again, once in the log, and is back when it can", async () => {
+    await using gateway = await keep();
+    assert.equal(gateway.problem, null);
+    await rename(program, `${program}.away`);
+    await killIt();
+    await waitFor(() => fieldsOf("ssh.gateway_complains").length > 0, { what: "a start without its program" });
+    await waitFor(() => fieldsOf("ssh.gateway_ended").length >= 4, { what: "three attempts", deadlineMs: 60_000 });
+    assert.match(gateway.problem ?? "", /^it cannot be started again: .* ended as it started \(exit code 1\)/);
+    assert.equal(fieldsOf("ssh.gateway_failed").length, 1);
+    await rename(`${program}.away`, program);
+    await waitFor(() => gateway.problem === null, { what: "a gateway", deadlineMs: 60_000 });
+    assert.equal(fieldsOf("ssh.gateway_back").length, 1);
+  });
+
+  it("tells that its folder cannot be written to, and leaves no process that nothing names", async () => {
+    await using gateway = await keep();
+    await mkdir(`${processFile}.new`);
+    await killIt();
+    await waitFor(() => /EISDIR/.test(gateway.problem ?? ""), { what: "its problem", deadlineMs: 60_000 });
+    await waitFor(() => fieldsOf("ssh.gateway_ended").length >= 2, { what: "the end of the unnamed one" });
+    await rmdir(`${processFile}.new`);
+    await waitFor(() => gateway.problem === null, { what: "a gateway", deadlineMs: 60_000 });
+  });
+
+  it("does not begin without its program, and leaves nothing", async () => {
+    await rm(program);
+    await assert.rejects(keep(), /the SSH gateway ended as it started \(exit code 1\)/);
+    assert.deepEqual(await readdir(temp.path), []);
+    assert.match(String(fieldsOf("ssh.gateway_complains").map(({ text }) => text)), /Cannot find module/);
+  });
+});

@@ -1,0 +1,153 @@
+/**
+ * Keeps the process of a gateway: one that dies is started again until it can be. Owns the process and the note that names
+ * it, by which one is found that a magsd which was killed has left.
+ */
+import { open, readFile, rename, rm } from "node:fs/promises";
+import { bootId, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
+import type { SshGateway } from "@mags/edge";
+import { z } from "zod";
+import type { GatewayTask } from "./messages.ts";
+import { type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
+
+export interface KeptGateway extends SshGateway {
+  /** Why it takes no connections now; null: it does. */
+  readonly problem: string | null;
+}
+
+export interface KeepOptions {
+  /** That of a gateway. */
+  readonly program: string;
+  /** Names the process while it lives. */
+  readonly processFile: string;
+  /** Those that are started later listen where the first one did. */
+  readonly task: GatewayTask;
+  /** Until it has ended. Default: it is only waited for. */
+  readonly lookAfter?: (spawned: SpawnedGateway) => Promise<void>;
+}
+
+interface Kept extends Listening {
+  readonly spawned: SpawnedGateway;
+}
+
+const Noted = z.object({ pid: z.int().positive(), startTime: z.string(), boot: z.string() });
+
+const FIRST_PAUSE_MS = 100;
+const MOST_PAUSE_MS = 5_000;
+/** Whatever ends it after so long, it can be started. */
+const SETTLED_MS = 30_000;
+
+const longer = (pauseMs: number) => Math.min(pauseMs * 2, MOST_PAUSE_MS);
+
+/**
+ * Resolves when it listens. One that was left must have been ended.
+ * @throws AppError what it says when it cannot; the signal's reason. Nothing is left then.
+ */
+export async function keepGateway(
+  { log }: { readonly log: Logger },
+  { program, processFile, task, lookAfter = ({ ended }) => ended }: KeepOptions,
+  { signal }: { readonly signal: AbortSignal },
+): Promise<KeptGateway> {
+  const ending = new AbortController();
+  await using scope = new AsyncDisposableStack();
+  scope.defer(() => rm(processFile, { force: true }));
+
+  async function begin(port: number, until: AbortSignal): Promise<Kept> {
+    const ssh = { ...task.ssh, listen: { ...task.ssh.listen, port } };
+    const spawned = await spawnGateway(program, { ...task, ssh }, { log });
+    try {
+      await writeWholeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }));
+      return { ...(await spawned.listening({ signal: until })), spawned };
+    } catch (error) {
+      await spawned.end();
+      throw error;
+    }
+  }
+
+  let problem: string | null = null;
+  /** Begins another, where the one before listened, until it can. @throws the reason of the end */
+  async function beginAgain(port: number, firstPauseMs: number): Promise<Kept> {
+    const lostMs = performance.now();
+    for (let pauseMs = firstPauseMs; ; pauseMs = longer(pauseMs)) {
+      await sleep(pauseMs, { signal: ending.signal });
+      try {
+        const begun = await begin(port, ending.signal);
+        problem = null;
+        log.info("ssh.gateway_back", {
+          pid: begun.spawned.identity.pid,
+          awayMs: Math.round(performance.now() - lostMs),
+        });
+        return begun;
+      } catch (error) {
+        ending.signal.throwIfAborted();
+        const before = problem;
+        problem = `it cannot be started again: ${messageOf(error)}`;
+        if (problem !== before) log.error("ssh.gateway_failed", { error: messageOf(error) });
+      }
+    }
+  }
+
+  let current = await begin(task.ssh.listen.port, signal);
+  const { port, fingerprint } = current;
+  async function keep(): Promise<void> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = longer(pauseMs)) {
+      const begunMs = performance.now();
+      await lookAfter(current.spawned);
+      if (ending.signal.aborted) return;
+      if (performance.now() - begunMs > SETTLED_MS) pauseMs = FIRST_PAUSE_MS;
+      problem = "it has ended, and is started again";
+      log.error("ssh.gateway_lost", { pid: current.spawned.identity.pid, againInMs: pauseMs });
+      current = await beginAgain(port, pauseMs);
+      if (ending.signal.aborted) return current.spawned.end();
+    }
+  }
+  const kept = keep().catch(() => {}); // it is ending
+  const owned = scope.move();
+  let closing: Promise<void> | undefined;
+  async function close(): Promise<void> {
+    ending.abort();
+    await current.spawned.end();
+    await kept;
+    await owned.disposeAsync();
+  }
+  return {
+    ...{ port, fingerprint },
+    get problem() {
+      return problem;
+    },
+    [Symbol.asyncDispose]() {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+export async function endLeftGateway(processFile: string): Promise<void> {
+  const left = await leftGateway(processFile);
+  if (left) await killAndWait(left);
+}
+
+/** The gateway that is noted there, if it lives: it ends by itself with its server, unless it does nothing any more. */
+export async function leftGateway(processFile: string): Promise<ProcessIdentity | undefined> {
+  const text = await readFile(processFile, "utf8").catch(() => undefined);
+  if (text === undefined) return undefined;
+  const noted = Noted.safeParse(parseJson(text));
+  if (!noted.success) return undefined; // it is written whole, so no server has noted one there
+  const { boot, ...identity } = noted.data;
+  return boot === (await bootId()) && (await isAlive(identity)) ? identity : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeWholeFile(path: string, text: string): Promise<void> {
+  const made = `${path}.new`;
+  await using file = await open(made, "w", 0o600);
+  await file.writeFile(text);
+  await file.sync();
+  await rename(made, path);
+}
