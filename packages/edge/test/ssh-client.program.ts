@@ -41,11 +41,14 @@ async function openMany(count: number): Promise<void> {
 }
 
 async function exec(client: ssh2.Client): Promise<void> {
-  const channel = await new Promise<ssh2.ClientChannel>((resolve, reject) =>
-    client.exec("true", (error, opened) => (error ? reject(error) : resolve(opened))),
-  );
-  channel.resume();
-  const [[code]] = await Promise.all([once(channel, "exit"), once(channel, "close")]);
+  // All of it may come in one packet: its end must not be missed.
+  const code = await new Promise((resolve, reject) => {
+    client.exec("true", (error, channel) => {
+      if (error) return reject(error);
+      Promise.all([once(channel, "exit"), once(channel, "close")]).then(([[exitCode]]) => resolve(exitCode), reject);
+      channel.resume();
+    });
+  });
   assert.equal(code, 0);
 }
 
