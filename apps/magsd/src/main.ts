@@ -87,7 +87,7 @@ command("doctor", "list every requirement, what was found and the cure for what 
   .action(async ({ config, json, leaks: wantsLeaks }) => {
     process.exitCode = wantsLeaks
       ? await leaks(await context(config), { json })
-      : await doctor({ print, load: () => context(config) }, { json });
+      : await doctor({ print, load: () => contextOfAny(config) }, { json });
   });
 
 command("token", "print a new API token of the administrator")
@@ -176,7 +176,7 @@ store
 
 command("uninstall", "end everything and remove all that Mags put on this machine")
   .option("--yes", "really", false)
-  .action(async ({ config, yes }) => uninstall(await context(config), { yes }));
+  .action(async ({ config, yes }) => uninstall(await contextOfAny(config), { yes }));
 
 command("serve", "run the server in the foreground")
   .option("--log-file [file]", "log to this file, bounded in size, instead of stdout; without a name to the usual one")

@@ -1,10 +1,12 @@
-import { createServer } from "node:net";
 import { messageOf } from "@mags/core";
 import { hostChecks } from "@mags/node";
+import type { ServerConfig } from "../config.ts";
 import { placesOf } from "../installation.ts";
 import { serverStatus } from "../server-process.ts";
-import { problemsOf, type ServerStatus } from "../status.ts";
+import { problemsOf } from "../status.ts";
+import { checkEdge } from "./check-edge.ts";
 import { checkObjectStore, type Finding } from "./check-object-store.ts";
+import { checkSshPort, openSshFinding, whyTaken } from "./check-ssh.ts";
 import type { CommandContext } from "./context.ts";
 
 const STORE_PATIENCE_MS = 10_000;
@@ -20,11 +22,7 @@ export interface DoctorDeps {
 /** Lists every requirement, what was found and the cure. @returns exit code 1 when something is missing. */
 export async function doctor({ print, load }: DoctorDeps, options: { readonly json: boolean }): Promise<number> {
   const checks = await load().then(
-    async ({ config }) => [
-      ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
-      await checkObjectStore(config, { patienceMs: STORE_PATIENCE_MS }),
-      ...(await checkServer(config)),
-    ],
+    ({ config }) => (config.role === "edge" ? checkEdge(config) : checkAll(config)),
     (error: unknown): Finding[] => [
       {
         name: "user and configuration",
@@ -43,14 +41,22 @@ export async function doctor({ print, load }: DoctorDeps, options: { readonly js
   return checks.some(({ state }) => state === "fail") ? 1 : 0;
 }
 
+async function checkAll(config: ServerConfig): Promise<Finding[]> {
+  return [
+    ...(await hostChecks({ artifactsFile: config.artifacts, dataDirectory: config.data_dir, config: config.node })),
+    await checkObjectStore(config, { patienceMs: STORE_PATIENCE_MS }),
+    ...(await checkServer(config)),
+  ];
+}
+
 /** The server answers, or its addresses are free for it. */
-async function checkServer(config: CommandContext["config"]): Promise<Finding[]> {
+async function checkServer(config: ServerConfig): Promise<Finding[]> {
   const name = "server";
   const status = await serverStatus(placesOf(config));
   if (status) {
     if (status.ready && status.role !== "edge") {
       const ok: Finding = { name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` };
-      return status.ssh ? [ok, findingOf(status.ssh, config)] : [ok];
+      return status.ssh ? [ok, openSshFinding(status.ssh, config)] : [ok];
     }
     const cure = `read ${placesOf(config).logFile}`;
     if (status.state === "running")
@@ -67,32 +73,5 @@ async function checkServer(config: CommandContext["config"]): Promise<Finding[]>
         cure: "end what listens there, or set listen.port",
       }
     : { name, state: "warn", found: `not running; ${listen.host}:${listen.port} is free`, cure: "magsd start" };
-  return ssh.enabled ? [server, await checkSsh(ssh)] : [server];
-}
-
-/** Of a server that runs. */
-function findingOf(
-  { port, problem }: NonNullable<Extract<ServerStatus, { readonly state: "running" }>["ssh"]>,
-  config: CommandContext["config"],
-): Finding {
-  const name = "SSH";
-  if (problem === null) return { name, state: "ok", found: `port ${port} is listened on` };
-  return { name, state: "fail", found: problem, cure: `read ${placesOf(config).logFile}` };
-}
-
-/** Of a server that does not run. */
-async function checkSsh({ listen }: CommandContext["config"]["ssh"]): Promise<Finding> {
-  const name = "SSH";
-  const taken = await whyTaken(listen);
-  if (!taken) return { name, state: "ok", found: `${listen.host}:${listen.port} is free` };
-  const cure = "end what listens there, or set ssh.listen.port, or ssh.enabled to false";
-  return { name, state: "fail", found: `its address cannot be used: ${taken}`, cure };
-}
-
-function whyTaken({ host, port }: { readonly host: string; readonly port: number }): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once("error", (error) => resolve(error.message));
-    probe.listen(port, host, () => probe.close(() => resolve(undefined)));
-  });
+  return ssh.enabled ? [server, await checkSshPort(ssh)] : [server];
 }

@@ -4,6 +4,7 @@ import { endPostgres } from "@mags/control-plane";
 import { AppError, isDiskFull } from "@mags/core";
 import { POSTGRES_UID } from "../config.ts";
 import { callControlSocket } from "../control-socket.ts";
+import { endLeftGateway } from "../gateway/keep-gateway.ts";
 import { placesOf } from "../installation.ts";
 import { untilServerGone } from "../server-process.ts";
 import type { CommandContext } from "./context.ts";
@@ -29,7 +30,7 @@ export async function stop(context: CommandContext, options: { readonly all: boo
 }
 
 /**
- * Ends the server and whatever of its database is left: when this resolves neither has a process any more.
+ * Ends the server and whatever is left of its database and gateway: when this resolves none has a process any more.
  * @returns Which server that was, and how many jobs ran; undefined when none was running.
  */
 export async function endServer(
@@ -48,6 +49,7 @@ export async function endServer(
   await unit?.stop();
   // A server that was killed, before or now, leaves its database behind.
   const mayHave = config.role === "all" && !config.database.url;
+  await endLeftGateway(places.gatewayProcess);
   const left = mayHave && (await endPostgres({ dataDir: places.postgresData, uid: POSTGRES_UID }));
   if (left) print("ended the database of a magsd that was killed");
   return stopping;
