@@ -81,11 +81,26 @@ describe("parseConfig", () => {
         /edges\.listen\.port: must be outside ssh\.job_ports/,
       ],
       ['{"listen": {"port": 49999}}', /listen\.port: must be outside ssh\.job_ports/],
-      ['{"ssh": {"job_ports": {"from": 2, "to": 1}}}', /ssh\.job_ports\.to: must not be below/],
+      ['{"ssh": {"job_ports": {"from": 2000, "to": 1999}}}', /ssh\.job_ports\.to: must not be below/],
+      ['{"ssh": {"job_ports": {"from": 1023}}}', /ssh\.job_ports\.from: must not be below 1024/],
+      ['{"ssh": {"listen": {"port": 7777}}}', /ssh\.listen\.port: must be another port than listen\.port, 7777/],
+      [
+        '{"ssh": {"listen": {"host": "::", "port": 7778}}, "edges": {}}',
+        /ssh\.listen\.port: must be another port than edges\.listen\.port, 7778/,
+      ],
       ['{"ssh": {"limits": {"attempts": 0}}}', /ssh\.limits\.attempts: .*>=1/],
       ['{"database": {"url": "mysql://x"}}', /database\.url: must be a postgres/],
     ];
     for (const [text, reason] of cases) assert.throws(() => parseConfig(text, "magsd.json"), reason);
+  });
+
+  it("lets parts have the same port on different addresses, any free one, and one that an edge has no use for", () => {
+    const keys = [
+      { listen: { port: 443 }, ssh: { listen: { host: "192.0.2.1", port: 443 } } },
+      { listen: { port: 0 }, ssh: { listen: { port: 0 } } },
+      { role: "edge", upstream: { host: "mags" }, ssh: { listen: { port: 7777 } } },
+    ];
+    for (const each of keys) parseConfig(JSON.stringify(each), "magsd.json");
   });
 
   it("lets the uids of an embedded database and of a gateway alone where there is none", () => {

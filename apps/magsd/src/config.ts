@@ -6,7 +6,7 @@ import { NodeConfig } from "@mags/node";
 import { z } from "zod";
 import { EdgesConfig, UpstreamConfig } from "./edge-config.ts";
 import { ObjectStoreConfig } from "./object-store-config.ts";
-import { isJobPort, SshConfig } from "./ssh-config.ts";
+import { isJobPort, isSameAddress, SshConfig } from "./ssh-config.ts";
 
 /** Where clients look that know no other address. */
 const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
@@ -144,13 +144,16 @@ export const ServerConfig = ServerKeys.superRefine(({ database, ssh, node }, con
       message: `must leave out ${uid}, the uid of ${whose}: VMs have one uid per address of node.network.uplink_range`,
     });
 })
-  .superRefine(({ listen, ssh, edges }, context) => {
-    const message = "must be outside ssh.job_ports, whose ports are given to jobs";
+  .superRefine(({ role, listen, ssh, edges }, context) => {
     if (!ssh.enabled) return;
-    if (isJobPort(listen.port, ssh)) context.addIssue({ code: "custom", path: ["listen", "port"], message });
-    if (edges && isJobPort(edges.listen.port, ssh))
-      context.addIssue({ code: "custom", path: ["edges", "listen", "port"], message });
-    if (isJobPort(ssh.listen.port, ssh)) context.addIssue({ code: "custom", path: ["ssh", "listen", "port"], message });
+    const api = role === "all" ? [{ key: ["listen", "port"], at: listen }] : [];
+    const others = [...api, ...(edges ? [{ key: ["edges", "listen", "port"], at: edges.listen }] : [])];
+    const wrong = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
+    const own = { key: ["ssh", "listen", "port"], at: ssh.listen };
+    for (const { key, at } of [...others, own])
+      if (isJobPort(at.port, ssh)) wrong(key, "must be outside ssh.job_ports, whose ports are given to jobs");
+    for (const { key, at } of others)
+      if (isSameAddress(at, ssh.listen)) wrong(own.key, `must be another port than ${key.join(".")}, ${at.port}`);
   })
   .superRefine(({ role, edges, upstream, ssh }, context) => {
     const wrong = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });

@@ -2,7 +2,9 @@
 import { hostname } from "node:os";
 import { z } from "zod";
 
-const Port = z.int().min(1).max(65_535);
+/** Gateways have none of root's rights when they get to know of them. */
+const JobPort = z.int().min(1_024, "must not be below 1024: gateways may not listen there").max(65_535);
+const EVERY_ADDRESS = ["0.0.0.0", "::"];
 
 export const SshConfig = z.strictObject({
   enabled: z.boolean().default(true).describe("Whether VMs are reached by SSH."),
@@ -35,8 +37,8 @@ export const SshConfig = z.strictObject({
     ),
   job_ports: z
     .strictObject({
-      from: Port.default(40_000).describe("The first."),
-      to: Port.default(49_999).describe("The last."),
+      from: JobPort.default(40_000).describe("The first."),
+      to: JobPort.default(49_999).describe("The last."),
     })
     .refine(({ from, to }) => from <= to, { path: ["to"], message: "must not be below `from`" })
     .nullable()
@@ -73,9 +75,20 @@ export function isJobPort(port: number, { job_ports: range }: SshConfig): boolea
   return range !== null && port >= range.from && port <= range.to;
 }
 
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Whether only one can listen. Port 0 is another one each time. */
+export function isSameAddress(one: Address, other: Address): boolean {
+  const overlap = one.host === other.host || [one, other].some(({ host }) => EVERY_ADDRESS.includes(host));
+  return overlap && one.port === other.port && one.port !== 0;
+}
+
 /** What clients are told. */
 export function publicSshHost({ listen, public_host }: SshConfig, publicUrl: string | undefined): string {
   if (public_host !== undefined) return public_host;
   if (publicUrl !== undefined) return new URL(publicUrl).hostname.replace(/^\[|\]$/g, "");
-  return ["0.0.0.0", "::"].includes(listen.host) ? hostname() : listen.host;
+  return EVERY_ADDRESS.includes(listen.host) ? hostname() : listen.host;
 }
