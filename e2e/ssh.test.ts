@@ -130,15 +130,24 @@ describe("a session", () => {
   it("wakes a VM that sleeps, with all that ran in it, and goes on when it falls asleep", async () => {
     await sshOk("echo kept > /dev/shm/kept; setsid sleep 4003 > /dev/null 2>&1 < /dev/null &");
     await magsOk("sleep", "box");
-    const session = openSession([...own, "-tt", "root@127.0.0.1"]);
+    const outside = createServer((_, response) => response.end("from outside\n")).listen(0, "127.0.0.1");
+    await once(outside, "listening");
+    const { port } = outside.address() as { port: number };
+    const session = openSession([...own, "-tt", "-R", `8125:127.0.0.1:${port}`, "root@127.0.0.1"]);
     await session.shows(/[#$] $/, 180_000);
     session.type("cat /dev/shm/kept; pgrep -xf 'sleep 4003' | wc -l\n");
     await session.shows(/kept\r\n1\r\n/);
     await magsOk("sleep", "box");
     session.type("echo woken-$((40 + 2))\n");
     await session.shows(/woken-42/, 180_000);
+    // What it listened on before it slept it listens on again.
+    for (const [n, host] of ["127.0.0.1", "[::1]"].entries()) {
+      session.type(`until curl -s http://${host}:8125/; do sleep 0.2; done; echo by-$((40 + ${n}))\n`);
+      await session.shows(new RegExp(`from outside\\s+by-${40 + n}`));
+    }
     session.type("exit\n");
     assert.equal(await session.ended(), 0);
+    outside.close();
   });
 });
 

@@ -6,8 +6,9 @@ import type { GuestId } from "./sandbox.ts";
 
 export type GuestAddress =
   /**
-   * `host`: numeric without a zone, or a name as the guest knows it; `localhost`, `*` and an empty one mean its loopback. To
-   * connect, up to four addresses of a name are tried; what listens does so on the first, of the loopback 127.0.0.1.
+   * `host`: numeric without a zone, or a name as the guest knows it. To connect, up to four addresses of a name are tried;
+   * `localhost`, `*` and an empty one mean the loopback. What listens does so on the first of a name, of `localhost` on
+   * 127.0.0.1 and ::1, of `*` and an empty one on all addresses, as far as the guest has them.
    * `port`: 1 to 65535.
    */
   | { readonly host: string; readonly port: number }
@@ -61,8 +62,13 @@ export interface GuestSockets {
   connect(guest: GuestId, to: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestSocket>;
   /**
    * Listens inside the guest, after waking it. Port 0: one that is free.
+   * @param options.wakes  False: waits until the guest is awake, and is no use of it. Default: true.
    * @throws AppError `connection_refused` with the reason: in use, no such address or folder; `validation_failed`
    *   when there can be no such address; `job_not_running`.
    */
-  listen(guest: GuestId, at: GuestAddress, options: { readonly signal: AbortSignal }): Promise<GuestListener>;
+  listen(
+    guest: GuestId,
+    at: GuestAddress,
+    options: { readonly signal: AbortSignal; readonly wakes?: boolean },
+  ): Promise<GuestListener>;
 }

@@ -96,6 +96,16 @@ const forwards = (place: Place) => () => {
     assert.equal(await talk({ path }, large), large);
   });
 
+  it("come out of the guest (-R) again when it has slept, which they do not keep it from", async () => {
+    const port = await freePort();
+    await forward(["-R", `${port}:127.0.0.1:${echoPort}`], () => talk({ port }, "x"));
+    test.sleep.begin();
+    await waitFor(() => test.sleep.waiting > 0, { what: "somebody who waits for the wake" });
+    assert.equal(await talk({ port }, "x"), "");
+    test.sleep.end();
+    await waitFor(async () => (await talk({ port }, "x")) === "x", { what: "the port", intervalMs: 50 });
+  });
+
   it("go wherever the client likes (-D)", async () => {
     const port = await freePort();
     await forward(["-D", String(port)], async () => {

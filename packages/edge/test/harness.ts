@@ -12,6 +12,7 @@ import { createSimulatedExecs, createSimulatedSockets, makeTempDir } from "@mags
 import ssh2 from "ssh2";
 import { type EdgeUpstream, type SshGateway, type SshGatewayOptions, startSshGateway } from "../src/index.ts";
 import { connectApart } from "./apart.ts";
+import { createSleep, type Sleep } from "./sleep.ts";
 
 export interface Ran {
   readonly exitCode: number | null;
@@ -35,6 +36,8 @@ export interface TestGateway extends AsyncDisposable {
   listenOn(ports: readonly number[]): Promise<readonly number[]>;
   /** The guest ends. */
   end(): void;
+  /** What listens in the guest ends with its sleep; what is to listen again waits for the wake. */
+  readonly sleep: Sleep;
   readonly execs: ReturnType<typeof createSimulatedExecs>;
   /** A client of ssh2 that has signed in. It is ended with the gateway. */
   signIn(options?: ssh2.ConnectConfig): Promise<ssh2.Client>;
@@ -80,6 +83,7 @@ export async function startTestGateway(
   const inTemp = (path: string) => path.replace(/^\/run\/mags/, temp.path);
   const notes: SshNote[] = [];
   const ports: number[] = [];
+  const sleep = createSleep();
   const over = Promise.withResolvers<void>();
   let isOver = false;
   const watched = Promise.withResolvers<void>();
@@ -92,7 +96,10 @@ export async function startTestGateway(
         return execs.startExec({ ...start, environment: { ...start.environment, ...agent } });
       },
       connect: sockets.connect,
-      listen: (one, at, options) => sockets.listen(one, "path" in at ? { path: inTemp(at.path) } : at, options),
+      async listen(one, at, { signal, wakes = true }) {
+        const until = await sleep.untilAwake({ signal, wakes });
+        return sockets.listen(one, "path" in at ? { path: inTemp(at.path) } : at, { signal: until });
+      },
     },
     directory: {
       hostKey: async () => new Secret(host.private),
@@ -168,6 +175,7 @@ export async function startTestGateway(
       gateway,
       notes,
       runFolder: temp.path,
+      sleep,
       ports,
       signIn,
       keys,

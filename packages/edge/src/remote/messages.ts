@@ -56,8 +56,9 @@ const Place = { host: z.string().max(MOST_TEXT), port: Port };
 const Address = z.union([z.object({ path: Text }), z.object(Place)]);
 
 export const Guest = uuid<GuestId>();
-/** In a guest: `connect`, `listen`. */
+/** In a guest: `connect`. */
 export const AtGuest = z.object({ guest: Guest, at: Address });
+export const Listen = AtGuest.extend({ wakes: z.boolean().default(true) });
 export const Accept = z.object({ listener: z.uuid(), connection: z.int().nonnegative() });
 export const Listening = z.object({ listener: z.uuid(), port: Port.nullable() });
 export const ArrivalWire = z.object({

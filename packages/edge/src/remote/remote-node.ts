@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { EdgeNode } from "../upstream.ts";
 import { decode, parseJson } from "./json.ts";
 import type { Link } from "./link.ts";
-import { ArrivalWire, AtGuest, Attached, Exec, Listening } from "./messages.ts";
+import { ArrivalWire, AtGuest, Attached, Exec, Listen, Listening } from "./messages.ts";
 import { type Pipe, violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 import { createRemoteAttachment } from "./remote-attachment.ts";
@@ -23,8 +23,8 @@ export function createRemoteNode(link: Link): EdgeNode {
       const { pipe } = await link.open("connect", z.encode(AtGuest, { guest, at }), { signal });
       return socketOver(pipe);
     },
-    async listen(guest, at, { signal }) {
-      const { answer, pipe } = await link.open("listen", z.encode(AtGuest, { guest, at }), { signal });
+    async listen(guest, at, { signal, wakes = true }) {
+      const { answer, pipe } = await link.open("listen", z.encode(Listen, { guest, at, wakes }), { signal });
       const { listener, port } = decode(Listening, answer);
       return listenerOver(pipe, { port, accept: (connection) => link.open("accept", { listener, connection }) });
     },

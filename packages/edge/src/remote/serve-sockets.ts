@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { AppError, untilAborted } from "@mags/core";
 import type { GuestSocket } from "@mags/domain";
 import { decode } from "./json.ts";
-import { Accept, AtGuest } from "./messages.ts";
+import { Accept, AtGuest, Listen } from "./messages.ts";
 import { violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
@@ -48,9 +48,9 @@ async function carry(from: GuestSocket, to: GuestSocket, signal: AbortSignal): P
 
 /** After the answer each `next` is answered with an `arrival`, or with `noMore`. */
 export async function serveListen({ asked, edge, upstream, pipe, signal, answer }: ServerCall): Promise<void> {
-  const { guest, at } = decode(AtGuest, asked);
+  const { guest, at, wakes } = decode(Listen, asked);
   edge.check(guest);
-  const listener = await upstream.node.listen(guest, at, { signal });
+  const listener = await upstream.node.listen(guest, at, { signal, wakes });
   const id = randomUUID();
   edge.listeners.set(id, listener);
   const close = () => listener.close();

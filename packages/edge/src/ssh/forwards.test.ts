@@ -40,6 +40,7 @@ function rig() {
     takePlace: () => () => {},
     onChannel: () => Promise.resolve(),
     onForward: () => {},
+    onLost: () => {},
     signal: over.signal,
   });
   /** Resolves with the port; null: refused. */

@@ -4,6 +4,7 @@ import { AppError, isAppError, type Logger, messageOf, untilAborted } from "@mag
 import type { GuestAddress, GuestId, GuestListener, GuestSockets } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
 import { joinSocket } from "./forwarded-socket.ts";
+import { keepListening } from "./kept-listener.ts";
 import type { OutputRoom } from "./output-room.ts";
 import type { Mended } from "./ssh2-inside.ts";
 
@@ -22,6 +23,8 @@ export interface ForwardDeps {
   readonly onChannel: (channel: Channel) => Promise<void>;
   /** Of each connection. */
   readonly onForward: (kind: ForwardKind) => void;
+  /** The guest does not let something listen again: why, for the user. */
+  readonly onLost: (why: string) => void;
   /** Aborted when the connection is over. */
   readonly signal: AbortSignal;
 }
@@ -29,7 +32,7 @@ export interface ForwardDeps {
 export interface Forwards {
   /** Dials in the guest. */
   dial(to: GuestAddress, reply: { accept(): Channel; reject(why: string): void }): void;
-  /** Listens in the guest. One that is not up in 30 s is refused: answers to what is asked meanwhile wait for this one. */
+  /** Listens in the guest, also again when that has slept or the server was away. One that is not up in 30 s is refused: answers to what is asked meanwhile wait for this one. */
   listen(at: GuestAddress, reply: { accept(port?: number): void; reject(): void }): void;
   /** Also of what is not up yet, which is refused then. @returns false when there is no such. */
   cancel(at: GuestAddress): boolean;
@@ -108,18 +111,42 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       client.forwardOut(at.host, bound ?? at.port, peer?.address ?? "", peer?.port ?? 0, opened);
   }
 
+  /** What came in by it goes on when `given` aborts later. */
+  async function listenAt(
+    at: GuestAddress,
+    { given, inGuest = guest(), wakes }: { given: AbortSignal; inGuest?: Promise<GuestId>; wakes: boolean },
+  ): Promise<GuestListener> {
+    const starting = new AbortController();
+    const stop = () => starting.abort(given.reason);
+    given.addEventListener("abort", stop);
+    try {
+      const found = await untilAborted(inGuest, given);
+      return await node.listen(found, at, { signal: AbortSignal.any([signal, starting.signal]), wakes });
+    } finally {
+      given.removeEventListener("abort", stop);
+    }
+  }
+
   async function serve(at: GuestAddress, reply: { accept(port?: number): void }, one: Listening, given: AbortSignal) {
     const late = setTimeout(one.stop, LISTEN_MS);
-    const listener = await untilAborted(guest(), given)
-      .then((inGuest) => node.listen(inGuest, at, { signal: given }))
-      .finally(() => clearTimeout(late));
-    one.listener = listener;
+    const first = await listenAt(at, { given, wakes: true }).finally(() => clearTimeout(late));
+    one.listener = first;
     given.throwIfAborted();
-    const key = "path" in at ? at.path : `${at.host}:${listener.port ?? at.port}`;
+    const there = "path" in at ? at : { host: at.host, port: first.port ?? at.port };
+    const key = keyOf(there);
     if ((named(key) ?? one) !== one) throw new AppError("guest_failed", "the guest has given one port twice");
     one.key = key;
-    reply.accept(listener.port ?? undefined);
-    await passOn(listener, "remote", openFor(at, listener.port)).catch(() => {}); // its guest sleeps, or has ended
+    reply.accept(first.port ?? undefined);
+    await keepListening(first, {
+      again: () => listenAt(there, { given, wakes: false }),
+      passOn: (listener) => passOn(listener, "remote", openFor(at, first.port)),
+      onChange: (listener) => {
+        one.listener = listener;
+      },
+      given,
+    }).catch((error: unknown) => {
+      if (!given.aborted) deps.onLost(`what it forwards from the VM is lost: ${messageOf(error)}`);
+    });
   }
 
   signal.addEventListener("abort", () => {
@@ -143,8 +170,10 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       const given = new AbortController();
       const one: Listening = {
         ...{ key, listener: null },
-        // What came in by it goes on.
-        stop: () => (one.listener ? one.listener.close() : given.abort(new Error("it was cancelled"))),
+        stop() {
+          given.abort(new Error("it was cancelled"));
+          one.listener?.close(); // what came in by it goes on
+        },
       };
       listeners.add(one);
       serve(at, reply, one, AbortSignal.any([signal, given.signal]))
@@ -163,15 +192,24 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
     },
     async listenForAgent(inGuest) {
       const path = `${AGENT_DIRECTORY}/ssh-agent-${randomBytes(8).toString("hex")}`;
+      const given = new AbortController();
       const listener = await node.listen(inGuest, { path }, { signal });
-      const one: Listening = { key: null, listener, stop: () => listener.close() };
-      listeners.add(one);
       const close = () => {
         listeners.delete(one);
-        listener.close();
+        given.abort(new Error("its session is over"));
+        one.listener?.close();
       };
+      const one: Listening = { key: null, listener, stop: close };
+      listeners.add(one);
       if (signal.aborted) close();
-      passOn(listener, "agent", (_, opened) => deps.mended.openAgent(opened)).then(close, close);
+      keepListening(listener, {
+        again: () => listenAt({ path }, { given: given.signal, inGuest: Promise.resolve(inGuest), wakes: false }),
+        passOn: (now) => passOn(now, "agent", (_, opened) => deps.mended.openAgent(opened)),
+        onChange: (now) => {
+          one.listener = now;
+        },
+        given: AbortSignal.any([signal, given.signal]),
+      }).catch(close);
       return { path, close };
     },
   };

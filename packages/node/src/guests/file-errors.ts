@@ -45,12 +45,17 @@ export function streamFailure(failure: GuestFailure): AppError {
   return new AppError("guest_failed", `the guest failed: ${failure.step}: ${failure.code}`, { details: { failure } });
 }
 
+/** What the guest said of it, where that is why. */
+export function failureOf(error: unknown): GuestFailure | undefined {
+  return isAppError(error, "guest_failed") ? (error.details.failure as GuestFailure | undefined) : undefined;
+}
+
 /**
  * @param what  What could not be done, for the user: `read`.
  * @returns an error that says so of the path, or the error itself where it is about something else.
  */
 export function explainFileError(error: unknown, what: string, path: Buffer): unknown {
-  const failure = isAppError(error, "guest_failed") ? (error.details.failure as GuestFailure | undefined) : undefined;
+  const failure = failureOf(error);
   if (!failure) return error;
   const told = failure.step === "tar" ? meaningOfTar(failure) : MEANINGS[failure.code];
   const { code, text } = told ?? { code: "guest_failed" as const, text: `${failure.step}: ${failure.code}` };

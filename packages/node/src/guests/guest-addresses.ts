@@ -7,6 +7,8 @@ import type { AgentConnection } from "../agent/index.ts";
 const LOOKUP_MS = 10_000;
 /** What listens at `localhost` may do so by one of the two alone. */
 const LOOPBACK = ["127.0.0.1", "::1"];
+/** The first takes what comes by IPv4, too, where the guest has both: then the second is in use. */
+const ALL = ["::", "0.0.0.0"];
 const MOST_ADDRESSES = 4;
 /** `getent` says so of a name that it does not know. */
 const UNKNOWN_NAME = 2;
@@ -45,4 +47,16 @@ export async function numericAddresses(
   if (result.exitCode === 0 && found.length > 0) return at(found);
   const why = result.exitCode === UNKNOWN_NAME ? "the guest does not know that name" : "the guest cannot look it up";
   throw new AppError("connection_refused", why);
+}
+
+/** Where to listen: on each that can be had. @throws as `numericAddresses` */
+export async function listeningAddresses(
+  agent: Pick<AgentConnection, "run">,
+  at: GuestAddress,
+  signals: { readonly signal: AbortSignal },
+): Promise<readonly NumericAddress[]> {
+  if ("path" in at) return [at];
+  if (at.host === "" || at.host === "*") return ALL.map((address) => ({ address, port: at.port }));
+  const found = await numericAddresses(agent, at, signals);
+  return at.host === "localhost" ? found : found.slice(0, 1);
 }

@@ -1,6 +1,6 @@
-/** A connection of a guest over its stream, and those that come in over that of a listener. */
+/** A connection of a guest over its stream. */
 import { untilAborted } from "@mags/core";
-import type { Arrival, GuestListener, GuestSocket } from "@mags/domain";
+import type { GuestSocket } from "@mags/domain";
 import { streamFailure } from "./file-errors.ts";
 import type { PacedStream } from "./paced-stream.ts";
 
@@ -60,30 +60,5 @@ export function socketOver(
       paced.close();
       readThrough.resolve();
     },
-  };
-}
-
-export function listenerOver(
-  paced: PacedStream,
-  options: {
-    readonly port: number | null;
-    /** One for each record that was not taken. */
-    readonly queue: Arrival[];
-    readonly accept: (connection: number) => Promise<GuestSocket>;
-    readonly touch: () => void;
-  },
-): GuestListener {
-  const { port, queue, accept, touch } = options;
-  return {
-    port,
-    async next(): Promise<Arrival | null> {
-      if (!(await paced.more())) return null;
-      const record = paced.take();
-      paced.taken(record);
-      touch();
-      return queue.shift() ?? null;
-    },
-    accept,
-    close: paced.close,
   };
 }

@@ -2,7 +2,7 @@
  * The guests that commands run in and whose files are read and written: microVMs of jobs, and sandboxes, which may
  * sleep. Whoever works in one asks here, and need not know which it is.
  */
-import { AppError } from "@mags/core";
+import { AppError, untilAborted } from "@mags/core";
 import type { GuestId, WakeReason } from "@mags/domain";
 import type { AgentConnection } from "../agent/index.ts";
 
@@ -52,6 +52,11 @@ export interface StreamOwner {
 export interface Guests {
   /** @throws AppError `job_not_running` when there is no such guest. */
   get(id: GuestId): GuestHandle;
+  /**
+   * Resolves when it is awake, without waking it, and is no use of it: it may fall asleep again at once.
+   * @throws AppError `job_not_running` when there is no such guest; the signal's reason.
+   */
+  untilAwake(id: GuestId, options: { readonly signal: AbortSignal }): Promise<AwakeGuest>;
   add(id: GuestId, handle: GuestHandle): void;
   remove(id: GuestId): void;
   addOwner(owner: StreamOwner): void;
@@ -74,20 +79,38 @@ export function guestOf(guest: AwakeGuest): GuestHandle {
 export function createGuests(): Guests {
   const handles = new Map<GuestId, GuestHandle>();
   const owners: StreamOwner[] = [];
+  const awake = new Map<GuestId, AwakeGuest>();
+  let woken = Promise.withResolvers<void>();
+
+  function get(id: GuestId): GuestHandle {
+    const handle = handles.get(id);
+    if (!handle) throw new AppError("job_not_running", `${id} is not running`);
+    return handle;
+  }
+
   return {
-    get(id) {
-      const handle = handles.get(id);
-      if (!handle) throw new AppError("job_not_running", `${id} is not running`);
-      return handle;
+    get,
+    async untilAwake(id, { signal }) {
+      for (;;) {
+        signal.throwIfAborted();
+        get(id);
+        const guest = awake.get(id);
+        if (guest && !guest.gone.aborted) return guest;
+        await untilAborted(woken.promise, signal);
+      }
     },
     add: (id, handle) => void handles.set(id, handle),
     remove: (id) => void handles.delete(id),
     addOwner: (owner) => void owners.push(owner),
     connected(guest) {
+      awake.set(guest.id, guest);
+      woken.resolve();
+      woken = Promise.withResolvers();
       for (const owner of owners) owner.connected(guest);
       for (const kept of guest.agent.kept) guest.agent.closeKept(kept); // of those that were not taken up
     },
     suspended(id) {
+      awake.delete(id);
       for (const owner of owners) owner.suspended(id);
     },
     told(id, text) {
@@ -97,6 +120,7 @@ export function createGuests(): Guests {
       await Promise.all(owners.map((owner) => owner.settle(id)));
     },
     ended(id, reason) {
+      awake.delete(id);
       for (const owner of owners) owner.ended(id, reason);
     },
   };

@@ -1,5 +1,5 @@
 /** A stream of a guest whose records are pulled: the guest's window is the only thing that is held. */
-import { AppError } from "@mags/core";
+import { AppError, untilAborted } from "@mags/core";
 import type { AgentConnection, AgentStream, KindOptions, StreamRecord } from "../agent/index.ts";
 import { streamFailure } from "./file-errors.ts";
 
@@ -82,4 +82,28 @@ export function openPaced(
       stream.close();
     },
   };
+}
+
+/** Resolves when the guest has opened it. @param signals.patience  How long that may take: it goes on when this aborts later. */
+export async function openedPaced(
+  agent: AgentConnection,
+  options: KindOptions,
+  {
+    signal,
+    check,
+    patience,
+  }: {
+    readonly signal: AbortSignal;
+    readonly check?: (record: StreamRecord) => void;
+    readonly patience?: AbortSignal;
+  },
+): Promise<PacedStream> {
+  const paced = openPaced(agent, options, { signal, ...(check && { check }) });
+  try {
+    await untilAborted(paced.stream.opened, patience ? AbortSignal.any([signal, patience]) : signal);
+    return paced;
+  } catch (error) {
+    paced.close();
+    throw error;
+  }
 }

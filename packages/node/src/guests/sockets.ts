@@ -1,18 +1,14 @@
 /** Connections to and from the insides of guests, over the agent. Bytes that pass are use of the guest. */
 import { AppError, isAppError, untilAborted } from "@mags/core";
-import type { Arrival, GuestAddress, GuestId, GuestSockets } from "@mags/domain";
-import {
-  type AgentConnection,
-  createArrivals,
-  type GuestFailure,
-  type KindOptions,
-  type StreamRecord,
-} from "../agent/index.ts";
+import type { GuestAddress, GuestId, GuestSockets } from "@mags/domain";
+import type { AgentConnection } from "../agent/index.ts";
 import { foreignText } from "../foreign-text.ts";
+import { failureOf } from "./file-errors.ts";
 import { checkAddress, type NumericAddress, numericAddresses } from "./guest-addresses.ts";
-import { listenerOver, socketOver } from "./guest-socket.ts";
+import { socketOver } from "./guest-socket.ts";
 import type { AwakeGuest, Guests } from "./guests.ts";
-import { openPaced, type PacedStream } from "./paced-stream.ts";
+import { listenOn } from "./listen-on.ts";
+import { openedPaced, type PacedStream } from "./paced-stream.ts";
 
 type Signal = { readonly signal: AbortSignal };
 
@@ -85,22 +81,6 @@ export function createGuestSockets(
     }
   }
 
-  async function opened(
-    agent: AgentConnection,
-    options: KindOptions,
-    signals: Signal & { readonly check?: (record: StreamRecord) => void },
-    patience = new AbortController().signal,
-  ): Promise<PacedStream> {
-    const paced = openPaced(agent, options, signals);
-    try {
-      await untilAborted(paced.stream.opened, AbortSignal.any([signals.signal, patience]));
-      return paced;
-    } catch (error) {
-      paced.close();
-      throw error;
-    }
-  }
-
   /** Tries one address after the other. */
   async function dial(
     agent: AgentConnection,
@@ -111,7 +91,7 @@ export function createGuestSockets(
     for (const at of places) {
       const patience = AbortSignal.timeout(dialMs);
       try {
-        return await opened(agent, { kind: "tcp", ...at }, signals, patience);
+        return await openedPaced(agent, { kind: "tcp", ...at }, { ...signals, patience });
       } catch (error) {
         const isLate = patience.aborted && !signals.signal.aborted;
         first ??= isLate ? new AppError("connection_refused", UNREACHED.ETIMEDOUT as string, { cause: error }) : error;
@@ -130,24 +110,18 @@ export function createGuestSockets(
         return socketOver(await dial(agent, places, signals), { touch: toucher(id), ...signals });
       });
     },
-    async listen(id, at, options) {
+    async listen(id, at, { signal, wakes = true }) {
       checkAddress(at, { lowestPort: 0 });
-      const how = { what: `listen on ${shown(at)}`, reasons: UNBOUND, ...options };
-      return open(id, how, async ({ agent }, signals) => {
-        const [where] = await numericAddresses(agent, at, signals);
-        if (!where) throw new AppError("internal", "a name without an address");
-        const arrivals = createArrivals();
-        const queue: Arrival[] = [];
-        const check = ({ bytes }: StreamRecord) => void queue.push(arrivals.told(bytes));
-        const paced = await opened(agent, { kind: "listen", ...where }, { ...signals, check });
-        const { port } = await paced.stream.opened;
-        const touch = toucher(id);
-        const accept = async (connection: number) => {
-          if (!arrivals.taken(connection)) throw new AppError("guest_failed", "no such connection waits in the guest");
-          return socketOver(await opened(agent, { kind: "accept", connection }, signals), { touch, ...signals });
-        };
-        return listenerOver(paced, { port, queue, accept, touch });
-      });
+      const how = { what: `listen on ${shown(at)}`, reasons: UNBOUND, signal };
+      const begin = ({ agent }: AwakeGuest, signals: Signal) => listenOn(agent, at, { touch: toucher(id), ...signals });
+      if (wakes) return open(id, how, begin);
+      const guest = await guests.untilAwake(id, { signal });
+      try {
+        const both = AbortSignal.any([signal, guest.gone]);
+        return await untilAborted(begin(guest, { signal: both }), both);
+      } catch (error) {
+        throw explain(error, how.what, how.reasons);
+      }
     },
   };
 }
@@ -155,10 +129,6 @@ export function createGuestSockets(
 function shown(address: GuestAddress): string {
   const text = "path" in address ? address.path : `${address.host}:${address.port}`;
   return foreignText(text, 200);
-}
-
-function failureOf(error: unknown): GuestFailure | undefined {
-  return isAppError(error, "guest_failed") ? (error.details.failure as GuestFailure | undefined) : undefined;
 }
 
 function explain(cause: unknown, what: string, reasons: Reasons): unknown {

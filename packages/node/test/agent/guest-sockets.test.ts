@@ -4,9 +4,9 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { AppError } from "@mags/core";
-import { type GuestId, type GuestSocket, type GuestSockets, newJobId } from "@mags/domain";
+import { type GuestId, type GuestListener, type GuestSocket, type GuestSockets, newJobId } from "@mags/domain";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
-import { createGuests, guestOf } from "../../src/guests/guests.ts";
+import { createGuests, type Guests, guestOf } from "../../src/guests/guests.ts";
 import { createGuestSockets } from "../../src/guests/sockets.ts";
 import { type HostAgent, startHostAgent } from "./host-agent.ts";
 
@@ -14,6 +14,8 @@ describe("sockets of a guest", () => {
   let agent: HostAgent;
   let dir: TempDir;
   let sockets: GuestSockets;
+  let guests: Guests;
+  let wake: () => void;
   let touches = 0;
   const gone = new AbortController();
   const id: GuestId = newJobId();
@@ -23,8 +25,10 @@ describe("sockets of a guest", () => {
   before(async () => {
     agent = await startHostAgent("agent-asan");
     dir = await makeTempDir();
-    const guests = createGuests();
-    const handle = guestOf({ id, agent: await agent.connect(), gone: gone.signal });
+    guests = createGuests();
+    const awake = { id, agent: await agent.connect(), gone: gone.signal };
+    wake = () => guests.connected(awake);
+    const handle = guestOf(awake);
     guests.add(id, { ...handle, touch: () => void touches++ });
     sockets = createGuestSockets(guests);
   });
@@ -130,6 +134,60 @@ describe("sockets of a guest", () => {
     listener.close();
     await assert.rejects(next, { code: "guest_failed" });
     await assert.rejects(listener.accept(9), { code: "guest_failed" });
+  });
+
+  /** What comes in when somebody dials that address. */
+  async function arrivalFrom(listener: GuestListener, host: string): Promise<string> {
+    const client = connect(listener.port ?? 0, host).on("error", () => {});
+    client.end(`to ${host}`);
+    const arrival = await listener.next();
+    const socket = await listener.accept(arrival?.connection ?? 0);
+    assert.equal((await readAll(socket)).toString(), `to ${host}`);
+    socket.close();
+    return arrival?.peer?.address ?? "";
+  }
+
+  it("listen on both addresses of localhost, and on all where none is said", async () => {
+    for (const host of ["localhost", "", "*"]) {
+      const listener = await sockets.listen(id, { host, port: 0 }, quietly);
+      for (const from of ["127.0.0.1", "::1", "127.0.0.1"]) assert.equal(await arrivalFrom(listener, from), from);
+      const others = host === "localhost" ? [] : ["127.0.0.2"];
+      for (const to of others) assert.match(await arrivalFrom(listener, to), /^127\.0\.0\./);
+      listener.close();
+    }
+  });
+
+  it("listen where one of two addresses can be had, and say what the first says where none can", async () => {
+    const server = createServer();
+    servers.push(server);
+    server.listen({ port: 0, host: "::1", ipv6Only: true });
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const listener = await sockets.listen(id, { host: "localhost", port }, quietly);
+    assert.equal(await arrivalFrom(listener, "127.0.0.1"), "127.0.0.1");
+    await assert.rejects(sockets.listen(id, { host: "localhost", port }, quietly), {
+      code: "connection_refused",
+      message: /something listens there already/,
+    });
+    listener.close();
+  });
+
+  it("wait for the guest to be awake where they are not to wake it, which is no use of it", async () => {
+    const [at, before] = [{ host: "localhost", port: 0 }, touches];
+    const leaving = new AbortController();
+    const left = sockets.listen(id, at, { signal: leaving.signal, wakes: false });
+    const waiting = sockets.listen(id, at, { ...quietly, wakes: false });
+    leaving.abort(new Error("nobody waits"));
+    await assert.rejects(left, /nobody waits/);
+    wake();
+    (await waiting).close();
+    (await sockets.listen(id, at, { ...quietly, wakes: false })).close();
+    guests.suspended(id);
+    const again = sockets.listen(id, at, { ...quietly, wakes: false });
+    wake();
+    (await again).close();
+    assert.equal(touches, before);
+    await assert.rejects(sockets.listen(newJobId(), at, { ...quietly, wakes: false }), { code: "job_not_running" });
   });
 
   it("have sent everything once the end is taken, also to who has ended and reads late", async () => {
