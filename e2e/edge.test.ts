@@ -1,7 +1,7 @@
 /** SSH by an edge that is a process of its own, has no rights, and reaches the server by one connection. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
@@ -38,9 +38,9 @@ describe("an edge apart", () => {
     ...["-o", "LogLevel=ERROR", `root@${EDGE}`],
   ];
 
-  /** In a network of its own, as a process that may do nothing which others may not. */
+  /** In a network of its own, as a process that may become another user, end it, and nothing else which others may not. */
   function startEdge(): RunningCommand {
-    const alone = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"];
+    const alone = ["setpriv", "--inh-caps=-all", "--bounding-set=-all,+setuid,+setgid,+kill", "--no-new-privs"];
     const program = [process.execPath, MAGSD, "serve", "--config", configFile];
     return start("ip", ["netns", "exec", NETWORK, ...alone, ...program], { timeoutMs: 600_000 });
   }
@@ -85,6 +85,8 @@ describe("an edge apart", () => {
     await waitFor(async () => (await edgeStatus()).ready, { what: "a ready edge" });
     assert.match((await magsd("status", "--config", configFile)).text, new RegExp(`^Edge of: +${SERVER}:`, "m"));
     assert.match((await server.magsd("status")).text, /^Edges: +port \d+, 1 connected/m);
+    const { pid } = JSON.parse(await readFile(join(temp.path, "e/gateway.json"), "utf8"));
+    assert.match(await readFile(`/proc/${pid}/status`, "utf8"), /^Uid:(\s+1910000001){4}$/m);
     const keys = await ok("ssh-keyscan", "-t", "ed25519", "-p", String(access.ssh_port), EDGE);
     const { text } = await run("ssh-keygen", ["-lf", "-"], { input: keys });
     assert.ok(text.includes(access.ssh_host_fingerprint), text);

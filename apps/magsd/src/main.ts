@@ -191,14 +191,15 @@ command("serve", "run the server in the foreground")
     const signal = askedToEnd();
     const deps = { clock: systemClock, log };
     try {
+      const program = realpathSync(process.argv[1] ?? "");
+      const gateway = join(dirname(program), "gateway.mjs");
       if (settings.role === "edge") {
-        await serveEdge(deps, settings, { signal });
+        await serveEdge(deps, settings, { gateway, signal });
         process.exit(0);
       }
       // Guests that compute without end must not keep the server from starting others.
       setPriority(SERVER_NICE);
-      const program = realpathSync(process.argv[1] ?? "");
-      const server = { program, gateway: join(dirname(program), "gateway.mjs"), configFile: resolve(config) };
+      const server = { program, gateway, configFile: resolve(config) };
       await serve({ ...deps, parts: partsOf(deps, settings, server) }, settings, { signal });
     } catch (error) {
       fail(log, "server.failed", await explainFullDisk(error, settings.data_dir));

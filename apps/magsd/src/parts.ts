@@ -5,9 +5,9 @@ import type { UploadSource } from "@mags/domain";
 import type { EdgeUpstream } from "@mags/edge";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { blockServerOf, type ServerProgram } from "./block-server.ts";
-import { GATEWAY_UID, POSTGRES_UID, type ServerConfig } from "./config.ts";
+import { POSTGRES_UID, type ServerConfig } from "./config.ts";
 import { startGatewayProcess } from "./gateway/gateway-process.ts";
-import type { KeptGateway } from "./gateway/keep-gateway.ts";
+import { gatewayUid, type KeptGateway } from "./gateway/keep-gateway.ts";
 import { placesOf } from "./installation.ts";
 import { claimObjectFolder } from "./object-folder.ts";
 
@@ -53,7 +53,7 @@ export function partsOf(
         { upstream, log: deps.log },
         {
           ...{ program: server.gateway, places: placesOf(config), ssh: config.ssh },
-          uid: process.getuid?.() === 0 ? GATEWAY_UID : null,
+          uid: gatewayUid(),
         },
         signals,
       ),

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { chmod, readFile, stat } from "node:fs/promises";
+import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { Secret, silentLogger, systemClock } from "@mags/core";
+import { isAppError, Secret, silentLogger, systemClock } from "@mags/core";
 import { type EdgeUpstream, startEdgeServer } from "@mags/edge";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { makeEdgeSecret } from "./commands/edge-secret.ts";
@@ -14,6 +14,9 @@ import { readEdgeSecret } from "./edge-config.ts";
 import { placesOf } from "./installation.ts";
 import { serveEdge } from "./serve-edge.ts";
 import { serverStatus } from "./server-process.ts";
+
+const gateway = join(import.meta.dirname, "gateway/gateway-program.ts");
+const UID = 1_910_000_001;
 
 describe("serveEdge", () => {
   let dir: TempDir;
@@ -60,7 +63,7 @@ describe("serveEdge", () => {
     const { port } = reserved.address() as { port: number };
     await once(reserved.close(), "close");
     const config = configFor(port);
-    const ended = serveEdge(deps, config, { signal: stopping.signal });
+    const ended = serveEdge(deps, config, { gateway, signal: stopping.signal });
     const status = () => serverStatus(placesOf(config));
     const alone = await waitFor(
       async () => {
@@ -77,14 +80,21 @@ describe("serveEdge", () => {
       { upstream, log: silentLogger },
       { ...at, port, secret: await readEdgeSecret(secretFile) },
     );
-    const ready = await waitFor(
-      async () => {
-        const found = await status();
-        return found?.state === "running" && found.ready ? found : null;
-      },
-      { what: "a ready edge" },
-    );
+    const readyNow = async () => {
+      const found = await status();
+      return found?.state === "running" && found.ready ? found : null;
+    };
+    const ready = await waitFor(readyNow, { what: "a ready edge", deadlineMs: 60_000 });
     assert.equal(server.edges().length, 1);
+    const pidOf = async () => Number(JSON.parse(await readFile(placesOf(config).gatewayProcess, "utf8")).pid);
+    const pid = await pidOf();
+    assert.match(await readFile(`/proc/${pid}/status`, "utf8"), new RegExp(`^Uid:(\\s+${UID}){4}$`, "m"));
+    assert.match(await readFile(`/proc/${pid}/status`, "utf8"), /^Groups:\s*$/m);
+    process.kill(pid, "SIGKILL");
+    await waitFor(async () => (await pidOf()) !== pid && (await readyNow()), {
+      what: "another gateway",
+      deadlineMs: 60_000,
+    });
     const client = connect(ready.ssh?.port ?? 0, "127.0.0.1");
     const [greeting] = (await once(client, "data")) as [Buffer];
     assert.match(greeting.toString(), /^SSH-2\.0-/);
@@ -97,7 +107,7 @@ describe("serveEdge", () => {
 
   it("ends at once when it is asked to while it waits", async () => {
     const stopping = new AbortController();
-    const ended = serveEdge(deps, configFor(1), { signal: stopping.signal });
+    const ended = serveEdge(deps, configFor(1), { gateway, signal: stopping.signal });
     await waitFor(() => serverStatus(placesOf(configFor(1))), { what: "its status" });
     stopping.abort();
     await ended;
@@ -110,8 +120,16 @@ describe("serveEdge", () => {
       /is there already/,
     );
     await chmod(secretFile, 0o640);
-    await assert.rejects(serveEdge(deps, configFor(1), { signal: AbortSignal.timeout(10_000) }), /chmod 600/);
+    await assert.rejects(serveEdge(deps, configFor(1), { gateway, signal: AbortSignal.timeout(10_000) }), /chmod 600/);
     await assert.rejects(readEdgeSecret(join(dir.path, "none")), /edges in .*none cannot be used: ENOENT/);
+    await writeFile(secretFile, "short", { mode: 0o600 });
+    await chmod(secretFile, 0o600);
+    const refused = serveEdge(deps, configFor(1), { gateway, signal: AbortSignal.timeout(60_000) });
+    await assert.rejects(refused, (error: unknown) => {
+      assert.ok(isAppError(error, "validation_failed"));
+      assert.match(error.message, /64 hexadecimal/);
+      return true;
+    });
     const short = { ...at, port: 0, secret: new Secret("short") };
     await assert.rejects(startEdgeServer({ upstream: upstreamWith(""), log: silentLogger }, short), /64 hexadecimal/);
   });

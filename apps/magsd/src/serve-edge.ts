@@ -1,23 +1,26 @@
 /**
- * The server in role `edge`: an SSH gateway, and a connection to the server that has all else. It needs no root, no
- * database and no images.
+ * The server in role `edge`: an SSH gateway, and its connection to the server that has all else. It needs no root, no
+ * database and no images. The gateway is a process of its own, which has the rights of nobody where root starts it.
  *
  * It runs from its start, and is ready when it has reached its server: the gateway opens then, and stays.
  */
 import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
-import { AppError, type Clock, isAppError, type Logger, lockFile, type Secret, sleep } from "@mags/core";
-import { connectUpstream, type RemoteUpstream, type SshGateway } from "@mags/edge";
+import { AppError, type Clock, type Logger, lockFile } from "@mags/core";
 import type { ServerConfig } from "./config.ts";
 import { serveControlSocket } from "./control-socket.ts";
 import { readEdgeSecret } from "./edge-config.ts";
+import { endLeftGateway, gatewayUid, type KeptGateway, keepGateway } from "./gateway/keep-gateway.ts";
 import { placesOf } from "./installation.ts";
-import { openSsh } from "./ssh.ts";
 import { publicSshHost } from "./ssh-config.ts";
 import type { ServerStatus } from "./status.ts";
 import { VERSION } from "./version.ts";
 
-const PAUSE_MS = 200;
+export interface ServeEdgeOptions {
+  /** The program of a gateway. */
+  readonly gateway: string;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Runs until a stop is asked for on the control socket or by the signal.
@@ -26,7 +29,7 @@ const PAUSE_MS = 200;
 export async function serveEdge(
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   config: ServerConfig,
-  options: { readonly signal: AbortSignal },
+  options: ServeEdgeOptions,
 ): Promise<void> {
   const { upstream: at, ssh } = config;
   if (!at) throw new AppError("internal", "an edge has an upstream");
@@ -34,22 +37,24 @@ export async function serveEdge(
   const places = placesOf(config);
   const stopping = new AbortController();
   const stopped = AbortSignal.any([stopping.signal, options.signal]);
-  let upstream: RemoteUpstream | undefined;
-  let untried: string | null = null;
-  let gateway: SshGateway | undefined;
+  /** Why the server cannot be reached; null: it can; undefined: it has not been tried. */
+  let away: string | null | undefined;
+  let gateway: KeptGateway | undefined;
 
   function status(): ServerStatus {
     if (stopped.aborted) return { ...identity, state: "stopping", ready: false };
-    if (!upstream) return { ...identity, state: "starting", ready: false };
-    const { problem } = upstream;
-    if (!gateway && (problem === null || problem === untried)) return { ...identity, state: "starting", ready: false };
+    if (!gateway && !away) return { ...identity, state: "starting", ready: false };
+    const problem = gateway?.problem ?? null;
     const host = publicSshHost(ssh, config.public_url);
-    const away = problem === null ? null : `the server is away: ${problem}`;
+    const serverAway = away ? `the server is away: ${away}` : null;
     return {
       ...identity,
       ...{ state: "running", role: "edge", upstream: `${at?.host}:${at?.port}` },
-      ...{ ready: problem === null && gateway !== undefined, checks: { server: problem ?? "ok" } },
-      ssh: gateway ? { host, port: gateway.port, fingerprint: gateway.fingerprint, problem: away } : null,
+      ready: gateway !== undefined && problem === null && !away,
+      checks: { server: away ?? "ok", ...(problem !== null && { gateway: problem }) },
+      ssh: gateway
+        ? { host, port: gateway.port, fingerprint: gateway.fingerprint, problem: problem ?? serverAway }
+        : null,
     };
   }
 
@@ -66,34 +71,30 @@ export async function serveEdge(
         },
       }),
     );
-    const secret = await readEdgeSecret(at.secret_file);
-    upstream = scope.use(connectUpstream({ log }, { host: at.host, port: at.port, secret }));
-    untried = upstream.problem;
-    const hostKey = await hostKeyOf(upstream, { signal: stopped });
-    if (hostKey) {
-      const { node, directory } = upstream;
-      gateway = scope.use(await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, ssh));
+    const secret = (await readEdgeSecret(at.secret_file)).reveal();
+    const upstream = { host: at.host, port: at.port, secret };
+    await endLeftGateway(places.gatewayProcess);
+    const onUpstream = (problem: string | null) => {
+      away = problem;
+    };
+    const opening = keepGateway(
+      { log, onUpstream },
+      {
+        ...{ program: options.gateway, processFile: places.gatewayProcess },
+        task: { upstream, ssh, uid: gatewayUid() },
+      },
+      { signal: stopped },
+    );
+    gateway = await opening.catch((error: unknown) => {
+      if (stopped.aborted) return undefined;
+      throw error;
+    });
+    if (gateway) {
+      scope.use(gateway);
       log.info("edge.ready", { version: VERSION, port: gateway.port });
       if (!stopped.aborted) await once(stopped, "abort");
     }
     log.info("edge.stopping");
   }
   log.info("edge.stopped");
-}
-
-/** Waits for the server. @returns undefined when a stop was asked for meanwhile. */
-async function hostKeyOf(
-  upstream: RemoteUpstream,
-  { signal }: { readonly signal: AbortSignal },
-): Promise<Secret | undefined> {
-  for (;;) {
-    try {
-      await upstream.connected({ signal });
-      return await upstream.directory.hostKey();
-    } catch (error) {
-      if (signal.aborted) return undefined;
-      if (!isAppError(error, "unavailable")) throw error;
-      await sleep(PAUSE_MS, { signal }).catch(() => {}); // the next round sees it
-    }
-  }
 }

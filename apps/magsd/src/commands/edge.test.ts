@@ -17,6 +17,8 @@ import { doctor } from "./doctor.ts";
 import { makeEdgeSecret } from "./edge-secret.ts";
 import { uninstall } from "./uninstall.ts";
 
+const gateway = join(import.meta.dirname, "../gateway/gateway-program.ts");
+
 describe("on an edge", () => {
   let temp: TempDir;
   let secretFile: string;
@@ -77,7 +79,10 @@ describe("on an edge", () => {
   it("doctor tells of one that runs without its server, and uninstall removes what is its own", async () => {
     const { lines, context } = contextWith(1);
     const stopping = new AbortController();
-    const ended = serveEdge({ clock: systemClock, log: silentLogger }, context.config, { signal: stopping.signal });
+    const ended = serveEdge({ clock: systemClock, log: silentLogger }, context.config, {
+      gateway,
+      signal: stopping.signal,
+    });
     await waitFor(async () => (await serverStatus(placesOf(context.config)))?.state === "running", { what: "an edge" });
     assert.match((await diagnosis(1)).text, /^FAIL +edge: .* is not ready: server: .*ECONNREFUSED/m);
     stopping.abort();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -40,10 +40,21 @@ describe("the gateway of a server", () => {
     gatewayProcess: join(path, "gateway.json"),
   });
   const places = () => placesIn(temp);
-  const start = (port = 0, signal = new AbortController().signal, at = places()): Promise<SshGateway> =>
+  interface Start {
+    readonly port?: number;
+    readonly signal?: AbortSignal;
+    readonly at?: ReturnType<typeof places>;
+    readonly program?: string;
+  }
+  const start = ({
+    port = 0,
+    signal = new AbortController().signal,
+    at = places(),
+    program = PROGRAM,
+  }: Start = {}): Promise<SshGateway> =>
     startGatewayProcess(
       { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
-      { program: PROGRAM, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
+      { program, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
       { signal },
     );
   const pidOf = async (): Promise<number> => JSON.parse(await readFile(places().gatewayProcess, "utf8")).pid;
@@ -82,7 +93,7 @@ describe("the gateway of a server", () => {
 
   it("takes the place of one that hangs and whose server was killed", async () => {
     await using left = await makeTempDir();
-    await using _leftGateway = await start(0, new AbortController().signal, placesIn(left));
+    await using _leftGateway = await start({ at: placesIn(left) });
     const noted = await readFile(placesIn(left).gatewayProcess, "utf8");
     const { pid } = JSON.parse(noted);
     process.kill(pid, "SIGSTOP");
@@ -102,7 +113,7 @@ describe("the gateway of a server", () => {
 
   it("gives the start up when that is no longer wanted, and leaves nothing", async () => {
     const stopping = new AbortController();
-    const starting = start(0, stopping.signal);
+    const starting = start({ signal: stopping.signal });
     await waitFor(async () => (await readdir(temp.path)).includes("gateway.json"), { what: "its process" });
     const pid = await pidOf();
     stopping.abort(new Error("stopped"));
@@ -114,12 +125,26 @@ describe("the gateway of a server", () => {
     const other = createServer().listen(0, "127.0.0.1");
     await once(other, "listening");
     const { port } = other.address() as { port: number };
-    await assert.rejects(start(port), (error: unknown) => {
+    await assert.rejects(start({ port }), (error: unknown) => {
       assert.ok(isAppError(error, "unavailable"));
       assert.match(error.message, /set ssh\.listen/);
       return true;
     });
     other.close();
+    assert.deepEqual((await readdir(temp.path)).toSorted(), ["key", "key.pub"]);
+  });
+
+  it("does not serve anybody where root may not become another user", async () => {
+    const program = join(temp.path, "kept-root.mjs");
+    await writeFile(
+      program,
+      `process.setgroups = () => { throw new Error("EPERM"); }; await import(${JSON.stringify(PROGRAM)});`,
+    );
+    await assert.rejects(
+      start({ program }),
+      /cannot give up the rights of root \(EPERM\): start magsd as another user/,
+    );
+    await rm(program);
     assert.deepEqual((await readdir(temp.path)).toSorted(), ["key", "key.pub"]);
   });
 

@@ -56,7 +56,11 @@ export async function startGatewayProcess(
   }
 
   const gateway = scope.use(
-    await keepGateway({ log }, { program, processFile, task: { socket, ssh, uid }, lookAfter }, { signal }),
+    await keepGateway(
+      { log },
+      { program, processFile, task: { upstream: { path: socket }, ssh, uid }, lookAfter },
+      { signal },
+    ),
   );
   const owned = scope.move();
   let closing: Promise<void> | undefined;

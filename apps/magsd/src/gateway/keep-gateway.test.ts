@@ -32,7 +32,7 @@ describe("keepGateway", () => {
   const keep = () =>
     keepGateway(
       { log },
-      { program, processFile, task: { socket: "/nowhere", uid: null, ssh: SshConfig.parse({}) } },
+      { program, processFile, task: { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) } },
       { signal: new AbortController().signal },
     );
   const fieldsOf = (wanted: string) => told.filter(({ event }) => event === wanted).map(({ fields }) => fields);

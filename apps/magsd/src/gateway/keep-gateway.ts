@@ -3,11 +3,12 @@
  * it, by which one is found that a magsd which was killed has left.
  */
 import { open, readFile, rename, rm } from "node:fs/promises";
-import { bootId, isAlive, killAndWait, type Logger, messageOf, type ProcessIdentity, sleep } from "@mags/core";
+import { bootId, isAlive, killAndWait, messageOf, type ProcessIdentity, sleep } from "@mags/core";
 import type { SshGateway } from "@mags/edge";
 import { z } from "zod";
+import { GATEWAY_UID } from "../config.ts";
 import type { GatewayTask } from "./messages.ts";
-import { type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
+import { type GatewayDeps, type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
 
 export interface KeptGateway extends SshGateway {
   /** Why it takes no connections now; null: it does. */
@@ -38,22 +39,26 @@ const SETTLED_MS = 30_000;
 
 const longer = (pauseMs: number) => Math.min(pauseMs * 2, MOST_PAUSE_MS);
 
+/** What a gateway becomes that root starts. */
+export const gatewayUid = (): number | null => (process.getuid?.() === 0 ? GATEWAY_UID : null);
+
 /**
  * Resolves when it listens. One that was left must have been ended.
  * @throws AppError what it says when it cannot; the signal's reason. Nothing is left then.
  */
 export async function keepGateway(
-  { log }: { readonly log: Logger },
+  deps: GatewayDeps,
   { program, processFile, task, lookAfter = ({ ended }) => ended }: KeepOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<KeptGateway> {
+  const { log } = deps;
   const ending = new AbortController();
   await using scope = new AsyncDisposableStack();
   scope.defer(() => rm(processFile, { force: true }));
 
   async function begin(port: number, until: AbortSignal): Promise<Kept> {
     const ssh = { ...task.ssh, listen: { ...task.ssh.listen, port } };
-    const spawned = await spawnGateway(program, { ...task, ssh }, { log });
+    const spawned = await spawnGateway(program, { ...task, ssh }, deps);
     try {
       await writeWholeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }));
       return { ...(await spawned.listening({ signal: until })), spawned };

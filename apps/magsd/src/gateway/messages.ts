@@ -1,7 +1,7 @@
 /**
- * What a server and the process of its gateway tell each other: one JSON object a line. The task goes to the standard input
- * of the process, which ends with it; news come from its standard output. The gateway reads what strangers send: the
- * server takes nothing from it but what is said here.
+ * What a magsd and the process of its gateway tell each other: one JSON object a line. The task goes to the standard input
+ * of the process, which ends with it; news come from its standard output. The gateway reads what strangers send: magsd
+ * takes nothing from it but what is said here.
  */
 import { ERROR_STATUS, type ErrorCode } from "@mags/core";
 import { z } from "zod";
@@ -9,13 +9,17 @@ import type { SshConfig } from "../ssh-config.ts";
 
 /** To the gateway, once. */
 export interface GatewayTask {
-  /** Where the server serves its gateway. */
-  readonly socket: string;
+  /** The server: the one that has started it, or the one of an edge, which is waited for. */
+  readonly upstream:
+    | { readonly path: string }
+    | { readonly host: string; readonly port: number; readonly secret: string };
   readonly ssh: SshConfig;
   /** What it is to be once it listens; null: whatever it was started as. */
   readonly uid: number | null;
 }
 
+/** For people: terminals obey control characters. */
+const Words = z.string().transform((text) => text.slice(0, 2_000).replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?"));
 const Code = z.enum(Object.keys(ERROR_STATUS) as [ErrorCode, ...ErrorCode[]]);
 
 export const GatewayNews = z.discriminatedUnion("type", [
@@ -24,7 +28,9 @@ export const GatewayNews = z.discriminatedUnion("type", [
     port: z.int().min(1).max(65_535),
     fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   }),
-  z.object({ type: z.literal("failed"), code: Code, message: z.string() }),
+  z.object({ type: z.literal("failed"), code: Code, message: Words }),
+  /** Whether the server can be reached, when that has changed; null: it can. */
+  z.object({ type: z.literal("upstream"), problem: Words.nullable() }),
   z.object({
     type: z.literal("log"),
     level: z.enum(["debug", "info", "warn", "error"]),

@@ -1,18 +1,20 @@
 /**
- * The process of a server's gateway: it encrypts what passes between clients and guests, which in the server would hold up
- * the starts of jobs, and it reads what strangers send, with the rights of nobody. Ends with the server, however that ends.
+ * The process of a gateway, of a server or an edge: it encrypts what passes between clients and guests, which in the server
+ * would hold up the starts of jobs, and it reads what strangers send, with the rights of nobody. Ends with whoever started
+ * it, however that ends.
  */
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { isAppError, type LogFields, type Logger, messageOf } from "@mags/core";
-import { connectUpstream } from "@mags/edge";
+import { AppError, isAppError, type LogFields, type Logger, messageOf, Secret, sleep } from "@mags/core";
+import { connectUpstream, type RemoteUpstream } from "@mags/edge";
 import { openSsh } from "../ssh.ts";
 import type { GatewayNews, GatewayTask } from "./messages.ts";
 
 /** A server that is slow is not one that has gone: its socket would close. */
 const PINGING = { pingMs: 60_000 };
+const PAUSE_MS = 200;
 
-/** Resolves when its server has gone, or wants it to end. Must have been started by `startGatewayProcess`. */
+/** Resolves when its magsd has gone, or wants it to end. Must have been started by `spawnGateway`. */
 export async function runGateway(): Promise<void> {
   const ending = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => ending.abort());
@@ -25,9 +27,13 @@ export async function runGateway(): Promise<void> {
   const log = logTo({});
   await using scope = new AsyncDisposableStack();
   try {
-    const upstream = scope.use(connectUpstream({ log }, { path: task.socket, pinging: PINGING }));
-    await upstream.connected({ signal: ending.signal });
-    const gateway = scope.use(await openSsh({ ...upstream, log }, task.ssh));
+    const onProblem = (problem: string | null) => tell({ type: "upstream", problem });
+    const upstream = scope.use(connectUpstream({ log, onProblem }, placeOf(task)));
+    const hostKey = await hostKeyOf(upstream, { signal: ending.signal });
+    const { node, directory } = upstream;
+    const gateway = scope.use(
+      await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh),
+    );
     if (task.uid !== null) becomeNobody(task.uid);
     tell({ type: "listening", port: gateway.port, fingerprint: gateway.fingerprint });
   } catch (error) {
@@ -38,10 +44,35 @@ export async function runGateway(): Promise<void> {
   if (!ending.signal.aborted) await once(ending.signal, "abort");
 }
 
+function placeOf({ upstream }: GatewayTask): Parameters<typeof connectUpstream>[1] {
+  return "path" in upstream
+    ? { path: upstream.path, pinging: PINGING }
+    : { ...upstream, secret: new Secret(upstream.secret) };
+}
+
+/** Waits for the server. @throws the signal's reason */
+async function hostKeyOf(upstream: RemoteUpstream, { signal }: { readonly signal: AbortSignal }): Promise<Secret> {
+  for (;;) {
+    try {
+      await upstream.connected({ signal });
+      return await upstream.directory.hostKey();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!isAppError(error, "unavailable")) throw error;
+      await sleep(PAUSE_MS, { signal });
+    }
+  }
+}
+
 function becomeNobody(uid: number): void {
-  process.setgroups?.([]);
-  process.setgid?.(uid);
-  process.setuid?.(uid);
+  try {
+    process.setgroups?.([]);
+    process.setgid?.(uid);
+    process.setuid?.(uid);
+  } catch (cause) {
+    const message = `the SSH gateway cannot give up the rights of root (${messageOf(cause)}): start magsd as another user`;
+    throw new AppError("forbidden", message, { cause });
+  }
 }
 
 function logTo(own: LogFields): Logger {

@@ -30,16 +30,23 @@ export interface Listening {
   readonly fingerprint: string;
 }
 
+/** That of a server; an edge's waits for its server. */
 const LISTEN_MS = 60_000;
 const END_MS = 10_000;
 /** What a gateway says beyond that in a second is counted only. */
 const MOST_LINES = 200;
 
+export interface GatewayDeps {
+  readonly log: Logger;
+  /** Whether the server can be reached, at first and when that has changed: null, or why not. */
+  readonly onUpstream?: (problem: string | null) => void;
+}
+
 /** @param program  That of a gateway. */
 export async function spawnGateway(
   program: string,
   task: GatewayTask,
-  { log }: { readonly log: Logger },
+  { log, onUpstream }: GatewayDeps,
 ): Promise<SpawnedGateway> {
   const child = spawn(process.execPath, [program], { cwd: "/", env: {}, stdio: "pipe" });
   const ended = Promise.withResolvers<void>();
@@ -64,6 +71,7 @@ export async function spawnGateway(
       child.kill("SIGKILL");
     } else if (news.type === "listening") told.resolve(news);
     else if (news.type === "failed") told.reject(new AppError(news.code, news.message));
+    else if (news.type === "upstream") onUpstream?.(news.problem);
     else if (allowed()) log[news.level](news.event, news.fields);
   };
   const excess = () => void child.kill("SIGKILL");
@@ -81,13 +89,14 @@ export async function spawnGateway(
   return {
     identity,
     ended: ended.promise,
-    listening: ({ signal }) =>
-      untilAborted(
-        withDeadline(told.promise, LISTEN_MS, () => new AppError("unavailable", "the SSH gateway does not begin")),
-        signal,
-      ),
+    listening({ signal }) {
+      const late = () => new AppError("unavailable", "the SSH gateway does not begin");
+      const isNear = "path" in task.upstream;
+      return untilAborted(isNear ? withDeadline(told.promise, LISTEN_MS, late) : told.promise, signal);
+    },
     end() {
       ending ??= (async () => {
+        child.stdin.end(); // it ends with that, too, where it may not be sent signals
         child.kill("SIGTERM");
         const patience = new AbortController();
         await Promise.race([ended.promise, sleep(END_MS, { signal: patience.signal }).catch(() => {})]);

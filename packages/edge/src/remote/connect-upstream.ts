@@ -22,10 +22,17 @@ export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
 
 const LAST_NOTES_MS = 2_000;
 
+export interface UpstreamDeps {
+  readonly log: Logger;
+  /** Called with `problem` when it has changed. */
+  readonly onProblem?: (problem: string | null) => void;
+}
+
 /** Connects, and connects again whenever the connection is lost, until it is disposed of. Does not wait. @throws AppError `validation_failed` for a bad secret */
-export function connectUpstream({ log }: { readonly log: Logger }, options: UpstreamOptions): RemoteUpstream {
+export function connectUpstream(deps: UpstreamDeps, options: UpstreamOptions): RemoteUpstream {
+  const { log } = deps;
   const ending = new AbortController();
-  const link = createLink({ pinging: PINGING, ...options }, { log });
+  const link = createLink({ pinging: PINGING, ...options }, deps);
   const notes = createNoteQueue(link, { log, signal: ending.signal });
   return {
     directory: createRemoteDirectory({ link, notes, log, signal: ending.signal }),

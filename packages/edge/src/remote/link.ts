@@ -49,7 +49,10 @@ const FIRST_PAUSE_MS = 200;
 const MOST_PAUSE_MS = 5_000;
 const OK = 200;
 
-export function createLink(options: LinkOptions, { log }: { readonly log: Logger }): Link {
+export function createLink(
+  options: LinkOptions,
+  { log, onProblem }: { readonly log: Logger; readonly onProblem?: (problem: string | null) => void },
+): Link {
   const dial = dialerOf(options);
   const ending = new AbortController();
   let session: ClientHttp2Session | undefined;
@@ -60,6 +63,7 @@ export function createLink(options: LinkOptions, { log }: { readonly log: Logger
 
   function become(next: { readonly session?: ClientHttp2Session; readonly problem: string | null }): void {
     session = next.session;
+    if (next.problem !== problem) onProblem?.(next.problem);
     problem = next.problem;
     changed.resolve();
     changed = Promise.withResolvers();
