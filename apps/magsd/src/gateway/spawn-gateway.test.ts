@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { isAppError, type LogFields, type Logger } from "@mags/core";
+import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
+import { SshConfig } from "../ssh-config.ts";
+import { spawnGateway } from "./spawn-gateway.ts";
+
+describe("spawnGateway", () => {
+  let temp: TempDir;
+  let told: { readonly event: string; readonly fields: LogFields }[];
+  let upstream: (string | null)[];
+  let log: Logger;
+  beforeEach(async () => {
+    temp = await makeTempDir();
+    told = [];
+    upstream = [];
+    const tell = (event: string, fields: LogFields = {}) => void told.push({ event, fields });
+    log = { debug: tell, info: tell, warn: tell, error: tell, child: () => log };
+  });
+  afterEach(() => temp[Symbol.asyncDispose]());
+
+  /** A gateway that has been taken over, or is ill: it does this as soon as it is told what to do. */
+  async function spawned(does: string) {
+    const program = join(temp.path, "gateway.mjs");
+    await writeFile(
+      program,
+      `const tell = (news) => process.stdout.write(JSON.stringify(news) + "\\n");
+       process.stdin.on("data", () => { ${does} });
+       process.stdin.on("end", () => process.exit(0));`,
+    );
+    const task = { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) };
+    return spawnGateway(program, task, { log, onUpstream: (problem) => void upstream.push(problem) });
+  }
+  const events = () => told.map(({ event }) => event);
+  const signal = new AbortController().signal;
+
+  it("ends one that says what no gateway says", async () => {
+    const port = `tell({ type: "listening", port: 70000, fingerprint: "SHA256:${"x".repeat(43)}" })`;
+    for (const does of ['process.stdout.write("{\\n")', 'tell({ type: "do this" })', port]) {
+      const gateway = await spawned(does);
+      await assert.rejects(gateway.listening({ signal }), /ended as it started \(SIGKILL\)/);
+      await gateway.ended;
+      assert.deepEqual(events(), ["ssh.gateway_broke_rules", "ssh.gateway_ended"]);
+      told.length = 0;
+    }
+  });
+
+  it("ends one whose line does not end, on either stream", async () => {
+    for (const stream of ["stdout", "stderr"]) {
+      const gateway = await spawned(`process.${stream}.write("x".repeat(1_000_000))`);
+      await assert.rejects(gateway.listening({ signal }), /ended as it started \(SIGKILL\)/);
+    }
+    assert.deepEqual(events(), ["ssh.gateway_ended", "ssh.gateway_ended"]);
+  });
+
+  it("logs a part of what one says without end, and counts the rest", async () => {
+    const gateway = await spawned(`
+      for (let i = 0; i < 5000; i++) tell({ type: "log", level: "info", event: "x.y", fields: { i } });
+      setTimeout(() => tell({ type: "log", level: "info", event: "last", fields: {} }), 1100);`);
+    await waitFor(() => events().includes("last"), { what: "its last words" });
+    const dropped = told.find(({ event }) => event === "ssh.gateway_lines_dropped")?.fields.count as number;
+    assert.ok(dropped > 4_000, `${dropped} were dropped`);
+    assert.ok(events().filter((event) => event === "x.y").length <= 1_000);
+    await gateway.end();
+  });
+
+  it("passes on why it cannot begin and whether it has a server, in words that no terminal obeys", async () => {
+    const gateway = await spawned(`
+      tell({ type: "upstream", problem: "a\\u001b[2Jb" });
+      tell({ type: "upstream", problem: null });
+      tell({ type: "failed", code: "unavailable", message: "no\\nroom" + "x".repeat(5000) });`);
+    await assert.rejects(gateway.listening({ signal }), (error: unknown) => {
+      assert.ok(isAppError(error, "unavailable"));
+      assert.match(error.message, /^no\?roomx{1993}$/);
+      return true;
+    });
+    assert.deepEqual(upstream, ["a?[2Jb", null]);
+    await gateway.end();
+  });
+
+  it("does not wait for one that hangs when it is to end", async () => {
+    const gateway = await spawned("");
+    process.kill(gateway.identity.pid, "SIGSTOP");
+    gateway.kill();
+    await gateway.end();
+    await gateway.ended;
+    assert.deepEqual(events(), ["ssh.gateway_ended"]);
+  });
+});
