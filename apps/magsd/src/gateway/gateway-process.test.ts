@@ -6,12 +6,12 @@ import { connect, createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
-import { isAppError, Secret, silentLogger } from "@mags/core";
+import { identify, isAppError, Secret, silentLogger } from "@mags/core";
 import type { SshDirectory } from "@mags/domain";
-import type { SshGateway } from "@mags/edge";
 import { createSimulatedNode, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
 import { startGatewayProcess } from "./gateway-process.ts";
+import type { KeptGateway } from "./keep-gateway.ts";
 
 const PROGRAM = resolve(import.meta.dirname, "gateway-program.ts");
 const UID = 1_910_000_001;
@@ -51,7 +51,7 @@ describe("the gateway of a server", () => {
     signal = new AbortController().signal,
     at = places(),
     program = PROGRAM,
-  }: Start = {}): Promise<SshGateway> =>
+  }: Start = {}): Promise<KeptGateway> =>
     startGatewayProcess(
       { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
       { program, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
@@ -89,6 +89,27 @@ describe("the gateway of a server", () => {
     await waitFor(async () => (await pidOf()) !== pid && (await greetingAt(gateway.port)) !== "", {
       what: "another one",
     });
+  });
+
+  it("says that another has its port when it is to be started again, and is back when that has gone", async () => {
+    await using gateway = await start();
+    /** The gateway is killed until somebody else is quicker. */
+    const other = await waitFor(
+      async () => {
+        const pid = await pidOf();
+        if (await identify(pid)) process.kill(pid, "SIGKILL");
+        const server = createServer().listen(gateway.port, "127.0.0.1");
+        return once(server, "listening").then(
+          () => server,
+          () => null,
+        );
+      },
+      { what: "the port", intervalMs: 20 },
+    );
+    await waitFor(() => /EADDRINUSE.*set ssh\.listen/.test(gateway.problem ?? ""), { what: "its problem" });
+    await once(other.close(), "close");
+    await waitFor(() => gateway.problem === null, { what: "its return", deadlineMs: 60_000 });
+    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
   });
 
   it("takes the place of one that hangs and whose server was killed", async () => {

@@ -10,7 +10,9 @@ import { keepGateway } from "./keep-gateway.ts";
 const listening = JSON.stringify({ type: "listening", port: 2222, fingerprint: `SHA256:${"x".repeat(43)}` });
 /** What a gateway tells, and then does. */
 const programThat = (does: string) =>
-  `process.stdin.on("data", () => process.stdout.write(${JSON.stringify(`${listening}\n`)}, () => { ${does} }));
+  // It is alive for as long as its event loop turns.
+  `setInterval(() => process.stdout.write('{"type":"alive"}\\n'), 200);
+   process.stdin.on("data", () => process.stdout.write(${JSON.stringify(`${listening}\n`)}, () => { ${does} }));
    process.stdin.on("end", () => process.exit(0));`;
 
 describe("keepGateway", () => {
@@ -29,10 +31,15 @@ describe("keepGateway", () => {
   });
   afterEach(() => temp[Symbol.asyncDispose]());
 
-  const keep = () =>
+  const keep = (silentMs?: number) =>
     keepGateway(
       { log },
-      { program, processFile, task: { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) } },
+      {
+        program,
+        processFile,
+        task: { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) },
+        ...(silentMs && { silentMs }),
+      },
       { signal: new AbortController().signal },
     );
   const fieldsOf = (wanted: string) => told.filter(({ event }) => event === wanted).map(({ fields }) => fields);
@@ -70,6 +77,16 @@ describe("keepGateway", () => {
     await waitFor(() => fieldsOf("ssh.gateway_ended").length >= 2, { what: "the end of the unnamed one" });
     await rmdir(`${processFile}.new`);
     await waitFor(() => gateway.problem === null, { what: "a gateway", deadlineMs: 60_000 });
+  });
+
+  it("ends one that hangs, and begins another", async () => {
+    await using _gateway = await keep(2_000);
+    process.kill(JSON.parse(await readFile(processFile, "utf8")).pid, "SIGSTOP");
+    await waitFor(() => fieldsOf("ssh.gateway_back").length > 0, { what: "another gateway", deadlineMs: 60_000 });
+    assert.deepEqual(
+      fieldsOf("ssh.gateway_ended").map(({ signal }) => signal),
+      ["SIGKILL"],
+    );
   });
 
   it("does not begin without its program, and leaves nothing", async () => {

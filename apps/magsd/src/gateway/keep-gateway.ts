@@ -22,8 +22,9 @@ export interface KeepOptions {
   readonly processFile: string;
   /** Those that are started later listen where the first one did. */
   readonly task: GatewayTask;
-  /** Until it has ended. Default: it is only waited for. */
+  /** Until it has ended. Default: one that gives no sign of life for `silentMs`, by default 20 s, is ended. */
   readonly lookAfter?: (spawned: SpawnedGateway) => Promise<void>;
+  readonly silentMs?: number;
 }
 
 interface Kept extends Listening {
@@ -36,6 +37,7 @@ const FIRST_PAUSE_MS = 100;
 const MOST_PAUSE_MS = 5_000;
 /** Whatever ends it after so long, it can be started. */
 const SETTLED_MS = 30_000;
+const LOOK_MS = 1_000;
 
 const longer = (pauseMs: number) => Math.min(pauseMs * 2, MOST_PAUSE_MS);
 
@@ -48,7 +50,7 @@ export const gatewayUid = (): number | null => (process.getuid?.() === 0 ? GATEW
  */
 export async function keepGateway(
   deps: GatewayDeps,
-  { program, processFile, task, lookAfter = ({ ended }) => ended }: KeepOptions,
+  { program, processFile, task, silentMs = 20_000, lookAfter = endWhenSilent(silentMs) }: KeepOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<KeptGateway> {
   const { log } = deps;
@@ -125,6 +127,21 @@ export async function keepGateway(
     },
   };
 }
+
+const endWhenSilent =
+  (mostMs: number) =>
+  async ({ ended, signs, kill }: SpawnedGateway): Promise<void> => {
+    let last = signs();
+    let silentMs = 0;
+    // Counted, not measured: where this process stood still, the other may have, too.
+    const timer = setInterval(() => {
+      silentMs = signs() === last ? silentMs + LOOK_MS : 0;
+      last = signs();
+      if (silentMs >= mostMs) kill();
+    }, LOOK_MS);
+    await ended;
+    clearInterval(timer);
+  };
 
 export async function endLeftGateway(processFile: string): Promise<void> {
   const left = await leftGateway(processFile);

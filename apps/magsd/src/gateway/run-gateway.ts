@@ -13,6 +13,7 @@ import type { GatewayNews, GatewayTask } from "./messages.ts";
 /** A server that is slow is not one that has gone: its socket would close. */
 const PINGING = { pingMs: 60_000 };
 const PAUSE_MS = 200;
+const ALIVE_MS = 1_000;
 
 /** Resolves when its magsd has gone, or wants it to end. Must have been started by `spawnGateway`. */
 export async function runGateway(): Promise<void> {
@@ -36,6 +37,8 @@ export async function runGateway(): Promise<void> {
     );
     if (task.uid !== null) becomeNobody(task.uid);
     tell({ type: "listening", port: gateway.port, fingerprint: gateway.fingerprint });
+    const alive = setInterval(() => tell({ type: "alive" }), ALIVE_MS);
+    scope.defer(() => clearInterval(alive));
   } catch (error) {
     const code = isAppError(error) ? error.code : "internal";
     if (!ending.signal.aborted) tell({ type: "failed", code, message: messageOf(error) });

@@ -20,6 +20,8 @@ export interface SpawnedGateway {
   readonly ended: Promise<void>;
   /** Where, and its host key's fingerprint. @throws AppError what it says when it cannot; the signal's reason */
   listening(options: { readonly signal: AbortSignal }): Promise<Listening>;
+  /** How often it has said that it is alive. */
+  signs(): number;
   /** Lets it say goodbye to its clients. May be repeated. */
   end(): Promise<void>;
   kill(): void;
@@ -64,6 +66,7 @@ export async function spawnGateway(
   });
   child.stdin.on("error", () => {}); // it has ended
   const allowed = allowance(log);
+  let signs = 0;
   const hear = (text: string) => {
     const news = parseNews(text);
     if (!news) {
@@ -71,6 +74,7 @@ export async function spawnGateway(
       child.kill("SIGKILL");
     } else if (news.type === "listening") told.resolve(news);
     else if (news.type === "failed") told.reject(new AppError(news.code, news.message));
+    else if (news.type === "alive") signs++;
     else if (news.type === "upstream") onUpstream?.(news.problem);
     else if (allowed()) log[news.level](news.event, news.fields);
   };
@@ -89,6 +93,7 @@ export async function spawnGateway(
   return {
     identity,
     ended: ended.promise,
+    signs: () => signs,
     listening({ signal }) {
       const late = () => new AppError("unavailable", "the SSH gateway does not begin");
       const isNear = "path" in task.upstream;
