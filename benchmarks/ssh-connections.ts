@@ -24,7 +24,10 @@ const STRANGER = "127.0.0.2";
 const SAME = "127.0.0.1";
 
 export const sshConnections: Benchmark = async (context) => {
-  await using server = await startServer({ node: { default_memory_mb: 512 } });
+  await using server = await startServer({
+    config: { ssh: { limits: { connections_per_account: HELD + 10, channels_per_account: HELD + 10 } } },
+    node: { default_memory_mb: 512 },
+  });
   await newSandbox(server, "box");
   await using parties = await openSshParties(server, "box", context.say);
   const { pid } = await server.serverStatus();

@@ -16,6 +16,8 @@ export async function openSsh(
         attempts: limits.attempts,
         channels: limits.channels,
         connections: limits.connections,
+        accountConnections: limits.connections_per_account,
+        accountChannels: limits.channels_per_account,
         strangers: limits.strangers_per_address,
         keepAliveMs: limits.keep_alive_seconds * 1000,
       },

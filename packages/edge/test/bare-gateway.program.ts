@@ -2,7 +2,7 @@
 import { startTestGateway } from "./harness.ts";
 
 /** As the server has them. */
-const LIMITS = { signInMs: 30_000, channels: 64, connections: 1_000, strangers: 20 };
+const LIMITS = { signInMs: 30_000, channels: 64, connections: 1_000, accountConnections: 1_000, strangers: 20 };
 
 await using gateway = await startTestGateway(LIMITS);
 const { port } = gateway.gateway;

@@ -6,7 +6,12 @@ import { startTestGateway } from "./harness.ts";
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void; // which the flag makes
 
-const test = await startTestGateway({ strangers: 2_000, connections: 2_000, signInMs: 3_000 });
+const test = await startTestGateway({
+  strangers: 2_000,
+  connections: 2_000,
+  accountConnections: 2_000,
+  signInMs: 3_000,
+});
 process.on("message", (ask) => {
   if (ask === "end") {
     void test[Symbol.asyncDispose]().then(() => process.disconnect());

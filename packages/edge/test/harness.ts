@@ -58,7 +58,10 @@ export interface TestGateway extends AsyncDisposable {
 /** Where the gateway is: in the process of all else, or apart from it. */
 export type Place = "within" | "apart";
 
-const LIMITS = { signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50, keepAliveMs: 30_000 };
+const LIMITS = {
+  ...{ signInMs: 5_000, attempts: 6, channels: 20, connections: 100, strangers: 50, keepAliveMs: 30_000 },
+  ...{ accountConnections: 100, accountChannels: 1_000 },
+};
 
 export async function startTestGateway(
   limits: Partial<SshGatewayOptions["limits"]> = {},
@@ -105,6 +108,7 @@ export async function startTestGateway(
       hostKey: async () => new Secret(host.private),
       find: async ({ login, key, port }) => {
         ports.push(port);
+        if (login === "away") throw new AppError("unavailable", "the server cannot be reached: 192.0.2.9 is silent");
         return login === "box" && keys.has(key.blob.toString("base64"))
           ? {
               ...{ accountId, keyName: "own", fingerprint: key.fingerprint },

@@ -46,6 +46,28 @@ describe("signing in", () => {
     assert.match(old.stderr, /Permission denied|no mutual signature/);
   });
 
+  it("is refused where the account has as many connections as it may, with the reason", async () => {
+    await using small = await startTestGateway({ accountConnections: 1, accountChannels: 2 });
+    const first = await small.signIn();
+    const { exitCode, stderr } = await small.ssh(["box@h", "true"]);
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /^Received disconnect .*: the account has as many SSH connections as it may/m);
+    const note = small.notes.findLast(({ what }) => what === "refused");
+    assert.deepEqual([note?.user?.keyName, note?.data.reason], ["own", "too_many_connections"]);
+    const open = () => new Promise<Error | undefined>((resolve) => first.exec("exec cat", (error) => resolve(error)));
+    assert.deepEqual([await open(), await open()], [undefined, undefined]);
+    assert.match(String(await open()), /as many sessions and forwards as it may/);
+    first.end();
+    await waitFor(async () => (await small.ssh(["box@h", "true"])).exitCode === 0, { what: "a place" });
+  });
+
+  it("says that the server cannot be reached, and to strangers not where it is", async () => {
+    const { exitCode, stderr } = await test.ssh(["away@h", "true"]);
+    assert.equal(exitCode, 255);
+    assert.match(stderr, /^Received disconnect .*: the server of Mags cannot be reached now: try again/m);
+    assert.doesNotMatch(stderr, /192\.0\.2\.9/);
+  });
+
   it("is by key only", async () => {
     const { stderr } = await test.ssh(["-o", "PubkeyAuthentication=no", "box@h", "true"]);
     assert.match(stderr, /Permission denied \(publickey\)/);

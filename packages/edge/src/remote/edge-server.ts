@@ -16,6 +16,7 @@ import { groupOf } from "../ssh/strangers.ts";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { MOST_CALLS } from "./protocol.ts";
+import { createRefusalLog } from "./refusal-log.ts";
 import { serveCall } from "./server-call.ts";
 import { createTickets } from "./tickets.ts";
 import {
@@ -57,6 +58,7 @@ export async function startEdgeServer(
   const edges = new Map<ServerHttp2Session, { readonly state: EdgeState; readonly socket: Socket }>();
   const calls = new Set<Promise<void>>();
   const tickets = createTickets();
+  const refusals = createRefusalLog(log);
   const clock = { nowMs: () => performance.now() };
 
   const server = serverFor(options);
@@ -70,7 +72,7 @@ export async function startEdgeServer(
   });
   server.on("secureConnection", (socket) => strangers.delete(nameOf(socket)));
   server.on("tlsClientError", (error, socket) => {
-    log.info("edge.refused", { address: socket.remoteAddress, error: (error as NodeJS.ErrnoException).code });
+    refusals.note({ address: socket.remoteAddress, error: (error as NodeJS.ErrnoException).code });
   });
   // Its session begins with it, at once.
   let arriving: Socket | undefined;
@@ -112,6 +114,7 @@ export async function startEdgeServer(
     async [Symbol.asyncDispose]() {
       const closed = once(server, "close");
       ending.abort(new AppError("unavailable", "the server is ending"));
+      refusals[Symbol.dispose]();
       server.close();
       for (const socket of strangers.values()) socket.destroy();
       // Those that wait for a guest to start may take longer; they find their edge gone.

@@ -1,11 +1,12 @@
 /** One connection of a client, from its first byte to its end. */
 import type { Socket } from "node:net";
 import type { Logger } from "@mags/core";
-import type { SshDirectory } from "@mags/domain";
+import type { AccountId, SshDirectory, SshUser } from "@mags/domain";
 import type { Channel, Connection } from "ssh2";
 import type { EdgeNode } from "../upstream.ts";
 import { disconnect } from "./disconnect.ts";
 import { createOutputRoom } from "./output-room.ts";
+import type { Places } from "./places.ts";
 import { awaitSignIn } from "./sign-in.ts";
 import { tellSignatureAlgorithms } from "./signature-algorithms.ts";
 import { mend, packetBytesOf } from "./ssh2-inside.ts";
@@ -24,6 +25,12 @@ export interface ConnectionDeps {
   readonly track: (session: Promise<void>) => void;
   /** Nobody has signed in so far; called once. */
   readonly onSignedIn: () => void;
+  /** Of accounts, over all connections. */
+  readonly ofAccounts: {
+    readonly connections: Places<AccountId>;
+    /** Sessions and forwarded connections. */
+    readonly channels: Places<AccountId>;
+  };
 }
 
 export interface SshLimits {
@@ -83,7 +90,15 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   client.on("error", () => socket.destroy()); // a client that does not speak SSH, or no longer
   socket.on("end", () => socket.destroy()); // it may not read what waits, either
 
-  const signIn = { directory, port: localPort, clientAddress, attempts: limits.attempts, signal };
+  function isRoomFor({ accountId }: SshUser): boolean {
+    const leave = deps.ofAccounts.connections.take(accountId);
+    if (leave) socket.once("close", leave);
+    return leave !== undefined;
+  }
+  const signIn = {
+    ...{ directory, port: localPort, clientAddress, attempts: limits.attempts, isRoomFor, signal },
+    end: (why: string) => disconnect(client, why),
+  };
   awaitSignIn(client, signIn)
     .then((signedIn) => {
       clearTimeout(late);

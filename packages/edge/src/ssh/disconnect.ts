@@ -40,6 +40,8 @@ export function disconnect(client: Connection, text: string): void {
   };
   try {
     protocol.disconnect(BY_APPLICATION);
+  } catch {
+    socket.destroy(); // nothing can be said any more
   } finally {
     write.alloc = alloc;
     write.finalize = finalize;

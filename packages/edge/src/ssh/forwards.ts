@@ -56,6 +56,8 @@ interface Listening {
   stop(): void;
 }
 
+/** There is no place. */
+export const FULL = "the connection, or its account, has as many sessions and forwards as it may";
 const MOST_LISTENERS = 32;
 const LISTEN_MS = 30_000;
 /** Where the guest's agent has its own files, for root to write: the socket goes with the one who listens. */
@@ -156,7 +158,7 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
   return {
     dial(to, reply) {
       const leave = deps.takePlace();
-      if (!leave) return reply.reject("this connection has as many sessions and forwards as it may");
+      if (!leave) return reply.reject(FULL);
       open(to, reply.accept)
         .catch((error: unknown) => {
           if (!isAppError(error) && !signal.aborted) deps.log.warn("ssh.dial_failed", { error: messageOf(error) });

@@ -1,4 +1,5 @@
-import { EventEmitter, once } from "node:events";
+import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { describe, it } from "node:test";
 import { Secret } from "@mags/core";
 import type { Connection } from "ssh2";
@@ -6,12 +7,8 @@ import { awaitSignIn } from "./sign-in.ts";
 
 describe("awaitSignIn", () => {
   it("ends a connection on which the answer cannot be given, and nothing else", async () => {
-    const client = new EventEmitter() as EventEmitter & Connection; // of which it hears events, and ends it
-    const ended = once(client, "ended");
-    client.end = () => {
-      client.emit("ended");
-      return client;
-    };
+    const client = new EventEmitter() as EventEmitter & Connection; // of which it hears events
+    const ended = Promise.withResolvers<string>();
     void awaitSignIn(client, {
       directory: {
         hostKey: async () => new Secret("a key"),
@@ -21,7 +18,14 @@ describe("awaitSignIn", () => {
         note: () => {},
         watchPorts: () => () => {},
       },
-      ...{ port: 22, clientAddress: "192.0.2.1", attempts: 6, signal: new AbortController().signal },
+      ...{
+        port: 22,
+        clientAddress: "192.0.2.1",
+        attempts: 6,
+        isRoomFor: () => true,
+        end: ended.resolve,
+        signal: new AbortController().signal,
+      },
     });
     client.emit("authentication", {
       ...{ method: "none", username: "box" },
@@ -29,6 +33,6 @@ describe("awaitSignIn", () => {
         throw new Error("the cipher is gone");
       },
     });
-    await ended;
+    assert.match(await ended.promise, /for a reason of the server's/);
   });
 });

@@ -1,8 +1,13 @@
 /** Signing in with a key, the only way there is. Whoever may not hears nothing of why. */
+import { isAppError } from "@mags/core";
 import { fingerprintOf, type SshDirectory, type SshPublicKey, type SshSignIn, type SshUser } from "@mags/domain";
 import type { AuthContext, Connection, ParsedKey } from "ssh2";
 import ssh2 from "ssh2";
 import { KEY_TYPES } from "./algorithms.ts";
+
+const NO_ROOM = "the account has as many SSH connections as it may: end one of them, and try again";
+const NO_SERVER = "the server of Mags cannot be reached now: try again";
+const BROKEN = "signing in failed for a reason of the server's: try again";
 
 /** For each attempt: whether a key is good, and the signature. */
 const MOST_QUESTIONS = 2;
@@ -14,6 +19,10 @@ export interface SignInDeps {
   readonly port: number;
   readonly clientAddress: string;
   readonly attempts: number;
+  /** @returns false: his account has as many connections as it may. */
+  readonly isRoomFor: (user: SshUser) => boolean;
+  /** Ends the connection, with a text for the user. */
+  readonly end: (why: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -56,6 +65,12 @@ export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<Signe
     const login = context.username;
     if (found && found !== "known") {
       last = undefined;
+      if (!deps.isRoomFor(found)) {
+        const data = { reason: "too_many_connections", fingerprint: found.fingerprint };
+        directory.note({ what: "refused", login, clientAddress, user: found, data });
+        deps.end(NO_ROOM);
+        return;
+      }
       directory.note({ what: "signed_in", login, clientAddress, user: found, data: {} });
       done.resolve({ login, user: found });
     }
@@ -72,7 +87,7 @@ export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<Signe
     if (++asked > MOST_QUESTIONS * deps.attempts) return void client.end();
     check(context)
       .then((found) => answer(context, found))
-      .catch(() => client.end());
+      .catch((error: unknown) => deps.end(isAppError(error, "unavailable") ? NO_SERVER : BROKEN));
   });
   signal.addEventListener("abort", () => {
     if (!last) return;

@@ -4,10 +4,12 @@
  */
 import type { Socket } from "node:net";
 import { sleep } from "@mags/core";
+import type { AccountId } from "@mags/domain";
 import ssh2 from "ssh2";
 import { ALGORITHMS } from "./algorithms.ts";
 import { type ConnectionDeps, type SshLimits, serveConnection } from "./connection.ts";
 import { openListeners } from "./listeners.ts";
+import { createPlaces } from "./places.ts";
 import { keyOf } from "./sign-in.ts";
 import { socketOf } from "./ssh2-inside.ts";
 import { createStrangers } from "./strangers.ts";
@@ -18,6 +20,10 @@ export interface SshGatewayOptions {
   readonly port: number;
   readonly limits: SshLimits & {
     readonly connections: number;
+    /** Of one account, of those. */
+    readonly accountConnections: number;
+    /** Sessions and forwarded connections of one account. */
+    readonly accountChannels: number;
     /** Of one address, before anybody has signed in. */
     readonly strangers: number;
     /** A client that is silent is asked so often, and given up after four times. */
@@ -57,6 +63,10 @@ export async function startSshGateway(
   const sockets = new Map<Socket, Taken>();
   const work = new Set<Promise<void>>();
   const strangers = createStrangers(limits.strangers);
+  const ofAccounts = {
+    connections: createPlaces<AccountId>(limits.accountConnections),
+    channels: createPlaces<AccountId>(limits.accountChannels),
+  };
   const hostKey = (await directory.hostKey()).reveal();
   const fingerprint = fingerprintOf(hostKey);
   const sshd = new ssh2.Server({
@@ -100,7 +110,7 @@ export async function startSshGateway(
     clearTimeout(late);
     taken.greeted = true;
     const signals = { parting: parting.signal, signal: ending.signal };
-    serveConnection(client, socket, { ...deps, ...signals, limits, track, onSignedIn });
+    serveConnection(client, socket, { ...deps, ...signals, limits, track, onSignedIn, ofAccounts });
   });
   sshd.on("error", (error: Error) => log.error("ssh.failed", { error: error.message }));
 

@@ -1,27 +1,9 @@
 /** How many of one address are there who have not signed in: one who comes from many connections keeps nobody else out. */
-export interface Strangers {
-  /** Takes a place. @returns Gives it back, may be repeated; undefined: there is none. */
-  take(address: string): (() => void) | undefined;
-}
+import { createPlaces, type Places } from "./places.ts";
 
-export function createStrangers(most: number): Strangers {
-  const counts = new Map<string, number>();
-  return {
-    take(address) {
-      const group = groupOf(address);
-      const count = counts.get(group) ?? 0;
-      if (count >= most) return undefined;
-      counts.set(group, count + 1);
-      let isHeld = true;
-      return () => {
-        if (!isHeld) return;
-        isHeld = false;
-        const left = (counts.get(group) ?? 1) - 1;
-        if (left === 0) counts.delete(group);
-        else counts.set(group, left);
-      };
-    },
-  };
+export function createStrangers(most: number): Places<string> {
+  const places = createPlaces<string>(most);
+  return { take: (address) => places.take(groupOf(address)) };
 }
 
 /** Who has one address of IPv6 has 2^64 of them. */

@@ -4,7 +4,7 @@ import { AppError } from "@mags/core";
 import type { GuestAddress, GuestId, SshNote } from "@mags/domain";
 import type { Channel, Connection, SocketBindInfo, TcpipBindInfo } from "ssh2";
 import type { ConnectionDeps } from "./connection.ts";
-import { createForwards } from "./forwards.ts";
+import { createForwards, FULL } from "./forwards.ts";
 import type { OutputRoom } from "./output-room.ts";
 import { serveSession } from "./session.ts";
 import type { SignedIn } from "./sign-in.ts";
@@ -55,17 +55,21 @@ export function serveUser(client: Connection, deps: UserDeps): void {
     }),
   );
 
-  let places = deps.limits.channels;
+  const held = new Set<() => void>();
   /** For a channel, from when it is asked for to its end; nothing when there are as many as may be. */
   function takePlace(): (() => void) | undefined {
-    if (places === 0) return undefined;
-    places--;
-    let isHeld = true;
-    return () => {
-      if (isHeld) places++;
-      isHeld = false;
+    const isRoom = held.size < deps.limits.channels && !socket.destroyed;
+    const giveBack = isRoom ? deps.ofAccounts.channels.take(user.accountId) : undefined;
+    if (!giveBack) return undefined;
+    const leave = () => {
+      if (held.delete(leave)) giveBack();
     };
+    held.add(leave);
+    return leave;
   }
+  socket.on("close", () => {
+    for (const leave of held) leave(); // what is left is being hung up
+  });
 
   const onForward = (kind: string) => connections.add(kind);
   const forwarding = { node, guest, room, onChannel, onForward, onLost: deps.end, takePlace, signal };
@@ -73,7 +77,7 @@ export function serveUser(client: Connection, deps: UserDeps): void {
   const connection = `${clientAddress} ${remotePort} ${localAddress} ${localPort}`;
   client.on("session", (accept, reject) => {
     const leave = takePlace();
-    if (!leave) return reject();
+    if (!leave) return deps.mended.refuse(reject, FULL);
     serveSession(accept(), {
       ...{ node, guest, accountId: user.accountId, room, connection, onChannel },
       onUnwanted: deps.mended.onUnwanted,
