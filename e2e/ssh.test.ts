@@ -272,6 +272,18 @@ describe("what ends under a session", () => {
     await ended("sleep 4007");
   });
 
+  it("is ended when the gateway dies, which hangs up and is told in the audit log; another is there at once", async () => {
+    const session = openSession([...own, "root@127.0.0.1", "echo on; exec sleep 4010"]);
+    await session.shows(/on/);
+    const { pid } = JSON.parse(await readFile(join(server.dataDir, "gateway.json"), "utf8"));
+    process.kill(pid, "SIGKILL");
+    assert.equal(await session.ended(), 255);
+    await waitFor(async () => (await ssh("true")).exitCode === 0, { what: "another gateway", deadlineMs: 30_000 });
+    await ended("sleep 4010");
+    const told = async () => /gateway_lost/.test(await magsOk("audit", "--action", "ssh_ended", "--json"));
+    await waitFor(told, { what: "the end in the audit log", deadlineMs: 30_000 });
+  });
+
   const ended = (command: string) =>
     waitFor(async () => (await sshOk(`pgrep -xf '${command}' | wc -l`)) === "0\n", {
       what: `the end of ${command}`,
@@ -295,6 +307,8 @@ describe("afterwards", () => {
       what: "no leak",
       deadlineMs: 60_000,
     });
-    assert.doesNotMatch(await readFile(join(server.dataDir, "magsd.log"), "utf8"), /"level":"(error|fatal)"/);
+    const lines = (await readFile(join(server.dataDir, "magsd.log"), "utf8")).split("\n");
+    const errors = lines.filter((line) => /"level":"(error|fatal)"/.test(line) && !line.includes('"ssh.gateway_lost"'));
+    assert.deepEqual(errors, []);
   });
 });

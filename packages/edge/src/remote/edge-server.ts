@@ -15,6 +15,7 @@ import { AppError, type Logger, messageOf, sleep } from "@mags/core";
 import { groupOf } from "../ssh/strangers.ts";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
+import { createOpenConnections } from "./open-connections.ts";
 import { MOST_CALLS } from "./protocol.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { serveCall } from "./server-call.ts";
@@ -43,6 +44,8 @@ export interface EdgeServer extends AsyncDisposable {
 const MOST_EDGES = 64;
 /** Connections that have not shown that they have the secret; a further one takes the place of the oldest of the address with the most. */
 const MOST_STRANGERS = 64;
+/** An edge that does not come back in that time has died, with its clients. */
+const GRACE_MS = { here: 2_000, elsewhere: 60_000 };
 /** For calls to be ended, and for edges to hear of it. */
 const GOODBYE_MS = 2_000;
 const LAST_WORDS_MS = 300;
@@ -59,6 +62,8 @@ export async function startEdgeServer(
   const calls = new Set<Promise<void>>();
   const tickets = createTickets();
   const refusals = createRefusalLog(log);
+  const graceMs = "path" in options ? GRACE_MS.here : GRACE_MS.elsewhere;
+  const open = createOpenConnections(upstream.directory, { graceMs });
   const clock = { nowMs: () => performance.now() };
 
   const server = serverFor(options);
@@ -95,8 +100,13 @@ export async function startEdgeServer(
   server.on("stream", (stream, headers) => {
     const edge = stream.session && edges.get(stream.session as ServerHttp2Session);
     if (!edge) return stream.close();
+    const onHello = (name: string) => {
+      if (edge.state.name !== null || stream.session?.closed !== false) return;
+      edge.state.name = name;
+      stream.session.once("close", open.arrived(name));
+    };
     const call = serveCall(stream, headers, {
-      ...{ upstream, edge: edge.state, tickets, log, ending: ending.signal },
+      ...{ upstream, edge: edge.state, tickets, open, onHello, log, ending: ending.signal },
     });
     calls.add(call);
     void call.then(() => calls.delete(call));
@@ -115,6 +125,7 @@ export async function startEdgeServer(
       const closed = once(server, "close");
       ending.abort(new AppError("unavailable", "the server is ending"));
       refusals[Symbol.dispose]();
+      open[Symbol.dispose]();
       server.close();
       for (const socket of strangers.values()) socket.destroy();
       // Those that wait for a guest to start may take longer; they find their edge gone.

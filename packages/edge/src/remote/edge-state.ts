@@ -11,6 +11,8 @@ const MOST_GRANTS = 10_000;
 export interface EdgeState {
   readonly address: string;
   readonly listeners: Map<string, GuestListener>;
+  /** Which run of an edge it is, whatever connection it has; null: it has not said so. */
+  name: string | null;
   grant(guest: GuestId, accountId: AccountId): void;
   /** @throws AppError `unavailable` when the edge has not asked for that guest, or long ago. */
   check(guest: GuestId, accountId?: AccountId): void;
@@ -21,6 +23,7 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
   return {
     address,
     listeners: new Map(),
+    name: null,
     grant(guest, accountId) {
       grants.delete(guest);
       grants.set(guest, { accountId, untilMs: clock.nowMs() + GRANTED_MS });

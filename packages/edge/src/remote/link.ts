@@ -2,6 +2,7 @@
  * An edge's connection to the server: made, kept, and made again when it is lost. Calls that are under way when it is lost
  * fail, and so do those that are made while there is none.
  */
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { connect as connectPlain, type Socket } from "node:net";
@@ -54,6 +55,8 @@ export function createLink(
   { log, onProblem }: { readonly log: Logger; readonly onProblem?: (problem: string | null) => void },
 ): Link {
   const dial = dialerOf(options);
+  /** Of this run: connections that follow each other are known to be of one edge. */
+  const name = randomUUID();
   const ending = new AbortController();
   let session: ClientHttp2Session | undefined;
   let problem: string | null = "it has not been tried yet";
@@ -80,7 +83,7 @@ export function createLink(
         try {
           ending.signal.throwIfAborted();
           await withDeadline(
-            ask(fresh, "hello", {}),
+            ask(fresh, "hello", { edge: name }),
             HANDSHAKE_MS,
             () => new AppError("unavailable", "it says nothing"),
           );

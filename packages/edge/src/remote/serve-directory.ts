@@ -8,9 +8,12 @@ import { violation } from "./pipe.ts";
 import { FRAME, MOST_NOTES } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
 
+const Hello = z.object({ edge: z.uuid().optional() });
 const Guest = z.object({ attempt: SignIn, found: Found });
 
-export async function serveHello({ answer }: ServerCall): Promise<void> {
+export async function serveHello({ asked, onHello, answer }: ServerCall): Promise<void> {
+  const { edge } = decode(Hello, asked);
+  if (edge !== undefined) onHello(edge);
   await answer({});
 }
 
@@ -42,9 +45,12 @@ async function userOf({ asked, upstream, tickets, signal }: ServerCall): Promise
   return user;
 }
 
-export async function serveNotes({ asked, upstream, edge, answer }: ServerCall): Promise<void> {
-  for (const note of decode(z.array(Note).max(MOST_NOTES), asked))
-    upstream.directory.note({ ...note, data: { ...note.data, edge: edge.address } });
+export async function serveNotes({ asked, upstream, edge, open, answer }: ServerCall): Promise<void> {
+  for (const note of decode(z.array(Note).max(MOST_NOTES), asked)) {
+    const told = { ...note, data: { ...note.data, edge: edge.address } };
+    upstream.directory.note(told);
+    if (edge.name !== null) open.noted(edge.name, told);
+  }
   await answer({});
 }
 

@@ -4,6 +4,7 @@ import { AppError, isAppError, type Logger, messageOf } from "@mags/core";
 import type { EdgeUpstream } from "../upstream.ts";
 import type { EdgeState } from "./edge-state.ts";
 import { parseJson } from "./json.ts";
+import type { OpenConnections } from "./open-connections.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
 import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
@@ -20,6 +21,10 @@ export interface ServerCall {
   readonly upstream: EdgeUpstream;
   /** Of the server, for all its edges. */
   readonly tickets: Tickets;
+  /** Of the server, for all its edges. */
+  readonly open: OpenConnections;
+  /** The edge has said which run of it this is. */
+  readonly onHello: (name: string) => void;
   /** Aborted when the edge has left the call, or the server ends. */
   readonly signal: AbortSignal;
   /** Aborted when the server ends. */
@@ -28,7 +33,9 @@ export interface ServerCall {
   answer(result: unknown): Promise<void>;
 }
 
-export type ServerCallDeps = Pick<ServerCall, "edge" | "upstream" | "tickets" | "ending"> & { readonly log: Logger };
+export type ServerCallDeps = Pick<ServerCall, "edge" | "upstream" | "tickets" | "open" | "onHello" | "ending"> & {
+  readonly log: Logger;
+};
 
 const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> = {
   hello: serveHello,
@@ -52,7 +59,8 @@ export async function serveCall(
   headers: IncomingHttpHeaders,
   deps: ServerCallDeps,
 ): Promise<void> {
-  const { edge, upstream, tickets, ending, log } = deps;
+  const { log, ...given } = deps;
+  const { ending } = given;
   const pipe = createPipe(stream, () => new AppError("unavailable", "the edge has left"));
   const signal = AbortSignal.any([pipe.signal, ending]);
   let isAnswered = false;
@@ -65,7 +73,7 @@ export async function serveCall(
       stream.respond({ ":status": 200 });
       await pipe.writeJson(FRAME.head, result);
     };
-    await handler({ asked, pipe, edge, upstream, tickets, signal, ending, answer });
+    await handler({ ...given, asked, pipe, signal, answer });
     pipe.leave();
   } catch (error) {
     if (pipe.signal.aborted) return;

@@ -1,4 +1,5 @@
 /** One connection of a client, from its first byte to its end. */
+import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Logger } from "@mags/core";
 import type { AccountId, SshDirectory, SshUser } from "@mags/domain";
@@ -49,6 +50,7 @@ const LEAST_PACKET_BYTES = 256;
 export function serveConnection(client: Connection, socket: Socket, deps: ConnectionDeps): void {
   const { directory, limits } = deps;
   const over = new AbortController();
+  const connection = randomUUID();
   const signal = AbortSignal.any([deps.signal, over.signal]);
   const mended = mend(client);
   tellSignatureAlgorithms(client);
@@ -98,12 +100,13 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
   const signIn = {
     ...{ directory, port: localPort, clientAddress, attempts: limits.attempts, isRoomFor, signal },
     end: (why: string) => disconnect(client, why),
+    connection,
   };
   awaitSignIn(client, signIn)
     .then((signedIn) => {
       clearTimeout(late);
       deps.onSignedIn();
-      serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel, end } });
+      serveUser(client, { ...deps, ...signedIn, ...{ mended, room, socket, signal, onChannel, end, connection } });
     })
     .catch(() => socket.destroy());
 }

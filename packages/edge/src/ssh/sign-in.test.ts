@@ -22,6 +22,7 @@ describe("awaitSignIn", () => {
         port: 22,
         clientAddress: "192.0.2.1",
         attempts: 6,
+        connection: "c",
         isRoomFor: () => true,
         end: ended.resolve,
         signal: new AbortController().signal,

@@ -18,6 +18,8 @@ export interface SignInDeps {
   readonly directory: SshDirectory;
   readonly port: number;
   readonly clientAddress: string;
+  /** What the connection is called in the audit log. */
+  readonly connection: string;
   readonly attempts: number;
   /** @returns false: his account has as many connections as it may. */
   readonly isRoomFor: (user: SshUser) => boolean;
@@ -71,7 +73,7 @@ export function awaitSignIn(client: Connection, deps: SignInDeps): Promise<Signe
         deps.end(NO_ROOM);
         return;
       }
-      directory.note({ what: "signed_in", login, clientAddress, user: found, data: {} });
+      directory.note({ what: "signed_in", login, clientAddress, user: found, data: { connection: deps.connection } });
       done.resolve({ login, user: found });
     }
     if (found === "known") unsigned++;

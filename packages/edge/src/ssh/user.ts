@@ -21,6 +21,8 @@ export interface UserDeps extends ConnectionDeps, SignedIn {
   readonly signal: AbortSignal;
   /** @returns what resolves when the client has closed the channel, or has left. */
   readonly onChannel: (channel: Channel) => Promise<void>;
+  /** What it is called in the audit log. */
+  readonly connection: string;
   /** Ends the connection, with a text for the user, when no channel is open any more. */
   readonly end: (why: string) => void;
 }
@@ -29,7 +31,7 @@ export function serveUser(client: Connection, deps: UserDeps): void {
   const { directory, node, login, user, socket, room, onChannel, signal } = deps;
   const { remoteAddress: clientAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
   const note = (what: SshNote["what"], data: SshNote["data"]) =>
-    directory.note({ what, login, clientAddress, user, data });
+    directory.note({ what, login, clientAddress, user, data: { connection: deps.connection, ...data } });
   let known: GuestId | undefined;
   let over: string | undefined;
   const guest = async () => {
