@@ -185,7 +185,10 @@ describe("sessions", () => {
       notes.map(({ what }) => what),
       ["signed_in", "session", "session", "ended"],
     );
-    assert.deepEqual(notes[2]?.data, { kind: "exec", count: 100 });
+    const connection = notes[0]?.data.connection;
+    assert.equal(typeof connection, "string");
+    assert.deepEqual(notes[2]?.data, { connection, kind: "exec", count: 100 });
+    assert.equal(notes.at(-1)?.data.connection, connection);
     assert.equal(notes.at(-1)?.data.sessions, 101);
     assert.ok(Number(notes.at(-1)?.data.bytes_out) > 1_000);
   });
