@@ -14,8 +14,9 @@ export function readLines(from: Readable, maxBytes: number, on: { line(text: str
     }
     if (rest.length <= maxBytes) return;
     from.off("data", onData);
-    from.destroy();
+    // Before it notices that nobody reads: how it ends is up to who reads.
     on.excess();
+    from.destroy();
   };
   from.on("data", onData);
 }
