@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type AppError, silentLogger } from "@mags/core";
 import type { ExecAttachment } from "@mags/domain";
-import { waitFor } from "@mags/test-kit";
+import { makeTempDir, waitFor } from "@mags/test-kit";
 import { connectUpstream, type RemoteUpstream, startEdgeServer } from "../src/index.ts";
 import { type Apart, connectApart, createWhole, newSecret, soon } from "./apart.ts";
 import { type LossyProxy, startLossyProxy } from "./lossy-proxy.ts";
@@ -212,6 +213,20 @@ describe("an edge whose connection fails", () => {
       },
     };
   }
+
+  it("tries again where each connection is lost before a word was said", async () => {
+    await using temp = await makeTempDir();
+    const path = join(temp.path, "server.sock");
+    let taken = 0;
+    await using server = createServer((socket) => {
+      taken++;
+      socket.destroy();
+    }).listen(path);
+    await once(server, "listening");
+    await using scope = new AsyncDisposableStack();
+    for (let n = 0; n < 20; n++) scope.use(connectUpstream({ log: silentLogger }, { path }));
+    await waitFor(() => taken >= 60, { what: "further tries" });
+  });
 
   it("loses what is under way, which ends at the server too, and connects anew", async () => {
     const whole = createWhole();

@@ -78,6 +78,7 @@ export function createLink(
       try {
         const { session: fresh, socket } = await connect(options, { dial, ending: ending.signal });
         const closed = once(fresh, "close");
+        closed.catch(() => {}); // nobody waits for it where nothing is answered
         const end = () => void socket.destroy();
         ending.signal.addEventListener("abort", end);
         try {
