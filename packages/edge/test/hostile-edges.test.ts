@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
+import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
@@ -117,6 +117,16 @@ describe("who connects as an edge and is none, or means no good", () => {
     ].map((answer) => answer?.status);
     assert.deepEqual(statuses, [404, 400, 400, 400, 503, 503, 500, 400]);
     await othersAreServed();
+  });
+
+  it("hears of the ends of guests by one call at a time", async () => {
+    const stream = session.request({ ":method": "POST", ":path": "/edge/1/ends" });
+    stream.on("error", () => {}).write(head({}));
+    await once(stream, "response");
+    assert.equal((await call("/edge/1/ends", head({})))?.status, 429);
+    stream.close(constants.NGHTTP2_CANCEL);
+    await once(stream, "close");
+    assert.equal((await call("/edge/1/ends", head({})))?.status, 200);
   });
 
   it("writes no note that names no account, or has data without end", async () => {

@@ -1,9 +1,8 @@
 /** Tells gateways that a guest is over for good: its sandbox was released, or its job has ended. One that sleeps is not. */
 import { untilAborted } from "@mags/core";
-import { type GuestId, isTerminal, type JobId, type SandboxId, type SshDirectory } from "@mags/domain";
+import type { GuestId, JobId, SandboxId, SshDirectory } from "@mags/domain";
+import { createGuestQuestions, type GuestQuestionsDeps } from "./guest-questions.ts";
 import type { JobChanges } from "./job-changes.ts";
-import type { JobStore } from "./job-store.ts";
-import type { SandboxStore } from "./sandbox-store.ts";
 
 export interface GuestEnds {
   readonly untilOver: SshDirectory["untilOver"];
@@ -11,22 +10,13 @@ export interface GuestEnds {
   ended(sandboxId: SandboxId): void;
 }
 
-export interface GuestEndsDeps {
-  readonly store: Pick<JobStore, "statuses">;
-  readonly sandboxes: Pick<SandboxStore, "knownAmong">;
+export interface GuestEndsDeps extends GuestQuestionsDeps {
   readonly changes: Pick<JobChanges, "subscribe">;
 }
 
-export function createGuestEnds({ store, sandboxes, changes }: GuestEndsDeps): GuestEnds {
+export function createGuestEnds({ changes, ...stores }: GuestEndsDeps): GuestEnds {
+  const isOver = createGuestQuestions(stores);
   const listeners = new Map<GuestId, Set<() => void>>();
-
-  /** A guest is a sandbox, or else a job with a microVM of its own. */
-  async function isOver(guest: GuestId): Promise<boolean> {
-    const known = (await sandboxes.knownAmong([guest as SandboxId])).get(guest as SandboxId);
-    if (known !== undefined) return known === "ended";
-    const status = (await store.statuses([guest as JobId])).get(guest as JobId);
-    return status === undefined || isTerminal(status);
-  }
 
   function subscribe(guest: GuestId, listener: () => void): () => void {
     const own = listeners.get(guest) ?? new Set();
@@ -46,7 +36,7 @@ export function createGuestEnds({ store, sandboxes, changes }: GuestEndsDeps): G
       let news = Promise.withResolvers<void>();
       const unsubscribe = subscribe(guest, () => news.resolve());
       try {
-        while (!(await isOver(guest))) {
+        while (!(await isOver(guest, { signal }))) {
           await untilAborted(news.promise, signal);
           news = Promise.withResolvers();
         }

@@ -13,6 +13,8 @@ export interface EdgeState {
   readonly listeners: Map<string, GuestListener>;
   /** Which run of an edge it is, whatever connection it has; null: it has not said so. */
   name: string | null;
+  /** By its call `ends`, of which there is one at a time. */
+  hearsOfEnds: boolean;
   grant(guest: GuestId, accountId: AccountId): void;
   /** @throws AppError `unavailable` when the edge has not asked for that guest, or long ago. */
   check(guest: GuestId, accountId?: AccountId): void;
@@ -24,6 +26,7 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
     address,
     listeners: new Map(),
     name: null,
+    hearsOfEnds: false,
     grant(guest, accountId) {
       grants.delete(guest);
       grants.set(guest, { accountId, untilMs: clock.nowMs() + GRANTED_MS });

@@ -1,5 +1,5 @@
 /** The call by which an edge hears that guests are over, at the server. */
-import { untilAborted } from "@mags/core";
+import { AppError, untilAborted } from "@mags/core";
 import type { GuestId } from "@mags/domain";
 import { decode, parseJson } from "./json.ts";
 import { Guest } from "./messages.ts";
@@ -8,12 +8,18 @@ import { FRAME, MOST_WATCHED } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
 
 /** Each is answered with `over` when it is; when that cannot be known now the call ends, and the edge makes another. */
-export async function serveEnds({ pipe, upstream, signal, answer }: ServerCall): Promise<void> {
+export async function serveEnds({ pipe, upstream, edge, signal, answer }: ServerCall): Promise<void> {
+  if (edge.hearsOfEnds) throw new AppError("too_many_requests", "the edge hears of the ends of guests already");
+  edge.hearsOfEnds = true;
   const watched = new Map<GuestId, AbortController>();
+  /** All that is to be told so far. */
+  let told: Promise<void> = Promise.resolve();
 
   async function follow(guest: GuestId, until: AbortSignal): Promise<void> {
     await upstream.directory.untilOver(guest, { signal: until });
-    if (watched.delete(guest)) await pipe.writeJson(FRAME.over, guest);
+    if (!watched.delete(guest)) return;
+    told = told.then(() => pipe.writeJson(FRAME.over, guest));
+    await told;
   }
 
   function watch(guest: GuestId): void {
@@ -33,7 +39,11 @@ export async function serveEnds({ pipe, upstream, signal, answer }: ServerCall):
 
   try {
     await answer({});
-    const next = () => untilAborted(pipe.frame(), signal);
+    /** An edge that takes no answers is not listened to. */
+    const next = async () => {
+      await untilAborted(told, signal);
+      return untilAborted(pipe.frame(), signal);
+    };
     for (let frame = await next(); frame; frame = await next()) {
       const guest = decode(Guest, parseJson(frame.payload));
       if (frame.type === FRAME.watch) watch(guest);
@@ -42,5 +52,6 @@ export async function serveEnds({ pipe, upstream, signal, answer }: ServerCall):
     }
   } finally {
     for (const guest of [...watched.keys()]) unwatch(guest);
+    edge.hearsOfEnds = false;
   }
 }
