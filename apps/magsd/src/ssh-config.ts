@@ -49,7 +49,11 @@ export const SshConfig = z.strictObject({
       sign_in_seconds: count(30, 3_600, "A client that has not signed in after so long is given up."),
       attempts: count(6, 100, "Keys that a client may try."),
       channels: count(64, 1_000, "Sessions and forwarded connections of one connection at a time."),
-      channels_per_account: count(1_000, 100_000, "Sessions and forwarded connections of one account at a time."),
+      channels_per_account: count(
+        1_000,
+        100_000,
+        "Sessions, forwarded connections and what listens in VMs (`-R`, and `-A` in each session), of one account at a time.",
+      ),
       connections: count(1_000, 100_000, "Connections at a time."),
       connections_per_account: count(
         200,

@@ -39,11 +39,11 @@ export interface TestGateway extends AsyncDisposable {
   /** What listens in the guest ends with its sleep; what is to listen again waits for the wake. */
   readonly sleep: Sleep;
   readonly execs: ReturnType<typeof createSimulatedExecs>;
-  /** A client of ssh2 that has signed in. It is ended with the gateway. */
+  /** A client of ssh2 that has signed in, as `box`; `other` is another account's. It is ended with the gateway. */
   signIn(options?: ssh2.ConnectConfig): Promise<ssh2.Client>;
   /** Public keys of the user, as they are sent, base64. */
   readonly keys: Set<string>;
-  /** Private keys: of somebody who may sign in as `box`, and of a stranger. */
+  /** Private keys: of somebody who may sign in as `box` and `other`, and of a stranger. */
   readonly keyFile: string;
   readonly strangersKeyFile: string;
   /** Options that make any program of OpenSSH use this gateway. */
@@ -71,6 +71,7 @@ export async function startTestGateway(
   const temp = scope.use(await makeTempDir());
   const guest: GuestId = newJobId();
   const accountId = randomUUID() as AccountId;
+  const otherAccountId = randomUUID() as AccountId;
   const execs = createSimulatedExecs({ awaken: () => {} });
   scope.defer(() => execs.endAll());
   const newKey = async (name: string) => {
@@ -109,10 +110,11 @@ export async function startTestGateway(
       find: async ({ login, key, port }) => {
         ports.push(port);
         if (login === "away") throw new AppError("unavailable", "the server cannot be reached: 192.0.2.9 is silent");
-        return login === "box" && keys.has(key.blob.toString("base64"))
+        return (login === "box" || login === "other") && keys.has(key.blob.toString("base64"))
           ? {
-              ...{ accountId, keyName: "own", fingerprint: key.fingerprint },
-              ...{ target: "box", jobId: null, refusal: null },
+              ...{ accountId: login === "box" ? accountId : otherAccountId },
+              ...{ keyName: "own", fingerprint: key.fingerprint },
+              ...{ target: login, jobId: null, refusal: null },
             }
           : null;
       },

@@ -61,6 +61,22 @@ describe("signing in", () => {
     await waitFor(async () => (await small.ssh(["box@h", "true"])).exitCode === 0, { what: "a place" });
   });
 
+  it("leaves other accounts room where one listens in guests as often as it may, over many connections", async () => {
+    await using small = await startTestGateway({ accountChannels: 3 });
+    const listen = (client: ssh2.Client) =>
+      new Promise<Error | undefined>((resolve) => client.forwardIn("127.0.0.1", 0, (error) => resolve(error)));
+    const one = await small.signIn();
+    const more = await small.signIn();
+    assert.deepEqual([await listen(one), await listen(one), await listen(more)], [undefined, undefined, undefined]);
+    assert.match(String(await listen(more)), /Unable to bind/);
+    assert.equal((await small.ssh(["box@h", "true"])).exitCode, 255);
+    const other = await small.signIn({ username: "other" });
+    assert.equal(await listen(other), undefined);
+    assert.equal((await small.ssh(["other@h", "true"])).exitCode, 0);
+    one.end();
+    await waitFor(async () => (await listen(more)) === undefined, { what: "a place" });
+  });
+
   it("says that the server cannot be reached, and to strangers not where it is", async () => {
     const { exitCode, stderr } = await test.ssh(["away@h", "true"]);
     assert.equal(exitCode, 255);

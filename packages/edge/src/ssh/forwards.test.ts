@@ -38,6 +38,7 @@ function rig() {
     room: { wait: async () => {} },
     log: silentLogger,
     takePlace: () => () => {},
+    takeListener: () => () => {},
     onChannel: () => Promise.resolve(),
     onForward: () => {},
     onLost: () => {},

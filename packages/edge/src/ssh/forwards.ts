@@ -19,6 +19,8 @@ export interface ForwardDeps {
   readonly log: Logger;
   /** For a connection, until it is called; nothing when there are as many as may be. */
   readonly takePlace: () => (() => void) | undefined;
+  /** For what listens, until it is called; nothing when the account has as much as may be. */
+  readonly takeListener: () => (() => void) | undefined;
   /** @returns what resolves when the client has closed the channel, or has left. */
   readonly onChannel: (channel: Channel) => Promise<void>;
   /** Of each connection. */
@@ -168,7 +170,9 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
     },
     listen(at, reply) {
       const key = "port" in at && at.port === 0 ? null : keyOf(at);
-      if (listeners.size >= MOST_LISTENERS || (key !== null && named(key))) return reply.reject();
+      const isRoom = listeners.size < MOST_LISTENERS && (key === null || !named(key));
+      const leave = isRoom ? deps.takeListener() : undefined;
+      if (!leave) return reply.reject();
       const given = new AbortController();
       const one: Listening = {
         ...{ key, listener: null },
@@ -183,6 +187,7 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
         .finally(() => {
           listeners.delete(one);
           one.listener?.close();
+          leave();
         });
     },
     cancel(at) {
@@ -193,9 +198,14 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
       return true;
     },
     async listenForAgent(inGuest) {
+      const leave = deps.takeListener();
+      if (!leave) throw new AppError("too_many_requests", FULL);
       const path = `${AGENT_DIRECTORY}/ssh-agent-${randomBytes(8).toString("hex")}`;
       const given = new AbortController();
-      const listener = await node.listen(inGuest, { path }, { signal });
+      const listener = await node.listen(inGuest, { path }, { signal }).catch((error: unknown) => {
+        leave();
+        throw error;
+      });
       const close = () => {
         listeners.delete(one);
         given.abort(new Error("its session is over"));
@@ -211,7 +221,9 @@ export function createForwards(client: Connection, deps: ForwardDeps): Forwards 
           one.listener = now;
         },
         given: AbortSignal.any([signal, given.signal]),
-      }).catch(close);
+      })
+        .catch(close)
+        .finally(leave);
       return { path, close };
     },
   };

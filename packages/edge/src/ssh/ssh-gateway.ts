@@ -22,7 +22,7 @@ export interface SshGatewayOptions {
     readonly connections: number;
     /** Of one account, of those. */
     readonly accountConnections: number;
-    /** Sessions and forwarded connections of one account. */
+    /** Sessions, forwarded connections and what listens in guests, of one account. */
     readonly accountChannels: number;
     /** Of one address, before anybody has signed in. */
     readonly strangers: number;

@@ -74,7 +74,8 @@ export function serveUser(client: Connection, deps: UserDeps): void {
   });
 
   const onForward = (kind: string) => connections.add(kind);
-  const forwarding = { node, guest, room, onChannel, onForward, onLost: deps.end, takePlace, signal };
+  const takeListener = () => deps.ofAccounts.channels.take(user.accountId);
+  const forwarding = { node, guest, room, onChannel, onForward, onLost: deps.end, takePlace, takeListener, signal };
   const forwards = createForwards(client, { ...forwarding, mended: deps.mended, log: deps.log });
   const connection = `${clientAddress} ${remotePort} ${localAddress} ${localPort}`;
   client.on("session", (accept, reject) => {
