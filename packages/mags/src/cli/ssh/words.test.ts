@@ -33,6 +33,9 @@ describe("parseSshWords", () => {
   it("takes letters in a value for what they are", () => {
     assert.deepEqual(parse("-D lp box").options, ["-D", "lp"]);
     assert.deepEqual(parse("-Slp box").options, ["-Slp"]);
+    assert.deepEqual(parse("-Soi -oUserKnownHostsFile=x box").options, ["-Soi", "-oUserKnownHostsFile=x"]);
+    assert.deepEqual(parse("box ssh -i k -o User=x").command, ["ssh", "-i", "k", "-o", "User=x"]);
+    assert.throws(() => parseSshWords(["box", "-o", " User me"]), /-o User is not for you to say/);
   });
 
   it("refuses what cannot be meant", () => {
@@ -41,6 +44,11 @@ describe("parseSshWords", () => {
       ["box -L", /-L needs a value/],
       ["-l me box", /-l is not for you to say/],
       ["-vp 22 box", /-p is not for you to say/],
+      ["-i key box", /-i is not for you to say/],
+      ["box -vikey", /-i is not for you to say/],
+      ["-o User=me box", /-o User is not for you to say/],
+      ["box -voport=22 ls", /-o port is not for you to say/],
+      ["-oIdentityFile=x box", /-o IdentityFile is not for you to say/],
       ["--verbose box", /ssh has no option --verbose/],
     ] as const)
       assert.throws(() => parse(line), message, line);
