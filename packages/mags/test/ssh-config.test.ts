@@ -116,6 +116,14 @@ describe("mags ssh-config", () => {
     assert.match(await mags("ssh-config", "--remove"), /nothing to remove/);
   });
 
+  it("leaves what others have put beside its own", async () => {
+    await mags("ssh-config", "box", "--write");
+    await writeFile(inSsh("mags/mine"), "mine");
+    await mags("ssh-config", "--remove");
+    assert.deepEqual(await readdir(inSsh("mags")), ["mine"]);
+    assert.match(await mags("ssh-config", "--remove"), /nothing to remove/);
+  });
+
   it("names the key that the account has, or the one it is told, or none", async () => {
     await rm(inSsh("id_ed25519"));
     assert.match(await mags("ssh-config", "box"), /IdentityFile \S+id_ed25519\.pub\n/);

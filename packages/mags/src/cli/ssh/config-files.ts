@@ -5,9 +5,11 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -25,7 +27,7 @@ export interface SshConfigFiles {
   keepHostKey(key: { readonly host: string; readonly port: number; readonly hostKey: string }): void;
   /** Adds entries, or puts them in place of those of the same alias; the user's configuration takes them in. */
   keep(entries: ReadonlyMap<string, string>): void;
-  /** Takes entries away; without aliases all that was ever kept. @returns whether there was something. */
+  /** Takes entries away; without aliases all that was ever kept, and nothing else. @returns whether there was something. */
   remove(aliases: readonly string[]): boolean;
 }
 
@@ -73,10 +75,12 @@ export function createSshConfigFiles(home: string): SshConfigFiles {
     remove(aliases) {
       const entries = readFile(read(config));
       const all = aliases.length === 0;
-      const found = all ? existsSync(folder) : aliases.filter((alias) => entries.delete(alias)).length > 0;
+      const written = [config, knownHosts].filter((path) => existsSync(path));
+      const found = all ? written.length > 0 : aliases.filter((alias) => entries.delete(alias)).length > 0;
       if (all) {
         exclude();
-        rmSync(folder, { recursive: true, force: true });
+        for (const path of written) rmSync(path);
+        if (existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
       } else if (found) replace(config, writeFile(entries));
       return found;
     },
