@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { LogFields, Logger } from "@mags/core";
+import { type LogFields, type Logger, sleep } from "@mags/core";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
 import { keepGateway } from "./keep-gateway.ts";
@@ -52,7 +52,7 @@ describe("keepGateway", () => {
     const pauses = fieldsOf("ssh.gateway_lost").map(({ againInMs }) => againInMs);
     assert.deepEqual(pauses.slice(0, 4), [100, 200, 400, 800]);
     await waitFor(() => gateway.problem !== null, { what: "its problem" });
-    assert.equal(gateway.problem, "it has ended, and is started again");
+    assert.match(gateway.problem ?? "", /^it has ended, and is started again$|^it cannot be started again: /);
   });
 
   it("says why it cannot be started again, once in the log, and is back when it can", async () => {
@@ -83,10 +83,34 @@ describe("keepGateway", () => {
     await using _gateway = await keep(2_000);
     process.kill(JSON.parse(await readFile(processFile, "utf8")).pid, "SIGSTOP");
     await waitFor(() => fieldsOf("ssh.gateway_back").length > 0, { what: "another gateway", deadlineMs: 60_000 });
-    assert.deepEqual(
-      fieldsOf("ssh.gateway_ended").map(({ signal }) => signal),
-      ["SIGKILL"],
-    );
+    assert.equal(fieldsOf("ssh.gateway_ended")[0]?.signal, "SIGKILL");
+  });
+
+  it("replaces one that dies or hangs as it waits for a server that is away, and ends with it waiting", async () => {
+    const waiting = programThat("").replace('process.stdin.on("data"', 'process.stdin.on("never"');
+    await writeFile(program, `${waiting}process.stdin.resume();`);
+    const ending = new AbortController();
+    const task = { upstream: { host: "server.example", port: 1, secret: "" }, uid: null, ssh: SshConfig.parse({}) };
+    const begin = (signal: AbortSignal) =>
+      keepGateway({ log }, { program, processFile, task, silentMs: 3_000 }, { signal });
+    const pid = async () => JSON.parse(await readFile(processFile, "utf8").catch(() => "{}")).pid as number | undefined;
+    const another = (than: number) =>
+      waitFor(async () => ((await pid()) !== than ? await pid() : undefined), { what: "another", deadlineMs: 60_000 });
+    const opening = begin(ending.signal);
+    const first = await another(0);
+    await sleep(1_000); // it has given a sign of life
+    process.kill(first, "SIGKILL");
+    const second = await another(first);
+    await sleep(1_000);
+    process.kill(second, "SIGSTOP");
+    await another(second);
+    ending.abort(new Error("enough"));
+    await assert.rejects(opening, /enough/);
+    await using gateway = await (async () => {
+      await writeFile(program, programThat(""));
+      return begin(new AbortController().signal);
+    })();
+    assert.equal(gateway.port, 2222);
   });
 
   it("does not begin without its program, and leaves nothing", async () => {

@@ -22,13 +22,15 @@ export interface KeepOptions {
   readonly processFile: string;
   /** Those that are started later listen where the first one did. */
   readonly task: GatewayTask;
-  /** Until it has ended. Default: one that gives no sign of life for `silentMs`, by default 20 s, is ended. */
+  /** Once it listens, until it has ended. Default: one that gives no sign of life for `silentMs`, by default 20 s, is ended. */
   readonly lookAfter?: (spawned: SpawnedGateway) => Promise<void>;
   readonly silentMs?: number;
 }
 
 interface Kept extends Listening {
   readonly spawned: SpawnedGateway;
+  /** Resolves when it has ended. */
+  readonly over: () => Promise<void>;
 }
 
 const Noted = z.object({ pid: z.int().positive(), startTime: z.string(), boot: z.string() });
@@ -45,12 +47,13 @@ const longer = (pauseMs: number) => Math.min(pauseMs * 2, MOST_PAUSE_MS);
 export const gatewayUid = (): number | null => (process.getuid?.() === 0 ? GATEWAY_UID : null);
 
 /**
- * Resolves when it listens. One that was left must have been ended.
+ * Resolves when it listens. One that was left must have been ended. Where the server may be away for long, one that dies or
+ * hangs while it waits for it is replaced, too.
  * @throws AppError what it says when it cannot; the signal's reason. Nothing is left then.
  */
 export async function keepGateway(
   deps: GatewayDeps,
-  { program, processFile, task, silentMs = 20_000, lookAfter = endWhenSilent(silentMs) }: KeepOptions,
+  { program, processFile, task, silentMs = 20_000, lookAfter }: KeepOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<KeptGateway> {
   const { log } = deps;
@@ -58,13 +61,19 @@ export async function keepGateway(
   await using scope = new AsyncDisposableStack();
   scope.defer(() => rm(processFile, { force: true }));
 
+  const isFar = !("path" in task.upstream);
+  /** It did not say why it could not begin: it was lost as it waited for its server. */
+  let wasLost = false;
   async function begin(port: number, until: AbortSignal): Promise<Kept> {
     const ssh = { ...task.ssh, listen: { ...task.ssh.listen, port } };
     const spawned = await spawnGateway(program, { ...task, ssh }, deps);
+    const whole = lookAfter ? undefined : endWhenSilent(spawned, silentMs);
     try {
       await writeWholeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }));
-      return { ...(await spawned.listening({ signal: until })), spawned };
+      const over = async () => whole ?? lookAfter?.(spawned);
+      return { ...(await spawned.listening({ signal: until })), spawned, over };
     } catch (error) {
+      wasLost = isFar && spawned.signs() > 0 && !spawned.refused();
       await spawned.end();
       throw error;
     }
@@ -93,12 +102,25 @@ export async function keepGateway(
     }
   }
 
-  let current = await begin(task.ssh.listen.port, signal);
+  async function beginFirst(): Promise<Kept> {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = longer(pauseMs)) {
+      try {
+        return await begin(task.ssh.listen.port, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!wasLost) throw error;
+        log.error("ssh.gateway_lost", { error: messageOf(error), againInMs: pauseMs });
+      }
+      await sleep(pauseMs, { signal });
+    }
+  }
+
+  let current = await beginFirst();
   const { port, fingerprint } = current;
   async function keep(): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = longer(pauseMs)) {
       const begunMs = performance.now();
-      await lookAfter(current.spawned);
+      await current.over();
       if (ending.signal.aborted) return;
       if (performance.now() - begunMs > SETTLED_MS) pauseMs = FIRST_PAUSE_MS;
       problem = "it has ended, and is started again";
@@ -128,20 +150,19 @@ export async function keepGateway(
   };
 }
 
-const endWhenSilent =
-  (mostMs: number) =>
-  async ({ ended, signs, kill }: SpawnedGateway): Promise<void> => {
-    let last = signs();
-    let silentMs = 0;
-    // Counted, not measured: where this process stood still, the other may have, too.
-    const timer = setInterval(() => {
-      silentMs = signs() === last ? silentMs + LOOK_MS : 0;
-      last = signs();
-      if (silentMs >= mostMs) kill();
-    }, LOOK_MS);
-    await ended;
-    clearInterval(timer);
-  };
+/** Resolves when it has ended. */
+async function endWhenSilent({ ended, signs, kill }: SpawnedGateway, mostMs: number): Promise<void> {
+  let last = signs();
+  let silentMs = 0;
+  // Counted, not measured: where this process stood still, the other may have, too.
+  const timer = setInterval(() => {
+    silentMs = signs() === last ? silentMs + LOOK_MS : 0;
+    last = signs();
+    if (silentMs >= mostMs) kill();
+  }, LOOK_MS);
+  await ended;
+  clearInterval(timer);
+}
 
 export async function endLeftGateway(processFile: string): Promise<void> {
   const left = await leftGateway(processFile);

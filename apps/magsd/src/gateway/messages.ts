@@ -28,7 +28,7 @@ export const GatewayNews = z.discriminatedUnion("type", [
     port: z.int().min(1).max(65_535),
     fingerprint: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/),
   }),
-  /** Every second while it listens. */
+  /** Every second. */
   z.object({ type: z.literal("alive") }),
   z.object({ type: z.literal("failed"), code: Code, message: Words }),
   /** Whether the server can be reached, when that has changed; null: it can. */

@@ -28,6 +28,8 @@ export async function runGateway(): Promise<void> {
   const log = logTo({});
   await using scope = new AsyncDisposableStack();
   try {
+    const alive = setInterval(() => tell({ type: "alive" }), ALIVE_MS);
+    scope.defer(() => clearInterval(alive));
     const onProblem = (problem: string | null) => tell({ type: "upstream", problem });
     const upstream = scope.use(connectUpstream({ log, onProblem }, placeOf(task)));
     const hostKey = await hostKeyOf(upstream, { signal: ending.signal });
@@ -37,8 +39,6 @@ export async function runGateway(): Promise<void> {
     );
     if (task.uid !== null) becomeNobody(task.uid);
     tell({ type: "listening", port: gateway.port, fingerprint: gateway.fingerprint });
-    const alive = setInterval(() => tell({ type: "alive" }), ALIVE_MS);
-    scope.defer(() => clearInterval(alive));
   } catch (error) {
     const code = isAppError(error) ? error.code : "internal";
     if (!ending.signal.aborted) tell({ type: "failed", code, message: messageOf(error) });

@@ -22,6 +22,8 @@ export interface SpawnedGateway {
   listening(options: { readonly signal: AbortSignal }): Promise<Listening>;
   /** How often it has said that it is alive. */
   signs(): number;
+  /** It has said itself why it cannot begin. */
+  refused(): boolean;
   /** Lets it say goodbye to its clients. May be repeated. */
   end(): Promise<void>;
   kill(): void;
@@ -37,6 +39,8 @@ const LISTEN_MS = 60_000;
 const END_MS = 10_000;
 /** What a gateway says beyond that in a second is counted only. */
 const MOST_LINES = 200;
+/** No gateway says as much in a second, whatever strangers do. */
+const MOST_NEWS = 20_000;
 
 export interface GatewayDeps {
   readonly log: Logger;
@@ -66,15 +70,22 @@ export async function spawnGateway(
   });
   child.stdin.on("error", () => {}); // it has ended
   const allowed = allowance(log);
+  const counted = countNews();
   let signs = 0;
+  let hasRefused = false;
+  let isBroken = false;
   const hear = (text: string) => {
-    const news = parseNews(text);
+    if (isBroken) return;
+    const news = counted() ? parseNews(text) : undefined;
     if (!news) {
+      isBroken = true;
       log.error("ssh.gateway_broke_rules", { pid: child.pid });
       child.kill("SIGKILL");
     } else if (news.type === "listening") told.resolve(news);
-    else if (news.type === "failed") told.reject(new AppError(news.code, news.message));
-    else if (news.type === "alive") signs++;
+    else if (news.type === "failed") {
+      hasRefused = true;
+      told.reject(new AppError(news.code, news.message));
+    } else if (news.type === "alive") signs++;
     else if (news.type === "upstream") onUpstream?.(news.problem);
     else if (allowed()) log[news.level](news.event, news.fields);
   };
@@ -94,6 +105,7 @@ export async function spawnGateway(
     identity,
     ended: ended.promise,
     signs: () => signs,
+    refused: () => hasRefused,
     listening({ signal }) {
       const late = () => new AppError("unavailable", "the SSH gateway does not begin");
       const isNear = "path" in task.upstream;
@@ -129,6 +141,17 @@ function parseNews(text: string): GatewayNews | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Whether one more piece of news is not too much for this second. */
+function countNews(): () => boolean {
+  let second = 0;
+  let count = 0;
+  return () => {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== second) [second, count] = [now, 0];
+    return ++count <= MOST_NEWS;
+  };
 }
 
 /** Whether one more line may be logged in this second. */
