@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { chmod, copyFile, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { promisify } from "node:util";
 import { type CliBench, createCliBench } from "./cli-process.ts";
@@ -127,10 +127,11 @@ describe("mags ssh-config", () => {
   it("names the key that the account has, or the one it is told, or none", async () => {
     await rm(inSsh("id_ed25519"));
     assert.match(await mags("ssh-config", "box"), /IdentityFile \S+id_ed25519\.pub\n/);
+    await copyFile(spareKey, join(cli.home, "my key%"));
     assert.match(await mags("ssh-config", "box", "-i", "~/my key%"), /IdentityFile "~\/my key%%"\n/);
     assert.match(
-      await mags("ssh-config", "box", "-i", "here"),
-      new RegExp(`IdentityFile ${join(process.cwd(), "here")}\n`),
+      await mags("ssh-config", "box", "-i", relative(process.cwd(), spareKey)),
+      new RegExp(`IdentityFile ${spareKey}\n`),
     );
     keys = [{ fingerprint: "SHA256:another" }];
     const { stdout, stderr } = await cli.run(["ssh-config", "box"]);
@@ -139,6 +140,27 @@ describe("mags ssh-config", () => {
     keys = [];
     const none = await cli.run(["ssh-config", "box"]);
     assert.deepEqual([none.code, none.stderr.split("\n")[1]], [1, "Add yours with: mags key add"]);
+  });
+
+  it("refuses a key file that is not there or is none, and warns of one that the account does not have", async () => {
+    await writeFile(inSsh("notes"), "no key");
+    for (const [file, message] of [
+      [inSsh("nothing"), /^error: cannot read the key \S+nothing: there is no such file/],
+      ["~/.ssh/notes", /^error: \S+notes is no SSH key/],
+    ] as const) {
+      const { code, stderr } = await cli.run(["ssh-config", "box", "--write", "-i", file]);
+      assert.equal(code, 1);
+      assert.match(stderr, message);
+    }
+    assert.ok(!(await readdir(inSsh(""))).includes("mags"));
+    const registered = await cli.run(["ssh-config", "box", "-i", spareKey]);
+    assert.deepEqual([registered.code, registered.stderr], [0, ""]);
+    keys = [{ fingerprint: "SHA256:another" }];
+    for (const file of [spareKey, `${spareKey}.pub`]) {
+      const { code, stderr } = await cli.run(["ssh-config", "box", "-i", file]);
+      assert.equal(code, 0);
+      assert.match(stderr, /is not a key of your account; add it with: mags key add/);
+    }
   });
 
   it("refuses names of nothing, and a server without SSH", async () => {

@@ -7,7 +7,7 @@ import { Failure } from "../failure.ts";
 import { checkName, checkServer } from "../ssh/check-server.ts";
 import { createSshConfigFiles, type SshConfigFiles } from "../ssh/config-files.ts";
 import { aliasOf, writeEntry } from "../ssh/entries.ts";
-import { findOwnKey } from "../ssh/own-keys.ts";
+import { findOwnKey, readKeyFile } from "../ssh/own-keys.ts";
 import { checkNameOrId } from "../ssh/sandbox-name.ts";
 
 export interface SshConfigFlags {
@@ -29,7 +29,8 @@ export async function sshConfig(cli: Cli, names: readonly string[], flags: SshCo
     throw new Failure("this server takes no SSH connections", "Its configuration decides: ssh.enabled.");
   const server = checkServer({ host, port, hostKey, fingerprint });
   const { knownHostsFile } = files;
-  const identityFile = flags.identity === undefined ? await registeredKey(cli, mags) : fullPath(flags.identity);
+  const identityFile =
+    flags.identity === undefined ? await registeredKey(cli, mags) : await givenKey(cli, mags, flags.identity);
   const entries = new Map<string, string>();
   for (const name of names.length === 0 ? await liveNames(mags) : await knownNames(mags, names))
     entries.set(
@@ -82,7 +83,14 @@ async function knownNames(mags: Mags, names: readonly string[]): Promise<string[
 }
 
 /** Entries are read from anywhere; `~` is for ssh to read. */
-const fullPath = (path: string) => (path.startsWith("~") ? path : resolve(path));
+async function givenKey(cli: Cli, mags: Mags, path: string): Promise<string> {
+  const isInHome = path.startsWith("~/");
+  const fingerprint = readKeyFile(isInHome ? join(cli.home, path.slice(1)) : resolve(path));
+  const { keys } = await mags.sshKeys.list();
+  if (fingerprint !== null && !keys.some((key) => key.fingerprint === fingerprint))
+    await note(cli, `mags: ${path} is not a key of your account; add it with: mags key add FILE.pub`);
+  return isInHome ? path : resolve(path);
+}
 
 /** Null: not a file here; whoever has it may have it in an agent. */
 async function registeredKey(cli: Cli, mags: Mags): Promise<string | null> {

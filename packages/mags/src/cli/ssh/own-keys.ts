@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { codeOf } from "../../sdk/network-error.ts";
+import { Failure } from "../failure.ts";
 
 /** What ssh itself tries, in its order. */
 const FIRST = ["id_rsa.pub", "id_ecdsa.pub", "id_ed25519.pub"];
@@ -24,6 +26,31 @@ export function findOwnKey(folder: string, fingerprints: ReadonlySet<string>): s
     return existsSync(privateFile) ? privateFile : publicFile;
   }
   return null;
+}
+
+/**
+ * @param path  A private key, or a public one whose private key an agent has.
+ * @returns its fingerprint; null: only the private key is here, which is not opened for that.
+ * @throws Failure when there is no such file, or it is no key.
+ */
+export function readKeyFile(path: string): string | null {
+  const text = read(path);
+  if (!/^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\r?$/m.test(text)) {
+    const fingerprint = fingerprintOf(text);
+    if (fingerprint === null) throw new Failure(`${path} is no SSH key`, "Make one with: ssh-keygen -t ed25519");
+    return fingerprint;
+  }
+  const publicFile = `${path}.pub`;
+  return existsSync(publicFile) ? fingerprintOf(read(publicFile)) : null;
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = codeOf(error) === "ENOENT" ? "there is no such file" : (error as Error).message;
+    throw new Failure(`cannot read the key ${path}: ${reason}`);
+  }
 }
 
 function fingerprintOf(line: string): string | null {
