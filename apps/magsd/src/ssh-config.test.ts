@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hostname } from "node:os";
 import { describe, it } from "node:test";
-import { publicSshHost, SshConfig } from "./ssh-config.ts";
+import { isSameAddress, publicSshHost, SshConfig } from "./ssh-config.ts";
 
 describe("publicSshHost", () => {
   const at = (keys: object, publicUrl?: string) => publicSshHost(SshConfig.parse(keys), publicUrl);
@@ -16,5 +16,38 @@ describe("publicSshHost", () => {
 
   it("is the name of this machine where all of its addresses are listened on", () => {
     assert.equal(at({ listen: { host: "::" } }), hostname());
+  });
+});
+
+describe("isSameAddress", () => {
+  const at = (one: string, other: string, port = 22) =>
+    isSameAddress({ host: one, port: 22 }, { host: other, port }) &&
+    isSameAddress({ host: other, port }, { host: one, port: 22 });
+
+  it("is true of what the kernel does not let both listen on", () => {
+    for (const [one, other] of [
+      ["127.0.0.1", "127.0.0.1"],
+      ["0.0.0.0", "192.0.2.7"],
+      ["0.0.0.0", "::"],
+      ["::", "::1"],
+      ["::", "127.0.0.1"],
+      ["127.0.0.1", "localhost"],
+      ["localhost", "::1"],
+      ["0.0.0.0", "localhost"],
+      ["127.0.0.1", "::ffff:127.0.0.1"],
+      ["0.0.0.0", "::FFFF:192.0.2.7"],
+    ] as const)
+      assert.ok(at(one, other), `${one} ${other}`);
+  });
+
+  it("is false of what both can listen on", () => {
+    for (const [one, other] of [
+      ["0.0.0.0", "::1"],
+      ["127.0.0.1", "::1"],
+      ["localhost", "192.0.2.7"],
+    ] as const)
+      assert.ok(!isSameAddress({ host: one, port: 22 }, { host: other, port: 22 }), `${one} ${other}`);
+    assert.ok(!at("::", "::", 23));
+    assert.ok(!isSameAddress({ host: "::", port: 0 }, { host: "::", port: 0 }));
   });
 });

@@ -90,10 +90,22 @@ interface Address {
   readonly port: number;
 }
 
-/** Whether only one can listen. Port 0 is another one each time. */
+/** Whether only one can listen. Port 0 is another one each time. Names other than `localhost` are not looked up. */
 export function isSameAddress(one: Address, other: Address): boolean {
-  const overlap = one.host === other.host || [one, other].some(({ host }) => EVERY_ADDRESS.includes(host));
-  return overlap && one.port === other.port && one.port !== 0;
+  if (one.port !== other.port || one.port === 0) return false;
+  const [ofOne, ofOther] = [plainHosts(one.host), plainHosts(other.host)];
+  return ofOne.some((a) => ofOther.some((b) => covers(a, b) || covers(b, a)));
+}
+
+/** Addresses as the kernel takes them: of IPv4 as such also where they are written as IPv6. */
+function plainHosts(host: string): readonly string[] {
+  const name = host.toLowerCase().replace(/^::ffff:(?=\d+\.)/, "");
+  return name === "localhost" ? ["127.0.0.1", "::1"] : [name];
+}
+
+/** `::` is all of both protocols. */
+function covers(all: string, host: string): boolean {
+  return all === host || all === "::" || (all === "0.0.0.0" && !host.includes(":"));
 }
 
 /** What clients are told. */
