@@ -5,7 +5,7 @@ import type { Logger } from "@mags/core";
 import { type EdgeUpstream, startEdgeServer } from "@mags/edge";
 import type { Places } from "../installation.ts";
 import type { SshConfig } from "../ssh-config.ts";
-import { endLeftGateway, type KeptGateway, keepGateway } from "./keep-gateway.ts";
+import { endLeftGateway, endWhen, type KeptGateway, keepGateway } from "./keep-gateway.ts";
 import type { SpawnedGateway } from "./spawn-gateway.ts";
 
 export interface GatewayProcessOptions {
@@ -18,8 +18,6 @@ export interface GatewayProcessOptions {
   /** It is asked so often whether it is there, and ended when it has not answered for some times. Default 5 s. */
   readonly pingMs?: number;
 }
-
-const LOOK_MS = 1_000;
 
 /**
  * Resolves when it listens.
@@ -45,15 +43,7 @@ export async function startGatewayProcess(
   await chmod(directory, 0o711);
 
   /** One that does not answer any more is ended. */
-  async function lookAfter({ ended, kill }: SpawnedGateway): Promise<void> {
-    let silentMs = 0;
-    const timer = setInterval(() => {
-      silentMs = server.edges().length === 0 ? silentMs + LOOK_MS : 0;
-      if (silentMs >= pingMs) kill();
-    }, LOOK_MS);
-    await ended;
-    clearInterval(timer);
-  }
+  const lookAfter = (spawned: SpawnedGateway) => endWhen(() => server.edges().length === 0, spawned, pingMs);
 
   const gateway = scope.use(
     await keepGateway(

@@ -3,12 +3,12 @@
  * it, by which one is found that a magsd which was killed has left.
  */
 import { open, readFile, rename, rm } from "node:fs/promises";
-import { bootId, isAlive, killAndWait, messageOf, type ProcessIdentity, sleep } from "@mags/core";
+import { bootId, isAlive, messageOf, type ProcessIdentity, sleep } from "@mags/core";
 import type { SshGateway } from "@mags/edge";
 import { z } from "zod";
 import { GATEWAY_UID } from "../config.ts";
 import type { GatewayTask } from "./messages.ts";
-import { type GatewayDeps, type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
+import { endGateway, type GatewayDeps, type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
 
 export interface KeptGateway extends SshGateway {
   /** Why it takes no connections now; null: it does. */
@@ -141,7 +141,7 @@ export async function keepGateway(
   return {
     ...{ port, fingerprint },
     get problem() {
-      return problem;
+      return problem ?? (current.spawned.stuck() ? "it hangs, and cannot be ended: root needs CAP_KILL for it" : null);
     },
     [Symbol.asyncDispose]() {
       closing ??= close();
@@ -151,13 +151,22 @@ export async function keepGateway(
 }
 
 /** Resolves when it has ended. */
-async function endWhenSilent({ ended, signs, kill }: SpawnedGateway, mostMs: number): Promise<void> {
-  let last = signs();
+function endWhenSilent(spawned: SpawnedGateway, mostMs: number): Promise<void> {
+  let last = spawned.signs();
+  const isSilent = () => {
+    const before = last;
+    last = spawned.signs();
+    return last === before;
+  };
+  return endWhen(isSilent, spawned, mostMs);
+}
+
+/** Ends it when it has been silent for so long. Resolves when it has ended. */
+export async function endWhen(isSilent: () => boolean, { ended, kill }: SpawnedGateway, mostMs: number): Promise<void> {
   let silentMs = 0;
   // Counted, not measured: where this process stood still, the other may have, too.
   const timer = setInterval(() => {
-    silentMs = signs() === last ? silentMs + LOOK_MS : 0;
-    last = signs();
+    silentMs = isSilent() ? silentMs + LOOK_MS : 0;
     if (silentMs >= mostMs) kill();
   }, LOOK_MS);
   await ended;
@@ -166,7 +175,7 @@ async function endWhenSilent({ ended, signs, kill }: SpawnedGateway, mostMs: num
 
 export async function endLeftGateway(processFile: string): Promise<void> {
   const left = await leftGateway(processFile);
-  if (left) await killAndWait(left);
+  if (left) await endGateway(left);
 }
 
 /** The gateway that is noted there, if it lives: it ends by itself with its server, unless it does nothing any more. */

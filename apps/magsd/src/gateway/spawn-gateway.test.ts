@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { promisify } from "node:util";
 import { isAppError, type LogFields, type Logger } from "@mags/core";
 import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
@@ -92,6 +94,39 @@ describe("spawnGateway", () => {
     });
     assert.deepEqual(upstream, ["a?[2Jb", null]);
     await gateway.end();
+  });
+
+  it("tells of one that hangs and that it may not end", async () => {
+    const program = join(temp.path, "gateway.mjs");
+    const script = join(temp.path, "start.mjs");
+    await writeFile(
+      program,
+      `process.setgid(1910000001); process.setuid(1910000001);
+       process.stdin.on("data", () => process.kill(process.pid, "SIGSTOP"));`,
+    );
+    await writeFile(
+      script,
+      `import { spawnGateway } from ${JSON.stringify(join(import.meta.dirname, "spawn-gateway.ts"))};
+       import { readFile } from "node:fs/promises";
+       const events = [];
+       const tell = (event) => void events.push(event);
+       const log = { debug: tell, info: tell, warn: tell, error: tell };
+       const gateway = await spawnGateway(${JSON.stringify(program)}, { upstream: { path: "/nowhere" } }, { log });
+       const { pid } = gateway.identity;
+       while (!/^State:\tT/m.test(await readFile("/proc/" + pid + "/status", "utf8"))) await new Promise((r) => setTimeout(r, 20));
+       for (const _ of [1, 2]) gateway.kill();
+       const stuck = gateway.stuck();
+       const { code, message } = await gateway.end().catch((error) => error);
+       console.log(JSON.stringify({ pid, events, stuck, code, message }));
+       process.exit(0);`,
+    );
+    const { stdout } = await promisify(execFile)("setpriv", ["--bounding-set=-kill", process.execPath, script]);
+    const { pid, ...heard } = JSON.parse(stdout);
+    process.kill(pid, "SIGKILL");
+    assert.deepEqual(heard, {
+      ...{ events: ["ssh.gateway_stuck"], stuck: true, code: "forbidden" },
+      message: `the SSH gateway (process ${pid}) cannot be ended: root needs CAP_KILL for it`,
+    });
   });
 
   it("does not wait for one that hangs when it is to end", async () => {

@@ -24,9 +24,11 @@ export interface SpawnedGateway {
   signs(): number;
   /** It has said itself why it cannot begin. */
   refused(): boolean;
-  /** Lets it say goodbye to its clients. May be repeated. */
+  /** Lets it say goodbye to its clients. May be repeated. @throws AppError this process may not end it */
   end(): Promise<void>;
   kill(): void;
+  /** It does not run, and cannot be ended. */
+  stuck(): boolean;
 }
 
 export interface Listening {
@@ -59,9 +61,16 @@ export async function spawnGateway(
   const told = Promise.withResolvers<Listening>();
   told.promise.catch(() => {}); // whoever asks hears of it
   const fail = (message: string, cause?: unknown) => told.reject(new AppError("unavailable", message, { cause }));
+  let isStuck = false;
+  let ending: Promise<void> | undefined;
   child.on("error", (cause) => {
+    if (child.pid !== undefined) {
+      if (!isStuck && !ending) log.error("ssh.gateway_stuck", { pid: child.pid, error: cause.message });
+      isStuck = true;
+      return;
+    }
     fail(`the SSH gateway cannot be started: ${cause.message}`, cause);
-    if (child.pid === undefined) ended.resolve();
+    ended.resolve();
   });
   child.on("exit", (code, signal) => {
     log.info("ssh.gateway_ended", { pid: child.pid, code, signal });
@@ -85,8 +94,10 @@ export async function spawnGateway(
     else if (news.type === "failed") {
       hasRefused = true;
       told.reject(new AppError(news.code, news.message));
-    } else if (news.type === "alive") signs++;
-    else if (news.type === "upstream") onUpstream?.(news.problem);
+    } else if (news.type === "alive") {
+      signs++;
+      isStuck = false;
+    } else if (news.type === "upstream") onUpstream?.(news.problem);
     else if (allowed()) log[news.level](news.event, news.fields);
   };
   const excess = () => void child.kill("SIGKILL");
@@ -100,7 +111,6 @@ export async function spawnGateway(
   }
   lowerPriority(identity);
   child.stdin.write(`${JSON.stringify(task)}\n`);
-  let ending: Promise<void> | undefined;
   return {
     identity,
     ended: ended.promise,
@@ -113,17 +123,30 @@ export async function spawnGateway(
     },
     end() {
       ending ??= (async () => {
+        await null; // a signal that is refused now is no news
         child.stdin.end(); // it ends with that, too, where it may not be sent signals
         child.kill("SIGTERM");
         const patience = new AbortController();
         await Promise.race([ended.promise, sleep(END_MS, { signal: patience.signal }).catch(() => {})]);
         patience.abort();
-        await killAndWait(identity);
+        await endGateway(identity);
       })();
       return ending;
     },
     kill: () => void child.kill("SIGKILL"),
+    stuck: () => isStuck,
   };
+}
+
+/** @throws AppError this process may not end it */
+export async function endGateway(identity: ProcessIdentity): Promise<void> {
+  try {
+    await killAndWait(identity);
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EPERM")) throw cause;
+    const message = `the SSH gateway (process ${identity.pid}) cannot be ended: root needs CAP_KILL for it`;
+    throw new AppError("forbidden", message, { cause });
+  }
 }
 
 /** What strangers ask for comes after what the server itself does. */
