@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { describe, it, mock } from "node:test";
-import type { SshNote } from "@mags/domain";
+import type { AccountId, SshNote, SshUser } from "@mags/domain";
 import { createOpenConnections } from "./open-connections.ts";
+
+const USER: SshUser = {
+  ...{ accountId: randomUUID() as AccountId, keyName: "own", fingerprint: "SHA256:x" },
+  ...{ target: "box", jobId: null, refusal: null },
+};
 
 function rig() {
   const notes: SshNote[] = [];
@@ -11,7 +17,7 @@ function rig() {
     data: { connection, edge: "192.0.2.9" },
   });
   const ends = () => notes.map(({ what, data }) => [what, data.connection, data.reason]);
-  return { open, note, ends };
+  return { open, note, notes, ends };
 }
 
 describe("connections whose edge is gone", () => {
@@ -36,6 +42,39 @@ describe("connections whose edge is gone", () => {
     } finally {
       mock.timers.reset();
     }
+  });
+
+  it("are kept in a bounded amount of memory, however many edges there are and whatever those say", () => {
+    const { open, note, notes } = rig();
+    const long = "x".repeat(1_000);
+    const names = Array.from({ length: 30 }, (_, index) => `edge ${index}`);
+    for (const name of names) {
+      const gone = open.arrived(name);
+      for (let index = 0; index < 1_000; index++) {
+        const user = { ...USER, keyName: long, target: long, fingerprint: long, refusal: long };
+        const said = { ...note("signed_in", `${name} ${index}`), login: long, clientAddress: long, user };
+        open.noted(name, { ...said, data: { ...said.data, more: long } });
+      }
+      open.noted(name, note("signed_in", long));
+      gone();
+    }
+    open[Symbol.dispose]();
+    assert.equal(notes.length, 20_000);
+    const most = Math.max(...notes.map((one) => JSON.stringify(one).length));
+    assert.ok(most < 1_200, `one of ${most} characters`);
+  });
+
+  it("make room by their ends", () => {
+    const { open, note, notes } = rig();
+    const gone = open.arrived("edge");
+    for (let index = 0; index < 30_000; index++) {
+      open.noted("edge", note("signed_in", `${index}`));
+      open.noted("edge", note("ended", `${index}`));
+    }
+    open.noted("edge", note("signed_in", "last"));
+    gone();
+    open[Symbol.dispose]();
+    assert.equal(notes.length, 1);
   });
 
   it("go on when it comes back, also by a connection that overlaps, or when the server ends first", () => {

@@ -2,7 +2,7 @@
  * Connections of clients at edges, by what those have noted: the ends of those whose edge has died are written down here. An
  * edge that has only lost its connection to the server comes back with its clients, and notes their ends itself.
  */
-import type { SshDirectory, SshNote } from "@mags/domain";
+import type { SshDirectory, SshNote, SshUser } from "@mags/domain";
 
 export interface OpenConnections extends Disposable {
   /** One more connection to the server of that run of an edge. @returns  It is gone; called once. */
@@ -12,12 +12,16 @@ export interface OpenConnections extends Disposable {
 
 interface Edge {
   links: number;
-  readonly open: Map<string, SshNote>;
+  readonly open: Map<string, OpenConnection>;
   late: NodeJS.Timeout | undefined;
 }
 
-/** Of one edge; further ones have no end here. */
+type OpenConnection = Pick<SshNote, "login" | "clientAddress" | "user" | "data">;
+
+/** Of all edges; further ones have no end here. */
 const MOST_OPEN = 20_000;
+/** Of each text that is kept. */
+const MOST_CHARACTERS = 128;
 
 /** @param options.graceMs  How long an edge may take to come back. What is waited for when it is disposed of is written down at once. */
 export function createOpenConnections(
@@ -25,18 +29,15 @@ export function createOpenConnections(
   { graceMs }: { readonly graceMs: number },
 ): OpenConnections {
   const edges = new Map<string, Edge>();
+  let count = 0;
   let isOver = false;
 
   function give(name: string, edge: Edge): void {
     clearTimeout(edge.late);
     edges.delete(name);
-    for (const { login, clientAddress, user, data } of edge.open.values()) {
-      const { connection = null, edge: at = null } = data;
-      directory.note({
-        ...{ what: "ended", login, clientAddress, user },
-        data: { connection, reason: "gateway_lost", edge: at },
-      });
-    }
+    count -= edge.open.size;
+    for (const { data, ...whose } of edge.open.values())
+      directory.note({ what: "ended", ...whose, data: { ...data, reason: "gateway_lost" } });
   }
 
   return {
@@ -54,9 +55,11 @@ export function createOpenConnections(
     noted(name, note) {
       const { connection } = note.data;
       const open = edges.get(name)?.open;
-      if (!open || typeof connection !== "string") return;
-      if (note.what === "ended") open.delete(connection);
-      else if (note.what === "signed_in" && open.size < MOST_OPEN) open.set(connection, note);
+      if (!open || typeof connection !== "string" || connection.length > MOST_CHARACTERS) return;
+      if (note.what === "ended" && open.delete(connection)) count--;
+      if (note.what !== "signed_in" || open.has(connection) || count >= MOST_OPEN) return;
+      open.set(connection, shortened(note));
+      count++;
     },
     /** Of edges that are there the clients stay, whatever becomes of their connections to this server. */
     [Symbol.dispose]() {
@@ -65,3 +68,21 @@ export function createOpenConnections(
     },
   };
 }
+
+/** What the end needs, in a bounded amount of memory. */
+function shortened({ login, clientAddress, user, data: { connection = null, edge = null } }: SshNote): OpenConnection {
+  return {
+    login: cut(login),
+    clientAddress: cut(clientAddress),
+    user: user && whoIs(user),
+    data: { connection, edge },
+  };
+}
+
+const whoIs = ({ accountId, keyName, fingerprint, target, jobId }: SshUser): SshUser => ({
+  ...{ accountId, jobId, keyName: cut(keyName), fingerprint: cut(fingerprint), target: cut(target), refusal: null },
+});
+
+const cut = (text: string): string =>
+  // Through bytes: a slice alone keeps all of the text it was cut from.
+  text.length <= MOST_CHARACTERS ? text : Buffer.from(`${text.slice(0, MOST_CHARACTERS - 1)}…`).toString();
