@@ -115,4 +115,23 @@ describe("the end of a gateway", () => {
     await said("hup\n");
     await test[Symbol.asyncDispose]();
   });
+
+  it("is told to clients without a session, and the server hears of their ends", { timeout: 60_000 }, async () => {
+    await using test = await startTestGateway({}, "apart");
+    const clients = [1, 2, 3].map(() => test.ssh(["-N", "box@h"]));
+    const count = (what: string) => test.notes.filter((note) => note.what === what).length;
+    await waitFor(() => count("signed_in") === clients.length, { what: "the sign-ins" });
+    await test.gateway[Symbol.asyncDispose]();
+    // As the process of a gateway does, which goes then.
+    await test[Symbol.asyncDispose]();
+    for (const { exitCode, stderr } of await Promise.all(clients)) {
+      assert.equal(exitCode, 255);
+      assert.match(stderr, /the server is ending/);
+    }
+    const ends = test.notes.filter(({ what }) => what === "ended");
+    assert.deepEqual(
+      ends.map(({ data }) => [typeof data.bytes_in, data.reason]),
+      clients.map(() => ["number", undefined]),
+    );
+  });
 });

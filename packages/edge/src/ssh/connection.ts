@@ -29,7 +29,7 @@ export interface ConnectionDeps {
   /** Of accounts, over all connections. */
   readonly ofAccounts: {
     readonly connections: Places<AccountId>;
-    /** Sessions, forwarded connections, and what listens in guests. */
+    /** Sessions and forwarded connections. */
     readonly channels: Places<AccountId>;
   };
 }
@@ -44,6 +44,7 @@ export interface SshLimits {
 
 /** A client whose last session is over leaves by itself. */
 const LEAVING_MS = 500;
+const ENDING = "the server is ending";
 /** Of what a client takes in one packet. Less makes work, and ssh2 divides by it. */
 const LEAST_PACKET_BYTES = 256;
 
@@ -88,7 +89,9 @@ export function serveConnection(client: Connection, socket: Socket, deps: Connec
     over.abort(new Error("the connection has ended"));
     for (const leave of channels.values()) leave();
   });
-  deps.signal.addEventListener("abort", () => client.end(), { signal: over.signal });
+  // Who has a session hears of it there, and leaves; else this is the only way.
+  deps.parting.addEventListener("abort", () => end(ENDING), { signal: over.signal });
+  deps.signal.addEventListener("abort", () => disconnect(client, ENDING), { signal: over.signal });
   client.on("error", () => socket.destroy()); // a client that does not speak SSH, or no longer
   socket.on("end", () => socket.destroy()); // it may not read what waits, either
 

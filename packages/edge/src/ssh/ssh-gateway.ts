@@ -127,8 +127,11 @@ export async function startSshGateway(
     await within(PARTING_MS, closed);
     ending.abort(new Error("the server is ending"));
     await within(GOODBYE_MS, closed);
+    // Each tells of its end when it has closed, which is later than its server's.
+    const told = [...sockets.keys()].map((socket) => new Promise((resolve) => socket.once("close", resolve)));
     for (const socket of sockets.keys()) socket.destroy();
     await closed;
+    await Promise.all(told);
     // What was still being started is hung up by who runs it.
     await within(GOODBYE_MS, Promise.all(work));
   }
