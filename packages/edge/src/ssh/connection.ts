@@ -29,7 +29,7 @@ export interface ConnectionDeps {
   /** Of accounts, over all connections. */
   readonly ofAccounts: {
     readonly connections: Places<AccountId>;
-    /** Sessions and forwarded connections. */
+    /** Sessions, forwarded connections, and what listens in guests. */
     readonly channels: Places<AccountId>;
   };
 }
