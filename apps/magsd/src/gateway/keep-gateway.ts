@@ -65,6 +65,7 @@ export async function keepGateway(
   /** It did not say why it could not begin: it was lost as it waited for its server. */
   let wasLost = false;
   async function begin(port: number, until: AbortSignal): Promise<Kept> {
+    wasLost = false;
     const ssh = { ...task.ssh, listen: { ...task.ssh.listen, port } };
     const spawned = await spawnGateway(program, { ...task, ssh }, deps);
     const whole = lookAfter ? undefined : endWhenSilent(spawned, silentMs);

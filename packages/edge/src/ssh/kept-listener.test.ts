@@ -55,4 +55,11 @@ describe("what is listened on for a client", () => {
     await assert.rejects(kept, /something listens there already/);
     assert.equal(asked(), 6);
   });
+
+  it("is given up at once when its client may not any more", async () => {
+    const { kept, asked, fallAsleep } = rig(Array(20).fill(new AppError("forbidden", "the key was removed")));
+    fallAsleep();
+    await assert.rejects(kept, /the key was removed/);
+    assert.equal(asked(), 1);
+  });
 });

@@ -17,7 +17,7 @@ const PAUSES = { firstMs: 100, mostMs: 10_000 };
 /** In a row, some 6 s: what a guest has left of the one before is gone then. */
 const MOST_REFUSALS = 6;
 
-/** @throws the signal's reason; AppError `connection_refused`: the guest does not let it listen there any more. */
+/** @throws the signal's reason; AppError `connection_refused`: the guest does not let it listen there any more; `forbidden`: nor does the server. */
 export async function keepListening(first: GuestListener, deps: KeptListenerDeps, pauses = PAUSES): Promise<never> {
   const { given } = deps;
   for (let listener = first; ; listener = await listenAgain(deps, pauses)) {
@@ -45,6 +45,7 @@ async function listenAgain(
       return await again();
     } catch (error) {
       given.throwIfAborted();
+      if (isAppError(error, "forbidden")) throw error; // his key is good no more
       refusals = isAppError(error, "connection_refused") ? refusals + 1 : 0;
       if (refusals >= MOST_REFUSALS) throw error;
     }
