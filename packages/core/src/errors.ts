@@ -41,6 +41,8 @@ export const ERROR_STATUS = {
   capacity_exhausted: 503,
   unavailable: 503,
   connection_refused: 502,
+  bad_gateway: 502,
+  guest_timeout: 504,
   changes_not_synced: 503,
   object_store_refused: 503,
   object_store_unfit: 503,

@@ -1,0 +1,54 @@
+import { Duplex } from "node:stream";
+import type { GuestSocket } from "@mags/domain";
+
+/** A connection to a guest, which it owns, as what Node's HTTP client talks over. */
+export class GuestStream extends Duplex {
+  readonly #socket: GuestSocket;
+  /** Closes it when nobody has used it for so long. */
+  #late: NodeJS.Timeout | undefined;
+
+  constructor(socket: GuestSocket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+  }
+
+  override _read(): void {
+    this.#socket.read().then(
+      (bytes) => void this.push(bytes),
+      (error: Error) => void this.destroy(error),
+    );
+  }
+
+  override _write(bytes: Uint8Array, _encoding: BufferEncoding, done: (error?: Error) => void): void {
+    this.#socket.write(bytes).then(() => done(), done);
+  }
+
+  override _writev(pieces: { readonly chunk: Uint8Array }[], done: (error?: Error) => void): void {
+    this._write(Buffer.concat(pieces.map(({ chunk }) => chunk)), "binary", done);
+  }
+
+  override _final(done: (error?: Error) => void): void {
+    this.#socket.end().then(() => done(), done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.#late);
+    this.#socket.close();
+    done(error);
+  }
+
+  /** Nobody uses it. */
+  rest(ms: number): void {
+    this.#late = setTimeout(() => this.destroy(), ms).unref();
+  }
+
+  /** Somebody does again. */
+  work(): void {
+    clearTimeout(this.#late);
+  }
+
+  /** Node asks it of each socket; there is nothing of the kind to set here. */
+  setTimeout(): this {
+    return this;
+  }
+}
