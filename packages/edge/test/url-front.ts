@@ -1,11 +1,13 @@
 /** A guest's web server, and what forwards to it, in one process. */
 import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { isAppError } from "@mags/core";
 import { newJobId } from "@mags/domain";
 import { createSimulatedSockets } from "@mags/test-kit";
+import type { Forwarding } from "../src/url/ask-guest.ts";
 import { forwardRequest } from "../src/url/forward-request.ts";
+import { forwardUpgrade, isWebSocket, responseTo } from "../src/url/forward-upgrade.ts";
 import { GuestAgent } from "../src/url/guest-agent.ts";
 
 export interface UrlFront extends AsyncDisposable {
@@ -29,21 +31,21 @@ export async function startUrlFront(port: number, { answerMs = 10_000 } = {}): P
     return sockets.connect(to.guest, { host: "127.0.0.1", port: to.port }, { signal: ending.signal });
   });
   const place = { guest: newJobId(), port };
-  const listener: RequestListener = async (from, to) => {
-    const client = {
-      address: "192.0.2.7",
-      scheme: "http",
-      authority: from.headers.host ?? "",
-      port: 80,
-      trusted: false,
-    } as const;
-    const forwarding = { agent, place, client, own: new Set(["mags-access"]), answerMs };
-    await forwardRequest(from, to, forwarding).catch((error: unknown) => {
-      if (!isAppError(error)) throw error;
-      to.writeHead(error.status).end(error.message);
-    });
+  const forwardingOf = ({ headers }: IncomingMessage): Forwarding => ({
+    ...{ agent, place, own: new Set(["mags-access"]), answerMs },
+    client: { address: "192.0.2.7", scheme: "http", authority: headers.host ?? "", port: 80, trusted: false },
+  });
+  const refuse = (to: ServerResponse) => (error: unknown) => {
+    if (!isAppError(error)) throw error;
+    to.writeHead(error.status).end(error.message);
   };
-  const server = createServer(listener).on("checkContinue", listener);
+  const listener: RequestListener = (from, to) => void forwardRequest(from, to, forwardingOf(from)).catch(refuse(to));
+  const server = createServer({ shouldUpgradeCallback: isWebSocket }, listener).on("checkContinue", listener);
+  server.on("upgrade", (from: IncomingMessage, socket: Socket, head: Buffer) => {
+    const upgrade = { from, socket, head };
+    const to = responseTo(upgrade);
+    forwardUpgrade(upgrade, to, forwardingOf(from)).catch(refuse(to));
+  });
   const front = await listening(server);
   return {
     port: front,

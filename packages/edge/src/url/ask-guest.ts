@@ -1,0 +1,131 @@
+/** A client's request, asked of its guest, until the head of the answer. */
+import { type ClientRequest, type IncomingMessage, request as newRequest, type ServerResponse } from "node:http";
+import { Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import type { Duplex } from "node:stream";
+import { AppError, isAppError } from "@mags/core";
+import type { GuestAgent, GuestPlace } from "./guest-agent.ts";
+import { grouped, type RequestHead, requestHeaders } from "./headers.ts";
+
+export type FrontRequest = IncomingMessage | Http2ServerRequest;
+export type FrontResponse = ServerResponse | Http2ServerResponse;
+
+export interface Forwarding extends RequestHead {
+  readonly agent: GuestAgent;
+  readonly place: GuestPlace;
+  /** For the head of the answer, once the whole request was sent. */
+  readonly answerMs: number;
+}
+
+export interface Answer {
+  readonly message: IncomingMessage;
+  /** The guest has made its connection what was asked for; the first bytes of that. */
+  readonly upgraded?: { readonly stream: Duplex; readonly head: Buffer };
+}
+
+/** Of a guest's answer. */
+const MOST_HEADER_BYTES = 64 * 1024;
+
+/**
+ * Its body follows by itself. `isUpgrade`: the guest is asked to make the connection a WebSocket.
+ * @throws AppError why there is no answer
+ */
+export async function askGuest(
+  from: FrontRequest,
+  to: FrontResponse,
+  forwarding: Forwarding,
+  { isUpgrade = false }: { readonly isUpgrade?: boolean } = {},
+): Promise<Answer> {
+  for (let isAgain = false; ; isAgain = true) {
+    const asked = begin(from, forwarding, isUpgrade);
+    try {
+      return await answerTo(asked, { from, to, ...forwarding });
+    } catch (error) {
+      asked.destroy();
+      // What rests may be closed by the guest just as it is used again.
+      const isStale = asked.reusedSocket && isGone(error) && !hasBody(from);
+      if (isStale && !isAgain && !to.destroyed) continue;
+      throw to.destroyed ? new AppError("unavailable", "the client has left") : explain(error);
+    }
+  }
+}
+
+export const hasBody = (from: FrontRequest): boolean =>
+  from instanceof Http2ServerRequest
+    ? !from.stream.endAfterHeaders
+    : from.headers["transfer-encoding"] !== undefined || Number(from.headers["content-length"] ?? 0) > 0;
+
+function begin(from: FrontRequest, { agent, place, ...head }: Forwarding, isUpgrade: boolean): ClientRequest {
+  const headers = requestHeaders(from.rawHeaders, head);
+  if (isUpgrade) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
+  else if (from.headers["content-length"] === undefined)
+    headers.push(...(hasBody(from) ? ["Transfer-Encoding", "chunked"] : lengthOfNone(from)));
+  const asked = newRequest({
+    ...{ agent, ...place, method: from.method, path: from.url, headers },
+    ...{ setDefaultHeaders: false, setHost: false, maxHeaderSize: MOST_HEADER_BYTES },
+  });
+  if (!hasBody(from)) return asked.end();
+  if (from.headers.expect !== undefined) asked.flushHeaders();
+  from.pipe(asked, { end: false });
+  from.once("end", () => {
+    if (from.rawTrailers.length > 0) asked.addTrailers(grouped(from.rawTrailers));
+    asked.end();
+  });
+  return asked;
+}
+
+/** Servers wait for what such requests usually have. */
+const lengthOfNone = ({ method }: FrontRequest) =>
+  /^(POST|PUT|PATCH)$/.test(method ?? "") ? ["Content-Length", "0"] : [];
+
+interface Waiting {
+  readonly from: FrontRequest;
+  readonly to: FrontResponse;
+  readonly answerMs: number;
+}
+
+async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): Promise<Answer> {
+  const answered = Promise.withResolvers<Answer>();
+  let late: NodeJS.Timeout | undefined;
+  const leave = () => answered.reject(new Error("the client has left"));
+  const timeOut = () => {
+    const message = `the server in the sandbox has not answered for ${answerMs / 1000} s`;
+    late = setTimeout(() => answered.reject(new AppError("guest_timeout", message)), answerMs);
+  };
+  to.once("close", leave);
+  asked.once("finish", timeOut);
+  asked.on("continue", () => to.writeContinue());
+  asked.on("information", ({ statusCode, headers: { link } }) => {
+    if (statusCode === 103 && link !== undefined) to.writeEarlyHints({ link });
+  });
+  asked.once("response", (message) => answered.resolve({ message }));
+  asked.once("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
+  asked.on("error", (error) => {
+    answered.reject(error);
+    // It has answered, and takes no more.
+    from.unpipe(asked);
+    from.resume();
+  });
+  asked.once("close", () => answered.reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
+  try {
+    return await answered.promise;
+  } finally {
+    clearTimeout(late);
+    asked.off("finish", timeOut);
+    to.off("close", leave);
+  }
+}
+
+const isGone = (error: unknown) => ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");
+
+function explain(error: unknown): AppError {
+  if (isAppError(error)) return error;
+  const { code = "" } = error as NodeJS.ErrnoException;
+  const answered = (what: string) => `the server in the sandbox answered ${what}`;
+  const message =
+    code === "HPE_HEADER_OVERFLOW"
+      ? answered(`with more than ${MOST_HEADER_BYTES / 1024} KiB of headers`)
+      : code.startsWith("HPE_")
+        ? answered("what is not HTTP")
+        : "the server in the sandbox closed the connection without an answer";
+  return new AppError("bad_gateway", message, { cause: error });
+}

@@ -1,0 +1,61 @@
+/** A WebSocket of a client, opened in a guest: from then on bytes pass both ways until either side ends. */
+import { type IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { pipeline } from "node:stream/promises";
+import { type Answer, askGuest, type Forwarding } from "./ask-guest.ts";
+import { passOn } from "./forward-request.ts";
+import { pairs, responseHeaders } from "./headers.ts";
+
+export interface Upgrade {
+  readonly from: IncomingMessage;
+  readonly socket: Socket;
+  /** The first bytes after the request. */
+  readonly head: Buffer;
+}
+
+/** All that a client may make of its connection; else its request is one like any other. */
+export const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
+  method === "GET" &&
+  headers.upgrade?.toLowerCase() === "websocket" &&
+  headers["content-length"] === undefined &&
+  headers["transfer-encoding"] === undefined;
+
+/** To answer such a request otherwise; the connection ends with the answer. */
+export function responseTo({ from, socket }: Upgrade): ServerResponse {
+  const to = new ServerResponse(from);
+  to.shouldKeepAlive = false;
+  to.assignSocket(socket);
+  to.once("finish", () => {
+    to.detachSocket(socket);
+    socket.end();
+  });
+  return to;
+}
+
+/**
+ * Resolves when it has ended. @param to  for what the guest answers instead
+ * @throws AppError why there is no answer: the client was told nothing yet.
+ */
+export async function forwardUpgrade(upgrade: Upgrade, to: ServerResponse, forwarding: Forwarding): Promise<void> {
+  const { message, upgraded } = await askGuest(upgrade.from, to, forwarding, { isUpgrade: true });
+  if (upgraded) {
+    to.detachSocket(upgrade.socket);
+    await join(upgrade, { message, upgraded }, forwarding);
+  } else await passOn(message, to, forwarding);
+}
+
+async function join(
+  { socket, head }: Upgrade,
+  { message, upgraded: { stream, head: first } }: Required<Answer>,
+  { own }: Forwarding,
+): Promise<void> {
+  const lines = [...pairs(responseHeaders(message.rawHeaders, own))].map(([name, value]) => `${name}: ${value}\r\n`);
+  const status = `HTTP/1.1 101 ${message.statusMessage}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
+  socket.setNoDelay(true);
+  socket.write(`${status}${lines.join("")}\r\n`, "latin1");
+  if (first.length > 0) socket.write(first);
+  if (head.length > 0) stream.write(head);
+  await Promise.allSettled([pipeline(socket, stream), pipeline(stream, socket)]);
+  stream.destroy();
+  socket.destroy();
+}

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, before, describe, it } from "node:test";
+import { WebSocket, WebSocketServer } from "ws";
+import { listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
+
+const HANDSHAKE =
+  "GET /x HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+
+describe("a WebSocket of a guest", () => {
+  const guest = createServer((from, to) => void to.end(`plain ${from.headers.upgrade} ${from.headers.connection}`));
+  const server = new WebSocketServer({ server: guest });
+  let front: UrlFront;
+  before(async () => {
+    server.on("connection", (socket, { headers, url }) => {
+      if (url === "/headers") socket.send(JSON.stringify(headers));
+      socket.on("error", () => {});
+      socket.on("message", (bytes, isBinary) => socket.send(bytes, { binary: isBinary }));
+    });
+    front = await startUrlFront(await listening(guest));
+  });
+  after(async () => {
+    await front[Symbol.asyncDispose]();
+    server.close();
+    for (const client of server.clients) client.terminate();
+    guest.close();
+  });
+  async function open(path = "/", options = {}): Promise<WebSocket> {
+    const socket = new WebSocket(`ws://127.0.0.1:${front.port}${path}`, options);
+    await once(socket, "open");
+    return socket;
+  }
+
+  it("passes messages both ways, small and large, and how it ends", async () => {
+    const socket = await open();
+    for (const size of [0, 1, 125, 65_536, 5_000_000]) {
+      socket.send(Buffer.alloc(size, 7));
+      const [message] = await once(socket, "message");
+      assert.equal(message.length, size);
+    }
+    socket.close(4_001, "enough");
+    const [code, reason] = await once(socket, "close");
+    assert.deepEqual([code, reason.toString()], [4_001, "enough"]);
+  });
+
+  it("begins as it was asked for, with what the guest may know", async () => {
+    const socket = new WebSocket(`ws://127.0.0.1:${front.port}/headers`, ["chat"], {
+      headers: { Cookie: "mags-access=1" },
+    });
+    const [message] = await once(socket, "message");
+    const headers = JSON.parse(message.toString());
+    assert.equal(headers["x-forwarded-for"], "192.0.2.7");
+    assert.equal(headers.cookie, undefined);
+    assert.deepEqual([socket.protocol, headers["sec-websocket-protocol"]], ["chat", "chat"]);
+    socket.close();
+    await once(socket, "close");
+  });
+
+  it("ends at one side when it ends at the other", async () => {
+    const [first, second] = [await open(), await open()];
+    first.terminate();
+    while (server.clients.size > 1) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (const client of server.clients) client.terminate();
+    const [code] = await once(second, "close");
+    assert.equal(code, 1_006);
+  });
+
+  it("is what the guest is asked for, and nothing else: of other protocols it hears nothing", async () => {
+    const heard = await say(
+      front.port,
+      `${HANDSHAKE.replace("Upgrade\r\n", "Upgrade, close\r\n")}Upgrade: h2c\r\n\r\n`,
+    );
+    assert.match(heard, /^HTTP\/1\.1 200 .*plain undefined undefined/s);
+    const smuggled = `${HANDSHAKE}Upgrade: websocket\r\nContent-Length: 4\r\nConnection: close\r\n\r\nGET `;
+    assert.match(await say(front.port, smuggled), /^HTTP\/1\.1 200 .*plain undefined/s);
+  });
+
+  it("that the guest does not open is answered as the guest does", async () => {
+    const bad = `${HANDSHAKE.replace("Version: 13", "Version: 99")}Upgrade: websocket\r\n\r\n`;
+    assert.match(await say(front.port, bad), /^HTTP\/1\.1 4\d\d .*Connection: close/s);
+  });
+});
