@@ -16,6 +16,7 @@ export const ERROR_STATUS = {
   file_not_found: 404,
   object_not_found: 404,
   workspace_not_found: 404,
+  url_not_found: 404,
   version_not_found: 404,
   job_not_running: 409,
   ssh_key_exists: 409,

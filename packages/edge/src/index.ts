@@ -3,3 +3,4 @@ export { type EdgeServer, startEdgeServer } from "./remote/edge-server.ts";
 export type { EdgePlace } from "./remote/transport.ts";
 export { type SshGateway, type SshGatewayOptions, startSshGateway } from "./ssh/ssh-gateway.ts";
 export type { EdgeUpstream } from "./upstream.ts";
+export { startUrlGateway, type UrlGateway, type UrlGatewayOptions } from "./url/url-gateway.ts";

@@ -1,63 +1,81 @@
-/** A guest's web server, and what forwards to it, in one process. */
+/** The gateway of URLs in front of web servers of this machine, in one process. */
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, connect, type Socket } from "node:net";
-import { isAppError } from "@mags/core";
-import { newJobId } from "@mags/domain";
+import type { Server } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { AppError, silentLogger } from "@mags/core";
+import { type AccountId, newJobId, type UrlAccess, type UrlRoute } from "@mags/domain";
 import { createSimulatedSockets } from "@mags/test-kit";
-import type { Forwarding } from "../src/url/ask-guest.ts";
-import { forwardRequest } from "../src/url/forward-request.ts";
-import { forwardUpgrade, isWebSocket, responseTo } from "../src/url/forward-upgrade.ts";
-import { GuestAgent } from "../src/url/guest-agent.ts";
+import { startUrlGateway, type UrlGatewayOptions } from "../src/index.ts";
 
 export interface UrlFront extends AsyncDisposable {
   readonly port: number;
   /** How many connections the guest has taken. */
   readonly dialled: number;
+  readonly notes: UrlAccess[];
+  /** What the host `box.example` leads to; may be changed. */
+  readonly route: { -readonly [Key in keyof UrlRoute]: UrlRoute[Key] };
 }
+
+export const LIMITS: UrlGatewayOptions["limits"] = {
+  ...{ connections: 10_000, headerBytes: 32 * 1024, headMs: 10_000, silentMs: 60_000 },
+  ...{ wakeMs: 10_000, answerMs: 10_000 },
+};
 
 export const listening = async (server: Server) => {
   await once(server.listen(0, "127.0.0.1"), "listening");
   return (server.address() as AddressInfo).port;
 };
 
-/** In front of what listens on that port of this machine. */
-export async function startUrlFront(port: number, { answerMs = 10_000 } = {}): Promise<UrlFront> {
+/**
+ * In front of what listens on that port: as `box.example`, as `private.example` to whom shows `open`, and, so that clients
+ * need no other name, as 127.0.0.1.
+ */
+export async function startUrlFront(
+  port: number,
+  {
+    limits = {},
+    trusted = false,
+    awaken = async () => {},
+  }: {
+    readonly limits?: Partial<typeof LIMITS>;
+    readonly trusted?: boolean;
+    /** Before each connection to the guest. */
+    readonly awaken?: (signal: AbortSignal) => Promise<void>;
+  } = {},
+): Promise<UrlFront> {
+  const guest = newJobId();
+  const route = { accountId: "account" as AccountId, jobId: guest, guest, port, awakeMs: 3_600_000 as number | null };
   const sockets = createSimulatedSockets({ awaken: () => {} });
-  const ending = new AbortController();
+  const notes: UrlAccess[] = [];
   let dialled = 0;
-  const agent = new GuestAgent((to) => {
-    dialled++;
-    return sockets.connect(to.guest, { host: "127.0.0.1", port: to.port }, { signal: ending.signal });
-  });
-  const place = { guest: newJobId(), port };
-  const forwardingOf = ({ headers }: IncomingMessage): Forwarding => ({
-    ...{ agent, place, own: new Set(["mags-access"]), answerMs },
-    client: { address: "192.0.2.7", scheme: "http", authority: headers.host ?? "", port: 80, trusted: false },
-  });
-  const refuse = (to: ServerResponse) => (error: unknown) => {
-    if (!isAppError(error)) throw error;
-    to.writeHead(error.status).end(error.message);
-  };
-  const listener: RequestListener = (from, to) => void forwardRequest(from, to, forwardingOf(from)).catch(refuse(to));
-  const server = createServer({ shouldUpgradeCallback: isWebSocket }, listener).on("checkContinue", listener);
-  server.on("upgrade", (from: IncomingMessage, socket: Socket, head: Buffer) => {
-    const upgrade = { from, socket, head };
-    const to = responseTo(upgrade);
-    forwardUpgrade(upgrade, to, forwardingOf(from)).catch(refuse(to));
-  });
-  const front = await listening(server);
+  const gateway = await startUrlGateway(
+    {
+      log: silentLogger,
+      node: {
+        async connect(...args) {
+          dialled++;
+          await awaken(args[2].signal);
+          return await sockets.connect(...args);
+        },
+      },
+      directory: {
+        note: (access) => void notes.push(access),
+        async route({ host, pass }) {
+          if (["box.example", "127.0.0.1"].includes(host) || (host === "private.example" && pass === "open"))
+            return route;
+          if (host === "private.example") throw new AppError("unauthenticated", "this page is private");
+          throw new AppError("url_not_found", `no sandbox is called <${host}>`);
+        },
+      },
+    },
+    { host: "127.0.0.1", port: 0, isTrusted: () => trusted, limits: { ...LIMITS, ...limits } },
+  );
   return {
-    port: front,
+    ...{ port: gateway.port, notes, route },
     get dialled() {
       return dialled;
     },
-    async [Symbol.asyncDispose]() {
-      agent.destroy();
-      ending.abort();
-      server.closeAllConnections();
-      await once(server.close(), "close");
-    },
+    [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
   };
 }
 

@@ -6,7 +6,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
 
 const HANDSHAKE =
-  "GET /x HTTP/1.1\r\nHost: box\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+  "GET /x HTTP/1.1\r\nHost: box.example\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 describe("a WebSocket of a guest", () => {
   const guest = createServer((from, to) => void to.end(`plain ${from.headers.upgrade} ${from.headers.connection}`));
@@ -50,7 +50,7 @@ describe("a WebSocket of a guest", () => {
     });
     const [message] = await once(socket, "message");
     const headers = JSON.parse(message.toString());
-    assert.equal(headers["x-forwarded-for"], "192.0.2.7");
+    assert.equal(headers["x-forwarded-for"], "127.0.0.1");
     assert.equal(headers.cookie, undefined);
     assert.deepEqual([socket.protocol, headers["sec-websocket-protocol"]], ["chat", "chat"]);
     socket.close();

@@ -12,8 +12,18 @@ export type FrontResponse = ServerResponse | Http2ServerResponse;
 export interface Forwarding extends RequestHead {
   readonly agent: GuestAgent;
   readonly place: GuestPlace;
+  /** As `targetOf` finds it. */
+  readonly target: string;
+  /** Bytes of bodies, or of what was made of the connection, that have passed: they are added to it. */
+  readonly traffic: Traffic;
   /** For the head of the answer, once the whole request was sent. */
   readonly answerMs: number;
+}
+
+export interface Traffic {
+  /** From the client. */
+  in: number;
+  out: number;
 }
 
 export interface Answer {
@@ -54,17 +64,24 @@ export const hasBody = (from: FrontRequest): boolean =>
     ? !from.stream.endAfterHeaders
     : from.headers["transfer-encoding"] !== undefined || Number(from.headers["content-length"] ?? 0) > 0;
 
-function begin(from: FrontRequest, { agent, place, ...head }: Forwarding, isUpgrade: boolean): ClientRequest {
+function begin(
+  from: FrontRequest,
+  { agent, place, target, traffic, ...head }: Forwarding,
+  isUpgrade: boolean,
+): ClientRequest {
   const headers = requestHeaders(from.rawHeaders, head);
   if (isUpgrade) headers.push("Connection", "Upgrade", "Upgrade", "websocket");
   else if (from.headers["content-length"] === undefined)
     headers.push(...(hasBody(from) ? ["Transfer-Encoding", "chunked"] : lengthOfNone(from)));
   const asked = newRequest({
-    ...{ agent, ...place, method: from.method, path: from.url, headers },
+    ...{ agent, ...place, method: from.method, path: target, headers },
     ...{ setDefaultHeaders: false, setHost: false, maxHeaderSize: MOST_HEADER_BYTES },
   });
   if (!hasBody(from)) return asked.end();
   if (from.headers.expect !== undefined) asked.flushHeaders();
+  from.on("data", (bytes: Buffer) => {
+    traffic.in += bytes.length;
+  });
   from.pipe(asked, { end: false });
   from.once("end", () => {
     if (from.rawTrailers.length > 0) asked.addTrailers(grouped(from.rawTrailers));

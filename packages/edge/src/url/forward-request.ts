@@ -22,7 +22,7 @@ export async function forwardRequest(from: FrontRequest, to: FrontResponse, forw
 export async function passOn(
   answer: IncomingMessage,
   to: FrontResponse,
-  { own }: Pick<Forwarding, "own">,
+  { own, traffic }: Pick<Forwarding, "own" | "traffic">,
 ): Promise<boolean> {
   const headers = responseHeaders(answer.rawHeaders, own);
   const status = answer.statusCode ?? 0; // answers have one
@@ -34,6 +34,9 @@ export async function passOn(
   }
   answer.once("end", () => {
     if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
+  });
+  answer.on("data", (bytes: Buffer) => {
+    traffic.out += bytes.length;
   });
   try {
     await pipeline(answer, to as NodeJS.WritableStream);

@@ -11,6 +11,8 @@ export interface Upgrade {
   readonly socket: Socket;
   /** The first bytes after the request. */
   readonly head: Buffer;
+  /** To answer it otherwise; the connection ends with the answer. */
+  readonly to: ServerResponse;
 }
 
 /** All that a client may make of its connection; else its request is one like any other. */
@@ -20,8 +22,7 @@ export const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
   headers["content-length"] === undefined &&
   headers["transfer-encoding"] === undefined;
 
-/** To answer such a request otherwise; the connection ends with the answer. */
-export function responseTo({ from, socket }: Upgrade): ServerResponse {
+export function upgradeOf(from: IncomingMessage, socket: Socket, head: Buffer): Upgrade {
   const to = new ServerResponse(from);
   to.shouldKeepAlive = false;
   to.assignSocket(socket);
@@ -29,25 +30,22 @@ export function responseTo({ from, socket }: Upgrade): ServerResponse {
     to.detachSocket(socket);
     socket.end();
   });
-  return to;
+  return { from, socket, head, to };
 }
 
-/**
- * Resolves when it has ended. @param to  for what the guest answers instead
- * @throws AppError why there is no answer: the client was told nothing yet.
- */
-export async function forwardUpgrade(upgrade: Upgrade, to: ServerResponse, forwarding: Forwarding): Promise<void> {
-  const { message, upgraded } = await askGuest(upgrade.from, to, forwarding, { isUpgrade: true });
-  if (upgraded) {
-    to.detachSocket(upgrade.socket);
-    await join(upgrade, { message, upgraded }, forwarding);
-  } else await passOn(message, to, forwarding);
+/** Resolves when it has ended. @throws AppError why there is no answer: the client was told nothing yet. */
+export async function forwardUpgrade(upgrade: Upgrade, forwarding: Forwarding): Promise<void> {
+  const { from, to, socket } = upgrade;
+  const { message, upgraded } = await askGuest(from, to, forwarding, { isUpgrade: true });
+  if (!upgraded) return void (await passOn(message, to, forwarding));
+  to.detachSocket(socket);
+  await join(upgrade, { message, upgraded }, forwarding);
 }
 
 async function join(
   { socket, head }: Upgrade,
   { message, upgraded: { stream, head: first } }: Required<Answer>,
-  { own }: Forwarding,
+  { own, traffic }: Forwarding,
 ): Promise<void> {
   const lines = [...pairs(responseHeaders(message.rawHeaders, own))].map(([name, value]) => `${name}: ${value}\r\n`);
   const status = `HTTP/1.1 101 ${message.statusMessage}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
@@ -55,7 +53,10 @@ async function join(
   socket.write(`${status}${lines.join("")}\r\n`, "latin1");
   if (first.length > 0) socket.write(first);
   if (head.length > 0) stream.write(head);
+  const [readBefore, writtenBefore] = [socket.bytesRead, socket.bytesWritten];
   await Promise.allSettled([pipeline(socket, stream), pipeline(stream, socket)]);
   stream.destroy();
   socket.destroy();
+  traffic.in += head.length + socket.bytesRead - readBefore;
+  traffic.out += socket.bytesWritten - writtenBefore;
 }

@@ -7,6 +7,8 @@ import { GuestStream } from "./guest-stream.ts";
 export interface GuestPlace {
   readonly guest: GuestId;
   readonly port: number;
+  /** Until then a server that does not listen yet is waited for. */
+  readonly patientUntilMs: number;
 }
 
 export type Dial = (to: GuestPlace) => Promise<GuestSocket>;

@@ -1,0 +1,54 @@
+/**
+ * What a gateway of URLs asks of the control plane. Nothing but texts, numbers and calls passes between them: a gateway may
+ * be on another machine.
+ */
+import type { AccountId, JobId } from "./ids.ts";
+import type { GuestId } from "./sandbox.ts";
+
+export interface UrlVisit {
+  /** That the client asked for: lower case, without port. */
+  readonly host: string;
+  /** What the client shows for a URL that is private; null: nothing. */
+  readonly pass: string | null;
+}
+
+/** Where requests for a host go for now. */
+export interface UrlRoute {
+  readonly accountId: AccountId;
+  readonly jobId: JobId;
+  readonly guest: GuestId;
+  /** In the guest. */
+  readonly port: number;
+  /** For how many milliseconds the guest has been awake; null: it is asleep, or being started. */
+  readonly awakeMs: number | null;
+}
+
+/** One request that was answered, or refused. */
+export interface UrlAccess {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  readonly host: string;
+  readonly accountId: AccountId;
+  readonly jobId: JobId;
+  readonly clientAddress: string;
+  readonly method: string;
+  /** Without what follows `?`, at most 512 characters. */
+  readonly path: string;
+  /** Of the answer; 101: a WebSocket; 499: the client left before. */
+  readonly status: number;
+  /** Until the answer had been sent whole. */
+  readonly durationMs: number;
+  /** Of the bodies, or of a WebSocket. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+}
+
+export interface UrlDirectory {
+  /**
+   * @throws AppError whose message is for whoever has asked: `url_not_found`, `unauthenticated` when a private one is asked
+   *   for without what opens it, `job_not_running`, `unavailable`.
+   */
+  route(visit: UrlVisit, options: { readonly signal: AbortSignal }): Promise<UrlRoute>;
+  /** For the access log. Must not throw. */
+  note(access: UrlAccess): void;
+}

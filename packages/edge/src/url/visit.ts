@@ -1,0 +1,104 @@
+/** One request, from what a client sent to what it was answered: found, let in, passed on, and noted. */
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { AppError, isAppError } from "@mags/core";
+import type { UrlAccess, UrlRoute } from "@mags/domain";
+import type { Forwarding, FrontRequest, FrontResponse, Traffic } from "./ask-guest.ts";
+import { type Authority, authorityOf, targetOf } from "./authority.ts";
+import { placeOf } from "./dial.ts";
+import { replyFailure } from "./failure-reply.ts";
+import { forwardRequest } from "./forward-request.ts";
+import { forwardUpgrade, type Upgrade } from "./forward-upgrade.ts";
+import type { GuestAgent } from "./guest-agent.ts";
+import type { ClientSeen } from "./headers.ts";
+import { keepPass, OWN_NAMES, passOf } from "./pass.ts";
+import type { Routes } from "./routes.ts";
+
+export interface VisitDeps {
+  readonly routes: Routes;
+  readonly agent: GuestAgent;
+  readonly clock: { nowMs(): number };
+  readonly limits: { readonly wakeMs: number; readonly answerMs: number };
+  /** A proxy of the operator's: what it says of its clients holds. */
+  readonly isTrusted: (address: string) => boolean;
+  readonly note: (access: UrlAccess) => void;
+}
+
+export type Visit =
+  | { readonly from: FrontRequest; readonly to: FrontResponse; readonly upgrade?: undefined }
+  /** It asks for a WebSocket. */
+  | (Pick<Upgrade, "from" | "to"> & { readonly upgrade: Upgrade });
+
+/** Resolves when it is over. @throws what is nobody's fault but ours */
+export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
+  const { from, to } = visit;
+  const begunMs = deps.clock.nowMs();
+  const traffic: Traffic = { in: 0, out: 0 };
+  let route: UrlRoute | undefined;
+  const authority = authorityOf(from);
+  try {
+    const target = targetOf(from);
+    if (!authority || target === undefined)
+      throw new AppError("validation_failed", "the request does not say which host it is for");
+    const pass = passOf(from, target);
+    route = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
+    if (pass?.cleanTarget != null && !visit.upgrade) keepPass(to, pass, schemeOf(from));
+    else await passOn(deps, visit, { route, authority, target, traffic });
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    replyFailure(from, to, error);
+  } finally {
+    if (route && authority)
+      deps.note(accessOf(visit, { route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs }));
+  }
+}
+
+interface Found {
+  readonly route: UrlRoute;
+  readonly authority: Authority;
+  readonly target: string;
+  readonly traffic: Traffic;
+}
+
+async function passOn(
+  deps: VisitDeps,
+  { from, to, upgrade }: Visit,
+  { route, authority, target, traffic }: Found,
+): Promise<void> {
+  const address = addressOf(from);
+  const client: ClientSeen = {
+    ...{ address, authority: authority.text, scheme: schemeOf(from) },
+    ...{ port: from.socket.localPort ?? 0, trusted: deps.isTrusted(address) },
+  };
+  const forwarding: Forwarding = {
+    ...{ agent: deps.agent, client, own: OWN_NAMES, answerMs: deps.limits.answerMs, target, traffic },
+    place: placeOf(route, { clock: deps.clock, wakeMs: deps.limits.wakeMs }),
+  };
+  if (upgrade) await forwardUpgrade(upgrade, forwarding);
+  else await forwardRequest(from, to, forwarding);
+}
+
+const schemeOf = ({ socket }: { readonly socket: Socket }) => ((socket as TLSSocket).encrypted ? "https" : "http");
+
+/** In place of a status that the client did not get, as it had left. */
+const LEFT = 499;
+const WEB_SOCKET = 101;
+const MOST_PATH = 512;
+
+function accessOf(
+  { from, to, upgrade }: Visit,
+  { route, authority, traffic, durationMs }: Omit<Found, "target"> & { readonly durationMs: number },
+): UrlAccess {
+  const { accountId, jobId } = route;
+  const status = to.headersSent ? to.statusCode : upgrade && !to.destroyed ? WEB_SOCKET : LEFT;
+  return {
+    ...{ atMs: Date.now() - durationMs, host: authority.host, accountId, jobId },
+    clientAddress: addressOf(from),
+    method: from.method ?? "",
+    path: (from.url ?? "").split("?", 1)[0]?.slice(0, MOST_PATH) ?? "",
+    ...{ status, durationMs, bytesIn: traffic.in, bytesOut: traffic.out },
+  };
+}
+
+/** IPv4 as such, also where the socket has both. */
+const addressOf = ({ socket }: { readonly socket: Socket }) => (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
