@@ -35,10 +35,12 @@ export async function startUrlFront(
   {
     limits = {},
     trusted = false,
+    certificates = null,
     awaken = async () => {},
   }: {
     readonly limits?: Partial<typeof LIMITS>;
     readonly trusted?: boolean;
+    readonly certificates?: UrlGatewayOptions["certificates"];
     /** Before each connection to the guest. */
     readonly awaken?: (signal: AbortSignal) => Promise<void>;
   } = {},
@@ -68,7 +70,7 @@ export async function startUrlFront(
         },
       },
     },
-    { host: "127.0.0.1", port: 0, isTrusted: () => trusted, limits: { ...LIMITS, ...limits } },
+    { host: "127.0.0.1", port: 0, certificates, isTrusted: () => trusted, limits: { ...LIMITS, ...limits } },
   );
   return {
     ...{ port: gateway.port, notes, route },

@@ -1,13 +1,11 @@
 /** A client's request, asked of its guest, until the head of the answer. */
-import { type ClientRequest, type IncomingMessage, request as newRequest, type ServerResponse } from "node:http";
-import { Http2ServerRequest, type Http2ServerResponse } from "node:http2";
+import { type ClientRequest, type IncomingMessage, request as newRequest } from "node:http";
+import { Http2ServerRequest } from "node:http2";
 import type { Duplex } from "node:stream";
 import { AppError, isAppError } from "@mags/core";
+import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
 import type { GuestAgent, GuestPlace } from "./guest-agent.ts";
 import { grouped, type RequestHead, requestHeaders } from "./headers.ts";
-
-export type FrontRequest = IncomingMessage | Http2ServerRequest;
-export type FrontResponse = ServerResponse | Http2ServerResponse;
 
 export interface Forwarding extends RequestHead {
   readonly agent: GuestAgent;
@@ -53,8 +51,8 @@ export async function askGuest(
       asked.destroy();
       // What rests may be closed by the guest just as it is used again.
       const isStale = asked.reusedSocket && isGone(error) && !hasBody(from);
-      if (isStale && !isAgain && !to.destroyed) continue;
-      throw to.destroyed ? new AppError("unavailable", "the client has left") : explain(error);
+      if (isStale && !isAgain && !isOver(to)) continue;
+      throw isOver(to) ? new AppError("unavailable", "the client has left") : explain(error);
     }
   }
 }

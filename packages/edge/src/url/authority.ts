@@ -1,4 +1,4 @@
-import type { FrontRequest } from "./ask-guest.ts";
+import type { FrontRequest } from "./front-response.ts";
 
 export interface Authority {
   /** Lower case, without port; a name or an IPv4 address: nothing is served by IPv6 address. */

@@ -1,7 +1,6 @@
 /** What is said where a guest's answer should be: a page to people, JSON to programs. */
-import type { ServerResponse } from "node:http";
 import { type AppError, ERROR_STATUS } from "@mags/core";
-import type { FrontRequest, FrontResponse } from "./ask-guest.ts";
+import { breakOff, type FrontRequest, type FrontResponse, isOver, sendWhole } from "./front-response.ts";
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "This request cannot be understood",
@@ -13,29 +12,25 @@ const TITLES: Readonly<Record<number, string>> = {
   504: "The sandbox takes too long",
 };
 
-/** Sends it, unless something was sent already. @returns the status */
-export function replyFailure(from: FrontRequest, to: FrontResponse, error: AppError): number {
+/** Sends it, unless something was sent already: then that breaks off. */
+export function replyFailure(from: FrontRequest, to: FrontResponse, error: AppError): void {
   const status = ERROR_STATUS[error.code];
-  if (to.headersSent || to.destroyed) {
-    to.destroy();
-    return status;
+  if (to.headersSent || isOver(to)) {
+    breakOff(to);
+    return;
   }
   const isForPeople = /\btext\/html\b/.test(`${from.headers.accept ?? ""}`);
-  const text = isForPeople
-    ? pageOf(status, error.message)
-    : `${JSON.stringify({ error: error.message, code: error.code })}\n`;
-  const body = Buffer.from(text);
-  (to as ServerResponse).writeHead(status, {
-    "content-type": isForPeople ? "text/html; charset=utf-8" : "application/json",
-    "content-length": body.length,
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "x-content-type-options": "nosniff",
-    ...(status >= 503 && { "retry-after": `${error.retryAfterSeconds ?? 5}` }),
+  sendWhole(from, to, {
+    status,
+    headers: {
+      "content-type": isForPeople ? "text/html; charset=utf-8" : "application/json",
+      "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+      ...(status >= 503 && { "retry-after": `${error.retryAfterSeconds ?? 5}` }),
+    },
+    body: isForPeople
+      ? pageOf(status, error.message)
+      : `${JSON.stringify({ error: error.message, code: error.code })}\n`,
   });
-  if (from.method === "HEAD") to.end();
-  else to.end(body);
-  return status;
 }
 
 function pageOf(status: number, message: string): string {

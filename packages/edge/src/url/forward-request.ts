@@ -1,9 +1,8 @@
 /** One request of a client, and its guest's answer: bodies go at the pace of who takes them. */
 import type { IncomingMessage } from "node:http";
-import { Http2ServerResponse } from "node:http2";
-import { pipeline } from "node:stream/promises";
 import { AppError } from "@mags/core";
-import { askGuest, type Forwarding, type FrontRequest, type FrontResponse } from "./ask-guest.ts";
+import { askGuest, type Forwarding } from "./ask-guest.ts";
+import { breakOff, type FrontRequest, type FrontResponse, sendHead } from "./front-response.ts";
 import { grouped, responseHeaders } from "./headers.ts";
 
 /**
@@ -24,26 +23,24 @@ export async function passOn(
   to: FrontResponse,
   { own, traffic }: Pick<Forwarding, "own" | "traffic">,
 ): Promise<boolean> {
-  const headers = responseHeaders(answer.rawHeaders, own);
-  const status = answer.statusCode ?? 0; // answers have one
-  if (to instanceof Http2ServerResponse) to.writeHead(status, grouped(headers));
-  else {
-    to.sendDate = false;
-    to.writeHead(status, answer.statusMessage ?? "", headers);
-    to.flushHeaders();
-  }
-  answer.once("end", () => {
-    if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
-  });
+  const { statusCode: status = 0, statusMessage: text = "" } = answer;
+  sendHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
   answer.on("data", (bytes: Buffer) => {
     traffic.out += bytes.length;
   });
-  try {
-    await pipeline(answer, to as NodeJS.WritableStream);
-    return true;
-  } catch {
-    answer.destroy();
-    to.destroy();
-    return false;
-  }
+  const over = Promise.withResolvers<boolean>();
+  answer.once("end", () => {
+    if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
+    to.end();
+  });
+  answer.once("error", () => {
+    breakOff(to);
+    over.resolve(false);
+  });
+  to.once("finish", () => over.resolve(true));
+  to.once("close", () => over.resolve(false));
+  answer.pipe(to, { end: false });
+  const isWhole = await over.promise;
+  if (!isWhole) answer.destroy();
+  return isWhole;
 }

@@ -1,6 +1,5 @@
 /** What opens a private URL, as clients show it: in a link, from then on in a cookie, and programs in a header. */
-import type { ServerResponse } from "node:http";
-import type { FrontRequest, FrontResponse } from "./ask-guest.ts";
+import { type FrontRequest, type FrontResponse, sendWhole } from "./front-response.ts";
 
 /** Of the header and the parameter of a link. */
 const NAME = "mags-access";
@@ -38,17 +37,21 @@ export function passOf({ headers }: FrontRequest, target: string): Pass | null {
 }
 
 /** Keeps what a link has opened with, in the browser, and has it asked for again without that. */
-export function keepPass(to: FrontResponse, { text, cleanTarget }: Pass, scheme: "http" | "https"): void {
+export function keepPass(
+  { from, to }: { readonly from: FrontRequest; readonly to: FrontResponse },
+  { text, cleanTarget }: Pass,
+  scheme: "http" | "https",
+): void {
   const [secured, plain] = COOKIES;
   const cookie = scheme === "https" ? `${secured}=${text}; Secure` : `${plain}=${text}`;
-  (to as ServerResponse).writeHead(303, {
-    location: cleanTarget ?? "/",
-    "set-cookie": `${cookie}; Path=/; HttpOnly; SameSite=Lax`,
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-    "content-length": 0,
+  sendWhole(from, to, {
+    status: 303,
+    headers: {
+      location: cleanTarget ?? "/",
+      "set-cookie": `${cookie}; Path=/; HttpOnly; SameSite=Lax`,
+      "referrer-policy": "no-referrer",
+    },
   });
-  to.end();
 }
 
 function splitOnce(text: string, by: string): [string, string | undefined] {

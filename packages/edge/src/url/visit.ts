@@ -3,12 +3,13 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { AppError, isAppError } from "@mags/core";
 import type { UrlAccess, UrlRoute } from "@mags/domain";
-import type { Forwarding, FrontRequest, FrontResponse, Traffic } from "./ask-guest.ts";
+import type { Forwarding, Traffic } from "./ask-guest.ts";
 import { type Authority, authorityOf, targetOf } from "./authority.ts";
 import { placeOf } from "./dial.ts";
 import { replyFailure } from "./failure-reply.ts";
 import { forwardRequest } from "./forward-request.ts";
 import { forwardUpgrade, type Upgrade } from "./forward-upgrade.ts";
+import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
 import type { GuestAgent } from "./guest-agent.ts";
 import type { ClientSeen } from "./headers.ts";
 import { keepPass, OWN_NAMES, passOf } from "./pass.ts";
@@ -42,7 +43,7 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
       throw new AppError("validation_failed", "the request does not say which host it is for");
     const pass = passOf(from, target);
     route = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
-    if (pass?.cleanTarget != null && !visit.upgrade) keepPass(to, pass, schemeOf(from));
+    if (pass?.cleanTarget != null && !visit.upgrade) keepPass(visit, pass, schemeOf(from));
     else await passOn(deps, visit, { route, authority, target, traffic });
   } catch (error) {
     if (!isAppError(error)) throw error;
@@ -90,7 +91,7 @@ function accessOf(
   { route, authority, traffic, durationMs }: Omit<Found, "target"> & { readonly durationMs: number },
 ): UrlAccess {
   const { accountId, jobId } = route;
-  const status = to.headersSent ? to.statusCode : upgrade && !to.destroyed ? WEB_SOCKET : LEFT;
+  const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
     ...{ atMs: Date.now() - durationMs, host: authority.host, accountId, jobId },
     clientAddress: addressOf(from),

@@ -1,0 +1,48 @@
+/** What the answers of HTTP/1.1 and HTTP/2 have in common, where Node has two ways. */
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { constants, type Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { grouped, type RawHeaders } from "./headers.ts";
+
+export type FrontRequest = IncomingMessage | Http2ServerRequest;
+export type FrontResponse = ServerResponse | Http2ServerResponse;
+
+/** Nobody hears what is said there any more. */
+export const isOver = (to: FrontResponse): boolean =>
+  to instanceof Http2ServerResponse ? to.stream.destroyed || to.stream.closed : to.destroyed;
+
+/** Lets the client know that what it got is not all. */
+export function breakOff(to: FrontResponse): void {
+  if (to instanceof Http2ServerResponse) to.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  else to.destroy();
+}
+
+/** As it is in the head of a guest's answer; at once, as its body may be long in coming. */
+export function sendHead(
+  to: FrontResponse,
+  head: { readonly status: number; readonly text: string; readonly headers: RawHeaders },
+): void {
+  if (to instanceof Http2ServerResponse) {
+    to.writeHead(head.status, grouped(head.headers));
+    return;
+  }
+  to.sendDate = false;
+  to.writeHead(head.status, head.text, head.headers as string[]);
+  to.flushHeaders();
+}
+
+/** An answer of the gateway's own. */
+export function sendWhole(
+  from: FrontRequest,
+  to: FrontResponse,
+  {
+    status,
+    headers,
+    body = "",
+  }: { readonly status: number; readonly headers: OutgoingHttpHeaders; readonly body?: string },
+): void {
+  const bytes = Buffer.from(body);
+  const common = { "content-length": bytes.length, "cache-control": "no-store", "x-content-type-options": "nosniff" };
+  (to as ServerResponse).writeHead(status, { ...common, ...headers });
+  if (from.method === "HEAD") to.end();
+  else to.end(bytes);
+}

@@ -1,0 +1,135 @@
+/**
+ * What clients connect to: HTTP/1.1, and where there are certificates HTTP/1.1 and HTTP/2 over TLS. Owns the listening
+ * socket and the connections.
+ */
+import { once } from "node:events";
+import { createServer as createHttp, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp2,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import type { Server, Socket } from "node:net";
+import { createServer as createTls, type TLSSocket, type Server as TlsServer } from "node:tls";
+import { type Logger, messageOf, sleep } from "@mags/core";
+import type { CertificateFiles, Certificates } from "./certificates.ts";
+import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
+import type { Visit } from "./visit.ts";
+
+export interface FrontOptions {
+  readonly host: string;
+  /** 0: one that is free. */
+  readonly port: number;
+  /** Null: without TLS. */
+  readonly certificates: Certificates | null;
+  readonly limits: FrontLimits;
+}
+
+export interface FrontLimits {
+  /** Clients' connections at a time. */
+  readonly connections: number;
+  /** Of the head of a request. */
+  readonly headerBytes: number;
+  /** For the head of a request to come, and for TLS to be agreed on. */
+  readonly headMs: number;
+  /** A connection on which nothing passes is closed after so long, unless it is a WebSocket. */
+  readonly silentMs: number;
+}
+
+export interface FrontServers {
+  readonly port: number;
+  /** Takes no more connections, and lets answers that are under way end for so long. */
+  close(patienceMs: number): Promise<void>;
+}
+
+const REST_MS = 60_000;
+const CHECK_MS = 1_000;
+/** Requests of one connection at a time. */
+const MOST_STREAMS = 128;
+
+/** @throws what listening throws */
+export async function openFrontServers(
+  { take, log }: { readonly take: (visit: Visit) => void; readonly log: Logger },
+  { host, port, certificates, limits }: FrontOptions,
+): Promise<FrontServers> {
+  const sessions = new Set<ServerHttp2Session>();
+  const http = createHttp(
+    {
+      ...{ shouldUpgradeCallback: isWebSocket, maxHeaderSize: limits.headerBytes, requireHostHeader: false },
+      ...{
+        headersTimeout: limits.headMs,
+        requestTimeout: 0,
+        keepAliveTimeout: REST_MS,
+        connectionsCheckingInterval: CHECK_MS,
+      },
+    },
+    (from, to) => take({ from, to }),
+  );
+  http.timeout = limits.silentMs;
+  const also = (from: IncomingMessage, to: ServerResponse) => take({ from, to });
+  http.on("checkContinue", also).on("checkExpectation", also);
+  http.on("upgrade", (from: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.setTimeout(0);
+    socket.on("error", () => {}); // its end follows
+    const upgrade = upgradeOf(from, socket, head);
+    take({ ...upgrade, upgrade });
+  });
+  http.on("connect", (_from, socket: Socket) => sayLast(socket, "405 Method Not Allowed"));
+  http.on("clientError", refuse);
+
+  const http2 = createHttp2({
+    maxHeaderListPairs: 256,
+    settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: limits.headerBytes, enablePush: false },
+  });
+  const of2 = (from: Http2ServerRequest, to: Http2ServerResponse) => take({ from, to });
+  http2.on("request", of2).on("checkContinue", of2);
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.on("error", () => {}); // its end follows
+    session.setTimeout(limits.silentMs, () => session.close());
+    session.once("close", () => sessions.delete(session));
+  });
+
+  const over = (socket: TLSSocket) => (socket.alpnProtocol === "h2" ? http2 : http).emit("connection", socket);
+  const front: Server = certificates ? createTlsFront(certificates, limits).on("secureConnection", over) : http;
+  front.maxConnections = limits.connections;
+  front.listen({ host, port });
+  await once(front, "listening");
+  front.on("error", (error) => log.error("url.accept_failed", { error: messageOf(error) }));
+  return {
+    port: (front.address() as { readonly port: number }).port,
+    async close(patienceMs) {
+      const closed = once(front, "close");
+      front.close();
+      http.closeIdleConnections();
+      for (const session of sessions) session.close();
+      const patience = new AbortController();
+      await Promise.race([closed, sleep(patienceMs, { signal: patience.signal }).catch(() => {})]);
+      patience.abort();
+      http.closeAllConnections();
+      for (const session of sessions) session.destroy();
+      await closed;
+    },
+  };
+}
+
+function createTlsFront(certificates: Certificates, { headMs }: FrontLimits): TlsServer {
+  const contextOf = ({ certificate: cert, key }: CertificateFiles) => ({ cert, key, minVersion: "TLSv1.2" as const });
+  const front = createTls({
+    ...{ ...contextOf(certificates.first), ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: headMs },
+    SNICallback: certificates.choose,
+  });
+  certificates.onReplaced(() => front.setSecureContext(contextOf(certificates.first)));
+  return front.on("tlsClientError", () => {}); // whoever it was has gone
+}
+
+/** Of a request that cannot be read nobody can say what it was. */
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
+  else if (error.code === "HPE_HEADER_OVERFLOW") sayLast(socket, "431 Request Header Fields Too Large");
+  else sayLast(socket, error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request");
+}
+
+const sayLast = (socket: Socket, status: string) =>
+  void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
