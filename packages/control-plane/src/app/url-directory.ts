@@ -16,14 +16,18 @@ export interface UrlDirectoryDeps {
 /** @throws as `UrlDirectory.route` */
 export async function routeOf({ host }: UrlVisit, { store, names, clock }: UrlDirectoryDeps): Promise<UrlRoute> {
   const name = nameOf(host);
-  const nowhere = () => new AppError("url_not_found", `nothing here is called ${host}: there is no such sandbox, or it has ended`);
+  const nowhere = () =>
+    new AppError("url_not_found", `nothing here is called ${host}: there is no such sandbox, or it has ended`);
   if (!name) throw nowhere();
   const own = name.domain === names.domain ? await store.bySubdomain(name.label) : null;
   if (own) return toRoute(own, clock.now());
   const alias = await store.byAlias({ domain: name.domain, subdomain: name.label });
   if (!alias) throw nowhere();
   if (!alias.target)
-    throw new AppError("job_not_running", `no sandbox of the workspace ${alias.workspaceId} runs: its owner has to start one`);
+    throw new AppError(
+      "job_not_running",
+      `no sandbox of the workspace ${alias.workspaceId} runs: its owner has to start one`,
+    );
   return toRoute(alias.target, clock.now());
 }
 

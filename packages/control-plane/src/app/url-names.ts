@@ -29,13 +29,17 @@ export function checkedLabel(text: string): string {
   const rule = "must have 1 to 63 lower-case letters, digits and dashes, and neither begin nor end with a dash";
   if (!LABEL.test(text)) throw new AppError("validation_failed", `subdomain: ${rule}`);
   if (GIVEN.test(text))
-    throw new AppError("validation_failed", "subdomain: 12 hexadecimal digits are what sandboxes are called: choose another");
+    throw new AppError(
+      "validation_failed",
+      "subdomain: 12 hexadecimal digits are what sandboxes are called: choose another",
+    );
   return text;
 }
 
 /** @returns that of this installation for its synonyms. @throws AppError `validation_failed` */
 export function checkedDomain(text: string | undefined, { domain, synonyms }: UrlNames): string {
   if (text === undefined || text === domain || synonyms.includes(text)) return domain;
-  if (!DOMAIN.test(text)) throw new AppError("validation_failed", "domain: must be the name of a domain, in lower case");
+  if (!DOMAIN.test(text))
+    throw new AppError("validation_failed", "domain: must be the name of a domain, in lower case");
   return text;
 }

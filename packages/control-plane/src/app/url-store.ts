@@ -38,7 +38,9 @@ export interface UrlStore {
   /** What its URLs lead to from now on. @returns false: it has ended. */
   setPort(sandboxId: SandboxId, port: number): Promise<boolean>;
   /** Makes it, or has one of the account lead there. @returns what is there then, which may be another account's */
-  putAlias(alias: UrlAlias & { /** Else one that is there stays as it is. */ readonly replaces: boolean }): Promise<UrlAlias>;
+  putAlias(
+    alias: UrlAlias & { /** Else one that is there stays as it is. */ readonly replaces: boolean },
+  ): Promise<UrlAlias>;
   aliases(accountId: AccountId): Promise<readonly UrlAlias[]>;
   /** @returns false: the account has none of that name */
   removeAlias(accountId: AccountId, name: { readonly domain: string; readonly subdomain: string }): Promise<boolean>;

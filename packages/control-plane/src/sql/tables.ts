@@ -117,6 +117,27 @@ export interface Tables {
     readonly from_sha256: string | null;
     /** Since then its disk has all of that version, and the version need not be kept for it. */
     readonly hydrated_at: Date | null;
+    /** In it, what its URLs lead to; null: nobody has said. */
+    readonly http_port: ColumnType<number | null, null | undefined, number>;
+    readonly url_private: ColumnType<boolean, boolean | undefined, boolean>;
+  };
+  readonly url_aliases: {
+    readonly id: string;
+    readonly account_id: string;
+    readonly domain: string;
+    readonly subdomain: string;
+    readonly workspace_id: string;
+    readonly created_at: Date;
+    readonly updated_at: Date;
+  };
+  /** What opens the URL of a sandbox that is private. */
+  readonly url_links: {
+    readonly id: string;
+    readonly sandbox_id: string;
+    readonly port: number;
+    readonly created_at: Date;
+    readonly expires_at: Date;
+    readonly revoked_at: ColumnType<Date | null, null | undefined, Date>;
   };
   /** Of an account at most one of a name is not deleted. */
   readonly workspaces: {
