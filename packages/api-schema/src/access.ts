@@ -13,7 +13,11 @@ export const EnableAccess = z
       .min(1)
       .max(65_535)
       .default(8080)
-      .describe("Port in the VM. 22: SSH, which needs no server in the VM. Other ports are not served yet."),
+      .describe("Port in the VM. 22: SSH, which needs no server in the VM. Another: what the URL of the job leads to."),
+    private: z
+      .boolean()
+      .optional()
+      .describe("For a URL: whether only links open it. Default: as it was, at first public."),
   })
   .prefault({})
   .meta({ id: "EnableAccess" });
@@ -36,6 +40,16 @@ export const SshAccess = z
   })
   .meta({ id: "SshAccess" });
 
+export const HttpAccess = z
+  .object({
+    success: z.literal(true),
+    port: z.int(),
+    url: z.string(),
+    subdomain: z.string(),
+    private: z.boolean(),
+  })
+  .meta({ id: "HttpAccess" });
+
 export const SshService = z
   .object({
     enabled: z.boolean().describe("`false`: this server takes no SSH connections, and the rest is `null`."),
@@ -51,11 +65,11 @@ export const enableAccess = route({
   path: "/mags-jobs/{id}/access",
   summary: "Reach the VM of a persistent job from outside",
   description:
-    "Port 22: answers with all that an SSH client needs, when the VM runs; one that sleeps is woken. Calls may be repeated. 400 for another port, for a job that is not persistent, and where SSH is off.",
+    "Answers when the VM runs; one that sleeps is woken. Port 22: with all that an SSH client needs. Another port: with the URL, which leads there from now on, and to no port of before. Calls may be repeated. 400 for a job that is not persistent, and where SSH, or URLs, are off.",
   auth: "account",
   params: JobParams,
   body: EnableAccess,
-  responses: { 200: SshAccess },
+  responses: { 200: z.union([SshAccess, HttpAccess]).meta({ id: "Access" }) },
   errors: [404, 409],
 });
 

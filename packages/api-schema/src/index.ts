@@ -11,4 +11,5 @@ export { ROUTES, type RouteName } from "./routes.ts";
 export * as service from "./service.ts";
 export * as sshKeys from "./ssh-keys.ts";
 export * as tokens from "./tokens.ts";
+export * as urls from "./urls.ts";
 export * as workspaces from "./workspaces.ts";

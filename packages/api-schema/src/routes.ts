@@ -21,6 +21,16 @@ import { me, poolStatus, usage } from "./service.ts";
 import { addSshKey, challengeSshKey, listSshKeys, removeSshKey } from "./ssh-keys.ts";
 import { createToken, deleteToken, listTokens } from "./tokens.ts";
 import {
+  createUrlAlias,
+  createUrlLink,
+  deleteUrlAlias,
+  listUrlAliases,
+  listUrlLinks,
+  moveUrlAlias,
+  revokeUrlLink,
+  urlTraffic,
+} from "./urls.ts";
+import {
   deleteWorkspace,
   diffWorkspaceVersions,
   listWorkspaces,
@@ -73,6 +83,14 @@ export const ROUTES = {
   addSshKey,
   removeSshKey,
   auditLog,
+  listUrlAliases,
+  createUrlAlias,
+  moveUrlAlias,
+  deleteUrlAlias,
+  createUrlLink,
+  listUrlLinks,
+  revokeUrlLink,
+  urlTraffic,
 } as const;
 
 export type RouteName = keyof typeof ROUTES;

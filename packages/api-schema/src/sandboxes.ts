@@ -10,9 +10,10 @@ export const UpdateJob = z
     idle_minutes: IdleMinutes.optional(),
     disk_gb: z.int().positive().optional().describe("Makes the disk larger; nothing is restarted."),
     labels: Labels.optional().describe("In place of those before."),
+    url_private: z.boolean().optional().describe("Whether only links open the URL; holds within a second."),
   })
   .refine((body) => Object.values(body).some((value) => value !== undefined), {
-    message: "changes nothing: give startup_command, no_sleep, idle_minutes, disk_gb or labels",
+    message: "changes nothing: give startup_command, no_sleep, idle_minutes, disk_gb, labels or url_private",
   })
   .meta({ id: "UpdateJob" });
 

@@ -2,7 +2,8 @@
  * What a gateway of URLs asks of the control plane. Nothing but texts, numbers and calls passes between them: a gateway may
  * be on another machine.
  */
-import type { AccountId, JobId } from "./ids.ts";
+import type { Secret } from "@mags/core";
+import type { AccountId } from "./ids.ts";
 import type { GuestId } from "./sandbox.ts";
 
 export interface UrlVisit {
@@ -15,7 +16,6 @@ export interface UrlVisit {
 /** Where requests for a host go for now. */
 export interface UrlRoute {
   readonly accountId: AccountId;
-  readonly jobId: JobId;
   readonly guest: GuestId;
   /** In the guest. */
   readonly port: number;
@@ -28,8 +28,7 @@ export interface UrlAccess {
   /** Milliseconds since 1970. */
   readonly atMs: number;
   readonly host: string;
-  readonly accountId: AccountId;
-  readonly jobId: JobId;
+  readonly guest: GuestId;
   readonly clientAddress: string;
   readonly method: string;
   /** Without what follows `?`, at most 512 characters. */
@@ -43,12 +42,29 @@ export interface UrlAccess {
   readonly bytesOut: number;
 }
 
+/** Both PEM. */
+export interface UrlCertificate {
+  /** What follows the first are those that it leads to. */
+  readonly certificate: string;
+  readonly key: Secret;
+}
+
 export interface UrlDirectory {
   /**
    * @throws AppError whose message is for whoever has asked: `url_not_found`, `unauthenticated` when a private one is asked
    *   for without what opens it, `job_not_running`, `unavailable`.
    */
   route(visit: UrlVisit, options: { readonly signal: AbortSignal }): Promise<UrlRoute>;
+  /** That was had for this very host; null: there is none. */
+  certificate(host: string, options: { readonly signal: AbortSignal }): Promise<UrlCertificate | null>;
+  /**
+   * What is to be answered to whoever checks, over HTTP, that a host is this installation's, for it to have a certificate.
+   * Null: nobody has asked for that.
+   */
+  challenge(
+    asked: { readonly host: string; readonly token: string },
+    options: { readonly signal: AbortSignal },
+  ): Promise<string | null>;
   /** For the access log. Must not throw. */
   note(access: UrlAccess): void;
 }

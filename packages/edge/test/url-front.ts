@@ -46,7 +46,7 @@ export async function startUrlFront(
   } = {},
 ): Promise<UrlFront> {
   const guest = newJobId();
-  const route = { accountId: "account" as AccountId, jobId: guest, guest, port, awakeMs: 3_600_000 as number | null };
+  const route = { accountId: "account" as AccountId, guest, port, awakeMs: 3_600_000 as number | null };
   const sockets = createSimulatedSockets({ awaken: () => {} });
   const notes: UrlAccess[] = [];
   let dialled = 0;
@@ -62,6 +62,8 @@ export async function startUrlFront(
       },
       directory: {
         note: (access) => void notes.push(access),
+        certificate: async () => null,
+        challenge: async () => null,
         async route({ host, pass }) {
           if (["box.example", "127.0.0.1"].includes(host) || (host === "private.example" && pass === "open"))
             return route;

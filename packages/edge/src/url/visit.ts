@@ -90,10 +90,9 @@ function accessOf(
   { from, to, upgrade }: Visit,
   { route, authority, traffic, durationMs }: Omit<Found, "target"> & { readonly durationMs: number },
 ): UrlAccess {
-  const { accountId, jobId } = route;
   const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
-    ...{ atMs: Date.now() - durationMs, host: authority.host, accountId, jobId },
+    ...{ atMs: Date.now() - durationMs, host: authority.host, guest: route.guest },
     clientAddress: addressOf(from),
     method: from.method ?? "",
     path: (from.url ?? "").split("?", 1)[0]?.slice(0, MOST_PATH) ?? "",

@@ -80,6 +80,12 @@ export interface JobStatus {
   vm_id?: string;
   /** Of persistent jobs: 12 hex digits. */
   subdomain?: string;
+  /** Once access to a port was asked for, while the VM stays. */
+  url?: string;
+  /** Where that leads to, in the VM. */
+  url_port?: number;
+  /** Of persistent jobs: whether only links open the URL. */
+  url_private?: boolean;
   /** Once the script ended. */
   exit_code?: number;
   /** With status `error`. */
@@ -124,6 +130,12 @@ export interface Job {
   vm_id?: string;
   /** Of persistent jobs: 12 hex digits. */
   subdomain?: string;
+  /** Once access to a port was asked for, while the VM stays. */
+  url?: string;
+  /** Where that leads to, in the VM. */
+  url_port?: number;
+  /** Of persistent jobs: whether only links open the URL. */
+  url_private?: boolean;
   /** Once the script ended. */
   exit_code?: number;
   /** With status `error`. */
@@ -205,8 +217,10 @@ export interface JobEvents {
 }
 
 export interface EnableAccess {
-  /** Port in the VM. 22: SSH, which needs no server in the VM. Other ports are not served yet. */
+  /** Port in the VM. 22: SSH, which needs no server in the VM. Another: what the URL of the job leads to. */
   port?: number;
+  /** For a URL: whether only links open it. Default: as it was, at first public. */
+  private?: boolean;
 }
 
 export interface SshAccess {
@@ -224,6 +238,14 @@ export interface SshAccess {
   ssh_host_fingerprint: string;
 }
 
+export interface HttpAccess {
+  success: true;
+  port: number;
+  url: string;
+  subdomain: string;
+  private: boolean;
+}
+
 export interface SshService {
   /** `false`: this server takes no SSH connections, and the rest is `null`. */
   enabled: boolean;
@@ -233,6 +255,8 @@ export interface SshService {
   host_key: string | null;
   fingerprint: string | null;
 }
+
+export interface Access SshAccess | HttpAccess
 
 export interface AuditEntry {
   /** Rises with each entry. */
@@ -328,6 +352,8 @@ export interface UpdateJob {
   disk_gb?: number;
   /** In place of those before. */
   labels?: Record<string, string>;
+  /** Whether only links open the URL; holds within a second. */
+  url_private?: boolean;
 }
 
 export interface UpdatedJob {
@@ -341,6 +367,12 @@ export interface UpdatedJob {
   vm_id?: string;
   /** Of persistent jobs: 12 hex digits. */
   subdomain?: string;
+  /** Once access to a port was asked for, while the VM stays. */
+  url?: string;
+  /** Where that leads to, in the VM. */
+  url_port?: number;
+  /** Of persistent jobs: whether only links open the URL. */
+  url_private?: boolean;
   /** Once the script ended. */
   exit_code?: number;
   /** With status `error`. */
@@ -490,6 +522,106 @@ export interface AccessTokens {
 export interface CreateAccessToken {
   /** What the token is for. */
   name: string;
+}
+
+export interface UrlAlias {
+  id: string;
+  subdomain: string;
+  domain: string;
+  /** The address that works at this server. */
+  url: string;
+  workspace_id: string;
+  created_at: string;
+  /** When it was last told where to lead. */
+  updated_at: string;
+}
+
+export interface UrlAliases {
+  aliases: UrlAlias[];
+  total: number;
+}
+
+export interface CreateUrlAlias {
+  /** 1 to 63 lower-case letters, digits and dashes, neither first nor last a dash. */
+  subdomain: string;
+  workspace_id: string;
+  /** Default: that of the server's URLs, for which its configured synonyms stand, too. Another: a domain of your own. */
+  domain?: string;
+}
+
+export interface MoveUrlAlias {
+  workspace_id: string;
+  /** Default: that of the server's URLs, for which its configured synonyms stand, too. Another: a domain of your own. */
+  domain?: string;
+}
+
+export interface UrlLink {
+  id: string;
+  /** It opens the URL only while that leads to this port. */
+  port: number;
+  created_at: string;
+  expires_at: string;
+  revoked_at: string | null;
+}
+
+export interface CreateUrlLink {
+  /** Default: that of the URL. */
+  port?: number;
+  expires_in_seconds?: number;
+}
+
+export interface NewUrlLink {
+  id: string;
+  /** It opens the URL only while that leads to this port. */
+  port: number;
+  created_at: string;
+  expires_at: string;
+  revoked_at: string | null;
+  url: string;
+  token: string;
+}
+
+export interface UrlLinks {
+  links: UrlLink[];
+  total: number;
+}
+
+export interface UrlAccess {
+  /** Rises with each entry. */
+  id: number;
+  /** When it came. */
+  at: string;
+  host: string;
+  client_address: string;
+  method: string;
+  /** Without what follows `?`, at most 512 characters. */
+  path: string;
+  /** Of the answer. 101: a WebSocket; 499: the client left before there was one. */
+  status: number;
+  /** Until the answer had been sent whole, or the WebSocket was over. */
+  duration_ms: number;
+  /** Of the body, or of the WebSocket. */
+  bytes_in: number;
+  bytes_out: number;
+}
+
+export interface UrlCounters {
+  requests: number;
+  bytes_in: number;
+  bytes_out: number;
+  /** `2xx` and the like to requests that were answered so. */
+  by_status: Record<string, number>;
+  duration_ms_sum: number;
+  /** Requests that took at most `le` ms, of those above the bucket before; null: all others. */
+  duration_ms_buckets: ({
+    le: number | null;
+    requests: number;
+  })[];
+}
+
+export interface UrlTraffic {
+  counters: UrlCounters;
+  entries: UrlAccess[];
 }
 
 export interface WorkspaceBase {
