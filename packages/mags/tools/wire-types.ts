@@ -24,7 +24,7 @@ const HEADER = `/**
  */
 `;
 
-/** @returns the text of `src/sdk/wire.generated.ts`: one interface for each named schema that a route uses. */
+/** @returns the text of `src/sdk/wire.generated.ts`: one type for each named schema that a route uses. */
 export function wireTypes(): string {
   const { schemas } = z.toJSONSchema(z.globalRegistry, { io: "input" }) as { schemas: Record<string, JsonSchema> };
   const names = reachable(schemas, [
@@ -33,8 +33,13 @@ export function wireTypes(): string {
       ...Object.values(route.responses).filter((schema) => schema !== null),
     ]),
   ]);
-  const interfaces = names.map((name) => `export interface ${name} ${typeOf(schemas[name] ?? {}, "")}\n`);
-  return [HEADER, ...interfaces].join("\n");
+  return [HEADER, ...names.map((name) => declarationOf(name, schemas[name] ?? {}))].join("\n");
+}
+
+function declarationOf(name: string, schema: JsonSchema): string {
+  return schema.properties
+    ? `export interface ${name} ${typeOf(schema, "")}\n`
+    : `export type ${name} = ${typeOf(schema, "")};\n`;
 }
 
 function reachable(schemas: Readonly<Record<string, JsonSchema>>, roots: readonly z.ZodType[]): string[] {

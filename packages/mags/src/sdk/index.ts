@@ -22,7 +22,9 @@ export type { FileDownload, ReadFileOptions } from "./read-file.ts";
 export type { RunOptions } from "./run-options.ts";
 export type { JobUpdate, NewOptions, RunningSandbox } from "./sandboxes.ts";
 export type { AccountSshKeys, AddSshKeyOptions } from "./ssh-keys.ts";
+export type { UrlLinkOptions, UrlTrafficOptions } from "./urls.ts";
 export type {
+  Access,
   AccessToken,
   AccessTokens,
   AuditEntry,
@@ -33,6 +35,7 @@ export type {
   FileInfo,
   FileList,
   FileWritten,
+  HttpAccess,
   Job,
   JobEvent,
   JobEvents,
@@ -42,6 +45,7 @@ export type {
   Logs,
   Me,
   NewAccessToken,
+  NewUrlLink,
   PoolStatus,
   RestoredWorkspace,
   SshAccess,
@@ -53,6 +57,13 @@ export type {
   Synced,
   SyncProgress,
   UpdatedJob,
+  UrlAccess,
+  UrlAlias,
+  UrlAliases,
+  UrlCounters,
+  UrlLink,
+  UrlLinks,
+  UrlTraffic,
   Usage,
   Workspace,
   WorkspaceBase,

@@ -20,12 +20,26 @@ import {
 import { clientSettings } from "./settings.ts";
 import { type AccountSshKeys, createAccountSshKeys } from "./ssh-keys.ts";
 import { createTransport, type Transport } from "./transport.ts";
+import {
+  createUrlAlias,
+  createUrlLink,
+  deleteUrlAlias,
+  listUrlAliases,
+  listUrlLinks,
+  moveUrlAlias,
+  revokeUrlLink,
+  type UrlLinkOptions,
+  type UrlTrafficOptions,
+  urlTraffic,
+} from "./urls.ts";
 import { waitForEnd } from "./wait-for-end.ts";
 import type {
+  Access,
   AccessTokens,
   AuditLog,
   Done,
   ExecReply,
+  HttpAccess,
   Job,
   JobEvents,
   JobPage,
@@ -34,6 +48,7 @@ import type {
   Logs,
   Me,
   NewAccessToken,
+  NewUrlLink,
   PoolStatus,
   RestoredWorkspace,
   SshAccess,
@@ -43,6 +58,10 @@ import type {
   Synced,
   UpdatedJob,
   Uploaded,
+  UrlAlias,
+  UrlAliases,
+  UrlLinks,
+  UrlTraffic,
   Usage,
   WorkspaceDiff,
   Workspaces,
@@ -323,14 +342,69 @@ export class Mags {
   /**
    * Enables access to a port of a persistent job's VM; wakes it, and for one that waits for its VM it waits, up to the
    * client's `timeout`. May be repeated, with the same reply. Port 22 is SSH: the reply has address, user, private key
-   * and host key, which end with the VM.
+   * and host key, which end with the VM. Another port is what the URL in the reply leads to from then on.
    * @param port  Default: 8080.
-   * @throws MagsError 400 when the job is not persistent, or the port is one that the server does not serve; 409 when it
-   * has ended.
+   * @throws MagsError 400 when the job is not persistent, or the server has no SSH, or no URLs; 409 when it has ended.
    */
-  async enableAccess(nameOrId: string, port: number | AccessOptions = {}): Promise<SshAccess> {
+  async enableAccess(nameOrId: string, port: 22 | (AccessOptions & { readonly port: 22 })): Promise<SshAccess>;
+  async enableAccess(nameOrId: string, port?: number | AccessOptions): Promise<Access>;
+  async enableAccess(nameOrId: string, port: number | AccessOptions = {}): Promise<Access> {
     const options = typeof port === "number" ? { port } : port;
     return await enableAccess(this.#transport, nameOrId, { ...options, patienceMs: this.#timeoutMs });
+  }
+
+  /**
+   * Leads the URL of a persistent job to a port of its VM, as {@link Mags.enableAccess}.
+   * @param port  Default: 8080.
+   * @throws MagsError `invalid_argument` for port 22, which is SSH.
+   */
+  async url(nameOrId: string, port: number | AccessOptions = {}): Promise<HttpAccess> {
+    const access = await this.enableAccess(nameOrId, port);
+    if ("url" in access) return access;
+    throw clientError("invalid_argument", `port ${access.port} is SSH, and has no URL: use enableAccess`);
+  }
+
+  /**
+   * Gives a workspace an address that stays: it leads to whichever persistent job the workspace has.
+   * @param domain  Default: that of the server's URLs; another must be known to be yours.
+   * @throws MagsError 409 when the name is taken, 404 when there is no such workspace, 403 when the domain is not known to be yours.
+   */
+  async urlAliasCreate(subdomain: string, workspaceId: string, domain?: string): Promise<UrlAlias> {
+    return await createUrlAlias(this.#transport, { subdomain, workspaceId, domain });
+  }
+
+  async urlAliasList(): Promise<UrlAliases> {
+    return await listUrlAliases(this.#transport);
+  }
+
+  /** Leads an alias elsewhere; no request finds nothing in between. @throws MagsError 404 */
+  async urlAliasMove(subdomain: string, workspaceId: string, domain?: string): Promise<UrlAlias> {
+    return await moveUrlAlias(this.#transport, { subdomain, workspaceId, domain });
+  }
+
+  /** @throws MagsError 404 */
+  async urlAliasDelete(subdomain: string, domain?: string): Promise<Done> {
+    return await deleteUrlAlias(this.#transport, { subdomain, domain });
+  }
+
+  /** Makes a link that opens a private URL; what opens it is shown only now. @throws MagsError 409 when there is no URL */
+  async urlLinkCreate(nameOrId: string, options: UrlLinkOptions = {}): Promise<NewUrlLink> {
+    return await createUrlLink(this.#transport, nameOrId, options);
+  }
+
+  /** Those that have not expired. */
+  async urlLinkList(nameOrId: string): Promise<UrlLinks> {
+    return await listUrlLinks(this.#transport, nameOrId);
+  }
+
+  /** Within a second it opens nothing more, nor do the cookies of those who have followed it. @throws MagsError 404 */
+  async urlLinkRevoke(nameOrId: string, linkId: string): Promise<Done> {
+    return await revokeUrlLink(this.#transport, nameOrId, linkId);
+  }
+
+  /** What was asked of the URLs of a job: the last requests, and counters of all. */
+  async urlTraffic(nameOrId: string, options: UrlTrafficOptions = {}): Promise<UrlTraffic> {
+    return await urlTraffic(this.#transport, nameOrId, options);
   }
 
   /** Makes a VM that stays, with a workspace of the same name, and returns when it runs. */

@@ -30,6 +30,8 @@ export interface JobUpdate {
   readonly idleMinutes?: number | undefined;
   readonly diskGb?: number | undefined;
   readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Whether only links open the URL. */
+  readonly urlPrivate?: boolean | undefined;
 }
 
 /** What of the client these need. */
@@ -100,6 +102,7 @@ export function updateBody(update: JobUpdate): Record<string, unknown> {
     idle_minutes: update.idleMinutes,
     disk_gb: update.diskGb,
     labels: update.labels,
+    url_private: update.urlPrivate,
   };
   return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined));
 }

@@ -256,7 +256,7 @@ export interface SshService {
   fingerprint: string | null;
 }
 
-export interface Access SshAccess | HttpAccess
+export type Access = SshAccess | HttpAccess;
 
 export interface AuditEntry {
   /** Rises with each entry. */
