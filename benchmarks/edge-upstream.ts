@@ -41,6 +41,7 @@ const { port } = await startEdgeServer(
     log: silentLogger,
     upstream: {
       node: Object.assign(createSimulatedExecs(guests), createSimulatedSockets(guests)),
+      urls: null,
       directory: {
         hostKey: async () => new Secret("none"),
         find: async () => user,

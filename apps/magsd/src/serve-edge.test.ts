@@ -43,6 +43,7 @@ describe("serveEdge", () => {
     const guests = { awaken: () => {} };
     return {
       node: { ...createSimulatedExecs(guests), ...createSimulatedSockets(guests) },
+      urls: null,
       directory: {
         hostKey: async () => new Secret(hostKey),
         find: async () => null,

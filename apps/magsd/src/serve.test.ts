@@ -66,8 +66,8 @@ describe("serve", () => {
   /** In this process. Its problem is the one of `state`. */
   const gatewayWith =
     (state: { readonly problem: string | null }): ServerParts["openGateway"] =>
-    async (upstream) => {
-      const gateway = await openSsh({ ...upstream, log: silentLogger }, config.ssh);
+    async ({ directory, node }) => {
+      const gateway = await openSsh({ directory: directory ?? assert.fail(), node, log: silentLogger }, config.ssh);
       return {
         ...{ port: gateway.port, fingerprint: gateway.fingerprint },
         get problem() {

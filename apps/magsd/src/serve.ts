@@ -214,7 +214,7 @@ async function startUp(
     ),
   );
   await plane.accounts.ensureBootstrap();
-  const upstream = plane.ssh && { directory: plane.ssh, node };
+  const upstream = plane.ssh && { directory: plane.ssh, urls: null, node };
   try {
     if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
   } catch (error) {

@@ -1,7 +1,18 @@
 /** An edge's server and an edge's end of it in one process, over a real connection, in front of this machine. */
 import { randomBytes, randomUUID } from "node:crypto";
-import { Secret, silentLogger, untilAborted } from "@mags/core";
-import type { AccountId, ExecId, ExecStart, GuestId, SshNote, SshSignIn, SshUser } from "@mags/domain";
+import { AppError, Secret, silentLogger, untilAborted } from "@mags/core";
+import type {
+  AccountId,
+  ExecId,
+  ExecStart,
+  GuestId,
+  SshDirectory,
+  SshNote,
+  SshSignIn,
+  SshUser,
+  UrlAccess,
+  UrlDirectory,
+} from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
 import {
@@ -14,6 +25,12 @@ import {
 
 export const newSecret = () => new Secret(randomBytes(32).toString("hex"));
 export const soon = () => AbortSignal.timeout(60_000);
+
+/** One that serves all there is. */
+export interface WholeUpstream extends EdgeUpstream {
+  readonly directory: SshDirectory;
+  readonly urls: UrlDirectory;
+}
 
 export interface Apart extends RemoteUpstream {
   readonly server: EdgeServer;
@@ -49,7 +66,8 @@ export function createWhole() {
     ...{ login: "box", port: 22, clientAddress: "192.0.2.1" },
     key: { type: "ssh-ed25519", blob: Buffer.from("key"), fingerprint: "SHA256:x" },
   };
-  const upstream: EdgeUpstream = {
+  const accesses: UrlAccess[] = [];
+  const upstream: WholeUpstream = {
     node: Object.assign(execs, createSimulatedSockets({ awaken: () => {} })),
     directory: {
       hostKey: async () => new Secret("a key"),
@@ -62,9 +80,22 @@ export function createWhole() {
         return () => watchers.delete(listener);
       },
     },
+    urls: {
+      async route({ host, pass }) {
+        const [, port] = /^port-(\d+)\.example$/.exec(host) ?? [];
+        if (port !== undefined) return { accountId, guest, port: Number(port), awakeMs: 5 };
+        if (host !== "private.example") throw new AppError("url_not_found", `nothing is called ${host}`);
+        if (pass === "open") return { accountId, guest, port: 8080, awakeMs: null };
+        throw new AppError("unauthenticated", "this page is private");
+      },
+      certificate: async (host) =>
+        host === "own.example" ? { certificate: "a certificate", key: new Secret("its key") } : null,
+      challenge: async ({ host, token }) => (host === "own.example" ? `${token}.thumbprint` : null),
+      note: (access) => void accesses.push(access),
+    },
   };
   return {
-    ...{ upstream, accountId, guest, execs, notes, watchers, attempt },
+    ...{ upstream, accountId, guest, execs, notes, accesses, watchers, attempt },
     /** The guest ends. */
     end: () => over.resolve(),
     start: (command: string): ExecStart => ({
@@ -72,7 +103,7 @@ export function createWhole() {
       ...{ environment: {}, cwd: null, timeoutMs: null, leavesGroup: false, endsWithClient: true },
     }),
     /** The guest, as it is asked for by who signs in. */
-    async signIn({ directory }: EdgeUpstream): Promise<GuestId> {
+    async signIn({ directory }: Pick<WholeUpstream, "directory">): Promise<GuestId> {
       const found = await directory.find(attempt, { signal: soon() });
       if (!found) throw new Error("nobody may sign in");
       return directory.guest(found, { signal: soon() });

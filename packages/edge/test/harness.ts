@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, Secret, silentLogger, untilAborted } from "@mags/core";
-import type { AccountId, GuestId, SshNote } from "@mags/domain";
+import type { AccountId, GuestId, SshDirectory, SshNote } from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir } from "@mags/test-kit";
 import ssh2 from "ssh2";
@@ -92,7 +92,8 @@ export async function startTestGateway(
   let isOver = false;
   const watched = Promise.withResolvers<void>();
   let listenOn = async (_ports: readonly number[]): Promise<readonly number[]> => [];
-  const whole: EdgeUpstream = {
+  const whole: EdgeUpstream & { readonly directory: SshDirectory } = {
+    urls: null,
     node: {
       startExec(start) {
         const { SSH_AUTH_SOCK } = start.environment;

@@ -144,6 +144,22 @@ describe("who connects as an edge and is none, or means no good", () => {
     assert.equal(whole.notes.length, 1);
   });
 
+  it("tells of no request that has no guest, or of too many at once", async () => {
+    const access = {
+      ...{ atMs: 1, host: "a.example", guest: whole.guest, clientAddress: "", method: "GET", path: "/" },
+      ...{ status: 200, durationMs: 1, bytesIn: 0, bytesOut: 0 },
+    };
+    const statuses = [
+      await call("/edge/1/access", head([{ ...access, guest: "a" }])),
+      await call("/edge/1/access", head([{ ...access, bytesIn: -1 }])),
+      await call("/edge/1/access", head(Array.from({ length: 257 }, () => access))),
+      await call("/edge/1/route", head({ host: "x".repeat(300), pass: null })),
+      await call("/edge/1/access", head([access])),
+    ].map((answer) => answer?.status);
+    assert.deepEqual(statuses, [400, 400, 400, 400, 200]);
+    assert.equal(whole.accesses.length, 1);
+  });
+
   it("gets at no guest but by somebody who may sign in", async () => {
     const at = { host: "127.0.0.1", port: 22 };
     const dialled = await call("/edge/1/connect", head({ guest: whole.guest, at }));

@@ -72,7 +72,14 @@ export async function startUrlFront(
         },
       },
     },
-    { host: "127.0.0.1", port: 0, certificates, isTrusted: () => trusted, limits: { ...LIMITS, ...limits } },
+    {
+      host: "127.0.0.1",
+      port: 0,
+      certificates,
+      plain: null,
+      isTrusted: () => trusted,
+      limits: { ...LIMITS, ...limits },
+    },
   );
   return {
     ...{ port: gateway.port, notes, route },

@@ -53,7 +53,7 @@ describe("the gateway of a server", () => {
     program = PROGRAM,
   }: Start = {}): Promise<KeptGateway> =>
     startGatewayProcess(
-      { upstream: { directory, node: createSimulatedNode() }, log: silentLogger },
+      { upstream: { directory, urls: null, node: createSimulatedNode() }, log: silentLogger },
       { program, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
       { signal },
     );

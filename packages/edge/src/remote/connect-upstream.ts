@@ -1,10 +1,13 @@
 /** The rest of Mags for a gateway that runs apart from it. */
 import { AppError, type Logger, sleep } from "@mags/core";
+import type { SshDirectory, UrlDirectory } from "@mags/domain";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createLink } from "./link.ts";
-import { createNoteQueue } from "./note-queue.ts";
+import { NOTES } from "./notes.ts";
+import { createOutbox } from "./outbox.ts";
 import { createRemoteDirectory } from "./remote-directory.ts";
 import { createRemoteNode } from "./remote-node.ts";
+import { ACCESSES, createRemoteUrls } from "./remote-urls.ts";
 import { type EdgePlace, PINGING, type Pinging } from "./transport.ts";
 
 export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };
@@ -14,6 +17,9 @@ export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };
  * when it is disposed of have 2 s.
  */
 export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
+  /** Calls fail with `unavailable` where the server has none of what they are about. */
+  readonly directory: SshDirectory;
+  readonly urls: UrlDirectory;
   /** Why there is no connection; null: there is one. */
   readonly problem: string | null;
   /** Resolves when there is a connection; may be called again. @throws the signal's reason */
@@ -33,16 +39,20 @@ export function connectUpstream(deps: UpstreamDeps, options: UpstreamOptions): R
   const { log } = deps;
   const ending = new AbortController();
   const link = createLink({ pinging: PINGING, ...options }, deps);
-  const notes = createNoteQueue(link, { log, signal: ending.signal });
+  const telling = { link, log, signal: ending.signal };
+  const notes = createOutbox(telling, NOTES);
+  const accesses = createOutbox(telling, ACCESSES);
   return {
     directory: createRemoteDirectory({ link, notes, log, signal: ending.signal }),
+    urls: createRemoteUrls(link, accesses),
     node: createRemoteNode(link),
     get problem() {
       return link.problem;
     },
     connected: (signals) => link.connected(signals),
     async [Symbol.asyncDispose]() {
-      await Promise.race([notes.sent(), sleep(LAST_NOTES_MS, { signal: ending.signal }).catch(() => {})]);
+      const sent = Promise.all([notes.sent(), accesses.sent()]);
+      await Promise.race([sent, sleep(LAST_NOTES_MS, { signal: ending.signal }).catch(() => {})]);
       ending.abort(new AppError("unavailable", "the gateway is ending"));
       await link[Symbol.asyncDispose]();
     },

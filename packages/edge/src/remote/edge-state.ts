@@ -3,10 +3,13 @@
  * somebody may who has such a key: guests are not known by their ids alone.
  */
 import { AppError } from "@mags/core";
-import type { AccountId, GuestId, GuestListener } from "@mags/domain";
+import type { AccountId, GuestId, GuestListener, GuestSockets } from "@mags/domain";
 
 const GRANTED_MS = 60_000;
 const MOST_GRANTS = 10_000;
+/** Of a port for requests: a server in the guest may still be waited for. */
+const PORT_GRANTED_MS = 600_000;
+const MOST_PORTS = 20_000;
 
 export interface EdgeState {
   readonly address: string;
@@ -18,11 +21,26 @@ export interface EdgeState {
   grant(guest: GuestId, accountId: AccountId): void;
   /** @throws AppError `unavailable` when the edge has not asked for that guest, or long ago. */
   check(guest: GuestId, accountId?: AccountId): void;
+  /** A URL leads there: the edge may connect to it, and do no more with that guest. */
+  grantPort(guest: GuestId, port: number): void;
+  /** @throws as `check`, unless a URL leads there */
+  checkPlace(guest: GuestId, at: Parameters<GuestSockets["connect"]>[1]): void;
 }
 
 export function createEdgeState(address: string, clock: { readonly nowMs: () => number }): EdgeState {
   const grants = new Map<GuestId, { readonly accountId: AccountId; readonly untilMs: number }>();
+  /** Until when. */
+  const ports = new Map<string, number>();
+
+  function check(guest: GuestId, accountId?: AccountId): void {
+    const found = grants.get(guest);
+    const isHis = found && (accountId === undefined || found.accountId === accountId);
+    if (!isHis || found.untilMs < clock.nowMs())
+      throw new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
+  }
+
   return {
+    check,
     address,
     listeners: new Map(),
     name: null,
@@ -33,11 +51,16 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
       const [oldest] = grants.keys();
       if (grants.size > MOST_GRANTS && oldest !== undefined) grants.delete(oldest);
     },
-    check(guest, accountId) {
-      const found = grants.get(guest);
-      const isHis = found && (accountId === undefined || found.accountId === accountId);
-      if (!isHis || found.untilMs < clock.nowMs())
-        throw new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
+    grantPort(guest, port) {
+      const name = `${guest} ${port}`;
+      ports.delete(name);
+      ports.set(name, clock.nowMs() + PORT_GRANTED_MS);
+      const [oldest] = ports.keys();
+      if (ports.size > MOST_PORTS && oldest !== undefined) ports.delete(oldest);
+    },
+    checkPlace(guest, at) {
+      const untilMs = "host" in at && at.host === "127.0.0.1" ? ports.get(`${guest} ${at.port}`) : undefined;
+      if (untilMs === undefined || untilMs < clock.nowMs()) check(guest);
     },
   };
 }

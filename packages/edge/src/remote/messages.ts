@@ -17,7 +17,7 @@ const bytes = (most: number) =>
     decode: (text) => Buffer.from(text, "base64"),
     encode: (buffer) => buffer.toString("base64"),
   });
-const uuid = <T extends string>() =>
+export const uuid = <T extends string>() =>
   z.custom<T>((value) => typeof value === "string" && isUuid(value), "must be a UUID");
 
 export const SignIn = z.object({

@@ -15,6 +15,10 @@ export const CALLS = [
   "connect",
   "listen",
   "accept",
+  "route",
+  "access",
+  "certificate",
+  "challenge",
 ] as const;
 export type CallName = (typeof CALLS)[number];
 
@@ -77,3 +81,5 @@ export const LONG_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "li
 export const MOST_WATCHED = 100_000;
 /** Notes in one call. */
 export const MOST_NOTES = 16;
+/** Answered requests of URLs in one call. */
+export const MOST_ACCESSES = 256;

@@ -1,18 +1,18 @@
 /** The directory of a server, as an edge has it. */
 import { AppError, type Logger, Secret, sleep } from "@mags/core";
-import type { SshDirectory, SshSignIn, SshUser } from "@mags/domain";
+import type { SshDirectory, SshNote, SshSignIn, SshUser } from "@mags/domain";
 import { z } from "zod";
 import { createGuestWatch } from "./guest-watch.ts";
 import { decode, parseJson } from "./json.ts";
 import type { Link } from "./link.ts";
 import { clipped, Found, Guest, Ports, SignIn } from "./messages.ts";
-import type { NoteQueue } from "./note-queue.ts";
+import type { Outbox } from "./outbox.ts";
 import { violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 
 export interface RemoteDirectoryDeps {
   readonly link: Link;
-  readonly notes: NoteQueue;
+  readonly notes: Outbox<SshNote>;
   readonly log: Logger;
   /** Aborted when the edge ends. */
   readonly signal: AbortSignal;

@@ -5,10 +5,13 @@ import { decode, parseJson } from "./json.ts";
 import { Guest } from "./messages.ts";
 import { violation } from "./pipe.ts";
 import { FRAME, MOST_WATCHED } from "./protocol.ts";
+import { sshOf } from "./serve-directory.ts";
 import type { ServerCall } from "./server-call.ts";
 
 /** Each is answered with `over` when it is; when that cannot be known now the call ends, and the edge makes another. */
-export async function serveEnds({ pipe, upstream, edge, signal, answer }: ServerCall): Promise<void> {
+export async function serveEnds(call: ServerCall): Promise<void> {
+  const { pipe, edge, signal, answer } = call;
+  const directory = sshOf(call);
   if (edge.hearsOfEnds) throw new AppError("too_many_requests", "the edge hears of the ends of guests already");
   edge.hearsOfEnds = true;
   const watched = new Map<GuestId, AbortController>();
@@ -16,7 +19,7 @@ export async function serveEnds({ pipe, upstream, edge, signal, answer }: Server
   let told: Promise<void> = Promise.resolve();
 
   async function follow(guest: GuestId, until: AbortSignal): Promise<void> {
-    await upstream.directory.untilOver(guest, { signal: until });
+    await directory.untilOver(guest, { signal: until });
     if (!watched.delete(guest)) return;
     told = told.then(() => pipe.writeJson(FRAME.over, guest));
     await told;

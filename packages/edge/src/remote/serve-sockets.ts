@@ -11,7 +11,7 @@ import { socketOver } from "./socket-over-pipe.ts";
 
 export async function serveConnect(call: ServerCall): Promise<void> {
   const { guest, at } = decode(AtGuest, call.asked);
-  call.edge.check(guest);
+  call.edge.checkPlace(guest, at);
   await join(await call.upstream.node.connect(guest, at, { signal: call.signal }), call);
 }
 

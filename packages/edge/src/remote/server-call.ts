@@ -11,6 +11,7 @@ import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts
 import { serveEnds } from "./serve-ends.ts";
 import { serveExec } from "./serve-exec.ts";
 import { serveAccept, serveConnect, serveListen } from "./serve-sockets.ts";
+import { serveAccesses, serveCertificate, serveChallenge, serveRoute } from "./serve-urls.ts";
 import type { Tickets } from "./tickets.ts";
 
 export interface ServerCall {
@@ -49,6 +50,10 @@ const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> 
   connect: serveConnect,
   listen: serveListen,
   accept: serveAccept,
+  route: serveRoute,
+  access: serveAccesses,
+  certificate: serveCertificate,
+  challenge: serveChallenge,
 };
 
 const HEAD_MS = 10_000;

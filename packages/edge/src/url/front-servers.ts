@@ -115,12 +115,15 @@ export async function openFrontServers(
 }
 
 function createTlsFront(certificates: Certificates, { headMs }: FrontLimits): TlsServer {
-  const contextOf = ({ certificate: cert, key }: CertificateFiles) => ({ cert, key, minVersion: "TLSv1.2" as const });
+  const optionsOf = (first: CertificateFiles | null) => ({
+    ...(first && { cert: first.certificate, key: first.key }),
+    minVersion: "TLSv1.2" as const,
+  });
   const front = createTls({
-    ...{ ...contextOf(certificates.first), ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: headMs },
+    ...{ ...optionsOf(certificates.first), ALPNProtocols: ["h2", "http/1.1"], handshakeTimeout: headMs },
     SNICallback: certificates.choose,
   });
-  certificates.onReplaced(() => front.setSecureContext(contextOf(certificates.first)));
+  certificates.onReplaced(() => front.setSecureContext(optionsOf(certificates.first)));
   return front.on("tlsClientError", () => {}); // whoever it was has gone
 }
 

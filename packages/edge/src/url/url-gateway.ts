@@ -8,10 +8,13 @@ import { dialGuest } from "./dial.ts";
 import { replyFailure } from "./failure-reply.ts";
 import { type FrontLimits, type FrontOptions, openFrontServers } from "./front-servers.ts";
 import { GuestAgent } from "./guest-agent.ts";
+import { openPlainServer, type PlainOptions } from "./plain-server.ts";
 import { createRoutes } from "./routes.ts";
 import { serveVisit, type Visit, type VisitDeps } from "./visit.ts";
 
 export interface UrlGatewayOptions extends FrontOptions {
+  /** Beside TLS. Null: nothing. */
+  readonly plain: PlainOptions | null;
   readonly limits: UrlLimits;
   /** Whether an address is of a proxy whose word holds of who its clients are. */
   readonly isTrusted: (address: string) => boolean;
@@ -27,6 +30,8 @@ export interface UrlLimits extends FrontLimits {
 /** Disposing of it lets answers that are under way end for a moment. */
 export interface UrlGateway extends AsyncDisposable {
   readonly port: number;
+  /** Null: it is not listened without TLS beside that. */
+  readonly plainPort: number | null;
 }
 
 export interface UrlGatewayDeps {
@@ -42,7 +47,7 @@ export async function startUrlGateway(
   { directory, node, log }: UrlGatewayDeps,
   options: UrlGatewayOptions,
 ): Promise<UrlGateway> {
-  const { limits, isTrusted } = options;
+  const { limits, isTrusted, plain } = options;
   const ending = new AbortController();
   const clock = { nowMs: () => performance.now() };
   const dialing = { node, clock, wakeMs: limits.wakeMs, signal: ending.signal };
@@ -61,14 +66,24 @@ export async function startUrlGateway(
   }
 
   const front = await openFrontServers({ take: (visit) => void take(visit), log }, options);
+  async function openPlain(at: PlainOptions) {
+    try {
+      const tlsPort = at.publicPort ?? front.port;
+      return await openPlainServer({ directory, log, signal: ending.signal }, { ...at, limits, tlsPort });
+    } catch (error) {
+      await front.close(0);
+      throw error;
+    }
+  }
+  const plainServer = plain && (await openPlain(plain));
   let closing: Promise<void> | undefined;
   async function close(): Promise<void> {
-    await front.close(GOODBYE_MS);
+    await Promise.all([front.close(GOODBYE_MS), plainServer?.[Symbol.asyncDispose]()]);
     ending.abort(new AppError("unavailable", "the gateway is ending"));
     agent.destroy();
   }
   return {
-    port: front.port,
+    ...{ port: front.port, plainPort: plainServer?.port ?? null },
     [Symbol.asyncDispose]() {
       closing ??= close();
       return closing;

@@ -1,0 +1,38 @@
+/** Calls about URLs, at the server. */
+import { AppError } from "@mags/core";
+import type { UrlDirectory } from "@mags/domain";
+import { z } from "zod";
+import { decode } from "./json.ts";
+import { MOST_ACCESSES } from "./protocol.ts";
+import type { ServerCall } from "./server-call.ts";
+import { Access, AskedCertificate, AskedChallenge, Certificate, Route, Visit } from "./url-messages.ts";
+
+function urlsOf({ upstream: { urls } }: ServerCall): UrlDirectory {
+  if (!urls) throw new AppError("unavailable", "this server serves no URLs: its configuration says so");
+  return urls;
+}
+
+/** The edge may then connect to that port of the guest, and do nothing else there. */
+export async function serveRoute(call: ServerCall): Promise<void> {
+  const { asked, edge, signal, answer } = call;
+  const route = await urlsOf(call).route(decode(Visit, asked), { signal });
+  edge.grantPort(route.guest, route.port);
+  await answer(z.encode(Route, route));
+}
+
+export async function serveAccesses(call: ServerCall): Promise<void> {
+  const urls = urlsOf(call);
+  for (const access of decode(z.array(Access).max(MOST_ACCESSES), call.asked)) urls.note(access);
+  await call.answer({});
+}
+
+export async function serveCertificate(call: ServerCall): Promise<void> {
+  const { host } = decode(AskedCertificate, call.asked);
+  const found = await urlsOf(call).certificate(host, { signal: call.signal });
+  await call.answer(found && z.encode(Certificate, found));
+}
+
+export async function serveChallenge(call: ServerCall): Promise<void> {
+  const asked = decode(AskedChallenge, call.asked);
+  await call.answer(await urlsOf(call).challenge(asked, { signal: call.signal }));
+}
