@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import type { SubmitJob } from "../src/sdk/wire.generated.ts";
+import type { Access, EnableAccess, SubmitJob } from "../src/sdk/wire.generated.ts";
 import { createScriptedExecs, type ScriptedExecs } from "./scripted-exec.ts";
 import { type Encoding, runHere, ScriptedJob } from "./scripted-job.ts";
 import { streamLogs } from "./scripted-stream.ts";
@@ -32,6 +32,8 @@ export interface ScriptedApi extends AsyncDisposable {
   cutAfter: (stream: number) => number | undefined;
   /** With which of the next calls a stop comes to its end. */
   stopsAfter: number;
+  /** What URLs lead to. */
+  web: string;
   /** Cuts all connections and refuses new ones until `comeBack`. */
   goAway(): Promise<void>;
   comeBack(): Promise<void>;
@@ -134,7 +136,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
         return send(reply, 200, job.status);
       case "access":
         if (job.ended) return send(reply, 409, { error: `Job ${id} is not running`, code: "job_not_running" });
-        return send(reply, 200, { ...SSH_ACCESS, port: (seen.body as { port: number }).port });
+        return send(reply, 200, accessReply(seen.body as EnableAccess, api.web));
       case "sync":
         return send(reply, 200, { success: true, message: `Workspace ${id} synced as version 4`, version: 4 });
       case "status":
@@ -192,6 +194,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     intercept: () => false,
     cutAfter: () => undefined,
     stopsAfter: 1,
+    web: "http://0123456789ab.localhost:7780",
     goAway,
     comeBack: listen,
     async [Symbol.asyncDispose]() {
@@ -242,9 +245,15 @@ export const SSH_SERVICE = {
 } as const;
 
 export const SSH_ACCESS = {
-  ...{ success: true, ssh_host: "127.0.0.1", ssh_port: 40_123, ssh_user: "root", ssh_private_key: "PRIVATE KEY\n" },
+  success: true,
+  ...{ ssh_host: "127.0.0.1", ssh_port: 40_123, ssh_user: "root", ssh_private_key: "PRIVATE KEY\n" },
   ...{ ssh_host_key: SSH_SERVICE.host_key, ssh_host_fingerprint: SSH_SERVICE.fingerprint },
 } as const;
+
+function accessReply({ port = 8080, private: isPrivate = false }: EnableAccess, url: string): Access {
+  if (port === 22) return { ...SSH_ACCESS, port };
+  return { success: true, port, url, subdomain: "0123456789ab", private: isPrivate };
+}
 
 function workspaceReply(name: string, verb: string | undefined): unknown {
   if (verb === "versions") return { workspace_id: name, versions: [], total: 0 };

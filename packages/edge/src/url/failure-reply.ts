@@ -1,6 +1,7 @@
 /** What is said where a guest's answer should be: a page to people, JSON to programs. */
 import { type AppError, ERROR_STATUS } from "@mags/core";
 import { breakOff, type FrontRequest, type FrontResponse, isOver, sendWhole } from "./front-response.ts";
+import { OWN_REPLY } from "./headers.ts";
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "This request cannot be understood",
@@ -23,6 +24,7 @@ export function replyFailure(from: FrontRequest, to: FrontResponse, error: AppEr
   sendWhole(from, to, {
     status,
     headers: {
+      [OWN_REPLY]: error.code,
       "content-type": isForPeople ? "text/html; charset=utf-8" : "application/json",
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
       ...(status >= 503 && { "retry-after": `${error.retryAfterSeconds ?? 5}` }),

@@ -86,7 +86,7 @@ describe("the head of an answer", () => {
     assert.deepEqual(responseHeaders(raw, own), kept);
   });
 
-  it("loses what is of one connection only, and where else it is served", () => {
+  it("loses what is of one connection only, where else it is served, and what only the gateway says", () => {
     const raw = [
       "Connection",
       "keep-alive, X-Hop",
@@ -96,6 +96,8 @@ describe("the head of an answer", () => {
       "chunked",
       "Alt-Svc",
       "h3",
+      "Mags-Error",
+      "internal",
       "ETag",
       "1",
     ];

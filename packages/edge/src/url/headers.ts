@@ -25,6 +25,9 @@ const FORWARDED = new Set([
   ...["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"],
 ]);
 
+/** Tells programs that an answer is the gateway's, and its code. No guest's has it. */
+export const OWN_REPLY = "mags-error";
+
 export interface RequestHead {
   readonly client: ClientSeen;
   /** Names of cookies and headers that are for the gateway, lower case. */
@@ -77,7 +80,7 @@ export function responseHeaders(raw: RawHeaders, own: ReadonlySet<string>): stri
   for (const [name, value] of pairs(raw)) {
     const lower = name.toLowerCase();
     // Where else its host is served is not for a guest to say.
-    if (HOP_BY_HOP.has(lower) || named.has(lower) || lower === "alt-svc") continue;
+    if (HOP_BY_HOP.has(lower) || named.has(lower) || lower === "alt-svc" || lower === OWN_REPLY) continue;
     if (lower !== "set-cookie") kept.push(name, value);
     else if (!own.has(nameOfCookie(value))) kept.push(name, ofThisHost(value));
   }

@@ -10,6 +10,24 @@ export function wholeNumber(text: string): number {
   return value;
 }
 
+export function portNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 65_535)
+    throw new InvalidArgumentError("It must be the number of a port, 1 to 65535.");
+  return value;
+}
+
+const SPAN_UNITS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** `90s`, `30m`, `2h`, `7d`, in seconds. */
+export function span(text: string): number {
+  const [, count, unit = ""] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  const value = Number(count) * (SPAN_UNITS[unit] ?? Number.NaN);
+  if (!(value >= 1) || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError("It must be a time like 90s, 30m, 2h or 7d.");
+  return value;
+}
+
 /** A positive number of seconds, in milliseconds. */
 export function seconds(text: string): number {
   const value = Number(text);

@@ -13,6 +13,8 @@ const EXAMPLES = [
   ["mags run -w dev 'make test'", "a script in it"],
   ["mags ssh dev", "a terminal in it"],
   ["mags ssh-config --write", "then: ssh mags-dev, scp, rsync, editors"],
+  ["mags run -w site -p --url 'python3 -m http.server 8080'", "a web server, with a URL"],
+  ["mags url dev 3000", "the URL of what listens on port 3000 in dev"],
   ["mags new golden -p", "one whose files are kept in the object store"],
   ["mags run --base golden 'make test'", "a script that begins with its files"],
   ["mags workspace list", "what is kept"],

@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Cli } from "./cli.ts";
-import { collect, egressPolicy, environmentEntry, label, seconds, wholeNumber } from "./flag-values.ts";
+import { collect, egressPolicy, environmentEntry, label, portNumber, seconds, wholeNumber } from "./flag-values.ts";
 import type { RunFlags } from "./run-flags.ts";
 
 export function addRun(program: Command, cli: Cli, onExit: (code: number) => void): void {
@@ -19,6 +19,8 @@ export function addRun(program: Command, cli: Cli, onExit: (code: number) => voi
     .option("--no-sleep", "with -p: the VM does not sleep when it is idle")
     .option("--idle <minutes>", "with -p: the VM sleeps when it was idle for so long (default: 10)", wholeNumber)
     .option("--startup-command <command>", "with -p: run when the VM wakes without its memory")
+    .option("--url", "with -p: a URL of the VM's web server; returns when that answers")
+    .option("--port <port>", "with --url: where that listens in the VM (default: 8080)", portNumber)
     .option("--replace", "end a script that runs in the workspace, instead of failing")
     .option("-e, --ephemeral", "without a workspace: nothing is kept")
     .option("--script-file <file>", "read the script from a file; -: from standard input")

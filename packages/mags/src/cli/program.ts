@@ -9,11 +9,11 @@ import type { StopFlags } from "./commands/stop.ts";
 import type { UsageFlags } from "./commands/usage.ts";
 import { environmentEntry, seconds, wholeNumber } from "./flag-values.ts";
 import { epilogue } from "./help.ts";
-import { refuseLaterRunOptions } from "./later.ts";
 import { addKeyCommands } from "./program-keys.ts";
 import { addRun } from "./program-run.ts";
 import { addSandboxCommands } from "./program-sandboxes.ts";
 import { addSshCommands } from "./program-ssh.ts";
+import { addUrlCommands } from "./program-url.ts";
 import { addWorkspaceCommands } from "./program-workspaces.ts";
 
 interface JsonFlag {
@@ -69,6 +69,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
     });
 
   addSshCommands(program, cli, onExit);
+  addUrlCommands(program, cli, onExit);
 
   program
     .command("list")
@@ -173,10 +174,7 @@ export function createProgram(cli: Cli, onExit: (code: number) => void): Command
       onExit(await (await import("./commands/whoami.ts")).whoami(cli, flags));
     });
 
-  for (const command of withSubcommands(program)) {
-    command.exitOverride();
-    if (command.name() === "run") refuseLaterRunOptions(command);
-  }
+  for (const command of withSubcommands(program)) command.exitOverride();
   return program.addHelpText("after", () => epilogue(program));
 }
 

@@ -30,6 +30,9 @@ export interface RunFlags {
   readonly egress?: RunOptions["egress"];
   readonly label?: Assignments;
   readonly type?: "inline" | "url";
+  readonly url?: boolean;
+  /** In the VM, of the URL. */
+  readonly port?: number;
   readonly scriptFile?: string;
   readonly detach?: boolean;
   readonly json?: boolean;
@@ -41,10 +44,18 @@ export function runOptions(flags: RunFlags): RunOptions {
   if (flags.ephemeral && (workspace !== undefined || flags.persistent || flags.base !== undefined))
     throw new Failure("--ephemeral cannot be combined with --workspace, --name, --persistent or --base");
   if (!flags.persistent) {
-    const needing = { "--no-sleep": !flags.sleep, "--idle": flags.idle, "--startup-command": flags.startupCommand };
+    const needing = {
+      "--no-sleep": !flags.sleep,
+      "--idle": flags.idle,
+      "--startup-command": flags.startupCommand,
+      "--url": flags.url,
+    };
     for (const [flag, value] of Object.entries(needing))
       if (value) throw new Failure(`${flag} needs --persistent (-p)`);
   }
+  if (flags.port !== undefined && !flags.url) throw new Failure("--port needs --url");
+  if (flags.url && flags.detach)
+    throw new Failure("--url cannot be combined with --detach: it returns when the URL answers");
   return {
     name: workspace,
     workspaceId: workspace,
