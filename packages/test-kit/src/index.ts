@@ -1,6 +1,7 @@
 export { type ApiClient, type ApiReply, type CallOptions, createApiClient } from "./api-client.ts";
 export { type Artifacts, findArtifacts } from "./artifacts.ts";
 export { collectAll } from "./collect-all.ts";
+export { findDebianTree } from "./debian-tree.ts";
 export { parseEventStream, type StreamEvent } from "./event-stream.ts";
 export { type ExecTestClient, openExecClient } from "./exec-client.ts";
 export { debugfs, makeExt4Image, replayJournal } from "./ext4-image.ts";

@@ -1,20 +1,8 @@
-/** Programs of a Debian tree with Ceph, each in a mount namespace of its own, with one folder of the host as /mnt. */
+/** Programs of a Debian tree with Ceph, with one folder of the host as /mnt. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { promisify } from "node:util";
-
-const DEFAULT_TREE = "/var/cache/mags/ceph";
-
-/** What it mounts is gone with the program, and the program with this process, however that ends. */
-const SCRIPT = `
-tree=$1 folder=$2
-shift 2
-mount --bind "$folder" "$tree/mnt"
-mount --rbind /dev "$tree/dev"
-mount --rbind /proc "$tree/proc"
-exec setpriv --pdeathsig KILL chroot "$tree" "$@"
-`;
+import { findDebianTree } from "../debian-tree.ts";
 
 export interface CephPrograms {
   /** Runs a program to its end. Ceph's wait for ever for a monitor that does not answer: each gets a deadline. */
@@ -27,21 +15,17 @@ const RUN_MS = 60_000;
 
 /** @throws when the tree was not built. */
 export function findCephPrograms(folder: string): CephPrograms {
-  const tree = process.env.MAGS_CEPH ?? DEFAULT_TREE;
-  if (!existsSync(tree)) throw new Error(`there is no Ceph at ${tree}: run ./test, which builds it`);
-  const command = (program: string, args: readonly string[]) => [
-    ...["--mount", "--propagation", "private", "sh", "-euc", SCRIPT, "sh", tree, folder, program],
-    ...args,
-  ];
+  const tree = findDebianTree("ceph");
   return {
     async run(program, args) {
-      const options = { timeout: RUN_MS, killSignal: "SIGKILL" } as const;
-      const { stdout } = await promisify(execFile)("unshare", command(program, args), options);
+      const [file, ...rest] = tree.command(folder, program, args);
+      const { stdout } = await promisify(execFile)(file, rest, { timeout: RUN_MS, killSignal: "SIGKILL" });
       return stdout;
     },
     async start(name, program, args) {
       await using log = await open(`${folder}/log/${name}.out`, "a");
-      return spawn("unshare", command(program, args), { stdio: ["ignore", log.fd, log.fd] });
+      const [file, ...rest] = tree.command(folder, program, args);
+      return spawn(file, rest, { stdio: ["ignore", log.fd, log.fd] });
     },
   };
 }
