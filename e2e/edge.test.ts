@@ -58,8 +58,9 @@ describe("an edge apart", () => {
     const port = 20_000 + (randomBytes(2).readUInt16BE() % 10_000);
     configFile = join(temp.path, "edge.json");
     const upstream = { host: SERVER, port, secret_file };
-    const ssh = { listen: { host: EDGE, port: 0 } };
-    await writeFile(configFile, JSON.stringify({ role: "edge", data_dir: join(temp.path, "e"), ssh, upstream }));
+    const at = { listen: { host: EDGE, port: 0 } };
+    const keys = { role: "edge", data_dir: join(temp.path, "e"), ssh: at, urls: at, upstream };
+    await writeFile(configFile, JSON.stringify(keys));
     edge = startEdge(); // its server comes later
     server = await startServer({
       config: { edges: { listen: { host: SERVER, port }, secret_file } },

@@ -20,6 +20,7 @@ export interface ServerStatus {
   readonly pid: number;
   readonly api_url: string;
   readonly ssh: { readonly host: string; readonly port: number; readonly fingerprint: string };
+  readonly urls: { readonly port: number; readonly plain_port: number | null };
   readonly ready: boolean;
   readonly accelerator: string;
   readonly pool: { readonly idle_vms: number; readonly busy_vms: number };
@@ -81,7 +82,7 @@ export interface TestServer extends AsyncDisposable {
 
 export interface ServerOptions {
   /** Merged into the configuration. */
-  readonly config?: Readonly<Record<string, unknown>>;
+  readonly config?: Readonly<Record<string, unknown> & { readonly urls?: Readonly<Record<string, unknown>> }>;
   readonly node?: Readonly<Record<string, unknown>>;
   readonly network?: Readonly<Record<string, unknown>>;
   /** Instead of a new one. Short: sockets lie below it. */
@@ -111,6 +112,7 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     ...{ data_dir: dataDir, artifacts: ARTIFACTS, listen: { port: 0 } },
     ssh: { listen: { port: 0 }, job_ports: jobPorts },
     ...options.config,
+    urls: { listen: { port: 0 }, ...options.config?.urls },
     node,
   };
   await writeFile(configFile, JSON.stringify(config, null, 2));
@@ -133,12 +135,13 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
     assert.equal(exitCode, 0, errors);
   }
   await startMagsd();
-  const { api_url: url, ssh } = await serverStatus();
+  const { api_url: url, ssh, urls } = await serverStatus();
   // A restart must find the ports that clients know.
   const lasting = {
     ...config,
     listen: { port: Number(new URL(url).port) },
     ssh: { ...config.ssh, listen: { port: ssh.port } },
+    urls: { ...config.urls, listen: { port: urls.port } },
   };
   const configure = (change: Readonly<Record<string, unknown>>) =>
     writeFile(configFile, JSON.stringify({ ...lasting, node: { ...node, ...change } }, null, 2));

@@ -74,7 +74,23 @@ describe("parseConfig", () => {
       ['{"role": "edge"}', /upstream: must say where the server is/],
       ['{"upstream": {"host": "mags"}}', /upstream: is for role edge only/],
       ['{"role": "edge", "upstream": {"host": "mags"}, "edges": {}}', /edges: is for role all only/],
-      ['{"edges": {}, "ssh": {"enabled": false}}', /ssh: must be enabled/],
+      ['{"edges": {}, "ssh": {"enabled": false}, "urls": {"enabled": false}}', /ssh: must be enabled, or urls/],
+      ['{"urls": {"listen": {"port": 45000}}}', /urls\.listen\.port: must be outside ssh\.job_ports/],
+      ['{"urls": {"listen": {"port": 2222}}}', /urls\.listen\.port: must be another port than ssh\.listen\.port, 2222/],
+      ['{"urls": {"plain": {}}}', /urls\.plain: is for HTTP beside HTTPS/],
+      ['{"urls": {"tls": {"certificates": []}}}', /urls\.tls\.certificates: .*>=1/],
+      [
+        '{"urls": {"tls": {"certificates": [{"certificate_file": "a", "key_file": "/b"}]}}}',
+        /certificate_file: must be an/,
+      ],
+      [
+        `{"urls": {"plain": {"port": 7780}, "tls": {"certificates": [{"certificate_file": "/a", "key_file": "/b"}]}}}`,
+        /urls\.plain\.port: must be another port than urls\.listen\.port, 7780/,
+      ],
+      [`{"urls": {"acme": {"directory_url": "https://a.example", "terms_agreed": true}}}`, /urls\.plain: must be set/],
+      [`{"urls": {"acme": {"directory_url": "https://a.example", "terms_agreed": false}}}`, /urls\.acme\.terms_agreed/],
+      ['{"urls": {"domain": "Apps.example"}}', /urls\.domain: must be the name of a domain/],
+      ['{"urls": {"trusted_proxies": ["10.0.0.0/33"]}}', /urls\.trusted_proxies\.0: must be a network/],
       ['{"ssh": {"listen": {"port": 40000}}}', /ssh\.listen\.port: must be outside ssh\.job_ports/],
       [
         '{"edges": {"listen": {"port": 40000}, "secret_file": "/etc/mags/edge.secret"}}',
@@ -99,14 +115,21 @@ describe("parseConfig", () => {
       { listen: { port: 443 }, ssh: { listen: { host: "192.0.2.1", port: 443 } } },
       { listen: { port: 0 }, ssh: { listen: { port: 0 } } },
       { role: "edge", upstream: { host: "mags" }, ssh: { listen: { port: 7777 } } },
+      { ssh: { enabled: false }, urls: { listen: { port: 45_000 } } },
+      { urls: { enabled: false, listen: { port: 2222 } } },
     ];
     for (const each of keys) parseConfig(JSON.stringify(each), "magsd.json");
   });
 
   it("lets the uids of an embedded database and of a gateway alone where there is none", () => {
-    const keys = { database: { url: "postgres://u@h/d" }, ssh: { enabled: false }, node: { uid_base: 1_909_999_000 } };
-    parseConfig(JSON.stringify(keys), "magsd.json");
-    assert.throws(() => parseConfig(JSON.stringify({ ...keys, ssh: {} }), "magsd.json"), /leave out 1910000001/);
+    const off = { ssh: { enabled: false }, urls: { enabled: false } };
+    const keys = { database: { url: "postgres://u@h/d" }, node: { uid_base: 1_909_999_000 } };
+    parseConfig(JSON.stringify({ ...keys, ...off }), "magsd.json");
+    for (const key of ["ssh", "urls"])
+      assert.throws(
+        () => parseConfig(JSON.stringify({ ...keys, ...off, [key]: {} }), "magsd.json"),
+        /leave out 1910000001/,
+      );
   });
 
   it("does not print the database's password", () => {

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { EdgesConfig, UpstreamConfig } from "./edge-config.ts";
 import { ObjectStoreConfig } from "./object-store-config.ts";
 import { isJobPort, isSameAddress, SshConfig } from "./ssh-config.ts";
+import { UrlConfig } from "./url-config.ts";
 
 /** Where clients look that know no other address. */
 const DEFAULT_LISTEN = { host: "127.0.0.1", port: 7777 };
@@ -14,7 +15,7 @@ export const DEFAULT_API_URL = `http://${DEFAULT_LISTEN.host}:${DEFAULT_LISTEN.p
 
 /** User of the embedded PostgreSQL. The runtime root names it in its /etc/passwd: initdb looks itself up there. */
 export const POSTGRES_UID = 1_910_000_000;
-/** User of the SSH gateway. */
+/** User of the gateway. */
 export const GATEWAY_UID = 1_910_000_001;
 
 const AbsolutePath = z.string().regex(/^\/[^,:]*$/, "must be an absolute path without commas and colons");
@@ -31,7 +32,7 @@ const ServerKeys = z.strictObject({
     .enum(["all", "edge"])
     .default("all")
     .describe(
-      "`edge`: only the SSH gateway, for a server elsewhere (`upstream`). Of the other keys it takes `data_dir`, `ssh`, `public_url` and `log_level`.",
+      "`edge`: only the gateway of SSH and URLs, for a server elsewhere (`upstream`). Of the other keys it takes `data_dir`, `ssh`, `urls`, `public_url` and `log_level`.",
     ),
   artifacts: AbsolutePath.default("/opt/mags/artifacts.json").describe(
     "What the installation brings: runtime root, kernel, images.",
@@ -51,6 +52,7 @@ const ServerKeys = z.strictObject({
     })
     .prefault({}),
   ssh: SshConfig.prefault({}),
+  urls: UrlConfig.prefault({}),
   edges: EdgesConfig.nullable().default(null).describe("Edges that run apart and connect to this server. null: none."),
   upstream: UpstreamConfig.nullable().default(null).describe("The server, for role `edge`."),
   public_url: z
@@ -134,34 +136,46 @@ function limit(most: number, description: string) {
   return z.int().min(0).max(1_000_000_000).default(most).describe(`${description} 0: no limit.`);
 }
 
-export const ServerConfig = ServerKeys.superRefine(({ database, ssh, node }, context) => {
+export const ServerConfig = ServerKeys.superRefine(({ database, ssh, urls, node }, context) => {
   const taken: [number, string][] = [];
   if (database.url === undefined) taken.push([POSTGRES_UID, "the embedded database"]);
-  if (ssh.enabled) taken.push([GATEWAY_UID, "the SSH gateway"]);
+  if (ssh.enabled || urls.enabled) taken.push([GATEWAY_UID, "the gateway"]);
   for (const [uid, whose] of taken.filter(([uid]) => isVmUid(uid, node)))
     context.addIssue({
       ...{ code: "custom", path: ["node", "uid_base"] },
       message: `must leave out ${uid}, the uid of ${whose}: VMs have one uid per address of node.network.uplink_range`,
     });
 })
-  .superRefine(({ role, listen, ssh, edges }, context) => {
-    if (!ssh.enabled) return;
-    const api = role === "all" ? [{ key: ["listen", "port"], at: listen }] : [];
-    const others = [...api, ...(edges ? [{ key: ["edges", "listen", "port"], at: edges.listen }] : [])];
+  .superRefine((config, context) => {
+    const { ssh } = config;
+    const all = listenedOn(config);
     const wrong = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
-    const own = { key: ["ssh", "listen", "port"], at: ssh.listen };
-    for (const { key, at } of [...others, own])
-      if (isJobPort(at.port, ssh)) wrong(key, "must be outside ssh.job_ports, whose ports are given to jobs");
-    for (const { key, at } of others)
-      if (isSameAddress(at, ssh.listen)) wrong(own.key, `must be another port than ${key.join(".")}, ${at.port}`);
+    for (const { key, at } of all)
+      if (ssh.enabled && isJobPort(at.port, ssh))
+        wrong(key, "must be outside ssh.job_ports, whose ports are given to jobs");
+    for (const [index, { key, at }] of all.entries())
+      for (const before of all.slice(0, index))
+        if (isSameAddress(before.at, at)) wrong(key, `must be another port than ${before.key.join(".")}, ${at.port}`);
   })
-  .superRefine(({ role, edges, upstream, ssh }, context) => {
+  .superRefine(({ role, edges, upstream, ssh, urls }, context) => {
     const wrong = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
     if (role === "edge" && !upstream) wrong("upstream", "must say where the server is, in role edge");
     if (role === "all" && upstream) wrong("upstream", "is for role edge only");
     if (role === "edge" && edges) wrong("edges", "is for role all only");
-    if (!ssh.enabled && (role === "edge" || edges)) wrong("ssh", "must be enabled: edges serve nothing else");
+    if (!ssh.enabled && !urls.enabled && (role === "edge" || edges))
+      wrong("ssh", "must be enabled, or urls: edges serve nothing else");
   });
+
+/** What the parts that are enabled listen on, by the keys of the configuration. */
+function listenedOn({ role, listen, edges, ssh, urls }: z.infer<typeof ServerKeys>) {
+  const places: { readonly key: string[]; readonly at: { readonly host: string; readonly port: number } }[] = [];
+  if (role === "all") places.push({ key: ["listen", "port"], at: listen });
+  if (edges) places.push({ key: ["edges", "listen", "port"], at: edges.listen });
+  if (ssh.enabled) places.push({ key: ["ssh", "listen", "port"], at: ssh.listen });
+  if (urls.enabled) places.push({ key: ["urls", "listen", "port"], at: urls.listen });
+  if (urls.enabled && urls.plain) places.push({ key: ["urls", "plain", "port"], at: urls.plain });
+  return places;
+}
 
 /** The node ends what runs as a uid of its VMs and is none of them. */
 function isVmUid(uid: number, node: NodeConfig): boolean {

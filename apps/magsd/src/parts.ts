@@ -6,8 +6,10 @@ import type { EdgeUpstream } from "@mags/edge";
 import { type Node, type NodeOptions, openNode, runtimeOf } from "@mags/node";
 import { blockServerOf, type ServerProgram } from "./block-server.ts";
 import { POSTGRES_UID, type ServerConfig } from "./config.ts";
+import { type CertifiedGateway, openCertified } from "./gateway/certified-gateway.ts";
 import { startGatewayProcess } from "./gateway/gateway-process.ts";
-import { gatewayUid, type KeptGateway } from "./gateway/keep-gateway.ts";
+import { gatewayUid } from "./gateway/keep-gateway.ts";
+import type { UrlTask } from "./gateway/messages.ts";
 import { placesOf } from "./installation.ts";
 import { claimObjectFolder } from "./object-folder.ts";
 
@@ -17,7 +19,7 @@ export interface ServerParts {
   /** Null where the configuration names an external database. */
   openDatabaseServer(options: { readonly signal: AbortSignal }): Promise<EmbeddedPostgres | null>;
   openNode(options: { readonly signal: AbortSignal; readonly uploads: UploadSource }): Promise<Node>;
-  openGateway(upstream: EdgeUpstream, options: { readonly signal: AbortSignal }): Promise<KeptGateway>;
+  openGateway(upstream: EdgeUpstream, options: { readonly signal: AbortSignal }): Promise<CertifiedGateway>;
 }
 
 export function nodeOptionsOf(config: ServerConfig): NodeOptions {
@@ -48,14 +50,19 @@ export function partsOf(
       const options = { ...nodeOptionsOf(config), blockServer: await blockServerOf(config, server) };
       return await openNode({ ...deps, uploads }, options, { signal });
     },
-    openGateway: (upstream, signals) =>
-      startGatewayProcess(
-        { upstream, log: deps.log },
-        {
-          ...{ program: server.gateway, places: placesOf(config), ssh: config.ssh },
-          uid: gatewayUid(),
-        },
-        signals,
-      ),
+    openGateway(upstream, signals) {
+      const { ssh, urls } = config;
+      const { log } = deps;
+      const open = (task: UrlTask | null) =>
+        startGatewayProcess(
+          { upstream, log },
+          {
+            ...{ program: server.gateway, places: placesOf(config), uid: gatewayUid() },
+            ...{ ssh: ssh.enabled ? ssh : null, urls: task },
+          },
+          signals,
+        );
+      return openCertified({ log, open }, urls);
+    },
   };
 }

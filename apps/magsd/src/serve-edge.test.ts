@@ -32,6 +32,7 @@ describe("serveEdge", () => {
     parseConfig(
       JSON.stringify({
         ...{ role: "edge", data_dir: join(dir.path, "d"), ssh: { listen: { port: 0 } } },
+        urls: { listen: { port: 0 } },
         upstream: { host: "127.0.0.1", port, secret_file: secretFile },
       }),
       "magsd.json",

@@ -29,6 +29,7 @@ describe("serve", () => {
       artifacts: ARTIFACTS,
       listen: { port: 0 },
       ssh: { listen: { port: 0 } },
+      urls: { listen: { port: 0 } },
     };
     config = parseConfig(JSON.stringify(keys), "magsd.json");
     closed = [];
@@ -67,13 +68,14 @@ describe("serve", () => {
   const gatewayWith =
     (state: { readonly problem: string | null }): ServerParts["openGateway"] =>
     async ({ directory, node }) => {
-      const gateway = await openSsh({ directory: directory ?? assert.fail(), node, log: silentLogger }, config.ssh);
+      const gateway = directory && (await openSsh({ directory, node, log: silentLogger }, config.ssh));
       return {
-        ...{ port: gateway.port, fingerprint: gateway.fingerprint },
+        ssh: gateway && { port: gateway.port, fingerprint: gateway.fingerprint },
+        ...{ urls: null, certificateProblem: null },
         get problem() {
           return state.problem;
         },
-        [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
+        [Symbol.asyncDispose]: async () => gateway?.[Symbol.asyncDispose](),
       };
     };
 
@@ -137,7 +139,7 @@ describe("serve", () => {
     ill = true;
     const later = await status();
     assert.ok(later?.state === "running" && later.role === "all" && !later.ready);
-    assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made", ssh: "ok" });
+    assert.deepEqual(later.checks, { database: "ok", node: "no VM can be made", ssh: "ok", urls: "ok" });
     const postgres = await readProcess(found.database.pid ?? 0);
     assert.ok(postgres);
     stopping.abort();

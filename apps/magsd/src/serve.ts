@@ -26,7 +26,8 @@ import { lookIntervalMs } from "@mags/workspace-store";
 import { graceMsOf, queueLimitsOf, type ServerConfig, sandboxDefaultsOf } from "./config.ts";
 import { type ControlHandlers, serveControlSocket } from "./control-socket.ts";
 import { openEdges } from "./edges.ts";
-import type { KeptGateway } from "./gateway/keep-gateway.ts";
+import type { CertifiedGateway } from "./gateway/certified-gateway.ts";
+import { sshStatusOf, urlStatusOf } from "./gateway-status.ts";
 import { INSTALLED, isInstalled, placesOf } from "./installation.ts";
 import { startCollector } from "./installed/collector.ts";
 import type { ServerParts } from "./parts.ts";
@@ -49,8 +50,8 @@ interface Running {
   /** Where clients reach it, and where it listens. */
   readonly apiUrl: string;
   readonly listenUrl: string;
-  /** Null: there is to be none. */
-  readonly ssh: { readonly host: string; readonly gateway: KeptGateway } | null;
+  /** Null: neither SSH nor URLs are served. */
+  readonly gateway: CertifiedGateway | null;
   readonly edges: EdgeServer | null;
   /** Null for an external one. */
   readonly databaseServer: EmbeddedPostgres | null;
@@ -96,7 +97,7 @@ export async function serve(
     "POST /images/collect": async () => needImages().collect(),
     "GET /status": async (): Promise<ServerStatus> => {
       if (stopped.aborted) return { ...identity, state: "stopping", ready: false };
-      return { ...identity, ...(running ? await statusOf(running) : { state: "starting", ready: false }) };
+      return { ...identity, ...(running ? await statusOf(running, config) : { state: "starting", ready: false }) };
     },
     "POST /stop": async (query) => {
       endJobs ||= query.get("all") === "true";
@@ -143,7 +144,7 @@ export async function serve(
     if (endJobs) {
       // What clients run is hung up before the sandboxes sleep: nobody takes it up again.
       await running?.edges?.[Symbol.asyncDispose]();
-      await running?.ssh?.gateway[Symbol.asyncDispose]();
+      await running?.gateway?.[Symbol.asyncDispose]();
       await running?.plane.endAllJobs();
     }
   }
@@ -187,13 +188,18 @@ async function startUp(
   opened.resolve(uploads);
   const sealing = await openSealingOf(config);
   const sshHost = publicSshHost(config.ssh, config.public_url);
-  let gateway: KeptGateway | undefined;
+  let gateway: CertifiedGateway | null = null;
   const checkSsh = async () => {
     if (gateway?.problem) throw new AppError("unavailable", gateway.problem);
+  };
+  const checkUrls = async () => {
+    await checkSsh();
+    if (gateway?.certificateProblem) throw new AppError("unavailable", gateway.certificateProblem);
   };
   const readiness = [
     { name: "node", check: async () => node.checkReady() },
     ...(config.ssh.enabled ? [{ name: "ssh", check: checkSsh, isEssential: false }] : []),
+    ...(config.urls.enabled ? [{ name: "urls", check: checkUrls, isEssential: false }] : []),
   ];
   const plane = scope.use(
     await startControlPlane(
@@ -205,7 +211,7 @@ async function startUp(
         ssh: config.ssh.enabled
           ? {
               host: sshHost,
-              port: () => gateway?.port ?? config.ssh.listen.port,
+              port: () => gateway?.ssh?.port ?? config.ssh.listen.port,
               jobPorts: config.ssh.job_ports,
               replacesLostHostKey: config.ssh.replace_lost_host_key,
             }
@@ -214,7 +220,8 @@ async function startUp(
     ),
   );
   await plane.accounts.ensureBootstrap();
-  const upstream = plane.ssh && { directory: plane.ssh, urls: null, node };
+  const isServed = config.ssh.enabled || config.urls.enabled;
+  const upstream = isServed ? { directory: plane.ssh, urls: null, node } : null;
   try {
     if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
   } catch (error) {
@@ -228,7 +235,7 @@ async function startUp(
     node,
     uploads,
     listenUrl,
-    ...{ ssh: gateway ? { host: sshHost, gateway } : null, edges },
+    ...{ gateway, edges },
     apiUrl: config.public_url ?? listenUrl,
     databaseServer: server,
   };
@@ -239,11 +246,8 @@ function openSealingOf(config: ServerConfig): Promise<Sealing> {
   return openSealing(shared ?? placesOf(config).sealingKey, { make: shared === undefined });
 }
 
-function sshStatusOf({ host, gateway: { port, fingerprint, problem } }: NonNullable<Running["ssh"]>) {
-  return { host, port, fingerprint, problem };
-}
-
-async function statusOf({ plane, node, apiUrl, ssh, edges, databaseServer }: Running) {
+async function statusOf({ plane, node, apiUrl, gateway, edges, databaseServer }: Running, config: ServerConfig) {
+  const { ssh, urls, public_url } = config;
   const { ready, checks } = await plane.readiness();
   const { accelerator, acceleratorReason } = node.describe();
   const pool = node.poolStatus();
@@ -253,7 +257,8 @@ async function statusOf({ plane, node, apiUrl, ssh, edges, databaseServer }: Run
     checks,
     api_url: apiUrl,
     edges: edges && { port: edges.port, connected: edges.edges() },
-    ssh: ssh && sshStatusOf(ssh),
+    ssh: gateway && sshStatusOf(gateway, { host: publicSshHost(ssh, public_url) }),
+    urls: gateway && urlStatusOf(gateway, { config: urls, domain: urls.domain }),
     accelerator,
     accelerator_reason: acceleratorReason,
     pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: plane.queuedJobs() },

@@ -15,11 +15,12 @@ interface Running {
   readonly role: "all";
   /** Jobs can be served now. */
   readonly ready: boolean;
-  /** By part: `ok`, or what is wrong. Without `ssh` jobs are served all the same. */
+  /** By part: `ok`, or what is wrong. Without `ssh` and `urls` jobs are served all the same. */
   readonly checks: Readonly<Record<string, string>>;
   readonly api_url: string;
   /** Null: there is none. `host` is what clients are told, `fingerprint` that of the host key. */
-  readonly ssh: Ssh | null;
+  readonly ssh: SshStatus | null;
+  readonly urls: UrlStatus | null;
   /** Null: none can connect. `connected`: their addresses. */
   readonly edges: { readonly port: number; readonly connected: readonly string[] } | null;
   readonly accelerator: "kvm" | "tcg";
@@ -41,16 +42,32 @@ interface RunningEdge {
   readonly checks: Readonly<Record<string, string>>;
   /** Host and port of its server. */
   readonly upstream: string;
-  /** Null: it has not reached its server yet. */
-  readonly ssh: Ssh | null;
+  /** Both null: it has not reached its server yet. One: it is off. */
+  readonly ssh: SshStatus | null;
+  readonly urls: UrlStatus | null;
 }
 
-interface Ssh {
+export interface SshStatus {
   readonly host: string;
   readonly port: number;
   readonly fingerprint: string;
   /** Why nobody can sign in; null: clients can. */
   readonly problem: string | null;
+}
+
+/** Where it listens for URLs, and what clients are told. */
+export interface UrlStatus {
+  readonly port: number;
+  /** Without TLS, beside it. */
+  readonly plain_port: number | null;
+  readonly scheme: "http" | "https";
+  /** Null: the one of its server. */
+  readonly domain: string | null;
+  readonly public_port: number;
+  /** Why nobody is served; null: clients are. */
+  readonly problem: string | null;
+  /** Why certificates are shown that are not those of the files. */
+  readonly certificate_problem: string | null;
 }
 
 /** What is wrong with a server, for people. */

@@ -34,6 +34,7 @@ describe("on an edge", () => {
     const config: ServerConfig = parseConfig(
       JSON.stringify({
         ...{ role: "edge", data_dir: join(temp.path, "d"), ssh: { listen: { port: sshPort }, job_ports: null } },
+        urls: { listen: { port: 0 } },
         upstream: { host: "127.0.0.1", port, secret_file: secretFile },
       }),
       "magsd.json",

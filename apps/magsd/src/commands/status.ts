@@ -28,19 +28,31 @@ function sshOf({ ssh, role, ...found }: Extract<ServerStatus, { readonly state: 
   return `${ssh.host}, port ${ssh.port}, host key ${ssh.fingerprint}${down}`;
 }
 
+function urlsOf({ urls, role, ...found }: Extract<ServerStatus, { readonly state: "running" }>): string {
+  if (!urls) return role === "edge" && !found.ready ? `not open: ${problemsOf(found)}` : "off";
+  const { scheme, domain, port, public_port, plain_port, problem, certificate_problem } = urls;
+  const told =
+    domain === null ? `${scheme}, port ${port}` : `${scheme}://<name>.${domain}:${public_port}, port ${port}`;
+  const plain = plain_port === null ? "" : `, HTTP at port ${plain_port}`;
+  const down = problem === null ? "" : `; nobody is served: ${problem}`;
+  return `${told}${plain}${down}${certificate_problem === null ? "" : `; ${certificate_problem}`}`;
+}
+
 function linesOf(found: ServerStatus): string[] {
   const head = `magsd ${found.version}, pid ${found.pid}, since ${found.started_at}`;
   if (found.state !== "running") return [`${head}: ${found.state}`];
   const sshLine = `SSH:         ${sshOf(found)}`;
+  const urlLine = `URLs:        ${urlsOf(found)}`;
   if (found.role === "edge") {
     const ready = found.ready ? head : `${head}: not ready: ${problemsOf(found)}`;
-    return [ready, `Edge of:     ${found.upstream}`, sshLine];
+    return [ready, `Edge of:     ${found.upstream}`, sshLine, urlLine];
   }
   const { pool, database, edges } = found;
   return [
     found.ready ? head : `${head}: not ready: ${problemsOf(found)}`,
     `API:         ${found.api_url}`,
     sshLine,
+    urlLine,
     ...(edges ? [`Edges:       port ${edges.port}, ${edges.connected.length} connected`] : []),
     `Accelerator: ${found.accelerator}: ${found.accelerator_reason}`,
     `Database:    ${database.kind}${database.pid === null ? "" : `, pid ${database.pid}`}`,

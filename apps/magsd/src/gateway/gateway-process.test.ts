@@ -54,10 +54,12 @@ describe("the gateway of a server", () => {
   }: Start = {}): Promise<KeptGateway> =>
     startGatewayProcess(
       { upstream: { directory, urls: null, node: createSimulatedNode() }, log: silentLogger },
-      { program, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }) },
+      { program, places: at, uid: UID, pingMs: 1_000, ssh: SshConfig.parse({ listen: { port } }), urls: null },
       { signal },
     );
   const pidOf = async (): Promise<number> => JSON.parse(await readFile(places().gatewayProcess, "utf8")).pid;
+
+  const portOf = ({ ssh }: KeptGateway) => ssh?.port ?? assert.fail("it has no SSH");
 
   async function greetingAt(port: number): Promise<string> {
     const socket = connect(port, "127.0.0.1");
@@ -75,8 +77,8 @@ describe("the gateway of a server", () => {
     const gateway = await start();
     const pid = await pidOf();
     assert.match(await readFile(`/proc/${pid}/status`, "utf8"), new RegExp(`^Uid:(\\s+${UID}){4}$`, "m"));
-    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
-    assert.match(gateway.fingerprint, /^SHA256:/);
+    assert.equal(await greetingAt(portOf(gateway)), "SSH-2.0-OpenSSH_9.6 Mags");
+    assert.match(gateway.ssh?.fingerprint ?? "", /^SHA256:/);
     await gateway[Symbol.asyncDispose]();
     await assert.rejects(readFile(`/proc/${pid}/status`));
     assert.deepEqual((await readdir(temp.path)).toSorted(), ["key", "key.pub"]);
@@ -86,7 +88,7 @@ describe("the gateway of a server", () => {
     await using gateway = await start();
     const pid = await pidOf();
     process.kill(pid, "SIGKILL");
-    await waitFor(async () => (await pidOf()) !== pid && (await greetingAt(gateway.port)) !== "", {
+    await waitFor(async () => (await pidOf()) !== pid && (await greetingAt(portOf(gateway))) !== "", {
       what: "another one",
     });
   });
@@ -98,7 +100,7 @@ describe("the gateway of a server", () => {
       async () => {
         const pid = await pidOf();
         if (await identify(pid)) process.kill(pid, "SIGKILL");
-        const server = createServer().listen(gateway.port, "127.0.0.1");
+        const server = createServer().listen(portOf(gateway), "127.0.0.1");
         return once(server, "listening").then(
           () => server,
           () => null,
@@ -109,7 +111,7 @@ describe("the gateway of a server", () => {
     await waitFor(() => /EADDRINUSE.*set ssh\.listen/.test(gateway.problem ?? ""), { what: "its problem" });
     await once(other.close(), "close");
     await waitFor(() => gateway.problem === null, { what: "its return", deadlineMs: 60_000 });
-    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
+    assert.equal(await greetingAt(portOf(gateway)), "SSH-2.0-OpenSSH_9.6 Mags");
   });
 
   it("takes the place of one that hangs and whose server was killed", async () => {
@@ -122,7 +124,7 @@ describe("the gateway of a server", () => {
     await using gateway = await start();
     assert.notEqual(await pidOf(), pid);
     await assert.rejects(readFile(`/proc/${pid}/status`));
-    assert.equal(await greetingAt(gateway.port), "SSH-2.0-OpenSSH_9.6 Mags");
+    assert.equal(await greetingAt(portOf(gateway)), "SSH-2.0-OpenSSH_9.6 Mags");
   });
 
   it("is replaced when it hangs", async () => {
@@ -173,7 +175,7 @@ describe("the gateway of a server", () => {
     for (const text of ["", "{", '{"pid": "1"}', "null"]) {
       await writeFile(places().gatewayProcess, text);
       await using gateway = await start();
-      assert.ok(gateway.port > 0);
+      assert.ok(portOf(gateway) > 0);
     }
   });
 });

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Logger } from "@mags/core";
 import { type EdgeUpstream, startEdgeServer } from "@mags/edge";
 import type { Places } from "../installation.ts";
-import type { SshConfig } from "../ssh-config.ts";
 import { endLeftGateway, endWhen, type KeptGateway, keepGateway } from "./keep-gateway.ts";
+import type { GatewayTask } from "./messages.ts";
 import type { SpawnedGateway } from "./spawn-gateway.ts";
 
 export interface GatewayProcessOptions {
@@ -14,7 +14,8 @@ export interface GatewayProcessOptions {
   readonly places: Pick<Places, "gatewaySockets" | "gatewayProcess">;
   /** What it is to be; null: what the server is. */
   readonly uid: number | null;
-  readonly ssh: SshConfig;
+  readonly ssh: GatewayTask["ssh"];
+  readonly urls: GatewayTask["urls"];
   /** It is asked so often whether it is there, and ended when it has not answered for some times. Default 5 s. */
   readonly pingMs?: number;
 }
@@ -25,7 +26,7 @@ export interface GatewayProcessOptions {
  */
 export async function startGatewayProcess(
   { upstream, log }: { readonly upstream: EdgeUpstream; readonly log: Logger },
-  { program, places, uid, ssh, pingMs = 5_000 }: GatewayProcessOptions,
+  { program, places, uid, ssh, urls, pingMs = 5_000 }: GatewayProcessOptions,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<KeptGateway> {
   const { gatewaySockets: directory, gatewayProcess: processFile } = places;
@@ -48,15 +49,14 @@ export async function startGatewayProcess(
   const gateway = scope.use(
     await keepGateway(
       { log },
-      { program, processFile, task: { upstream: { path: socket }, ssh, uid }, lookAfter },
+      { program, processFile, task: { upstream: { path: socket }, ssh, urls, uid }, lookAfter },
       { signal },
     ),
   );
   const owned = scope.move();
   let closing: Promise<void> | undefined;
   return {
-    port: gateway.port,
-    fingerprint: gateway.fingerprint,
+    ...{ ssh: gateway.ssh, urls: gateway.urls, certify: gateway.certify },
     get problem() {
       return gateway.problem;
     },

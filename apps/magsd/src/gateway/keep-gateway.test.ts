@@ -7,7 +7,8 @@ import { makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { SshConfig } from "../ssh-config.ts";
 import { keepGateway } from "./keep-gateway.ts";
 
-const listening = JSON.stringify({ type: "listening", port: 2222, fingerprint: `SHA256:${"x".repeat(43)}` });
+const ssh = { port: 2222, fingerprint: `SHA256:${"x".repeat(43)}` };
+const listening = JSON.stringify({ type: "listening", ssh, urls: null });
 /** What a gateway tells, and then does. */
 const programThat = (does: string) =>
   // It is alive for as long as its event loop turns.
@@ -37,7 +38,7 @@ describe("keepGateway", () => {
       {
         program,
         processFile,
-        task: { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) },
+        task: { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}), urls: null },
         ...(silentMs && { silentMs }),
       },
       { signal: new AbortController().signal },
@@ -48,8 +49,8 @@ describe("keepGateway", () => {
   it("waits longer each time for one that ends at once, and ends with it waiting", async () => {
     await writeFile(program, programThat("process.exit(3)"));
     await using gateway = await keep();
-    await waitFor(() => fieldsOf("ssh.gateway_lost").length >= 4, { what: "four deaths", deadlineMs: 60_000 });
-    const pauses = fieldsOf("ssh.gateway_lost").map(({ againInMs }) => againInMs);
+    await waitFor(() => fieldsOf("gateway.lost").length >= 4, { what: "four deaths", deadlineMs: 60_000 });
+    const pauses = fieldsOf("gateway.lost").map(({ againInMs }) => againInMs);
     assert.deepEqual(pauses.slice(0, 4), [100, 200, 400, 800]);
     await waitFor(() => gateway.problem !== null, { what: "its problem" });
     assert.match(gateway.problem ?? "", /^it has ended, and is started again$|^it cannot be started again: /);
@@ -60,13 +61,13 @@ describe("keepGateway", () => {
     assert.equal(gateway.problem, null);
     await rename(program, `${program}.away`);
     await killIt();
-    await waitFor(() => fieldsOf("ssh.gateway_complains").length > 0, { what: "a start without its program" });
-    await waitFor(() => fieldsOf("ssh.gateway_ended").length >= 4, { what: "three attempts", deadlineMs: 60_000 });
+    await waitFor(() => fieldsOf("gateway.complains").length > 0, { what: "a start without its program" });
+    await waitFor(() => fieldsOf("gateway.ended").length >= 4, { what: "three attempts", deadlineMs: 60_000 });
     assert.match(gateway.problem ?? "", /^it cannot be started again: .* ended as it started \(exit code 1\)/);
-    assert.equal(fieldsOf("ssh.gateway_failed").length, 1);
+    assert.equal(fieldsOf("gateway.failed").length, 1);
     await rename(`${program}.away`, program);
     await waitFor(() => gateway.problem === null, { what: "a gateway", deadlineMs: 60_000 });
-    assert.equal(fieldsOf("ssh.gateway_back").length, 1);
+    assert.equal(fieldsOf("gateway.back").length, 1);
   });
 
   it("tells that its folder cannot be written to, and leaves no process that nothing names", async () => {
@@ -74,7 +75,7 @@ describe("keepGateway", () => {
     await mkdir(`${processFile}.new`);
     await killIt();
     await waitFor(() => /EISDIR/.test(gateway.problem ?? ""), { what: "its problem", deadlineMs: 60_000 });
-    await waitFor(() => fieldsOf("ssh.gateway_ended").length >= 2, { what: "the end of the unnamed one" });
+    await waitFor(() => fieldsOf("gateway.ended").length >= 2, { what: "the end of the unnamed one" });
     await rmdir(`${processFile}.new`);
     await waitFor(() => gateway.problem === null, { what: "a gateway", deadlineMs: 60_000 });
   });
@@ -82,15 +83,20 @@ describe("keepGateway", () => {
   it("ends one that hangs, and begins another", async () => {
     await using _gateway = await keep(2_000);
     process.kill(JSON.parse(await readFile(processFile, "utf8")).pid, "SIGSTOP");
-    await waitFor(() => fieldsOf("ssh.gateway_back").length > 0, { what: "another gateway", deadlineMs: 60_000 });
-    assert.equal(fieldsOf("ssh.gateway_ended")[0]?.signal, "SIGKILL");
+    await waitFor(() => fieldsOf("gateway.back").length > 0, { what: "another gateway", deadlineMs: 60_000 });
+    assert.equal(fieldsOf("gateway.ended")[0]?.signal, "SIGKILL");
   });
 
   it("replaces one that dies or hangs as it waits for a server that is away, and ends with it waiting", async () => {
     const waiting = programThat("").replace('process.stdin.on("data"', 'process.stdin.on("never"');
     await writeFile(program, `${waiting}process.stdin.resume();`);
     const ending = new AbortController();
-    const task = { upstream: { host: "server.example", port: 1, secret: "" }, uid: null, ssh: SshConfig.parse({}) };
+    const task = {
+      upstream: { host: "server.example", port: 1, secret: "" },
+      uid: null,
+      ssh: SshConfig.parse({}),
+      urls: null,
+    };
     const begin = (signal: AbortSignal) =>
       keepGateway({ log }, { program, processFile, task, silentMs: 3_000 }, { signal });
     const pid = async () => JSON.parse(await readFile(processFile, "utf8").catch(() => "{}")).pid as number | undefined;
@@ -110,13 +116,13 @@ describe("keepGateway", () => {
       await writeFile(program, programThat(""));
       return begin(new AbortController().signal);
     })();
-    assert.equal(gateway.port, 2222);
+    assert.equal(gateway.ssh?.port, 2222);
   });
 
   it("does not begin without its program, and leaves nothing", async () => {
     await rm(program);
-    await assert.rejects(keep(), /the SSH gateway ended as it started \(exit code 1\)/);
+    await assert.rejects(keep(), /the gateway ended as it started \(exit code 1\)/);
     assert.deepEqual(await readdir(temp.path), []);
-    assert.match(String(fieldsOf("ssh.gateway_complains").map(({ text }) => text)), /Cannot find module/);
+    assert.match(String(fieldsOf("gateway.complains").map(({ text }) => text)), /Cannot find module/);
   });
 });

@@ -4,13 +4,16 @@
  */
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { bootId, isAlive, messageOf, type ProcessIdentity, sleep } from "@mags/core";
-import type { SshGateway } from "@mags/edge";
+import type { CertificateFiles } from "@mags/edge";
 import { z } from "zod";
 import { GATEWAY_UID } from "../config.ts";
+import type { UrlConfig } from "../url-config.ts";
 import type { GatewayTask } from "./messages.ts";
 import { endGateway, type GatewayDeps, type Listening, type SpawnedGateway, spawnGateway } from "./spawn-gateway.ts";
 
-export interface KeptGateway extends SshGateway {
+export interface KeptGateway extends Listening, AsyncDisposable {
+  /** The operator's certificates, from now on. Each must be usable. */
+  certify(certificates: readonly CertificateFiles[]): void;
   /** Why it takes no connections now; null: it does. */
   readonly problem: string | null;
 }
@@ -64,10 +67,14 @@ export async function keepGateway(
   const isFar = !("path" in task.upstream);
   /** It did not say why it could not begin: it was lost as it waited for its server. */
   let wasLost = false;
-  async function begin(port: number, until: AbortSignal): Promise<Kept> {
+  let certificates = task.urls?.certificates ?? [];
+  let newest: SpawnedGateway | undefined;
+  async function begin(at: Listening | null, until: AbortSignal): Promise<Kept> {
     wasLost = false;
-    const ssh = { ...task.ssh, listen: { ...task.ssh.listen, port } };
-    const spawned = await spawnGateway(program, { ...task, ssh }, deps);
+    const given = certificates;
+    const spawned = await spawnGateway(program, taskAt(task, { at, certificates }), deps);
+    newest = spawned;
+    if (certificates !== given) spawned.certify(certificates);
     const whole = lookAfter ? undefined : endWhenSilent(spawned, silentMs);
     try {
       await writeWholeFile(processFile, JSON.stringify({ ...spawned.identity, boot: await bootId() }));
@@ -82,14 +89,14 @@ export async function keepGateway(
 
   let problem: string | null = null;
   /** Begins another, where the one before listened, until it can. @throws the reason of the end */
-  async function beginAgain(port: number, firstPauseMs: number): Promise<Kept> {
+  async function beginAgain(at: Listening, firstPauseMs: number): Promise<Kept> {
     const lostMs = performance.now();
     for (let pauseMs = firstPauseMs; ; pauseMs = longer(pauseMs)) {
       await sleep(pauseMs, { signal: ending.signal });
       try {
-        const begun = await begin(port, ending.signal);
+        const begun = await begin(at, ending.signal);
         problem = null;
-        log.info("ssh.gateway_back", {
+        log.info("gateway.back", {
           pid: begun.spawned.identity.pid,
           awayMs: Math.round(performance.now() - lostMs),
         });
@@ -98,7 +105,7 @@ export async function keepGateway(
         ending.signal.throwIfAborted();
         const before = problem;
         problem = `it cannot be started again: ${messageOf(error)}`;
-        if (problem !== before) log.error("ssh.gateway_failed", { error: messageOf(error) });
+        if (problem !== before) log.error("gateway.failed", { error: messageOf(error) });
       }
     }
   }
@@ -106,18 +113,18 @@ export async function keepGateway(
   async function beginFirst(): Promise<Kept> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = longer(pauseMs)) {
       try {
-        return await begin(task.ssh.listen.port, signal);
+        return await begin(null, signal);
       } catch (error) {
         signal.throwIfAborted();
         if (!wasLost) throw error;
-        log.error("ssh.gateway_lost", { error: messageOf(error), againInMs: pauseMs });
+        log.error("gateway.lost", { error: messageOf(error), againInMs: pauseMs });
       }
       await sleep(pauseMs, { signal });
     }
   }
 
   let current = await beginFirst();
-  const { port, fingerprint } = current;
+  const { ssh, urls } = current;
   async function keep(): Promise<void> {
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = longer(pauseMs)) {
       const begunMs = performance.now();
@@ -125,8 +132,8 @@ export async function keepGateway(
       if (ending.signal.aborted) return;
       if (performance.now() - begunMs > SETTLED_MS) pauseMs = FIRST_PAUSE_MS;
       problem = "it has ended, and is started again";
-      log.error("ssh.gateway_lost", { pid: current.spawned.identity.pid, againInMs: pauseMs });
-      current = await beginAgain(port, pauseMs);
+      log.error("gateway.lost", { pid: current.spawned.identity.pid, againInMs: pauseMs });
+      current = await beginAgain({ ssh, urls }, pauseMs);
       if (ending.signal.aborted) return current.spawned.end();
     }
   }
@@ -140,7 +147,11 @@ export async function keepGateway(
     await owned.disposeAsync();
   }
   return {
-    ...{ port, fingerprint },
+    ...{ ssh, urls },
+    certify(given) {
+      certificates = given;
+      newest?.certify(given);
+    },
     get problem() {
       return problem ?? (current.spawned.stuck() ? "it hangs, and cannot be ended: root needs CAP_KILL for it" : null);
     },
@@ -148,6 +159,28 @@ export async function keepGateway(
       closing ??= close();
       return closing;
     },
+  };
+}
+
+/** The same, where one listened before. */
+function taskAt(
+  { ssh, urls, ...task }: GatewayTask,
+  { at, certificates }: { readonly at: Listening | null; readonly certificates: readonly CertificateFiles[] },
+): GatewayTask {
+  const { config } = urls ?? {};
+  return {
+    ...task,
+    ssh: ssh && (at?.ssh ? { ...ssh, listen: { ...ssh.listen, port: at.ssh.port } } : ssh),
+    urls: config ? { config: at?.urls ? urlsAt(config, at.urls) : config, certificates } : null,
+  };
+}
+
+function urlsAt(config: UrlConfig, { port, plainPort }: NonNullable<Listening["urls"]>): UrlConfig {
+  const { listen, plain } = config;
+  return {
+    ...config,
+    listen: { ...listen, port },
+    plain: plain && { ...plain, port: plainPort ?? plain.port },
   };
 }
 

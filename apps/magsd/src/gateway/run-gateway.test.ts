@@ -20,7 +20,7 @@ function started() {
 describe("the process of a gateway", () => {
   const task: GatewayTask = {
     ...{ upstream: { host: "127.0.0.1", port: 1, secret: SECRET }, uid: null },
-    ssh: SshConfig.parse({ listen: { port: 0 } }),
+    ...{ ssh: SshConfig.parse({ listen: { port: 0 } }), urls: null },
   };
 
   it("waits for its server, says why, and ends with whoever started it", async () => {

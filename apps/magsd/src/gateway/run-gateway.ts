@@ -4,11 +4,12 @@
  * it, however that ends.
  */
 import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { AppError, isAppError, type LogFields, type Logger, messageOf, Secret, sleep } from "@mags/core";
+import { createInterface, type Interface } from "node:readline";
+import { AppError, isAppError, type LogFields, type Logger, messageOf, Secret, sleep, untilAborted } from "@mags/core";
 import { connectUpstream, type RemoteUpstream } from "@mags/edge";
 import { openSsh } from "../ssh.ts";
-import type { GatewayNews, GatewayTask } from "./messages.ts";
+import { openUrls } from "../urls.ts";
+import type { GatewayNews, GatewayOrder, GatewayTask } from "./messages.ts";
 
 /** A server that is slow is not one that has gone: its socket would close. */
 const PINGING = { pingMs: 60_000 };
@@ -23,8 +24,7 @@ export async function runGateway(): Promise<void> {
   process.stdout.on("error", () => ending.abort());
   const lines = createInterface({ input: process.stdin });
   lines.on("close", () => ending.abort());
-  const [text] = await once(lines, "line", { signal: ending.signal });
-  const task: GatewayTask = JSON.parse(text);
+  const { task, orders } = await hear(lines, { signal: ending.signal });
   const log = logTo({});
   await using scope = new AsyncDisposableStack();
   try {
@@ -32,19 +32,55 @@ export async function runGateway(): Promise<void> {
     scope.defer(() => clearInterval(alive));
     const onProblem = (problem: string | null) => tell({ type: "upstream", problem });
     const upstream = scope.use(connectUpstream({ log, onProblem }, placeOf(task)));
-    const hostKey = await hostKeyOf(upstream, { signal: ending.signal });
-    const { node, directory } = upstream;
-    const gateway = scope.use(
-      await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh),
-    );
+    const { node, directory, urls: urlDirectory } = upstream;
+    const until = { signal: ending.signal };
+    const hostKey = task.ssh && (await hostKeyOf(upstream, until));
+    await upstream.connected(until);
+    const ssh =
+      task.ssh &&
+      hostKey &&
+      scope.use(await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh));
+    const urls = task.urls && scope.use(await openUrls({ log, node, directory: urlDirectory }, task.urls));
     if (task.uid !== null) becomeNobody(task.uid);
-    tell({ type: "listening", port: gateway.port, fingerprint: gateway.fingerprint });
+    orders.follow(({ certificates }) => urls?.certificates?.replace(certificates));
+    tell({
+      type: "listening",
+      ssh: ssh && { port: ssh.port, fingerprint: ssh.fingerprint },
+      urls: urls && { port: urls.port, plainPort: urls.plainPort },
+    });
   } catch (error) {
     const code = isAppError(error) ? error.code : "internal";
     if (!ending.signal.aborted) tell({ type: "failed", code, message: messageOf(error) });
     return;
   }
   if (!ending.signal.aborted) await once(ending.signal, "abort");
+}
+
+interface Orders {
+  /** Called with the last that has come, and each that comes. */
+  follow(listener: (order: GatewayOrder) => void): void;
+}
+
+/** What magsd says: first the task, then orders. @throws the signal's reason */
+async function hear(lines: Interface, { signal }: { readonly signal: AbortSignal }) {
+  const first = Promise.withResolvers<string>();
+  let listener: ((order: GatewayOrder) => void) | undefined;
+  let waiting: GatewayOrder | undefined;
+  lines.once("line", (text: string) => {
+    first.resolve(text);
+    lines.on("line", (order: string) => {
+      if (listener) listener(JSON.parse(order));
+      else waiting = JSON.parse(order);
+    });
+  });
+  const task: GatewayTask = JSON.parse(await untilAborted(first.promise, signal));
+  const orders: Orders = {
+    follow(given) {
+      listener = given;
+      if (waiting) given(waiting);
+    },
+  };
+  return { task, orders };
 }
 
 function placeOf({ upstream }: GatewayTask): Parameters<typeof connectUpstream>[1] {
@@ -73,7 +109,7 @@ function becomeNobody(uid: number): void {
     process.setgid?.(uid);
     process.setuid?.(uid);
   } catch (cause) {
-    const message = `the SSH gateway cannot give up the rights of root (${messageOf(cause)}): start magsd as another user`;
+    const message = `the gateway cannot give up the rights of root (${messageOf(cause)}): start magsd as another user`;
     throw new AppError("forbidden", message, { cause });
   }
 }

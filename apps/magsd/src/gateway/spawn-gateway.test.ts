@@ -32,19 +32,19 @@ describe("spawnGateway", () => {
        process.stdin.on("data", () => { ${does} });
        process.stdin.on("end", () => process.exit(0));`,
     );
-    const task = { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}) };
+    const task = { upstream: { path: "/nowhere" }, uid: null, ssh: SshConfig.parse({}), urls: null };
     return spawnGateway(program, task, { log, onUpstream: (problem) => void upstream.push(problem) });
   }
   const events = () => told.map(({ event }) => event);
   const signal = new AbortController().signal;
 
   it("ends one that says what no gateway says", async () => {
-    const port = `tell({ type: "listening", port: 70000, fingerprint: "SHA256:${"x".repeat(43)}" })`;
+    const port = `tell({ type: "listening", urls: null, ssh: { port: 70000, fingerprint: "SHA256:${"x".repeat(43)}" } })`;
     for (const does of ['process.stdout.write("{\\n")', 'tell({ type: "do this" })', port]) {
       const gateway = await spawned(does);
       await assert.rejects(gateway.listening({ signal }), /ended as it started \(SIGKILL\)/);
       await gateway.ended;
-      assert.deepEqual(events(), ["ssh.gateway_broke_rules", "ssh.gateway_ended"]);
+      assert.deepEqual(events(), ["gateway.broke_rules", "gateway.ended"]);
       told.length = 0;
     }
   });
@@ -57,7 +57,7 @@ describe("spawnGateway", () => {
       );
       await assert.rejects(gateway.listening({ signal }), /ended as it started \(SIGKILL\)/);
       await gateway.ended;
-      assert.deepEqual(events(), ["ssh.gateway_broke_rules", "ssh.gateway_ended"]);
+      assert.deepEqual(events(), ["gateway.broke_rules", "gateway.ended"]);
       told.length = 0;
     }
   });
@@ -67,7 +67,7 @@ describe("spawnGateway", () => {
       const gateway = await spawned(`process.${stream}.write("x".repeat(1_000_000))`);
       await assert.rejects(gateway.listening({ signal }), /ended as it started \(SIGKILL\)/);
     }
-    assert.deepEqual(events(), ["ssh.gateway_ended", "ssh.gateway_ended"]);
+    assert.deepEqual(events(), ["gateway.ended", "gateway.ended"]);
   });
 
   it("logs a part of what one says without end, and counts the rest", async () => {
@@ -75,7 +75,7 @@ describe("spawnGateway", () => {
       for (let i = 0; i < 5000; i++) tell({ type: "log", level: "info", event: "x.y", fields: { i } });
       setTimeout(() => tell({ type: "log", level: "info", event: "last", fields: {} }), 1100);`);
     await waitFor(() => events().includes("last"), { what: "its last words" });
-    const drops = told.filter(({ event }) => event === "ssh.gateway_lines_dropped");
+    const drops = told.filter(({ event }) => event === "gateway.lines_dropped");
     const dropped = drops.reduce((sum, { fields }) => sum + (fields.count as number), 0);
     assert.ok(dropped > 4_000, `${dropped} were dropped`);
     assert.ok(events().filter((event) => event === "x.y").length <= 1_000);
@@ -124,8 +124,8 @@ describe("spawnGateway", () => {
     const { pid, ...heard } = JSON.parse(stdout);
     process.kill(pid, "SIGKILL");
     assert.deepEqual(heard, {
-      ...{ events: ["ssh.gateway_stuck"], stuck: true, code: "forbidden" },
-      message: `the SSH gateway (process ${pid}) cannot be ended: root needs CAP_KILL for it`,
+      ...{ events: ["gateway.stuck"], stuck: true, code: "forbidden" },
+      message: `the gateway (process ${pid}) cannot be ended: root needs CAP_KILL for it`,
     });
   });
 
@@ -135,6 +135,6 @@ describe("spawnGateway", () => {
     gateway.kill();
     await gateway.end();
     await gateway.ended;
-    assert.deepEqual(events(), ["ssh.gateway_ended"]);
+    assert.deepEqual(events(), ["gateway.ended"]);
   });
 });

@@ -12,14 +12,16 @@ import {
   withDeadline,
 } from "@mags/core";
 import { readLines } from "./bounded-lines.ts";
-import { GatewayNews, type GatewayTask, MOST_NEWS_BYTES } from "./messages.ts";
+import { GatewayNews, type GatewayOrder, type GatewayTask, MOST_NEWS_BYTES } from "./messages.ts";
 
 export interface SpawnedGateway {
   readonly identity: ProcessIdentity;
   /** Resolves when it has ended, for whatever reason. */
   readonly ended: Promise<void>;
-  /** Where, and its host key's fingerprint. @throws AppError what it says when it cannot; the signal's reason */
+  /** Where, and the fingerprint of the host key. @throws AppError what it says when it cannot; the signal's reason */
   listening(options: { readonly signal: AbortSignal }): Promise<Listening>;
+  /** To be shown from now on. */
+  certify(certificates: GatewayOrder["certificates"]): void;
   /** How often it has said that it is alive. */
   signs(): number;
   /** It has said itself why it cannot begin. */
@@ -31,10 +33,8 @@ export interface SpawnedGateway {
   stuck(): boolean;
 }
 
-export interface Listening {
-  readonly port: number;
-  readonly fingerprint: string;
-}
+/** Of what is served. */
+export type Listening = Pick<Extract<GatewayNews, { readonly type: "listening" }>, "ssh" | "urls">;
 
 /** That of a server; an edge's waits for its server. */
 const LISTEN_MS = 60_000;
@@ -65,16 +65,16 @@ export async function spawnGateway(
   let ending: Promise<void> | undefined;
   child.on("error", (cause) => {
     if (child.pid !== undefined) {
-      if (!isStuck && !ending) log.error("ssh.gateway_stuck", { pid: child.pid, error: cause.message });
+      if (!isStuck && !ending) log.error("gateway.stuck", { pid: child.pid, error: cause.message });
       isStuck = true;
       return;
     }
-    fail(`the SSH gateway cannot be started: ${cause.message}`, cause);
+    fail(`the gateway cannot be started: ${cause.message}`, cause);
     ended.resolve();
   });
   child.on("exit", (code, signal) => {
-    log.info("ssh.gateway_ended", { pid: child.pid, code, signal });
-    fail(`the SSH gateway ended as it started (${signal ?? `exit code ${code}`}); the log may say why`);
+    log.info("gateway.ended", { pid: child.pid, code, signal });
+    fail(`the gateway ended as it started (${signal ?? `exit code ${code}`}); the log may say why`);
     ended.resolve();
   });
   child.stdin.on("error", () => {}); // it has ended
@@ -88,7 +88,7 @@ export async function spawnGateway(
     const news = counted() ? parseNews(text) : undefined;
     if (!news) {
       isBroken = true;
-      log.error("ssh.gateway_broke_rules", { pid: child.pid });
+      log.error("gateway.broke_rules", { pid: child.pid });
       child.kill("SIGKILL");
     } else if (news.type === "listening") told.resolve(news);
     else if (news.type === "failed") {
@@ -102,22 +102,23 @@ export async function spawnGateway(
   };
   const excess = () => void child.kill("SIGKILL");
   readLines(child.stdout, MOST_NEWS_BYTES, { line: hear, excess });
-  const complain = (text: string) => allowed() && log.error("ssh.gateway_complains", { text });
+  const complain = (text: string) => allowed() && log.error("gateway.complains", { text });
   readLines(child.stderr, MOST_NEWS_BYTES, { line: complain, excess });
   const identity = child.pid === undefined ? undefined : await identify(child.pid);
   if (!identity) {
     await told.promise;
-    throw new AppError("unavailable", "the SSH gateway ended as it started");
+    throw new AppError("unavailable", "the gateway ended as it started");
   }
   lowerPriority(identity);
   child.stdin.write(`${JSON.stringify(task)}\n`);
   return {
     identity,
     ended: ended.promise,
+    certify: (certificates) => void child.stdin.write(`${JSON.stringify({ certificates } satisfies GatewayOrder)}\n`),
     signs: () => signs,
     refused: () => hasRefused,
     listening({ signal }) {
-      const late = () => new AppError("unavailable", "the SSH gateway does not begin");
+      const late = () => new AppError("unavailable", "the gateway does not begin");
       const isNear = "path" in task.upstream;
       return untilAborted(isNear ? withDeadline(told.promise, LISTEN_MS, late) : told.promise, signal);
     },
@@ -144,7 +145,7 @@ export async function endGateway(identity: ProcessIdentity): Promise<void> {
     await killAndWait(identity);
   } catch (cause) {
     if (!(cause instanceof Error && "code" in cause && cause.code === "EPERM")) throw cause;
-    const message = `the SSH gateway (process ${identity.pid}) cannot be ended: root needs CAP_KILL for it`;
+    const message = `the gateway (process ${identity.pid}) cannot be ended: root needs CAP_KILL for it`;
     throw new AppError("forbidden", message, { cause });
   }
 }
@@ -184,7 +185,7 @@ function allowance(log: Logger): () => boolean {
   return () => {
     const now = Math.floor(performance.now() / 1000);
     if (now !== second) {
-      if (lines > MOST_LINES) log.warn("ssh.gateway_lines_dropped", { count: lines - MOST_LINES });
+      if (lines > MOST_LINES) log.warn("gateway.lines_dropped", { count: lines - MOST_LINES });
       [second, lines] = [now, 0];
     }
     return ++lines <= MOST_LINES;

@@ -17,8 +17,9 @@ export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };
  * when it is disposed of have 2 s.
  */
 export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
-  /** Calls fail with `unavailable` where the server has none of what they are about. */
+  /** Calls fail with `not_supported` where the server serves no SSH. */
   readonly directory: SshDirectory;
+  /** With `unavailable` where it serves no URLs. */
   readonly urls: UrlDirectory;
   /** Why there is no connection; null: there is one. */
   readonly problem: string | null;

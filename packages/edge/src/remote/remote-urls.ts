@@ -31,6 +31,8 @@ export function createRemoteUrls(link: Link, accesses: Outbox<UrlAccess>): UrlDi
     try {
       return await link.ask(call, asked, { signal });
     } catch (error) {
+      // Whoever asks for a URL can do nothing about that.
+      if (isAppError(error, "not_supported")) throw new AppError("unavailable", error.message, { cause: error });
       if (!isAppError(error, "route_not_found")) throw error;
       const message =
         "the server of this edge is older than the edge, and has no URLs: install the same version on both";

@@ -11,9 +11,9 @@ import type { ServerCall } from "./server-call.ts";
 const Hello = z.object({ edge: z.uuid().optional() });
 const Guest = z.object({ attempt: SignIn, found: Found });
 
-/** @throws AppError `unavailable`: the server has none */
+/** @throws AppError `not_supported`: the server has none */
 export function sshOf({ upstream: { directory } }: Pick<ServerCall, "upstream">): SshDirectory {
-  if (!directory) throw new AppError("unavailable", "this server serves no SSH: its configuration says so");
+  if (!directory) throw new AppError("not_supported", "this server serves no SSH: its configuration says so");
   return directory;
 }
 

@@ -8,7 +8,7 @@ import type { ServerCall } from "./server-call.ts";
 import { Access, AskedCertificate, AskedChallenge, Certificate, Route, Visit } from "./url-messages.ts";
 
 function urlsOf({ upstream: { urls } }: ServerCall): UrlDirectory {
-  if (!urls) throw new AppError("unavailable", "this server serves no URLs: its configuration says so");
+  if (!urls) throw new AppError("not_supported", "this server serves no URLs: its configuration says so");
   return urls;
 }
 

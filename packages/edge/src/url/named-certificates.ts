@@ -19,7 +19,6 @@ export interface NamedCertificatesDeps {
   readonly directory: Pick<UrlDirectory, "certificate">;
   readonly clock: { nowMs(): number };
   readonly log: Logger;
-  readonly signal: AbortSignal;
 }
 
 /** One that was renewed is shown after that time, at the latest. */
@@ -32,14 +31,13 @@ const MOST_ASKED = 64;
 const PATIENCE_MS = 5_000;
 const HOST = /^(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})+$/;
 
-export function createNamedCertificates({ directory, clock, log, signal }: NamedCertificatesDeps): NamedCertificates {
+export function createNamedCertificates({ directory, clock, log }: NamedCertificatesDeps): NamedCertificates {
   const all = new Map<string, Kept>();
   let asked = 0;
 
   async function ask(host: string): Promise<SecureContext | null> {
     try {
-      const until = AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]);
-      const found = await directory.certificate(host, { signal: until });
+      const found = await directory.certificate(host, { signal: AbortSignal.timeout(PATIENCE_MS) });
       return found && contextOf({ certificate: found.certificate, key: found.key.reveal() });
     } catch (error) {
       log.warn("url.no_certificate", { host, error: messageOf(error) });
