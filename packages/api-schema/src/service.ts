@@ -32,6 +32,9 @@ export const Usage = z
     running_jobs: z.int(),
     failed_jobs: z.int(),
     storage_bytes: z.int().describe("What synced workspaces take in the object store, as of their latest versions."),
+    url_requests: z.int().describe("To URLs, on the days of the window."),
+    url_bytes_in: z.int().describe("Of bodies of these requests, and of WebSockets."),
+    url_bytes_out: z.int(),
   })
   .meta({ id: "Usage" });
 

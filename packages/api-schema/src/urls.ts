@@ -178,3 +178,8 @@ export const urlTraffic = route({
   },
   errors: [404],
 });
+
+export type UrlAliasWire = z.infer<typeof UrlAlias>;
+export type UrlLinkWire = z.infer<typeof UrlLink>;
+export type UrlAccessWire = z.infer<typeof UrlAccess>;
+export type UrlCountersWire = z.infer<typeof UrlCounters>;

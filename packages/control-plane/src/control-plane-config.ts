@@ -1,6 +1,7 @@
 import type { QueueLimits } from "./app/job-queue.ts";
 import type { SandboxDefaults } from "./app/sandbox-policy.ts";
 import type { SshServiceConfig } from "./app/ssh-service.ts";
+import type { UrlServiceConfig } from "./app/url-service.ts";
 
 export interface ControlPlaneConfig {
   /** What jobs may take, and how many may wait how long. Default: accounts take what there is. */
@@ -11,6 +12,8 @@ export interface ControlPlaneConfig {
   readonly auditKeepDays?: number;
   /** Where SSH gateways are reached. Default: there are none. */
   readonly ssh?: SshServiceConfig | null;
+  /** What URLs are called, and where gateways are reached. Default: there are none. */
+  readonly urls?: UrlServiceConfig | null;
   /** Where clients reach the API. Default: at the address it listens on. */
   readonly publicUrl?: string | undefined;
   /** Origins whose web pages may use the API. Default none. */

@@ -4,7 +4,16 @@
  */
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
-import { isUuid, type JobId, NO_USAGE, type NodeRuntime, type SandboxId, type SshDirectory } from "@mags/domain";
+import {
+  type AccountId,
+  isUuid,
+  type JobId,
+  NO_USAGE,
+  type NodeRuntime,
+  type SandboxId,
+  type SshDirectory,
+  type UrlDirectory,
+} from "@mags/domain";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createAuditLog } from "./app/audit-log.ts";
 import { type CollectorRun, createCollector } from "./app/collector.ts";
@@ -26,6 +35,8 @@ import type { Sealing } from "./app/sealing.ts";
 import { createSshKeys } from "./app/ssh-keys.ts";
 import { createSshService } from "./app/ssh-service.ts";
 import { startUploads, type Uploads } from "./app/uploads.ts";
+import type { UrlName } from "./app/url-names.ts";
+import { createUrlService } from "./app/url-service.ts";
 import type { ControlPlaneConfig } from "./control-plane-config.ts";
 import { openUploadDirectory } from "./disk/upload-directory.ts";
 import { createHttpServer } from "./http/server.ts";
@@ -40,6 +51,8 @@ import { createSandboxStore } from "./sql/sandbox-store.ts";
 import { createSshAccessStore } from "./sql/ssh-access-store.ts";
 import { createSshKeyStore } from "./sql/ssh-key-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
+import { createUrlStore } from "./sql/url-store.ts";
+import { createUrlTrafficStore } from "./sql/url-traffic-store.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 import { createWorkspaceRecords } from "./sql/workspace-records.ts";
 
@@ -77,6 +90,8 @@ export interface ControlPlane extends AsyncDisposable {
   readonly accounts: Accounts;
   /** For SSH gateways; null: there are to be none. */
   readonly ssh: SshDirectory | null;
+  /** For gateways of URLs; null: there are to be none. */
+  readonly urls: UrlDirectory | null;
   /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Whether jobs can be served now, and if not, why. */
@@ -133,8 +148,12 @@ export async function startControlPlane(
     ...{ sealing: deps.sealing, clock, log },
   };
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
+  const urlStore = createUrlStore(database);
+  const urlTraffic = createUrlTrafficStore(database);
+  const urlDeps = { store: urlStore, traffic: urlTraffic, audit, sealing: deps.sealing, clock, log };
+  const urls = config.urls ? createUrlService({ ...urlDeps, checkOwn: refuseOtherDomains }, config.urls) : null;
   const metrics = createMetrics({
-    ...{ store, node, clock, ssh, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
+    ...{ store, node, clock, ssh, urls, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
     checks: async () => (await readiness()).checks,
   });
   const { timings } = metrics;
@@ -146,7 +165,7 @@ export async function startControlPlane(
   const newestVersions = createNewestVersions({ workspaces, node, log });
   const basis = {
     ...{ store, sandboxes, workspaces, workspaceWork, newestVersions, node },
-    ...{ disks, changes, timings, clock, log, defaults, audit, auditStore, sshKeys, ssh },
+    ...{ disks, changes, timings, clock, log, defaults, audit, auditStore, sshKeys, ssh, urls, urlStore, urlTraffic },
   };
   const policies = createPolicies(basis);
   const reports = createSandboxReports({
@@ -168,7 +187,12 @@ export async function startControlPlane(
     onRun: metrics.reconciled,
   });
   const collector = createCollector({
-    ...{ ...basis, auditKeepDays: config.auditKeepDays ?? DEFAULT_AUDIT_KEEP_DAYS, onRun: metrics.collected },
+    ...{
+      ...basis,
+      auditKeepDays: config.auditKeepDays ?? DEFAULT_AUDIT_KEEP_DAYS,
+      urlLogKeepDays: urls?.logKeepDays ?? null,
+      onRun: metrics.collected,
+    },
   });
   const routes = allRoutes({
     ...basis,
@@ -200,6 +224,7 @@ export async function startControlPlane(
   return {
     accounts,
     ssh: ssh?.directory ?? null,
+    urls: urls?.directory ?? null,
     async listen({ host, port }) {
       try {
         await app.listen({ host, port });
@@ -236,9 +261,14 @@ export async function startControlPlane(
       await Promise.all([reconciler[Symbol.asyncDispose](), collector[Symbol.asyncDispose]()]);
       await queue[Symbol.asyncDispose]();
       await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);
+      await urls?.close({ deadlineMs: DRAIN_MS });
       await audit.close({ deadlineMs: DRAIN_MS });
     },
   };
+}
+
+async function refuseOtherDomains(_accountId: AccountId, { label, domain }: UrlName): Promise<void> {
+  throw new AppError("forbidden", `${label}.${domain} is not known to be yours`);
 }
 
 function databaseCheck(database: Database): ReadinessCheck {

@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
 import { addSshKey, challengeFor, makeSshKey, type TestSshKey } from "./support/ssh-key.ts";
+import { URLS } from "./support/urls.ts";
 
 const V1 = "/api/v1";
 const JOBS = `${V1}/mags-jobs`;
@@ -20,7 +21,7 @@ type Body = any;
 
 before(async () => {
   server = await startTestServer();
-  plane = await startTestPlane(await server.database(), { corsOrigins: ["https://site.example"] });
+  plane = await startTestPlane(await server.database(), { corsOrigins: ["https://site.example"], urls: URLS });
 });
 after(async () => {
   await plane[Symbol.asyncDispose]();
@@ -468,11 +469,13 @@ describe("tokens", () => {
 
 describe("authorization", () => {
   const { EXEC_PROTOCOL } = execs;
+  const ALIASES = `${V1}/mags-url-aliases`;
   interface Foreign {
     readonly jobId: string;
     readonly execId: string;
     readonly tokenId: string;
     readonly sshKeyId: string;
+    readonly linkId: string;
   }
   const hidden =
     (path: (foreign: Foreign) => string, body?: unknown, method = body === undefined ? "GET" : "POST") =>
@@ -482,7 +485,8 @@ describe("authorization", () => {
     };
   const lists = (path: string) => async (client: ApiClient, foreign: Foreign) => {
     const text = JSON.stringify((await client.call("GET", path)).body);
-    for (const id of [foreign.jobId, foreign.tokenId, foreign.sshKeyId]) assert.ok(!text.includes(id), path);
+    for (const id of [foreign.jobId, foreign.tokenId, foreign.sshKeyId, "private.localhost"])
+      assert.ok(!text.includes(id), path);
   };
 
   /** For each route: an account must not see or touch what is another's. A route without a case does not compile. */
@@ -575,6 +579,30 @@ describe("authorization", () => {
       assert.match((reply.body as Body).error, /^challenge: is none of this account/);
     },
     removeSshKey: hidden(({ sshKeyId }) => `${V1}/ssh-keys/${sshKeyId}`, undefined, "DELETE"),
+    listUrlAliases: lists(ALIASES),
+    async createUrlAlias(client) {
+      // The workspace is another's.
+      const reply = await client.call("POST", ALIASES, { subdomain: "mine", workspace_id: "private" });
+      assert.deepEqual([reply.status, (reply.body as Body).code], [404, "workspace_not_found"]);
+      const taken = await (await plane.addUser()).client.call("POST", ALIASES, {
+        subdomain: "private",
+        workspace_id: "x",
+      });
+      assert.equal(taken.status, 404);
+    },
+    moveUrlAlias: hidden(() => `${ALIASES}/private`, { workspace_id: "private" }, "PUT"),
+    async deleteUrlAlias(client) {
+      assert.equal((await client.call("DELETE", `${ALIASES}/private`)).status, 404);
+      const { aliases } = (await plane.admin.call("GET", ALIASES)).body as Body;
+      assert.deepEqual(
+        aliases.map(({ subdomain }: Body) => subdomain),
+        ["private"],
+      );
+    },
+    createUrlLink: hidden(({ jobId }) => `${JOBS}/${jobId}/url-links`, {}),
+    listUrlLinks: hidden(({ jobId }) => `${JOBS}/${jobId}/url-links`),
+    revokeUrlLink: hidden(({ jobId, linkId }) => `${JOBS}/${jobId}/url-links/${linkId}`, undefined, "DELETE"),
+    urlTraffic: hidden(({ jobId }) => `${JOBS}/${jobId}/url-traffic`),
     async auditLog(client) {
       assert.equal((await client.call("GET", `${V1}/audit-log?all=1`)).status, 403);
       const { entries } = (await client.call("GET", `${V1}/audit-log?limit=1000`)).body as Body;
@@ -598,11 +626,14 @@ describe("authorization", () => {
     await waitFor(() => plane.node.execs.count === 1, { what: "the command" });
     sshKey = await makeSshKey();
     const added = (await addSshKey(plane.admin, sshKey)).body as Body;
-    foreign = { jobId, execId, tokenId: token.body.id, sshKeyId: added.id };
+    await call("POST", `${JOBS}/${jobId}/access`, { port: 8080 });
+    await call("POST", ALIASES, { subdomain: "private", workspace_id: "private" });
+    const link = await call("POST", `${JOBS}/${jobId}/url-links`, {});
+    foreign = { jobId, execId, tokenId: token.body.id, sshKeyId: added.id, linkId: link.body.id };
   });
 
   for (const [name, route] of Object.entries(ROUTES)) {
-    const path = V1 + route.path.replace("{id}", "private").replace("{exec_id}", randomUUID());
+    const path = V1 + route.path.replace("{id}", "private").replace(/\{(exec|link)_id\}/, randomUUID());
 
     it(`answers 401 to ${name} without a token, or with a wrong one`, async () => {
       const wrong = `mags_${"A".repeat(43)}`;

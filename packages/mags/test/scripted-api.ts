@@ -280,6 +280,7 @@ const FIXED: Readonly<Record<string, unknown>> = {
     running_jobs: 1,
     failed_jobs: 1,
     storage_bytes: 0,
+    ...{ url_requests: 0, url_bytes_in: 0, url_bytes_out: 0 },
   },
   me: { id: ACCOUNT_ID, email: "admin@localhost", name: "Admin", role: "admin" },
   ssh: SSH_SERVICE,

@@ -2,12 +2,16 @@
 import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
 import type { AccountId, CollectedGarbage, NodeRuntime } from "@mags/domain";
 import type { AuditStore } from "./audit-store.ts";
+import type { UrlTrafficStore } from "./url-traffic-store.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
 export interface CollectorDeps {
   readonly workspaces: WorkspaceRecords;
   readonly auditStore: Pick<AuditStore, "removeBefore">;
   readonly auditKeepDays: number;
+  readonly urlTraffic: Pick<UrlTrafficStore, "expire">;
+  /** Null: there are no URLs. */
+  readonly urlLogKeepDays: number | null;
   readonly node: NodeRuntime;
   readonly clock: Clock;
   readonly log: Logger;
@@ -18,6 +22,8 @@ export interface CollectorDeps {
 const DAY_MS = 86_400_000;
 /** Of a statement, so that none takes long. */
 const AUDIT_BATCH = 5_000;
+/** Of the access log of a sandbox. */
+const MOST_ACCESSES = 10_000;
 
 export interface CollectorRun {
   /** All accounts were looked at, and all that was to be read could be. */
@@ -37,7 +43,7 @@ export interface Collector extends AsyncDisposable {
 }
 
 export function createCollector(deps: CollectorDeps): Collector {
-  const { workspaces, auditStore, auditKeepDays, node, clock, log, onRun } = deps;
+  const { workspaces, auditStore, auditKeepDays, urlTraffic, urlLogKeepDays, node, clock, log, onRun } = deps;
   const closing = new AbortController();
   const { signal } = closing;
   let loop: Promise<void> = Promise.resolve();
@@ -78,7 +84,17 @@ export function createCollector(deps: CollectorDeps): Collector {
     while (!signal.aborted && (await auditStore.removeBefore(before, { most: AUDIT_BATCH })) === AUDIT_BATCH);
   }
 
+  async function removeOldAccesses(): Promise<void> {
+    if (urlLogKeepDays === null) return;
+    const now = clock.now();
+    const before = new Date(now.getTime() - urlLogKeepDays * DAY_MS);
+    await urlTraffic.expire({ before, newest: MOST_ACCESSES, now });
+  }
+
   async function run(): Promise<CollectorRun> {
+    await removeOldAccesses().catch((error: unknown) => {
+      log.warn("url.log_not_expired", { error: messageOf(error) });
+    });
     await removeOldEntries().catch((error: unknown) => {
       log.warn("audit.not_expired", { error: messageOf(error) });
     });

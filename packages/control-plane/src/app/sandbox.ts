@@ -57,6 +57,9 @@ export interface JobSandbox {
   /** This job keeps it alive; another only borrows it. */
   readonly owns: boolean;
   readonly subdomain: string;
+  /** Where its URL leads to; null: nobody has asked for that. */
+  readonly urlPort: number | null;
+  readonly isUrlPrivate: boolean;
   readonly state: SandboxState;
   readonly ownerJobId: JobId | null;
   readonly lastTransition: SandboxTransition | null;

@@ -3,7 +3,7 @@
  * A sealed value says which key it needs, and opens only in the row that it was sealed for.
  * @see docs/formats/sealed-value.md
  */
-import { createCipheriv, createDecipheriv, hash, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from "node:crypto";
 import { Secret } from "@mags/core";
 
 const MAGIC = Buffer.from("MSV1");
@@ -27,6 +27,8 @@ export interface Sealing {
   /** @param row  Which row it is for, and of which table. */
   seal(secret: Secret, row: string): Buffer;
   open(sealed: Buffer, row: string): Opened;
+  /** 32 bytes for another purpose, the same each time. */
+  keyFor(purpose: string): Buffer;
 }
 
 export function createSealing(key: SealingKey): Sealing {
@@ -35,6 +37,8 @@ export function createSealing(key: SealingKey): Sealing {
   const bound = (row: string) => Buffer.concat([header, Buffer.from(row)]);
 
   return {
+    keyFor: (purpose) => Buffer.from(hkdfSync("sha256", key.bytes, "", `mags ${purpose}`, SEALING_KEY_BYTES)),
+
     seal(secret, row) {
       const nonce = randomBytes(NONCE_BYTES);
       const cipher = createCipheriv(CIPHER, key.bytes, nonce).setAAD(bound(row));

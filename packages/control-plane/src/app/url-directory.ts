@@ -1,39 +1,47 @@
 /** Where the hosts of URLs lead: see `UrlDirectory` of the domain. */
 import { AppError } from "@mags/core";
 import type { UrlRoute, UrlVisit } from "@mags/domain";
+import type { UrlLinks } from "./url-links.ts";
 import { nameOf, type UrlNames } from "./url-names.ts";
 import type { UrlStore, UrlTarget } from "./url-store.ts";
 
-/** Of a sandbox whose port nobody has said. */
-export const USUAL_PORT = 8080;
+/** Where an alias leads to in a sandbox of which no port was asked for. */
+const USUAL_PORT = 8080;
 
 export interface UrlDirectoryDeps {
   readonly store: Pick<UrlStore, "bySubdomain" | "byAlias">;
+  readonly links: Pick<UrlLinks, "check">;
   readonly names: UrlNames;
   readonly clock: { now(): Date };
 }
 
 /** @throws as `UrlDirectory.route` */
-export async function routeOf({ host }: UrlVisit, { store, names, clock }: UrlDirectoryDeps): Promise<UrlRoute> {
-  const name = nameOf(host);
-  const nowhere = () =>
-    new AppError("url_not_found", `nothing here is called ${host}: there is no such sandbox, or it has ended`);
-  if (!name) throw nowhere();
-  const own = name.domain === names.domain ? await store.bySubdomain(name.label) : null;
-  if (own) return toRoute(own, clock.now());
-  const alias = await store.byAlias({ domain: name.domain, subdomain: name.label });
-  if (!alias) throw nowhere();
-  if (!alias.target)
-    throw new AppError(
-      "job_not_running",
-      `no sandbox of the workspace ${alias.workspaceId} runs: its owner has to start one`,
-    );
-  return toRoute(alias.target, clock.now());
+export async function routeOf(
+  { host, pass }: UrlVisit,
+  { store, links, names, clock }: UrlDirectoryDeps,
+): Promise<UrlRoute> {
+  const target = await targetOf(host, { store, names });
+  const { sandboxId, accountId, isPrivate, awakeSince } = target;
+  const port = target.port ?? USUAL_PORT;
+  if (isPrivate) {
+    if (pass === null)
+      throw new AppError("unauthenticated", "this page is private: open it by a link that its owner gives you");
+    await links.check(pass, { sandboxId, port });
+  }
+  const awakeMs = awakeSince && Math.max(0, clock.now().getTime() - awakeSince.getTime());
+  return { accountId, guest: sandboxId, port, awakeMs };
 }
 
-function toRoute({ sandboxId, accountId, jobId, port, awakeSince }: UrlTarget, now: Date): UrlRoute {
-  return {
-    ...{ accountId, jobId, guest: sandboxId, port: port ?? USUAL_PORT },
-    awakeMs: awakeSince && Math.max(0, now.getTime() - awakeSince.getTime()),
-  };
+async function targetOf(host: string, { store, names }: Pick<UrlDirectoryDeps, "store" | "names">): Promise<UrlTarget> {
+  const nowhere = () =>
+    new AppError("url_not_found", `nothing here is called ${host}: there is no such URL, or its sandbox has ended`);
+  const name = nameOf(host);
+  if (!name) throw nowhere();
+  const own = name.domain === names.domain ? await store.bySubdomain(name.label) : null;
+  // Nothing is on the web that nobody has asked for.
+  if (own && own.port !== null) return own;
+  const alias = await store.byAlias({ domain: name.domain, subdomain: name.label });
+  if (!alias) throw nowhere();
+  if (alias.target) return alias.target;
+  throw new AppError("job_not_running", `what ${host} leads to does not run: its owner has to start it`);
 }

@@ -6,6 +6,8 @@ export interface UrlNames {
   readonly domain: string;
   /** That clients may name in its place. */
   readonly synonyms: readonly string[];
+  /** What clients are told of the way there. Asked each time: it is known once the gateway listens. */
+  readonly public: () => { readonly scheme: "http" | "https"; readonly port: number };
 }
 
 export interface UrlName {
@@ -17,11 +19,17 @@ const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const DOMAIN = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 /** What sandboxes are called; nobody else is. */
 const GIVEN = /^[0-9a-f]{12}$/;
+const USUAL_PORTS = { http: 80, https: 443 } as const;
 
 /** @param host  Lower case, without port. Null: it is of no such form. */
 export function nameOf(host: string): UrlName | null {
   const at = host.indexOf(".");
   return at <= 0 ? null : { label: host.slice(0, at), domain: host.slice(at + 1) };
+}
+
+export function urlOf({ label, domain }: UrlName, names: Pick<UrlNames, "public">): string {
+  const { scheme, port } = names.public();
+  return `${scheme}://${label}.${domain}${port === USUAL_PORTS[scheme] ? "" : `:${port}`}`;
 }
 
 /** @throws AppError `validation_failed` */

@@ -6,7 +6,6 @@ export interface UrlTarget {
   readonly accountId: AccountId;
   /** The one whose sandbox it is now. */
   readonly jobId: JobId;
-  readonly state: "starting" | "running" | "sleeping";
   /** Null: none was asked for. */
   readonly port: number | null;
   readonly isPrivate: boolean;
@@ -16,32 +15,65 @@ export interface UrlTarget {
 
 /** What an alias leads to. */
 export interface AliasTarget {
-  readonly workspaceId: string;
   /** Null: no job of it lives. */
   readonly target: UrlTarget | null;
 }
 
-export interface UrlAlias {
-  readonly id: string;
-  readonly accountId: AccountId;
+export interface AliasName {
   readonly domain: string;
   readonly subdomain: string;
+}
+
+export interface UrlAlias extends AliasName {
+  readonly id: string;
+  readonly accountId: AccountId;
   readonly workspaceId: string;
   readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+export interface UrlLink {
+  readonly id: string;
+  readonly sandboxId: SandboxId;
+  readonly port: number;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly revokedAt: Date | null;
 }
 
 /** Names of sandboxes in addresses. Calls may be repeated; see `JobStore` on the database's absence. */
 export interface UrlStore {
   /** By the name that it was given. */
   bySubdomain(subdomain: string): Promise<UrlTarget | null>;
-  byAlias(name: { readonly domain: string; readonly subdomain: string }): Promise<AliasTarget | null>;
-  /** What its URLs lead to from now on. @returns false: it has ended. */
-  setPort(sandboxId: SandboxId, port: number): Promise<boolean>;
-  /** Makes it, or has one of the account lead there. @returns what is there then, which may be another account's */
-  putAlias(
-    alias: UrlAlias & { /** Else one that is there stays as it is. */ readonly replaces: boolean },
-  ): Promise<UrlAlias>;
+  byAlias(name: AliasName): Promise<AliasTarget | null>;
+  /** What its URLs lead to from now on, and whether they are private; null: as before. @returns null: it has ended */
+  setAccess(
+    sandboxId: SandboxId,
+    access: { readonly port: number | null; readonly isPrivate: boolean | null },
+  ): Promise<{ readonly port: number | null; readonly isPrivate: boolean } | null>;
+
+  /** Whether an alias can lead there: a synced workspace of the account, or a sandbox of it that lives. */
+  hasWorkspace(accountId: AccountId, workspaceId: string): Promise<boolean>;
+  /** @returns what is there then: that, or one that was there before */
+  addAlias(alias: UrlAlias): Promise<UrlAlias>;
+  /** @returns null: the account has none of that name */
+  moveAlias(
+    accountId: AccountId,
+    name: AliasName,
+    to: { readonly workspaceId: string; readonly at: Date },
+  ): Promise<UrlAlias | null>;
+  /** By domain and subdomain. */
   aliases(accountId: AccountId): Promise<readonly UrlAlias[]>;
   /** @returns false: the account has none of that name */
-  removeAlias(accountId: AccountId, name: { readonly domain: string; readonly subdomain: string }): Promise<boolean>;
+  removeAlias(accountId: AccountId, name: AliasName): Promise<boolean>;
+  /** Of a workspace that is deleted. */
+  removeAliasesOf(accountId: AccountId, workspaceId: string): Promise<void>;
+
+  addLink(link: UrlLink): Promise<void>;
+  /** Those that have not expired, oldest first. */
+  links(sandboxId: SandboxId, options: { readonly now: Date }): Promise<readonly UrlLink[]>;
+  /** @returns false: the sandbox has none of that id */
+  revokeLink(sandboxId: SandboxId, id: string, at: Date): Promise<boolean>;
+  /** It was made here, and not revoked. */
+  linkStands(id: string): Promise<boolean>;
 }

@@ -10,6 +10,10 @@ export interface UsageSummary {
   readonly vmSeconds: number;
   /** What the latest versions of its workspaces take in the object store now; what workspaces share counts in each. */
   readonly storageBytes: number;
+  /** Of URLs, on the days of the window; bytes of bodies and WebSockets. */
+  readonly urlRequests: number;
+  readonly urlBytesIn: number;
+  readonly urlBytesOut: number;
 }
 
 export interface UsageStore {

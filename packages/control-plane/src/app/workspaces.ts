@@ -5,10 +5,12 @@ import { listVersions } from "./find-base.ts";
 import type { WorkspaceWork } from "./reconcile-workspaces.ts";
 import { ENDED, type StopDeps, type Stopped, stopJob } from "./stop-job.ts";
 import { releaseInTime } from "./stop-workspace.ts";
+import type { UrlStore } from "./url-store.ts";
 import type { Workspace } from "./workspace.ts";
 import type { StandingSandbox } from "./workspace-records.ts";
 
 export interface WorkspacesDeps extends StopDeps {
+  readonly urlStore: Pick<UrlStore, "removeAliasesOf">;
   readonly workspaceWork: WorkspaceWork;
 }
 
@@ -29,7 +31,7 @@ export async function findWorkspace(
 }
 
 /**
- * Deletes a workspace: its name is free at once, what it takes is removed by the node, after a restart too.
+ * Deletes a workspace, with the aliases that lead to it: its name is free at once, what it takes is removed by the node, after a restart too.
  * @param options.force  Stops what stands on it. What changed in other workspaces is synced before, as by any stop; what
  * changed in this one, and in what is local, is dropped.
  * @throws AppError `workspace_not_found`, `workspace_in_use` that names a job: also with `force` one that could not
@@ -51,6 +53,7 @@ export async function deleteWorkspace(
     const others = standing.filter((sandbox) => !isOther(sandbox));
     await Promise.all(others.map((sandbox) => end(deps, sandbox, { discard: true })));
   }
+  await deps.urlStore.removeAliasesOf(accountId, name);
   await workspaceWork
     .only(id, () => workspaceWork.remove({ id, accountId }))
     .catch((error: unknown) => log.warn("workspace.not_removed_yet", { workspaceId: id, error: messageOf(error) }));

@@ -5,6 +5,7 @@ import type { CollectorRun } from "../app/collector.ts";
 import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { SshService } from "../app/ssh-service.ts";
+import type { UrlService } from "../app/url-service.ts";
 
 const HTTP_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const START_BUCKETS_S = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60];
@@ -20,6 +21,7 @@ export interface MetricsDeps {
   readonly checks: () => Promise<Readonly<Record<string, string>>>;
   /** What SSH gateways told of connections; null: there are none. */
   readonly ssh: Pick<SshService, "noted"> | null;
+  readonly urls: Pick<UrlService, "totals"> | null;
 }
 
 export interface Metrics {
@@ -136,6 +138,28 @@ export function createMetrics(deps: MetricsDeps): Metrics {
       this.reset();
       if (!deps.ssh) return;
       for (const result of ["signed_in", "refused", "ended"] as const) this.inc({ result }, deps.ssh.noted[result]);
+    },
+  });
+  new Counter({
+    name: "mags_url_requests_total",
+    help: "Requests to URLs of sandboxes that were answered, by the first digit of the status.",
+    labelNames: ["status"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [digit, count] of Object.entries(deps.urls?.totals.requests ?? {}))
+        this.inc({ status: `${digit}xx` }, count);
+    },
+  });
+  new Counter({
+    name: "mags_url_bytes_total",
+    help: "Bytes of bodies of these requests, and of WebSockets: in, from clients; out, to them.",
+    labelNames: ["direction"],
+    registers,
+    collect() {
+      this.reset();
+      this.inc({ direction: "in" }, deps.urls?.totals.bytesIn ?? 0);
+      this.inc({ direction: "out" }, deps.urls?.totals.bytesOut ?? 0);
     },
   });
   const refused = new Counter({

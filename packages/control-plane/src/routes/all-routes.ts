@@ -36,6 +36,9 @@ import { submitJobRoute } from "./submit-job.ts";
 import { syncJobRoute } from "./sync-job.ts";
 import { updateJobRoute } from "./update-job.ts";
 import { uploadFilesRoute } from "./upload-files.ts";
+import { createUrlAliasRoute, deleteUrlAliasRoute, listUrlAliasesRoute, moveUrlAliasRoute } from "./url-aliases.ts";
+import { createUrlLinkRoute, listUrlLinksRoute, revokeUrlLinkRoute } from "./url-links.ts";
+import { urlTrafficRoute } from "./url-traffic.ts";
 import { usageRoute } from "./usage.ts";
 import { wakeJobRoute } from "./wake-job.ts";
 import { putFileRoute } from "./write-file.ts";
@@ -85,6 +88,14 @@ const ROUTE_MAKERS: Readonly<Record<RouteName, (deps: RouteDeps) => BoundRoute>>
   addSshKey: addSshKeyRoute,
   removeSshKey: removeSshKeyRoute,
   auditLog: auditLogRoute,
+  listUrlAliases: listUrlAliasesRoute,
+  createUrlAlias: createUrlAliasRoute,
+  moveUrlAlias: moveUrlAliasRoute,
+  deleteUrlAlias: deleteUrlAliasRoute,
+  createUrlLink: createUrlLinkRoute,
+  listUrlLinks: listUrlLinksRoute,
+  revokeUrlLink: revokeUrlLinkRoute,
+  urlTraffic: urlTrafficRoute,
 };
 
 export function allRoutes(deps: RouteDeps): readonly BoundRoute[] {

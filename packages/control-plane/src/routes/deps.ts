@@ -1,6 +1,7 @@
 import type { Clock, Logger } from "@mags/core";
 import type { NodeRuntime } from "@mags/domain";
 import type { Accounts } from "../app/accounts.ts";
+import type { AuditLog } from "../app/audit-log.ts";
 import type { AuditStore } from "../app/audit-store.ts";
 import type { Disks } from "../app/disks.ts";
 import type { Intake } from "../app/intake.ts";
@@ -18,6 +19,9 @@ import type { SandboxStore } from "../app/sandbox-store.ts";
 import type { SshKeys } from "../app/ssh-keys.ts";
 import type { SshService } from "../app/ssh-service.ts";
 import type { Uploads } from "../app/uploads.ts";
+import type { UrlService } from "../app/url-service.ts";
+import type { UrlStore } from "../app/url-store.ts";
+import type { UrlTrafficStore } from "../app/url-traffic-store.ts";
 import type { UsageStore } from "../app/usage.ts";
 import type { WorkspaceRecords } from "../app/workspace-records.ts";
 
@@ -26,6 +30,7 @@ export interface RouteDeps {
   readonly store: JobStore;
   readonly accounts: Accounts;
   readonly sshKeys: SshKeys;
+  readonly audit: Pick<AuditLog, "note">;
   readonly auditStore: AuditStore;
   readonly usage: UsageStore;
   readonly uploads: Uploads;
@@ -39,6 +44,10 @@ export interface RouteDeps {
   readonly defaults: SandboxDefaults;
   /** Null: there are no SSH gateways. */
   readonly ssh: SshService | null;
+  /** Null: there are no URLs. */
+  readonly urls: UrlService | null;
+  readonly urlStore: UrlStore;
+  readonly urlTraffic: UrlTrafficStore;
   readonly node: NodeRuntime;
   readonly intake: Intake;
   readonly writer: JobWriter;

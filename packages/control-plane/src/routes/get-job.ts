@@ -4,8 +4,8 @@ import type { RouteDeps } from "./deps.ts";
 import { findJob } from "./find-job.ts";
 import { jobToWire } from "./job-wire.ts";
 
-export function getJobRoute({ store, node }: RouteDeps): BoundRoute {
+export function getJobRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.getJob, async ({ params, account }) =>
-    jobToWire(await findJob(store, account.id, params.id), node),
+    jobToWire(await findJob(deps.store, account.id, params.id), deps),
   );
 }

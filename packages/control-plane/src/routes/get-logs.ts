@@ -56,7 +56,7 @@ async function* snapshot(
 
 async function* follow(
   batches: AsyncGenerator<readonly LogItem[], Job | null>,
-  { node }: Pick<RouteDeps, "node">,
+  deps: Pick<RouteDeps, "node" | "urls">,
   options: { readonly query: Query; readonly skip: number; readonly onOutput: () => void },
 ): AsyncGenerator<string> {
   const { query } = options;
@@ -65,7 +65,7 @@ async function* follow(
     for (;;) {
       const { value, done } = await batches.next();
       if (done) {
-        if (value) yield eventText({ event: "end", data: statusToWire(value, node) });
+        if (value) yield eventText({ event: "end", data: statusToWire(value, deps) });
         return;
       }
       if (value.some((item) => item.kind === "output")) options.onOutput();

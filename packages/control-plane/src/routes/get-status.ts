@@ -4,8 +4,8 @@ import type { RouteDeps } from "./deps.ts";
 import { findJob } from "./find-job.ts";
 import { statusToWire } from "./job-wire.ts";
 
-export function getStatusRoute({ store, node }: RouteDeps): BoundRoute {
+export function getStatusRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.getStatus, async ({ params, account }) =>
-    statusToWire(await findJob(store, account.id, params.id), node),
+    statusToWire(await findJob(deps.store, account.id, params.id), deps),
   );
 }

@@ -1,12 +1,18 @@
 import type { jobs } from "@mags/api-schema";
 import type { EgressPolicy, NodeRuntime } from "@mags/domain";
 import type { Job } from "../app/job.ts";
+import type { UrlService } from "../app/url-service.ts";
 import { runningToWire, syncedAt } from "./workspace-wire.ts";
 
 /** What knows how far syncs are, and which VMs stand still. */
 type Seen = Pick<NodeRuntime, "observeSandboxes">;
 
-export function statusToWire(job: Job, node: Seen): jobs.StatusWire {
+interface WireDeps {
+  readonly node: Seen;
+  readonly urls: Pick<UrlService, "urlOf"> | null;
+}
+
+export function statusToWire(job: Job, { node, urls }: WireDeps): jobs.StatusWire {
   const { sandbox } = job;
   const transition = sandbox?.lastTransition;
   return {
@@ -16,6 +22,7 @@ export function statusToWire(job: Job, node: Seen): jobs.StatusWire {
     ...(job.workspaceId !== null && { workspace_id: job.workspaceId }),
     ...(job.status === "running" && job.microVmId !== null && { vm_id: job.microVmId }),
     ...(sandbox && job.persistent && { subdomain: sandbox.subdomain }),
+    ...urlToWire(job, urls),
     ...(job.exitCode !== null && { exit_code: job.exitCode }),
     ...(job.errorMessage !== null && { error_message: job.errorMessage }),
     ...(job.scriptDurationMs !== null && { script_duration_ms: job.scriptDurationMs }),
@@ -45,6 +52,16 @@ export function statusToWire(job: Job, node: Seen): jobs.StatusWire {
   };
 }
 
+/** Those of a persistent job are its own; another's that it borrows are not told of here. */
+function urlToWire({ sandbox, persistent }: Job, urls: WireDeps["urls"]) {
+  if (!sandbox || !persistent || !urls || sandbox.state === "gone") return {};
+  const { subdomain, urlPort, isUrlPrivate } = sandbox;
+  return {
+    ...(urlPort !== null && { url: urls.urlOf(subdomain), url_port: urlPort }),
+    url_private: isUrlPrivate,
+  };
+}
+
 function egressToWire(egress: EgressPolicy): jobs.StatusWire["egress"] {
   return typeof egress === "string" ? egress : { allow: [...egress.allow] };
 }
@@ -67,6 +84,6 @@ function waitToWire({ sandbox }: Job, node: Seen): Pick<jobs.StatusWire, "waits_
   return seen?.waitsFor ? { waits_for: seen.waitsFor } : {};
 }
 
-export function jobToWire(job: Job, node: Seen): jobs.JobWire {
-  return { id: job.id, ...statusToWire(job, node) };
+export function jobToWire(job: Job, deps: WireDeps): jobs.JobWire {
+  return { id: job.id, ...statusToWire(job, deps) };
 }

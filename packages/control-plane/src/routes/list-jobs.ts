@@ -4,14 +4,14 @@ import { type BoundRoute, bind } from "../http/route.ts";
 import type { RouteDeps } from "./deps.ts";
 import { jobToWire } from "./job-wire.ts";
 
-export function listJobsRoute({ store, node }: RouteDeps): BoundRoute {
+export function listJobsRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.listJobs, async ({ query, account }) => {
     const { page, page_size } = query;
-    const found = await store.list(account.id, filterOf(query), {
+    const found = await deps.store.list(account.id, filterOf(query), {
       limit: page_size,
       offset: (page - 1) * page_size,
     });
-    return { jobs: found.jobs.map((job) => jobToWire(job, node)), total: found.total, page, page_size };
+    return { jobs: found.jobs.map((job) => jobToWire(job, deps)), total: found.total, page, page_size };
   });
 }
 

@@ -5,7 +5,8 @@ import type { RouteDeps } from "./deps.ts";
 import { findJob } from "./find-job.ts";
 import { statusToWire } from "./job-wire.ts";
 
-export function sleepJobRoute({ store, node, reports }: RouteDeps): BoundRoute {
+export function sleepJobRoute(deps: RouteDeps): BoundRoute {
+  const { store, node, reports } = deps;
   return bind(ROUTES.sleepJob, async ({ params, account }) => {
     const found = await findJob(store, account.id, params.id);
     const { job, sandboxId } = await findSandboxJob(store, found, params.id);
@@ -13,6 +14,6 @@ export function sleepJobRoute({ store, node, reports }: RouteDeps): BoundRoute {
       await node.sleepSandbox(sandboxId, { reason: "requested" });
       await reports.settled(sandboxId);
     });
-    return statusToWire(after, node);
+    return statusToWire(after, deps);
   });
 }

@@ -17,6 +17,9 @@ export function usageRoute({ usage, clock }: RouteDeps): BoundRoute {
       running_jobs: summary.runningJobs,
       failed_jobs: summary.failedJobs,
       storage_bytes: summary.storageBytes,
+      url_requests: summary.urlRequests,
+      url_bytes_in: summary.urlBytesIn,
+      url_bytes_out: summary.urlBytesOut,
     };
   });
 }

@@ -35,6 +35,8 @@ type RoleRow = Pick<Row, "sandbox_id" | "makes_sandbox" | "owns_sandbox">;
 
 interface JobRow extends Pick<Row, (typeof JOB_COLUMNS)[number]> {
   readonly subdomain: string | null;
+  readonly http_port: number | null;
+  readonly url_private: boolean | null;
   readonly sandbox_state: SandboxState | null;
   readonly owner_job_id: string | null;
   readonly last_transition: SandboxTransition | null;
@@ -69,6 +71,7 @@ export function selectJobs(db: Kysely<Tables>) {
     .select(ofJobs(JOB_COLUMNS))
     .leftJoin("workspaces", "workspaces.id", "sandboxes.syncs_to")
     .select(["sandboxes.subdomain", "sandboxes.state as sandbox_state", "sandboxes.owner_job_id"])
+    .select(["sandboxes.http_port", "sandboxes.url_private"])
     .select(["sandboxes.last_transition", "sandboxes.syncs_to"])
     .select(["workspaces.seq as synced_seq", "workspaces.last_synced_at"]);
 }
@@ -122,6 +125,7 @@ export function jobFromRow(row: JobRow): Job {
     sandbox: role && {
       ...role,
       subdomain: row.subdomain ?? "",
+      ...{ urlPort: row.http_port, isUrlPrivate: row.url_private ?? false },
       state: row.sandbox_state ?? "gone",
       ownerJobId: row.owner_job_id as JobId | null,
       lastTransition: row.last_transition,

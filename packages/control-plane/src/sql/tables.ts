@@ -118,7 +118,7 @@ export interface Tables {
     /** Since then its disk has all of that version, and the version need not be kept for it. */
     readonly hydrated_at: Date | null;
     /** In it, what its URLs lead to; null: nobody has said. */
-    readonly http_port: ColumnType<number | null, null | undefined, number>;
+    readonly http_port: ColumnType<number | null, null | undefined, number | null>;
     readonly url_private: ColumnType<boolean, boolean | undefined, boolean>;
   };
   readonly url_aliases: {
@@ -138,6 +138,35 @@ export interface Tables {
     readonly created_at: Date;
     readonly expires_at: Date;
     readonly revoked_at: ColumnType<Date | null, null | undefined, Date>;
+  };
+  readonly url_accesses: {
+    readonly id: GeneratedAlways<number>;
+    readonly sandbox_id: string;
+    readonly at: Date;
+    readonly host: string;
+    readonly client_address: string;
+    readonly method: string;
+    readonly path: string;
+    readonly status: number;
+    readonly duration_ms: number;
+    readonly bytes_in: number;
+    readonly bytes_out: number;
+  };
+  /** Of a sandbox and day, by the first digit of the status and the bucket of the duration. */
+  readonly url_traffic: {
+    readonly sandbox_id: string;
+    readonly account_id: string;
+    readonly day: Date;
+    readonly status_class: number;
+    readonly bucket: number;
+    readonly requests: number;
+    readonly bytes_in: number;
+    readonly bytes_out: number;
+    readonly duration_ms: number;
+  };
+  readonly url_batches: {
+    readonly id: string;
+    readonly at: Date;
   };
   /** Of an account at most one of a name is not deleted. */
   readonly workspaces: {

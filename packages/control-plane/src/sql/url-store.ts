@@ -1,31 +1,22 @@
-import type { AccountId, JobId, SandboxId } from "@mags/domain";
-import { type RawBuilder, sql } from "kysely";
-import type { UrlAlias, UrlStore, UrlTarget } from "../app/url-store.ts";
+import { type AccountId, isUuid, type JobId, type SandboxId } from "@mags/domain";
+import { type RawBuilder, type Selectable, sql } from "kysely";
+import type { UrlAlias, UrlLink, UrlStore, UrlTarget } from "../app/url-store.ts";
 import type { Database } from "./database.ts";
 import { LIVE } from "./job-statements.ts";
+import type { Tables } from "./tables.ts";
 
 interface TargetRow {
   readonly id: string;
   readonly account_id: string;
   readonly job_id: string;
-  readonly state: UrlTarget["state"];
   readonly http_port: number | null;
   readonly url_private: boolean;
   readonly awake_since: Date | null;
 }
 
-interface AliasRow {
-  readonly id: string;
-  readonly account_id: string;
-  readonly domain: string;
-  readonly subdomain: string;
-  readonly workspace_id: string;
-  readonly created_at: Date;
-}
-
 /** Sandboxes whose persistent job lives. */
 const TARGETS = sql`
-  select sandboxes.id, sandboxes.account_id, jobs.id as job_id, state, http_port, url_private,
+  select sandboxes.id, sandboxes.account_id, jobs.id as job_id, http_port, url_private,
     (select began_at from awake_periods where sandbox_id = sandboxes.id and awake_periods.ended_at is null) as awake_since
   from sandboxes join jobs on jobs.id = owner_job_id
   where sandboxes.ended_at is null and ${LIVE}`;
@@ -51,36 +42,60 @@ export function createUrlStore(database: Database): UrlStore {
       if (!alias) return null;
       const ofWorkspace = sql<boolean>`sandboxes.account_id = ${alias.account_id}
         and sandboxes.workspace_id = ${alias.workspace_id} and release_requested_at is null`;
-      return { workspaceId: alias.workspace_id, target: await target(ofWorkspace) };
+      return { target: await target(ofWorkspace) };
     },
 
-    async setPort(sandboxId, port) {
-      const { numUpdatedRows } = await database.run((db) =>
+    async setAccess(sandboxId, { port, isPrivate }) {
+      const row = await database.run((db) =>
         db
           .updateTable("sandboxes")
-          .set({ http_port: port })
+          .set((on) => ({
+            http_port: port ?? on.ref("http_port"),
+            url_private: isPrivate ?? on.ref("url_private"),
+          }))
           .where("id", "=", sandboxId)
           .where("ended_at", "is", null)
+          .returning(["http_port", "url_private"])
           .executeTakeFirst(),
       );
-      return numUpdatedRows > 0n;
+      return row ? { port: row.http_port, isPrivate: row.url_private } : null;
     },
 
-    async putAlias({ id, accountId, domain, subdomain, workspaceId, createdAt, replaces }) {
-      // Where nothing is to be changed it is set to what it is, so that the row is returned.
-      const leads = replaces
-        ? sql`case when url_aliases.account_id = excluded.account_id then excluded.workspace_id else url_aliases.workspace_id end`
-        : sql`url_aliases.workspace_id`;
-      const statement = sql<AliasRow>`
+    async hasWorkspace(accountId, workspaceId) {
+      const statement = sql<{ readonly there: boolean }>`select
+        exists (select from workspaces
+          where account_id = ${accountId} and name = ${workspaceId} and deleted_at is null)
+        or exists (select from sandboxes
+          where account_id = ${accountId} and workspace_id = ${workspaceId} and ended_at is null) as there`;
+      const { rows } = await database.run((db) => statement.execute(db));
+      return rows[0]?.there === true;
+    },
+
+    async addAlias({ id, accountId, domain, subdomain, workspaceId, createdAt, updatedAt }) {
+      // Where there is one it is set to what it is, so that the row is returned.
+      const statement = sql<Selectable<Tables["url_aliases"]>>`
         insert into url_aliases (id, account_id, domain, subdomain, workspace_id, created_at, updated_at)
-        values (${id}, ${accountId}, ${domain}, ${subdomain}, ${workspaceId}, ${createdAt}, ${createdAt})
-        on conflict (domain, subdomain) do update
-        set workspace_id = ${leads}, updated_at = excluded.updated_at
+        values (${id}, ${accountId}, ${domain}, ${subdomain}, ${workspaceId}, ${createdAt}, ${updatedAt})
+        on conflict (domain, subdomain) do update set domain = excluded.domain
         returning *`;
       const { rows } = await database.run((db) => statement.execute(db));
       const [row] = rows;
       if (!row) throw new Error("an alias that was put is there");
       return aliasFromRow(row);
+    },
+
+    async moveAlias(accountId, { domain, subdomain }, { workspaceId, at }) {
+      const row = await database.run((db) =>
+        db
+          .updateTable("url_aliases")
+          .set({ workspace_id: workspaceId, updated_at: at })
+          .where("account_id", "=", accountId)
+          .where("domain", "=", domain)
+          .where("subdomain", "=", subdomain)
+          .returningAll()
+          .executeTakeFirst(),
+      );
+      return row ? aliasFromRow(row) : null;
     },
 
     async aliases(accountId) {
@@ -107,6 +122,61 @@ export function createUrlStore(database: Database): UrlStore {
       );
       return numDeletedRows > 0n;
     },
+
+    async removeAliasesOf(accountId, workspaceId) {
+      await database.run((db) =>
+        db
+          .deleteFrom("url_aliases")
+          .where("account_id", "=", accountId)
+          .where("workspace_id", "=", workspaceId)
+          .execute(),
+      );
+    },
+
+    async addLink({ id, sandboxId, port, createdAt, expiresAt }) {
+      await database.run((db) =>
+        db
+          .insertInto("url_links")
+          .values({ id, sandbox_id: sandboxId, port, created_at: createdAt, expires_at: expiresAt })
+          .onConflict((on) => on.column("id").doNothing())
+          .execute(),
+      );
+    },
+
+    async links(sandboxId, { now }) {
+      const rows = await database.run((db) =>
+        db
+          .selectFrom("url_links")
+          .selectAll()
+          .where("sandbox_id", "=", sandboxId)
+          .where("expires_at", ">", now)
+          .orderBy("created_at")
+          .orderBy("id")
+          .execute(),
+      );
+      return rows.map(linkFromRow);
+    },
+
+    async revokeLink(sandboxId, id, at) {
+      if (!isUuid(id)) return false;
+      const row = await database.run((db) =>
+        db
+          .updateTable("url_links")
+          .set({ revoked_at: sql<Date>`coalesce(revoked_at, ${at})` })
+          .where("id", "=", id)
+          .where("sandbox_id", "=", sandboxId)
+          .returning("id")
+          .executeTakeFirst(),
+      );
+      return row !== undefined;
+    },
+
+    async linkStands(id) {
+      const row = await database.run((db) =>
+        db.selectFrom("url_links").select("revoked_at").where("id", "=", id).executeTakeFirst(),
+      );
+      return row !== undefined && row.revoked_at === null;
+    },
   };
 }
 
@@ -115,14 +185,13 @@ function targetFromRow(row: TargetRow): UrlTarget {
     sandboxId: row.id as SandboxId,
     accountId: row.account_id as AccountId,
     jobId: row.job_id as JobId,
-    state: row.state,
     port: row.http_port,
     isPrivate: row.url_private,
     awakeSince: row.awake_since,
   };
 }
 
-function aliasFromRow(row: AliasRow): UrlAlias {
+function aliasFromRow(row: Selectable<Tables["url_aliases"]>): UrlAlias {
   return {
     id: row.id,
     accountId: row.account_id as AccountId,
@@ -130,5 +199,17 @@ function aliasFromRow(row: AliasRow): UrlAlias {
     subdomain: row.subdomain,
     workspaceId: row.workspace_id,
     createdAt: row.created_at,
+    updatedAt: row.updated_at,
+  };
+}
+
+function linkFromRow(row: Selectable<Tables["url_links"]>): UrlLink {
+  return {
+    id: row.id,
+    sandboxId: row.sandbox_id as SandboxId,
+    port: row.port,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    revokedAt: row.revoked_at,
   };
 }

@@ -22,8 +22,13 @@ export function createUsageStore(database: Database): UsageStore {
           union all
           select began_at, ended_at from awake_periods
           where account_id = ${accountId} and (ended_at is null or ended_at >= ${from})
+        ),
+        asked as (
+          select coalesce(sum(requests), 0)::float8 as "urlRequests", coalesce(sum(bytes_in), 0)::float8 as "urlBytesIn",
+            coalesce(sum(bytes_out), 0)::float8 as "urlBytesOut"
+          from url_traffic where account_id = ${accountId} and day >= (${from}::timestamptz at time zone 'UTC')::date
         )
-        select counted.*, (
+        select counted.*, asked.*, (
           select coalesce(sum(extract(epoch from greatest(
             coalesce(ended_at, ${to}) - greatest(began_at, ${from}), interval '0'
           ))), 0)::float8 from awake
@@ -31,7 +36,7 @@ export function createUsageStore(database: Database): UsageStore {
           select coalesce(sum(stored_bytes), 0)::float8 from workspaces
           where account_id = ${accountId} and deleted_at is null
         ) as "storageBytes"
-        from counted`;
+        from counted, asked`;
       const { rows } = await database.run((db) => statement.execute(db));
       const [summary] = rows;
       if (!summary) throw new Error("an aggregate without groups gives one row");

@@ -444,6 +444,11 @@ export interface Usage {
   failed_jobs: number;
   /** What synced workspaces take in the object store, as of their latest versions. */
   storage_bytes: number;
+  /** To URLs, on the days of the window. */
+  url_requests: number;
+  /** Of bodies of these requests, and of WebSockets. */
+  url_bytes_in: number;
+  url_bytes_out: number;
 }
 
 export interface Me {

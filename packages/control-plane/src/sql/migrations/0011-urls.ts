@@ -25,6 +25,41 @@ const STATEMENTS = [
     revoked_at timestamptz
   )`,
   "create index url_links_by_sandbox on url_links (sandbox_id, created_at)",
+  `create table url_accesses (
+    id bigint generated always as identity primary key,
+    sandbox_id uuid not null references sandboxes on delete cascade,
+    at timestamptz not null,
+    host text not null,
+    client_address text not null,
+    method text not null,
+    path text not null,
+    status smallint not null,
+    duration_ms double precision not null,
+    bytes_in bigint not null,
+    bytes_out bigint not null
+  )`,
+  "create index url_accesses_by_sandbox on url_accesses (sandbox_id, id)",
+  "create index url_accesses_by_time on url_accesses (at)",
+  // A row for each kind of answer that there was in a day. bucket: of the durations, see the access log.
+  `create table url_traffic (
+    sandbox_id uuid not null references sandboxes on delete cascade,
+    account_id uuid not null references accounts on delete cascade,
+    day date not null,
+    status_class smallint not null,
+    bucket smallint not null,
+    requests bigint not null,
+    bytes_in bigint not null,
+    bytes_out bigint not null,
+    duration_ms double precision not null,
+    primary key (sandbox_id, day, status_class, bucket)
+  )`,
+  "create index url_traffic_by_account on url_traffic (account_id, day)",
+  // Of what gateways told, so that what is told again counts once.
+  `create table url_batches (
+    id uuid primary key,
+    at timestamptz not null
+  )`,
+  "create index url_batches_by_time on url_batches (at)",
 ];
 
 /** The web servers of sandboxes, and the names that lead to them. */

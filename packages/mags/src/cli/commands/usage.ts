@@ -1,6 +1,6 @@
 import { type Cli, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
-import { writeFields } from "../format.ts";
+import { bytes, writeFields } from "../format.ts";
 
 export interface UsageFlags {
   readonly days?: number;
@@ -22,6 +22,8 @@ export async function usage(cli: Cli, flags: UsageFlags): Promise<number> {
     ["Failed", reply.failed_jobs],
     ["VM time", `${reply.vm_seconds.toFixed(0)} s`],
     ["Storage", `${(reply.storage_bytes / 1e6).toFixed(1)} MB`],
+    ["URL requests", reply.url_requests],
+    ["URL traffic", `${bytes(reply.url_bytes_in)} in, ${bytes(reply.url_bytes_out)} out`],
   ];
   await print(cli, writeFields(fields));
   return 0;

@@ -1,0 +1,88 @@
+/** URLs of sandboxes, as far as the control plane has to do with them: names, who may see what, and what was asked for. */
+import { AppError, type Clock, type Logger } from "@mags/core";
+import type { AccountId, SandboxId, UrlDirectory } from "@mags/domain";
+import type { AuditLog } from "./audit-log.ts";
+import type { OwnerJob } from "./find-sandbox-job.ts";
+import type { Sealing } from "./sealing.ts";
+import { createUrlAliases, type UrlAliases } from "./url-aliases.ts";
+import { routeOf } from "./url-directory.ts";
+import { createUrlLinks, type UrlLinks } from "./url-links.ts";
+import { type UrlName, type UrlNames, urlOf } from "./url-names.ts";
+import type { UrlStore } from "./url-store.ts";
+import { createUrlTraffic, type UrlTotals } from "./url-traffic.ts";
+import type { UrlTrafficStore } from "./url-traffic-store.ts";
+
+export interface UrlServiceConfig extends UrlNames {
+  /** For how many days entries of the access log are kept. */
+  readonly logKeepDays: number;
+}
+
+export interface UrlServiceDeps {
+  readonly store: UrlStore;
+  readonly traffic: UrlTrafficStore;
+  readonly audit: Pick<AuditLog, "note">;
+  readonly sealing: Pick<Sealing, "keyFor">;
+  /** @see UrlAliasesDeps.checkOwn */
+  readonly checkOwn: (accountId: AccountId, name: UrlName) => Promise<void>;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface UrlAccessAsked {
+  /** Null: as it is. */
+  readonly port: number | null;
+  readonly isPrivate: boolean | null;
+}
+
+export interface UrlService {
+  readonly directory: UrlDirectory;
+  readonly aliases: UrlAliases;
+  readonly links: UrlLinks;
+  readonly totals: UrlTotals;
+  readonly logKeepDays: number;
+  /** Of a sandbox, by the name that it was given. */
+  urlOf(subdomain: string): string;
+  aliasUrl(alias: { readonly subdomain: string; readonly domain: string }): string;
+  /** Has the URLs of a sandbox lead to a port, or be private. @throws AppError `job_not_running` when it has ended */
+  setAccess(
+    owner: OwnerJob,
+    asked: UrlAccessAsked,
+    client: { readonly clientAddress: string },
+  ): Promise<{ readonly port: number | null; readonly isPrivate: boolean }>;
+  /** @throws AppError `url_not_found` */
+  revokeLink(sandboxId: SandboxId, id: string): Promise<void>;
+  close(options: { readonly deadlineMs: number }): Promise<void>;
+}
+
+export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig): UrlService {
+  const { store, audit, clock } = deps;
+  const links = createUrlLinks(deps);
+  const traffic = createUrlTraffic({ ...deps, store: deps.traffic });
+  return {
+    directory: {
+      route: (visit) => routeOf(visit, { store, links, names: config, clock }),
+      certificate: async () => null,
+      challenge: async () => null,
+      note: traffic.note,
+    },
+    aliases: createUrlAliases({ ...deps, names: config }),
+    links,
+    totals: traffic.totals,
+    logKeepDays: config.logKeepDays,
+    urlOf: (subdomain) => urlOf({ label: subdomain, domain: config.domain }, config),
+    aliasUrl: ({ subdomain, domain }) => urlOf({ label: subdomain, domain }, config),
+    async setAccess({ job, sandboxId }, asked, { clientAddress }) {
+      const set = await store.setAccess(sandboxId, asked);
+      if (!set) throw new AppError("job_not_running", `job ${job.name} is not running: it has ended meanwhile`);
+      const { accountId, name: target } = job;
+      const data = { port: set.port, private: set.isPrivate };
+      audit.note({ action: "url_access_changed", accountId, target, clientAddress, data });
+      return set;
+    },
+    async revokeLink(sandboxId, id) {
+      if (await store.revokeLink(sandboxId, id, clock.now())) return;
+      throw new AppError("url_not_found", `there is no link ${JSON.stringify(id)} of that job`);
+    },
+    close: traffic.close,
+  };
+}

@@ -1,0 +1,322 @@
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, it } from "node:test";
+import { systemClock } from "@mags/core";
+import type { UrlAccess } from "@mags/domain";
+import { waitFor } from "@mags/test-kit";
+import { createUrlTrafficStore } from "../src/sql/url-traffic-store.ts";
+import { startTestServer, type TestServer } from "./support/database.ts";
+import { startTestPlane, type TestPlane } from "./support/plane.ts";
+import { type Body, JOBS, KEPT, SYNCED, sandboxTests, WORKSPACES } from "./support/sandboxes.ts";
+import { ALIASES, URLS, urlTests } from "./support/urls.ts";
+
+let server: TestServer;
+let plane: TestPlane;
+/** What the clock of the control plane is ahead. */
+let aheadMs = 0;
+before(async () => {
+  server = await startTestServer();
+  const clock = { ...systemClock, now: () => new Date(Date.now() + aheadMs) };
+  plane = await startTestPlane(await server.database(), { urls: URLS, clock });
+});
+after(async () => {
+  await plane[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+const { call, submit, idle, statusOf } = sandboxTests(() => plane);
+const { access, link, route, refused, directory } = urlTests(() => plane);
+
+describe("access to a port", () => {
+  it("gives a URL that leads there, and nothing before", async () => {
+    const { id, sandbox } = await idle("box");
+    const { subdomain, url } = await statusOf(id);
+    assert.equal(url, undefined);
+    assert.match(await refused(`${subdomain}.localhost`), /^url_not_found: nothing here is called/);
+    const first = await access("box", { port: 3000 });
+    const address = `http://${subdomain}.localhost:7780`;
+    assert.deepEqual(first, { success: true, port: 3000, url: address, subdomain, private: false });
+    const { awakeMs, ...to } = await route(`${subdomain}.localhost`);
+    assert.deepEqual([to.guest, to.port], [sandbox, 3000]);
+    assert.ok(awakeMs !== null && awakeMs >= 0);
+    assert.equal((await access(id)).port, 8080);
+    assert.equal((await route(`${subdomain}.localhost`)).port, 8080);
+    const status = await statusOf(id);
+    assert.deepEqual([status.url, status.url_port, status.url_private], [address, 8080, false]);
+  });
+
+  it("wakes a job that sleeps, and URLs lead to one that does", async () => {
+    const { id } = await idle("asleep");
+    const { subdomain } = await access(id);
+    await call("POST", `${JOBS}/${id}/sleep`);
+    assert.equal((await route(`${subdomain}.localhost`)).awakeMs, null);
+    await access(id);
+    assert.equal((await statusOf(id)).status, "running");
+  });
+
+  it("is refused with the reason where there is nothing to reach", async () => {
+    const refusal = async (job: string, body: unknown = {}) => {
+      const reply = await call("POST", `${JOBS}/${job}/access`, body);
+      return `${reply.status} ${reply.body.error}`;
+    };
+    await submit({ name: "once", script: "hang" });
+    assert.match(await refusal("once"), /^400 .*only persistent jobs have URLs/);
+    const { id } = await idle("over");
+    const { subdomain } = await access(id);
+    await call("POST", `${JOBS}/${id}/stop`);
+    assert.match(await refusal(id), /^409 .*not running/);
+    assert.match(await refused(`${subdomain}.localhost`), /^url_not_found/);
+    plane.node.hold();
+    await submit(KEPT("early"));
+    assert.match(await refusal("early"), /^409 .*no VM associated with this job/);
+    plane.node.release();
+    assert.match(await refusal("box", { port: 0 }), /^400 /);
+  });
+
+  it("finds nothing under names of other forms, or domains", async () => {
+    const { subdomain } = await access("box");
+    for (const host of [
+      subdomain,
+      "localhost",
+      "",
+      `x.${subdomain}.localhost`,
+      `${subdomain}.apps.example`,
+      "127.0.0.1",
+    ])
+      assert.match(await refused(host), /^url_not_found/, host);
+  });
+});
+
+describe("aliases", () => {
+  const create = (fields: Readonly<Record<string, unknown>>) => call("POST", ALIASES, fields);
+
+  it("lead to whichever persistent job the workspace has", async () => {
+    const first = await idle("shop", { no_sync: false });
+    const made = await create({ subdomain: "my-shop", workspace_id: "shop", domain: "apps.example" });
+    assert.equal(made.status, 201);
+    assert.deepEqual([made.body.url, made.body.domain], ["http://my-shop.localhost:7780", "localhost"]);
+    assert.deepEqual(
+      [(await route("my-shop.localhost")).guest, (await route("my-shop.localhost")).port],
+      [first.sandbox, 8080],
+    );
+    await access("shop", { port: 5000 });
+    assert.equal((await route("my-shop.localhost")).port, 5000);
+    await call("POST", `${JOBS}/${first.id}/stop`);
+    assert.match(await refused("my-shop.localhost"), /^job_not_running: .*its owner has to start it/);
+    const second = await idle("shop", { no_sync: false });
+    assert.notEqual(second.sandbox, first.sandbox);
+    assert.equal((await route("my-shop.localhost")).guest, second.sandbox);
+  });
+
+  it("move at once, are listed and removed", async () => {
+    const { sandbox } = await idle("second-shop");
+    const moved = await call("PUT", `${ALIASES}/my-shop`, { workspace_id: "second-shop" });
+    assert.deepEqual([moved.status, moved.body.workspace_id], [200, "second-shop"]);
+    assert.equal((await route("my-shop.localhost")).guest, sandbox);
+    const { body } = await call("GET", ALIASES);
+    assert.deepEqual([body.total, body.aliases[0].subdomain], [1, "my-shop"]);
+    assert.equal((await call("DELETE", `${ALIASES}/my-shop?domain=apps.example`)).status, 200);
+    assert.equal((await call("DELETE", `${ALIASES}/my-shop`)).status, 404);
+    assert.equal((await call("PUT", `${ALIASES}/my-shop`, { workspace_id: "shop" })).status, 404);
+    assert.match(await refused("my-shop.localhost"), /^url_not_found/);
+  });
+
+  it("are refused where the name is taken, is none, or leads nowhere", async () => {
+    await create({ subdomain: "taken", workspace_id: "shop" });
+    const again = await create({ subdomain: "taken", workspace_id: "second-shop" });
+    assert.equal(again.status, 409);
+    assert.match(again.body.error, /already exists and leads to shop/);
+    const { client } = await plane.addUser();
+    const theirs = await client.call("POST", "/api/v1/mags-jobs", { script: "hang", type: "inline", ...KEPT("mine") });
+    assert.equal(theirs.status, 202);
+    const stolen = await client.call("POST", ALIASES, { subdomain: "taken", workspace_id: "mine" });
+    assert.deepEqual([stolen.status, (stolen.body as Body).error], [409, "the alias taken.localhost already exists"]);
+    for (const subdomain of ["", "-a", "a-", "A", "a.b", "a_b", "x".repeat(64), "0123456789ab"])
+      assert.equal((await create({ subdomain, workspace_id: "shop" })).status, 400, subdomain);
+    assert.equal((await create({ subdomain: "other", workspace_id: "nothing" })).status, 404);
+    assert.equal((await create({ subdomain: "other", workspace_id: "shop", domain: "example.org" })).status, 403);
+    assert.equal((await create({ subdomain: "other", workspace_id: "shop", domain: "no domain" })).status, 400);
+  });
+
+  it("go with their workspace when that is deleted", async () => {
+    const id = await submit(SYNCED("doomed"));
+    await waitFor(async () => (await statusOf(id)).exit_code !== undefined, { what: "its script to be over" });
+    await create({ subdomain: "doomed", workspace_id: "doomed" });
+    assert.equal((await call("DELETE", `${WORKSPACES}/doomed?force=1`)).status, 200);
+    assert.match(await refused("doomed.localhost"), /^url_not_found/);
+  });
+});
+
+describe("a private URL", () => {
+  let host: string;
+  before(async () => {
+    await idle("secret");
+    host = `${(await access("secret", { port: 3000, private: true })).subdomain}.localhost`;
+  });
+
+  it("is opened by a link to it, and by nothing else", async () => {
+    assert.match(await refused(host), /^unauthenticated: this page is private: open it by a link/);
+    const { token, url, port } = await link("secret");
+    assert.deepEqual([url, port], [`http://${host}:7780/?mags-access=${token}`, 3000]);
+    assert.equal((await route(host, token)).port, 3000);
+    const flipped = token.replace(/.$/, (last: string) => (last === "A" ? "B" : "A"));
+    for (const wrong of ["", "x", `${token}x`, token.slice(1), flipped, `${token.split(".")[0]}.${"A".repeat(43)}`])
+      assert.match(await refused(host, wrong), /^unauthenticated: .*does not open it/, wrong);
+  });
+
+  it("is not opened by a link to another sandbox, or port", async () => {
+    await idle("other-secret");
+    await access("other-secret", { port: 3000, private: true });
+    const { token } = await link("other-secret");
+    assert.match(await refused(host, token), /^unauthenticated: .*does not open it/);
+    const { token: ofPort } = await link("secret", { port: 4000 });
+    assert.match(await refused(host, ofPort), /^unauthenticated/);
+  });
+
+  it("is opened by a link until that is revoked, or has expired", async () => {
+    const { token, id } = await link("secret", { expires_in_seconds: 60 });
+    const { body } = await call("GET", `${JOBS}/secret/url-links`);
+    assert.ok(body.links.some((one: Body) => one.id === id && one.revoked_at === null));
+    assert.ok(!JSON.stringify(body).includes(token));
+    assert.equal((await call("DELETE", `${JOBS}/secret/url-links/${id}`)).status, 200);
+    assert.match(await refused(host, token), /^unauthenticated: .*was revoked/);
+    assert.equal((await call("DELETE", `${JOBS}/secret/url-links/${randomUUID()}`)).status, 404);
+    assert.equal((await call("DELETE", `${JOBS}/box/url-links/${id}`)).status, 404);
+    const late = await link("secret", { expires_in_seconds: 60 });
+    await route(host, late.token);
+    aheadMs = 61_000;
+    try {
+      assert.match(await refused(host, late.token), /^unauthenticated: .*has expired: ask for another/);
+    } finally {
+      aheadMs = 0;
+    }
+  });
+
+  it("becomes public, and private again, where it leads", async () => {
+    const set = (isPrivate: boolean) => call("PATCH", `${JOBS}/secret`, { url_private: isPrivate });
+    assert.equal((await set(false)).body.url_private, false);
+    assert.equal((await route(host)).port, 3000);
+    assert.equal((await set(true)).body.url_port, 3000);
+    assert.match(await refused(host), /^unauthenticated/);
+    await submit({ name: "plain", script: "hang" });
+    assert.equal((await call("PATCH", `${JOBS}/plain`, { url_private: true })).status, 400);
+  });
+
+  it("has no links before it is a URL", async () => {
+    await idle("unasked");
+    const { status, body } = await call("POST", `${JOBS}/unasked/url-links`, {});
+    assert.deepEqual([status, body.code], [409, "url_not_enabled"]);
+  });
+
+  it("is opened through an alias as well", async () => {
+    await call("POST", ALIASES, { subdomain: "hush", workspace_id: "secret" });
+    assert.match(await refused("hush.localhost"), /^unauthenticated/);
+    const { token } = await link("secret");
+    assert.equal((await route("hush.localhost", token)).port, 3000);
+  });
+});
+
+describe("what is asked of URLs", () => {
+  const note = (guest: UrlAccess["guest"], change: Partial<UrlAccess> = {}) =>
+    directory().note({
+      ...{ atMs: Date.now(), host: "busy.localhost", guest, clientAddress: "198.51.100.7", method: "GET", path: "/a" },
+      ...{ status: 200, durationMs: 7, bytesIn: 1, bytesOut: 100, ...change },
+    });
+  const traffic = async (query = "") => (await call("GET", `${JOBS}/busy/url-traffic${query}`)).body;
+
+  it("is counted, kept and summed up", async () => {
+    const { sandbox } = await idle("busy");
+    for (let n = 0; n < 3; n++) note(sandbox, { path: `/${n}` });
+    note(sandbox, { status: 502, durationMs: 20_000, path: "/\0bad" });
+    const seen = await waitFor(
+      async () => {
+        const reply = await traffic();
+        return reply.counters.requests === 4 && reply;
+      },
+      { what: "all to be stored" },
+    );
+    assert.deepEqual(seen.counters.by_status, { "2xx": 3, "5xx": 1 });
+    assert.deepEqual([seen.counters.bytes_in, seen.counters.bytes_out], [4, 400]);
+    const buckets = seen.counters.duration_ms_buckets;
+    assert.deepEqual(
+      [buckets[1], buckets.at(-1)],
+      [
+        { le: 10, requests: 3 },
+        { le: null, requests: 1 },
+      ],
+    );
+    assert.deepEqual(
+      seen.entries.map(({ path }: Body) => path),
+      ["/0", "/1", "/2", "/\ufffdbad"],
+    );
+    const [, second] = seen.entries;
+    assert.equal((await traffic(`?after=${second.id}&limit=1`)).entries[0].path, "/2");
+    assert.equal((await traffic("?limit=2")).entries[0].path, "/2");
+    const usage = (await call("GET", `${JOBS}/usage`)).body;
+    assert.deepEqual([usage.url_requests, usage.url_bytes_out], [4, 400]);
+  });
+
+  it("counts a flood whole, and keeps the first of it", async () => {
+    const { sandbox } = await idle("flooded");
+    for (let n = 0; n < 500; n++) note(sandbox);
+    const seen = await waitFor(
+      async () => {
+        const reply = (await call("GET", `${JOBS}/flooded/url-traffic?limit=1000`)).body;
+        return reply.counters.requests === 500 && reply;
+      },
+      { what: "all to be counted" },
+    );
+    assert.equal(seen.entries.length, 100);
+  });
+
+  it("counts a batch once that is stored again, and leaves out what is of no sandbox", async () => {
+    const { sandbox } = await idle("again");
+    const store = createUrlTrafficStore(plane.database);
+    const count = {
+      ...{ day: "2026-01-02", statusClass: 2, bucket: 0, requests: 5, bytesIn: 1, bytesOut: 2, durationMs: 3 },
+    };
+    const counts = [
+      { ...count, guest: sandbox },
+      { ...count, guest: randomUUID() as typeof sandbox },
+    ];
+    const batch = { id: randomUUID(), at: new Date(), counts, entries: [] };
+    await store.add(batch);
+    await store.add(batch);
+    await store.add({ ...batch, id: randomUUID() });
+    assert.deepEqual(await store.sums(sandbox), [
+      { statusClass: 2, bucket: 0, requests: 10, bytesIn: 2, bytesOut: 4, durationMs: 6 },
+    ]);
+  });
+
+  it("is kept for so long, and so much of it", async () => {
+    const { sandbox } = await idle("old");
+    const store = createUrlTrafficStore(plane.database);
+    const entry = (n: number, atMs: number): UrlAccess => ({
+      ...{ atMs, host: "h", guest: sandbox, clientAddress: "::1", method: "GET", path: `/${n}`, status: 200 },
+      ...{ durationMs: 1, bytesIn: 0, bytesOut: 0 },
+    });
+    const now = new Date();
+    const old = now.getTime() - 10_000;
+    const entries = [entry(0, old), ...[1, 2, 3].map((n) => entry(n, now.getTime()))];
+    await store.add({ id: randomUUID(), at: now, counts: [], entries });
+    await store.expire({ before: new Date(old + 1), newest: 2, now });
+    const left = await store.entries(sandbox, { after: null, limit: 10 });
+    assert.deepEqual(
+      left.map(({ path }) => path),
+      ["/2", "/3"],
+    );
+  });
+});
+
+describe("without URLs", () => {
+  it("says so", async () => {
+    await using other = await startTestPlane(await server.database());
+    const ofOther = sandboxTests(() => other);
+    const { id } = await ofOther.idle("box");
+    for (const path of [`${JOBS}/${id}/access`, `${JOBS}/${id}/url-links`]) {
+      const { status, body } = await ofOther.call("POST", path, {});
+      assert.equal(`${status} ${body.code}`, "400 not_supported");
+    }
+    assert.equal((await ofOther.statusOf(id)).url_private, undefined);
+  });
+});
