@@ -363,7 +363,10 @@ describe("createJobStore", () => {
         { status: "completed", exitCode: 0, errorMessage: null, scriptDurationMs: 0, completedAt: at(3_500) },
         event("completed"),
       );
-    const counts = { runningJobs: 1, failedJobs: 0, storageBytes: 0 };
+    const counts = {
+      ...{ runningJobs: 1, failedJobs: 0, storageBytes: 0 },
+      ...{ urlRequests: 0, urlBytesIn: 0, urlBytesOut: 0 },
+    };
     const usage = createUsageStore(database);
     assert.deepEqual(await usage.summary(mine, { from: at(0), to: at(5_000) }), {
       ...counts,

@@ -260,10 +260,4 @@ describe("a server without SSH", () => {
     const { body } = await api.call("GET", "/api/v1/ssh");
     assert.deepEqual(body, { enabled: false, host: null, port: null, host_key: null, fingerprint: null });
   });
-
-  it("says that other ports are not served", async () => {
-    const reply = await api.call("POST", `${JOBS}/box/access`);
-    assert.deepEqual([reply.status, reply.body.code], [400, "not_supported"]);
-    assert.match(reply.body.error, /only 22 \(SSH\) is served so far, and 8080 is not/);
-  });
 });
