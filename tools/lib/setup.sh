@@ -74,9 +74,16 @@ finish_building_images() {
   trap - EXIT
 }
 
+# Names below localhost, which URLs have, lead to this machine for browsers; for all programs where systemd-resolved
+# answers, or with this.
+resolve_local_names() {
+  getent ahosts name.localhost > /dev/null || install_packages libnss-myhostname
+}
+
 set_up() { # PACKAGES...
   check_host
   install_packages ca-certificates debian-archive-keyring gcc libc6-dev make mmdebstrap "$@"
+  resolve_local_names
   start_building_images
   use_toolchain
   open_gate

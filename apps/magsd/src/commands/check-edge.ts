@@ -11,6 +11,7 @@ import { serverStatus } from "../server-process.ts";
 import { problemsOf } from "../status.ts";
 import type { Finding } from "./check-object-store.ts";
 import { checkSshPort, openSshFinding } from "./check-ssh.ts";
+import { checkUrls } from "./check-urls.ts";
 
 const LOOK_MS = 50;
 
@@ -24,7 +25,8 @@ export async function checkEdge(config: ServerConfig): Promise<Finding[]> {
   if (!status) {
     const server = typeof secret === "string" ? [] : [await checkUpstream(at, secret)];
     const notRunning: Finding = { name: "edge", state: "warn", found: "not running", cure: "magsd start" };
-    return [...head, await checkSshPort(ssh), ...server, notRunning];
+    const ports = [...(ssh.enabled ? [await checkSshPort(ssh)] : []), ...(await checkUrls(config, null))];
+    return [...head, ...ports, ...server, notRunning];
   }
   const running = `magsd ${status.version} (pid ${status.pid})`;
   if (status.state !== "running")
@@ -35,7 +37,10 @@ export async function checkEdge(config: ServerConfig): Promise<Finding[]> {
         ...{ name: "edge", state: "fail", found: `${running} is not ready: ${problemsOf(status)}` },
         cure: `${upstreamCure(at)}; or read ${placesOf(config).logFile}`,
       };
-  return [...head, ...(status.ssh ? [openSshFinding(status.ssh, config)] : []), edge];
+  // One that has not reached its server has no ports yet.
+  if (status.role !== "edge" || (!status.ssh && !status.urls)) return [...head, edge];
+  const open = [...(status.ssh ? [openSshFinding(status.ssh, config)] : []), ...(await checkUrls(config, status.urls))];
+  return [...head, ...open, edge];
 }
 
 async function checkFolder(path: string): Promise<Finding> {

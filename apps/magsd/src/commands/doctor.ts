@@ -7,6 +7,7 @@ import { problemsOf } from "../status.ts";
 import { checkEdge } from "./check-edge.ts";
 import { checkObjectStore, type Finding } from "./check-object-store.ts";
 import { checkSshPort, openSshFinding, whyTaken } from "./check-ssh.ts";
+import { checkUrls } from "./check-urls.ts";
 import type { CommandContext } from "./context.ts";
 
 const STORE_PATIENCE_MS = 10_000;
@@ -56,7 +57,8 @@ async function checkServer(config: ServerConfig): Promise<Finding[]> {
   if (status) {
     if (status.ready && status.role !== "edge") {
       const ok: Finding = { name, state: "ok", found: `magsd ${status.version} answers at ${status.api_url}` };
-      return status.ssh ? [ok, openSshFinding(status.ssh, config)] : [ok];
+      const ssh = status.ssh ? [openSshFinding(status.ssh, config)] : [];
+      return [ok, ...ssh, ...(await checkUrls(config, status.urls))];
     }
     const cure = `read ${placesOf(config).logFile}`;
     if (status.state === "running")
@@ -73,5 +75,5 @@ async function checkServer(config: ServerConfig): Promise<Finding[]> {
         cure: "end what listens there, or set listen.port",
       }
     : { name, state: "warn", found: `not running; ${listen.host}:${listen.port} is free`, cure: "magsd start" };
-  return ssh.enabled ? [server, await checkSshPort(ssh)] : [server];
+  return [server, ...(ssh.enabled ? [await checkSshPort(ssh)] : []), ...(await checkUrls(config, null))];
 }

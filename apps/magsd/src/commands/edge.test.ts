@@ -61,7 +61,10 @@ describe("on an edge", () => {
       port = server.port;
       const well = await diagnosis(port);
       assert.equal(well.exitCode, 0, well.text);
-      for (const line of [/^ok +data_dir: .* will be made$/m, /^ok +secret: /m, /^ok +SSH: .* is free$/m])
+      for (const line of [
+        ...[/^ok +data_dir: .* will be made$/m, /^ok +secret: /m, /^ok +SSH: .* is free$/m],
+        /^ok +URLs: .* is free$/m,
+      ])
         assert.match(well.text, line);
       assert.match(well.text, /^ok +server: 127\.0\.0\.1:\d+ answers$/m);
     }

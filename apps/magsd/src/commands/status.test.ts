@@ -30,6 +30,11 @@ async function shown(of: object): Promise<{ readonly exitCode: number; readonly 
 
 const ssh = { host: "ssh.example.org", port: 2222, fingerprint: "SHA256:x", problem: null };
 
+const urls = {
+  ...{ port: 8443, plain_port: 8080, scheme: "https", domain: "apps.example.org", public_port: 443 },
+  ...{ problem: null, certificate_problem: null },
+};
+
 describe("magsd status", () => {
   const server = {
     ...{ role: "all", ready: true, checks: { ssh: "ok" }, api_url: "http://127.0.0.1:7777", edges: null },
@@ -45,6 +50,23 @@ describe("magsd status", () => {
     assert.match(lines.join("\n"), /^SSH: +ssh\.example\.org, port 2222, .*; nobody can sign in: it has ended$/m);
     assert.match((await shown({ ...server, ssh })).lines.join("\n"), /^SSH: +ssh\.example\.org, .*SHA256:x$/m);
     assert.match((await shown({ ...server, ssh: null })).lines.join("\n"), /^SSH: +off$/m);
+  });
+
+  it("tells where URLs are taken, or that nobody is served, and why", async () => {
+    const line = async (of: object) => /^URLs: +(.*)$/m.exec((await shown(of)).lines.join("\n"))?.[1];
+    const at = "https://<name>.apps.example.org:443, port 8443, HTTP at port 8080";
+    assert.equal(await line({ ...server, ssh, urls }), at);
+    const ill = { ...urls, problem: "it has ended", certificate_problem: "those before are used" };
+    assert.equal(
+      await line({ ...server, ssh, urls: ill }),
+      `${at}; nobody is served: it has ended; those before are used`,
+    );
+    assert.equal(await line({ ...server, ssh, urls: null }), "off");
+    assert.equal(
+      await line({ ...edge, ready: true, checks: {}, ssh, urls: { ...urls, domain: null, plain_port: null } }),
+      "https, port 8443",
+    );
+    assert.equal(await line({ ...away, ssh: null, urls: null }), "not open: server: connect ECONNREFUSED");
   });
 
   it("tells why the SSH of an edge is not open yet, which is not off", async () => {
