@@ -14,6 +14,7 @@ import { partsOf, type ServerParts } from "./parts.ts";
 import { serve } from "./serve.ts";
 import { openSsh } from "./ssh.ts";
 import type { ServerStatus } from "./status.ts";
+import { openUrls } from "./urls.ts";
 
 const ARTIFACTS = process.env.MAGS_ARTIFACTS ?? "/var/cache/mags/artifacts.json";
 
@@ -205,6 +206,35 @@ describe("serve", () => {
     const found = await status();
     assert.ok(found?.state === "running");
     assert.equal(found.ssh, null);
+    stopping.abort();
+    await ended;
+  });
+
+  it("takes URLs where the gateway says, and has no guest for a name that leads nowhere", async () => {
+    const { ended, stopping } = start({
+      openNode: async () => nodeOf(),
+      async openGateway({ urls, node }) {
+        assert.ok(urls);
+        const gateway = await openUrls(
+          { directory: urls, node, log: silentLogger },
+          { config: config.urls, certificates: [] },
+        );
+        const { port, plainPort } = gateway;
+        return Object.assign(gateway, {
+          ssh: null,
+          urls: { port, plainPort },
+          problem: null,
+          certificateProblem: null,
+        });
+      },
+    });
+    await untilState("running");
+    const found = await status();
+    assert.ok(found?.state === "running" && found.role === "all" && found.urls);
+    const { port, public_port, scheme, domain } = found.urls;
+    assert.deepEqual([public_port, scheme, domain, found.checks.urls], [port, "http", "localhost", "ok"]);
+    const answer = await fetch(`http://127.0.0.1:${port}/`);
+    assert.deepEqual([answer.status, ((await answer.json()) as { code: string }).code], [404, "url_not_found"]);
     stopping.abort();
     await ended;
   });

@@ -34,6 +34,7 @@ import type { ServerParts } from "./parts.ts";
 import { isSameServer } from "./same-server.ts";
 import { publicSshHost } from "./ssh-config.ts";
 import type { ServerStatus } from "./status.ts";
+import { urlServiceOf } from "./url-service.ts";
 import { VERSION } from "./version.ts";
 
 export interface ServeDeps {
@@ -216,12 +217,13 @@ async function startUp(
               replacesLostHostKey: config.ssh.replace_lost_host_key,
             }
           : null,
+        urls: urlServiceOf(config.urls, () => gateway?.urls?.port),
       },
     ),
   );
   await plane.accounts.ensureBootstrap();
   const isServed = config.ssh.enabled || config.urls.enabled;
-  const upstream = isServed ? { directory: plane.ssh, urls: null, node } : null;
+  const upstream = isServed ? { directory: plane.ssh, urls: plane.urls, node } : null;
   try {
     if (upstream) gateway = scope.use(await parts.openGateway(upstream, { signal: stopped }));
   } catch (error) {

@@ -6,6 +6,7 @@ export type { Sealing } from "./app/sealing.ts";
 export type { PortRange } from "./app/ssh-access-store.ts";
 export type { SshServiceConfig } from "./app/ssh-service.ts";
 export type { Uploads } from "./app/uploads.ts";
+export type { UrlServiceConfig } from "./app/url-service.ts";
 export type { ControlPlaneConfig } from "./control-plane-config.ts";
 export { openSealing } from "./disk/sealing-key.ts";
 export { endPostgres } from "./postgres/end-postgres.ts";

@@ -1,0 +1,11 @@
+import type { UrlServiceConfig } from "@mags/control-plane";
+import { publicPlaceOf, type UrlConfig } from "./url-config.ts";
+
+/** What the control plane has to know of URLs. @param port  Where it is listened; undefined: not yet. */
+export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): UrlServiceConfig | null {
+  if (!urls.enabled) return null;
+  return {
+    ...{ domain: urls.domain, synonyms: urls.synonyms, logKeepDays: urls.log_keep_days },
+    public: () => publicPlaceOf(urls, port() ?? urls.listen.port),
+  };
+}
