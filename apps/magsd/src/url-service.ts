@@ -6,6 +6,10 @@ export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): U
   if (!urls.enabled) return null;
   return {
     ...{ domain: urls.domain, synonyms: urls.synonyms, logKeepDays: urls.log_keep_days },
+    ownDomains: {
+      ...{ allowed: urls.own_domains.allowed, dns: urls.own_domains.dns },
+      dnsServers: urls.own_domains.dns_servers,
+    },
     public: () => publicPlaceOf(urls, port() ?? urls.listen.port),
   };
 }

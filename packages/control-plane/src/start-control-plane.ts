@@ -5,7 +5,6 @@
 import type { AddressInfo } from "node:net";
 import { AppError, type Clock, type Logger, messageOf } from "@mags/core";
 import {
-  type AccountId,
   isUuid,
   type JobId,
   NO_USAGE,
@@ -35,10 +34,10 @@ import type { Sealing } from "./app/sealing.ts";
 import { createSshKeys } from "./app/ssh-keys.ts";
 import { createSshService } from "./app/ssh-service.ts";
 import { startUploads, type Uploads } from "./app/uploads.ts";
-import type { UrlName } from "./app/url-names.ts";
 import { createUrlService } from "./app/url-service.ts";
 import type { ControlPlaneConfig } from "./control-plane-config.ts";
 import { openUploadDirectory } from "./disk/upload-directory.ts";
+import { createTxtLookUp } from "./dns/txt-records.ts";
 import { createHttpServer } from "./http/server.ts";
 import { createMetrics } from "./metrics/metrics.ts";
 import { allRoutes } from "./routes/all-routes.ts";
@@ -150,8 +149,16 @@ export async function startControlPlane(
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const urlStore = createUrlStore(database);
   const urlTraffic = createUrlTrafficStore(database);
-  const urlDeps = { store: urlStore, traffic: urlTraffic, audit, sealing: deps.sealing, clock, log };
-  const urls = config.urls ? createUrlService({ ...urlDeps, checkOwn: refuseOtherDomains }, config.urls) : null;
+  const urls = config.urls
+    ? createUrlService(
+        {
+          ...{ store: urlStore, traffic: urlTraffic, audit, sealing: deps.sealing, clock, log },
+          lookUp: createTxtLookUp(config.urls.ownDomains.dnsServers),
+          apiHost: config.publicUrl ? new URL(config.publicUrl).hostname : null,
+        },
+        config.urls,
+      )
+    : null;
   const metrics = createMetrics({
     ...{ store, node, clock, ssh, urls, databaseReconnects: () => database.reconnects, heldJobs: () => queue.waiting },
     checks: async () => (await readiness()).checks,
@@ -265,10 +272,6 @@ export async function startControlPlane(
       await audit.close({ deadlineMs: DRAIN_MS });
     },
   };
-}
-
-async function refuseOtherDomains(_accountId: AccountId, { label, domain }: UrlName): Promise<void> {
-  throw new AppError("forbidden", `${label}.${domain} is not known to be yours`);
 }
 
 function databaseCheck(database: Database): ReadinessCheck {

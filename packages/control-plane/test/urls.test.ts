@@ -6,6 +6,7 @@ import type { UrlAccess } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
 import { createUrlTrafficStore } from "../src/sql/url-traffic-store.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
+import { startDns } from "./support/dns.ts";
 import { startTestPlane, type TestPlane } from "./support/plane.ts";
 import { type Body, JOBS, KEPT, SYNCED, sandboxTests, WORKSPACES } from "./support/sandboxes.ts";
 import { ALIASES, URLS, urlTests } from "./support/urls.ts";
@@ -138,6 +139,23 @@ describe("aliases", () => {
     assert.equal((await create({ subdomain: "other", workspace_id: "shop", domain: "no domain" })).status, 400);
   });
 
+  it("may be in a domain that the operator allows all, or that a DNS record shows to be theirs", async () => {
+    const made = await create({ subdomain: "wiki", domain: "team.example", workspace_id: "shop" });
+    assert.deepEqual([made.status, made.body.url], [201, "http://wiki.team.example:7780"]);
+    assert.equal((await route("wiki.team.example")).port, 8080);
+    await using dns = await startDns();
+    const ownDomains = { allowed: [], dns: true, dnsServers: [`127.0.0.1:${dns.port}`] };
+    await using other = await startTestPlane(await server.database(), { urls: { ...URLS, ownDomains } });
+    const ofOther = sandboxTests(() => other);
+    await ofOther.idle("shop");
+    const ask = () => ofOther.call("POST", ALIASES, { subdomain: "shop", domain: "example.org", workspace_id: "shop" });
+    const refusal = await ask();
+    assert.equal(refusal.status, 403);
+    const [, name = "", text = ""] = /a TXT record (\S+) with the text (\S+),/.exec(refusal.body.error) ?? [];
+    dns.records.set(name, text);
+    assert.equal((await ask()).status, 201);
+  });
+
   it("go with their workspace when that is deleted", async () => {
     const id = await submit(SYNCED("doomed"));
     await waitFor(async () => (await statusOf(id)).exit_code !== undefined, { what: "its script to be over" });
@@ -231,7 +249,7 @@ describe("what is asked of URLs", () => {
     const seen = await waitFor(
       async () => {
         const reply = await traffic();
-        return reply.counters.requests === 4 && reply;
+        return reply.counters.requests === 4 && reply.entries.length === 4 && reply;
       },
       { what: "all to be stored" },
     );
@@ -262,7 +280,7 @@ describe("what is asked of URLs", () => {
     const seen = await waitFor(
       async () => {
         const reply = (await call("GET", `${JOBS}/flooded/url-traffic?limit=1000`)).body;
-        return reply.counters.requests === 500 && reply;
+        return reply.counters.requests === 500 && reply.entries.length > 0 && reply;
       },
       { what: "all to be counted" },
     );

@@ -6,6 +6,7 @@ import type { OwnerJob } from "./find-sandbox-job.ts";
 import type { Sealing } from "./sealing.ts";
 import { createUrlAliases, type UrlAliases } from "./url-aliases.ts";
 import { routeOf } from "./url-directory.ts";
+import { checkOwnName, type OwnDomains, type UrlDomainsDeps } from "./url-domains.ts";
 import { createUrlLinks, type UrlLinks } from "./url-links.ts";
 import { type UrlName, type UrlNames, urlOf } from "./url-names.ts";
 import type { UrlStore } from "./url-store.ts";
@@ -13,6 +14,10 @@ import { createUrlTraffic, type UrlTotals } from "./url-traffic.ts";
 import type { UrlTrafficStore } from "./url-traffic-store.ts";
 
 export interface UrlServiceConfig extends UrlNames {
+  readonly ownDomains: OwnDomains & {
+    /** That are asked about them: numeric, with ports where they are not 53. Undefined: those of this machine. */
+    readonly dnsServers: readonly string[] | undefined;
+  };
   /** For how many days entries of the access log are kept. */
   readonly logKeepDays: number;
 }
@@ -22,8 +27,9 @@ export interface UrlServiceDeps {
   readonly traffic: UrlTrafficStore;
   readonly audit: Pick<AuditLog, "note">;
   readonly sealing: Pick<Sealing, "keyFor">;
-  /** @see UrlAliasesDeps.checkOwn */
-  readonly checkOwn: (accountId: AccountId, name: UrlName) => Promise<void>;
+  readonly lookUp: UrlDomainsDeps["lookUp"];
+  /** That of the API; null: not known. */
+  readonly apiHost: string | null;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -55,7 +61,10 @@ export interface UrlService {
 }
 
 export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig): UrlService {
-  const { store, audit, clock } = deps;
+  const { store, audit, clock, lookUp, apiHost } = deps;
+  const reserved = () => [config.domain, ...config.synonyms, ...(apiHost === null ? [] : [apiHost])];
+  const checkOwn = (accountId: AccountId, name: UrlName) =>
+    checkOwnName(accountId, name, { lookUp, reserved, ...config.ownDomains });
   const links = createUrlLinks(deps);
   const traffic = createUrlTraffic({ ...deps, store: deps.traffic });
   return {
@@ -65,7 +74,7 @@ export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig)
       challenge: async () => null,
       note: traffic.note,
     },
-    aliases: createUrlAliases({ ...deps, names: config }),
+    aliases: createUrlAliases({ ...deps, names: config, checkOwn }),
     links,
     totals: traffic.totals,
     logKeepDays: config.logKeepDays,

@@ -9,6 +9,7 @@ export const URLS: UrlServiceConfig = {
   synonyms: ["apps.example"],
   public: () => ({ scheme: "http", port: 7780 }),
   logKeepDays: 7,
+  ownDomains: { allowed: ["team.example"], dns: false, dnsServers: undefined },
 };
 
 export const ALIASES = "/api/v1/mags-url-aliases";
