@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { startServer, type TestServer } from "./harness/server.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
+import { askUrl, type UnderLoad, underLoad } from "./harness/url-load.ts";
 
 const OUTPUT_LIMIT = 4 * 1024 * 1024;
 const RESTARTS = 5;
@@ -197,5 +198,47 @@ describe("magsd stop", () => {
     assert.deepEqual(await readdir(join(server.dataDir, "vms")), []);
     await server.start();
     assert.equal((await server.status(second)).status, "completed");
+  });
+});
+
+describe("a URL", () => {
+  const page = "a page of the VM";
+  let url: URL;
+  before(async () => {
+    const script = `mkdir /w && cd /w && echo -n '${page}' > index.html && exec python3 -m http.server 8080`;
+    const id = await server.submit({ script, persistent: true, no_sync: true });
+    await server.running(id);
+    const { status, body } = await server.api.call("POST", `/api/v1/mags-jobs/${id}/access`, { port: 8080 });
+    assert.equal(status, 200, JSON.stringify(body));
+    url = new URL((body as { url: string }).url);
+    await waitFor(async () => (await askUrl(url)).text === page, { what: "the page", deadlineMs: 60_000 });
+  });
+
+  /** Requests fail as if there were no server, or are told to come again. */
+  function assertClean(seen: UnderLoad["seen"]): void {
+    for (const { status, text } of seen)
+      if (status === 200) assert.equal(text, page);
+      else assert.ok(status === null || status === 502 || status === 503, `${status} ${text}`);
+  }
+
+  it("whose gateway is killed fails cleanly, and is answered by the next one", async (context) => {
+    const pidOf = async () => JSON.parse(await readFile(join(server.dataDir, "gateway.json"), "utf8")).pid as number;
+    const pid = await pidOf();
+    const { seen, awayMs } = await underLoad(url, async () => void process.kill(pid, "SIGKILL"));
+    assertClean(seen);
+    assert.notEqual(await pidOf(), pid);
+    context.diagnostic(`answered ${Math.round(awayMs)} ms after that`);
+  });
+
+  it("whose server is killed fails cleanly, and is answered as soon as that is back", async (context) => {
+    let backMs = Number.POSITIVE_INFINITY;
+    const { seen, awayMs } = await underLoad(url, async () => {
+      const beganMs = performance.now();
+      await server.kill();
+      await server.start();
+      backMs = performance.now() - beganMs;
+    });
+    assertClean(seen);
+    context.diagnostic(`answered ${Math.round(awayMs - backMs)} ms after the server was back`);
   });
 });

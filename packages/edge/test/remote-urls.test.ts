@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { type AppError, silentLogger } from "@mags/core";
 import type { UrlAccess } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
-import { startEdgeServer, startUrlGateway } from "../src/index.ts";
+import { type EdgeServer, startEdgeServer, startUrlGateway } from "../src/index.ts";
 import { type Apart, connectApart, createWhole, newSecret, soon } from "./apart.ts";
 import { LIMITS, say } from "./url-front.ts";
 
@@ -16,10 +16,14 @@ describe("URLs at an edge apart from the server", () => {
   const whole = createWhole();
   const secret = newSecret();
   let apart: Apart;
+  let again: EdgeServer | undefined;
   before(async () => {
     apart = await connectApart(whole.upstream, { secret });
   });
-  after(() => apart[Symbol.asyncDispose]());
+  after(async () => {
+    await apart[Symbol.asyncDispose]();
+    await again?.[Symbol.asyncDispose]();
+  });
   const signals = () => ({ signal: soon() });
 
   it("lead where the server says, or it is told why nowhere", async () => {
@@ -99,7 +103,7 @@ describe("URLs at an edge apart from the server", () => {
     await apart.server[Symbol.asyncDispose]();
     await waitFor(() => apart.problem !== null, { what: "the loss" });
     assert.match(await waitFor(async () => (await ask()).match(/^HTTP\/1\.1 503/)?.[0], { what: "a refusal" }), /503/);
-    await using _again = await startEdgeServer(
+    again = await startEdgeServer(
       { upstream: whole.upstream, log: silentLogger },
       { host: "127.0.0.1", port: apart.server.port, secret },
     );

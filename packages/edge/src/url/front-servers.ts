@@ -102,6 +102,7 @@ export async function openFrontServers(
     async close(patienceMs) {
       const closed = once(front, "close");
       front.close();
+      http.maxRequestsPerSocket = 1; // what is answered from now on is the last on its connection
       http.closeIdleConnections();
       for (const session of sessions) session.close();
       const patience = new AbortController();
