@@ -97,6 +97,24 @@ describe("a request that is passed on to a guest", () => {
     assert.equal(made.dialled, 2);
   });
 
+  it("goes over another connection when the guest has ended the one that rests", async () => {
+    const closed = Promise.withResolvers<void>();
+    const server = createTcp((socket) => {
+      socket.on("error", () => {});
+      socket.once("close", () => closed.resolve());
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx");
+        setTimeout(() => socket.end(), 50);
+      });
+    });
+    const made = await inFront(server);
+    const ask = async () => await (await fetch(`http://127.0.0.1:${made.port}/`, { method: "POST", body: "b" })).text();
+    assert.equal(await ask(), "x");
+    await closed.promise;
+    assert.equal(await ask(), "x");
+    assert.equal(made.dialled, 2);
+  });
+
   it("carries trailers, hints and the wait for a word in both directions", async () => {
     const { port } = await inFront(
       createHttp().on("checkContinue", async (from: IncomingMessage, to) => {

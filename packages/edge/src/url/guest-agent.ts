@@ -39,6 +39,7 @@ export class GuestAgent extends Agent {
   }
 
   override keepSocketAlive(stream: Duplex): boolean {
+    if (stream.readableEnded) return false;
     const { _httpMessage: message } = stream as Duplex & { readonly _httpMessage?: { readonly res?: IncomingMessage } };
     const [, seconds] = /(?:^|[,;\s])timeout=(\d+)/.exec(`${message?.res?.headers["keep-alive"] ?? ""}`) ?? [];
     // A server that says when it closes is left before, so that no request crosses its goodbye.

@@ -6,10 +6,14 @@ export class GuestStream extends Duplex {
   readonly #socket: GuestSocket;
   /** Closes it when nobody has used it for so long. */
   #late: NodeJS.Timeout | undefined;
+  #isResting = false;
 
   constructor(socket: GuestSocket) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
+    this.once("end", () => {
+      if (this.#isResting) this.destroy();
+    });
   }
 
   override _read(): void {
@@ -37,13 +41,15 @@ export class GuestStream extends Duplex {
     done(error);
   }
 
-  /** Nobody uses it. */
+  /** Nobody uses it: it is closed when the guest ends it, and after so long. */
   rest(ms: number): void {
+    this.#isResting = true;
     this.#late = setTimeout(() => this.destroy(), ms).unref();
   }
 
   /** Somebody does again. */
   work(): void {
+    this.#isResting = false;
     clearTimeout(this.#late);
   }
 
