@@ -54,14 +54,13 @@ describe("URLs at an edge apart from the server", () => {
 
   it("let the edge connect to the port they lead to, and do nothing else in the guest", async () => {
     await using other = await connectApart(whole.upstream);
-    const to = (port: number, host = "127.0.0.1") => other.node.connect(whole.guest, { host, port }, signals());
+    const to = (port: number) => other.visits.connect(whole.guest, { host: "127.0.0.1", port }, signals());
     await assert.rejects(to(81), refusedAs("unavailable"));
     await other.urls.route({ host: "port-81.example", pass: null }, signals());
     await assert.rejects(to(81), refusedAs("connection_refused"));
     for (const attempt of [
       () => to(82),
-      () => to(81, "localhost"),
-      () => other.node.connect(whole.guest, { path: "/run/81" }, signals()),
+      () => other.node.connect(whole.guest, { host: "127.0.0.1", port: 81 }, signals()),
       () => other.node.listen(whole.guest, { host: "127.0.0.1", port: 81 }, signals()),
       () => other.node.startExec(whole.start("true")),
     ])
@@ -94,7 +93,7 @@ describe("URLs at an edge apart from the server", () => {
     await once(guest, "listening");
     const { port } = guest.address() as AddressInfo;
     await using gateway = await startUrlGateway(
-      { directory: apart.urls, node: apart.node, log: silentLogger },
+      { directory: apart.urls, node: apart.visits, log: silentLogger },
       { host: "127.0.0.1", port: 0, certificates: null, plain: null, isTrusted: () => false, limits: LIMITS },
     );
     const ask = () => say(gateway.port, `GET / HTTP/1.1\r\nHost: port-${port}.example\r\nConnection: close\r\n\r\n`);

@@ -32,7 +32,7 @@ export async function runGateway(): Promise<void> {
     scope.defer(() => clearInterval(alive));
     const onProblem = (problem: string | null) => tell({ type: "upstream", problem });
     const upstream = scope.use(connectUpstream({ log, onProblem }, placeOf(task)));
-    const { node, directory, urls: urlDirectory } = upstream;
+    const { node, directory, visits, urls: urlDirectory } = upstream;
     const until = { signal: ending.signal };
     const hostKey = task.ssh && (await hostKeyOf(upstream, until));
     await upstream.connected(until);
@@ -40,7 +40,7 @@ export async function runGateway(): Promise<void> {
       task.ssh &&
       hostKey &&
       scope.use(await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh));
-    const urls = task.urls && scope.use(await openUrls({ log, node, directory: urlDirectory }, task.urls));
+    const urls = task.urls && scope.use(await openUrls({ log, node: visits, directory: urlDirectory }, task.urls));
     if (task.uid !== null) becomeNobody(task.uid);
     orders.follow(({ certificates }) => urls?.certificates?.replace(certificates));
     tell({

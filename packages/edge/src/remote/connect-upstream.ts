@@ -1,12 +1,12 @@
 /** The rest of Mags for a gateway that runs apart from it. */
 import { AppError, type Logger, sleep } from "@mags/core";
-import type { SshDirectory, UrlDirectory } from "@mags/domain";
+import type { GuestSockets, SshDirectory, UrlDirectory } from "@mags/domain";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createLink } from "./link.ts";
 import { NOTES } from "./notes.ts";
 import { createOutbox } from "./outbox.ts";
 import { createRemoteDirectory } from "./remote-directory.ts";
-import { createRemoteNode } from "./remote-node.ts";
+import { createRemoteNode, createRemoteVisits } from "./remote-node.ts";
 import { ACCESSES, createRemoteUrls } from "./remote-urls.ts";
 import { type EdgePlace, PINGING, type Pinging } from "./transport.ts";
 
@@ -21,6 +21,8 @@ export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
   readonly directory: SshDirectory;
   /** With `unavailable` where it serves no URLs. */
   readonly urls: UrlDirectory;
+  /** To where URLs lead, and nowhere else. */
+  readonly visits: Pick<GuestSockets, "connect">;
   /** Why there is no connection; null: there is one. */
   readonly problem: string | null;
   /** Resolves when there is a connection; may be called again. @throws the signal's reason */
@@ -47,6 +49,7 @@ export function connectUpstream(deps: UpstreamDeps, options: UpstreamOptions): R
     directory: createRemoteDirectory({ link, notes, log, signal: ending.signal }),
     urls: createRemoteUrls(link, accesses),
     node: createRemoteNode(link),
+    visits: createRemoteVisits(link),
     get problem() {
       return link.problem;
     },

@@ -16,7 +16,7 @@ import { groupOf } from "../ssh/strangers.ts";
 import type { EdgeUpstream } from "../upstream.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { createOpenConnections } from "./open-connections.ts";
-import { MOST_CALLS } from "./protocol.ts";
+import { MOST_CALLS_IN_ALL } from "./protocol.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { serveCall } from "./server-call.ts";
 import { createTickets } from "./tickets.ts";
@@ -144,7 +144,7 @@ export async function startEdgeServer(
 }
 
 function serverFor(place: EdgePlace): Http2Server | Http2SecureServer {
-  const session = { ...SESSION, settings: { ...SESSION.settings, maxConcurrentStreams: MOST_CALLS } };
+  const session = { ...SESSION, settings: { ...SESSION.settings, maxConcurrentStreams: MOST_CALLS_IN_ALL } };
   if ("path" in place) return createServer(session);
   const key = keyOf(place.secret);
   return createSecureServer({

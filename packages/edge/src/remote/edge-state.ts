@@ -3,7 +3,7 @@
  * somebody may who has such a key: guests are not known by their ids alone.
  */
 import { AppError } from "@mags/core";
-import type { AccountId, GuestId, GuestListener, GuestSockets } from "@mags/domain";
+import type { AccountId, GuestId, GuestListener } from "@mags/domain";
 
 const GRANTED_MS = 60_000;
 const MOST_GRANTS = 10_000;
@@ -21,11 +21,13 @@ export interface EdgeState {
   grant(guest: GuestId, accountId: AccountId): void;
   /** @throws AppError `unavailable` when the edge has not asked for that guest, or long ago. */
   check(guest: GuestId, accountId?: AccountId): void;
-  /** A URL leads there: the edge may connect to it, and do no more with that guest. */
+  /** A URL leads there: the edge may pass requests on to it, and do no more with that guest. */
   grantPort(guest: GuestId, port: number): void;
-  /** @throws as `check`, unless a URL leads there */
-  checkPlace(guest: GuestId, at: Parameters<GuestSockets["connect"]>[1]): void;
+  /** @throws AppError `unavailable` unless one leads there */
+  checkPort(guest: GuestId, port: number): void;
 }
+
+const notKnown = () => new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
 
 export function createEdgeState(address: string, clock: { readonly nowMs: () => number }): EdgeState {
   const grants = new Map<GuestId, { readonly accountId: AccountId; readonly untilMs: number }>();
@@ -35,8 +37,7 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
   function check(guest: GuestId, accountId?: AccountId): void {
     const found = grants.get(guest);
     const isHis = found && (accountId === undefined || found.accountId === accountId);
-    if (!isHis || found.untilMs < clock.nowMs())
-      throw new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
+    if (!isHis || found.untilMs < clock.nowMs()) throw notKnown();
   }
 
   return {
@@ -58,9 +59,8 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
       const [oldest] = ports.keys();
       if (ports.size > MOST_PORTS && oldest !== undefined) ports.delete(oldest);
     },
-    checkPlace(guest, at) {
-      const untilMs = "host" in at && at.host === "127.0.0.1" ? ports.get(`${guest} ${at.port}`) : undefined;
-      if (untilMs === undefined || untilMs < clock.nowMs()) check(guest);
+    checkPort(guest, port) {
+      if ((ports.get(`${guest} ${port}`) ?? 0) < clock.nowMs()) throw notKnown();
     },
   };
 }

@@ -12,7 +12,7 @@ import { eagerSocket } from "./eager-socket.ts";
 import { decode, parseJson } from "./json.ts";
 import { errorOf, Failure } from "./messages.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
-import { type CallName, FRAME, LONG_CALLS, MOST_CALLS, MOST_LONG_CALLS, pathOf } from "./protocol.ts";
+import { type CallName, FRAME, kindOf, MOST_CALLS, pathOf } from "./protocol.ts";
 import {
   attend,
   type EdgePlace,
@@ -61,8 +61,7 @@ export function createLink(
   let session: ClientHttp2Session | undefined;
   let problem: string | null = "it has not been tried yet";
   let changed = Promise.withResolvers<void>();
-  let calls = 0;
-  let longCalls = 0;
+  const calls = { ssh: 0, urls: 0, names: 0, short: 0 };
 
   function become(next: { readonly session?: ClientHttp2Session; readonly problem: string | null }): void {
     session = next.session;
@@ -114,17 +113,13 @@ export function createLink(
     { signal }: { readonly signal?: AbortSignal } = {},
   ): Promise<Opened> {
     signal?.throwIfAborted();
-    const isLong = LONG_CALLS.has(call);
-    if (calls >= MOST_CALLS || (isLong && longCalls >= MOST_LONG_CALLS))
+    const kind = kindOf(call);
+    if (calls[kind] >= MOST_CALLS[kind])
       throw new AppError("too_many_requests", "the server does as much at a time for one gateway as it may");
     const stream = over.request({ ":method": "POST", ":path": pathOf(call) });
     const pipe = createPipe(stream, () => new AppError("unavailable", "the connection to the server was lost"));
-    const count = (by: 1 | -1) => {
-      calls += by;
-      if (isLong) longCalls += by;
-    };
-    count(1);
-    pipe.signal.addEventListener("abort", () => count(-1), { once: true });
+    calls[kind]++;
+    pipe.signal.addEventListener("abort", () => calls[kind]--, { once: true });
     const replied = once(stream, "response") as Promise<[IncomingHttpHeaders]>;
     const until = signal ? AbortSignal.any([signal, pipe.signal]) : pipe.signal;
     try {

@@ -58,6 +58,8 @@ const Address = z.union([z.object({ path: Text }), z.object(Place)]);
 export const Guest = uuid<GuestId>();
 /** In a guest: `connect`. */
 export const AtGuest = z.object({ guest: Guest, at: Address });
+/** In a guest: `visit`. */
+export const PortOfGuest = z.object({ guest: Guest, port: Port });
 export const Listen = AtGuest.extend({ wakes: z.boolean().default(true) });
 export const Accept = z.object({ listener: z.uuid(), connection: z.int().nonnegative() });
 export const Listening = z.object({ listener: z.uuid(), port: Port.nullable() });

@@ -16,6 +16,7 @@ export const CALLS = [
   "listen",
   "accept",
   "route",
+  "visit",
   "access",
   "certificate",
   "challenge",
@@ -72,11 +73,21 @@ export const OUTPUT_WINDOW_BYTES = 1024 * 1024;
 export const STREAM_WINDOW_BYTES = 512 * 1024;
 /** Of all calls of a connection. What has arrived does not count, so that a slow call does not hold up others. */
 export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** Calls under way of one edge. */
-export const MOST_CALLS = 4_096;
-/** Of them those that last as long as users like; the others are for who signs in, and what is told of him. */
-export const MOST_LONG_CALLS = 3_840;
-export const LONG_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "listen", "accept"]);
+/**
+ * Calls under way of one edge. Those that last as long as users like leave room for who signs in, and what is told of him;
+ * those of URLs, which strangers use, take the room of none of SSH.
+ */
+export const MOST_CALLS = { ssh: 3_840, urls: 10_240, names: 1_024, short: 256 } as const;
+export const MOST_CALLS_IN_ALL = Object.values(MOST_CALLS).reduce((sum, most) => sum + most);
+
+const SSH_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "listen", "accept"]);
+const NAME_CALLS: ReadonlySet<CallName> = new Set(["route", "certificate", "challenge"]);
+
+export function kindOf(call: CallName): keyof typeof MOST_CALLS {
+  if (call === "visit") return "urls";
+  if (NAME_CALLS.has(call)) return "names";
+  return SSH_CALLS.has(call) ? "ssh" : "short";
+}
 /** Guests of which one edge wants to know the end. */
 export const MOST_WATCHED = 100_000;
 /** Notes in one call. */

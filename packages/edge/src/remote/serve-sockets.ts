@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { AppError, untilAborted } from "@mags/core";
 import type { GuestSocket } from "@mags/domain";
 import { decode } from "./json.ts";
-import { Accept, AtGuest, Listen } from "./messages.ts";
+import { Accept, AtGuest, Listen, PortOfGuest } from "./messages.ts";
 import { violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
@@ -11,7 +11,15 @@ import { socketOver } from "./socket-over-pipe.ts";
 
 export async function serveConnect(call: ServerCall): Promise<void> {
   const { guest, at } = decode(AtGuest, call.asked);
-  call.edge.checkPlace(guest, at);
+  call.edge.check(guest);
+  await join(await call.upstream.node.connect(guest, at, { signal: call.signal }), call);
+}
+
+/** For requests of a URL: as `connect`, where one leads. */
+export async function serveVisit(call: ServerCall): Promise<void> {
+  const { guest, port } = decode(PortOfGuest, call.asked);
+  call.edge.checkPort(guest, port);
+  const at = { host: "127.0.0.1", port };
   await join(await call.upstream.node.connect(guest, at, { signal: call.signal }), call);
 }
 

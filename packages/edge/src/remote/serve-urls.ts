@@ -12,7 +12,7 @@ function urlsOf({ upstream: { urls } }: ServerCall): UrlDirectory {
   return urls;
 }
 
-/** The edge may then connect to that port of the guest, and do nothing else there. */
+/** The edge may then pass requests on to that port of the guest. */
 export async function serveRoute(call: ServerCall): Promise<void> {
   const { asked, edge, signal, answer } = call;
   const route = await urlsOf(call).route(decode(Visit, asked), { signal });

@@ -10,7 +10,7 @@ import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
 import { serveEnds } from "./serve-ends.ts";
 import { serveExec } from "./serve-exec.ts";
-import { serveAccept, serveConnect, serveListen } from "./serve-sockets.ts";
+import { serveAccept, serveConnect, serveListen, serveVisit } from "./serve-sockets.ts";
 import { serveAccesses, serveCertificate, serveChallenge, serveRoute } from "./serve-urls.ts";
 import type { Tickets } from "./tickets.ts";
 
@@ -51,6 +51,7 @@ const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> 
   listen: serveListen,
   accept: serveAccept,
   route: serveRoute,
+  visit: serveVisit,
   access: serveAccesses,
   certificate: serveCertificate,
   challenge: serveChallenge,
