@@ -78,7 +78,7 @@ export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
  * those of URLs, which strangers use, take the room of none of SSH.
  */
 export const MOST_CALLS = { ssh: 3_840, urls: 10_240, names: 1_024, short: 256 } as const;
-export const MOST_CALLS_IN_ALL = Object.values(MOST_CALLS).reduce((sum, most) => sum + most);
+export const MOST_CALLS_IN_ALL = Object.values(MOST_CALLS).reduce<number>((sum, most) => sum + most, 0);
 
 const SSH_CALLS: ReadonlySet<CallName> = new Set(["exec", "connect", "listen", "accept"]);
 const NAME_CALLS: ReadonlySet<CallName> = new Set(["route", "certificate", "challenge"]);
