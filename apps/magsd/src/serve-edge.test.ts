@@ -5,7 +5,8 @@ import { chmod, readFile, stat, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { isAppError, Secret, silentLogger, systemClock } from "@mags/core";
+import { AppError, isAppError, Secret, silentLogger, systemClock } from "@mags/core";
+import type { UrlDirectory } from "@mags/domain";
 import { type EdgeUpstream, startEdgeServer } from "@mags/edge";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { makeEdgeSecret } from "./commands/edge-secret.ts";
@@ -40,11 +41,18 @@ describe("serveEdge", () => {
   const deps = { clock: systemClock, log: silentLogger };
   const at = { host: "127.0.0.1" };
 
+  const urls: UrlDirectory = {
+    route: () => Promise.reject(new AppError("url_not_found", "nothing is called so")),
+    certificate: async () => null,
+    challenge: async () => null,
+    note() {},
+  };
+
   function upstreamWith(hostKey: string): EdgeUpstream {
     const guests = { awaken: () => {} };
     return {
       node: { ...createSimulatedExecs(guests), ...createSimulatedSockets(guests) },
-      urls: null,
+      urls,
       directory: {
         hostKey: async () => new Secret(hostKey),
         find: async () => null,
@@ -105,6 +113,33 @@ describe("serveEdge", () => {
     await ended;
     assert.equal(await status(), undefined);
     await waitFor(() => server.edges().length === 0, { what: "the end of its connection" });
+  });
+
+  it("serves URLs alone where SSH is off, and says what its server does not serve", async () => {
+    const secret = await readEdgeSecret(secretFile);
+    const upstream = { ...upstreamWith(""), directory: null };
+    await using server = await startEdgeServer({ upstream, log: silentLogger }, { ...at, port: 0, secret });
+    const config = configFor(server.port);
+    const signal = AbortSignal.timeout(60_000);
+    await assert.rejects(serveEdge(deps, config, { gateway, signal }), /this server serves no SSH/);
+    const stopping = new AbortController();
+    const without = { ...config, ssh: { ...config.ssh, enabled: false } };
+    const ended = serveEdge(deps, without, { gateway, signal: stopping.signal });
+    const found = await waitFor(
+      async () => {
+        const now = await serverStatus(placesOf(config));
+        return now?.state === "running" && now.ready ? now : null;
+      },
+      { what: "a ready edge" },
+    );
+    assert.deepEqual([found.ssh, found.urls?.domain, found.urls?.problem], [null, null, null]);
+    const answer = await fetch(`http://127.0.0.1:${found.urls?.port}/`);
+    assert.deepEqual(
+      [answer.status, await answer.json()],
+      [404, { error: "nothing is called so", code: "url_not_found" }],
+    );
+    stopping.abort();
+    await ended;
   });
 
   it("ends at once when it is asked to while it waits", async () => {

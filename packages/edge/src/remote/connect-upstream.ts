@@ -6,8 +6,9 @@ import { createLink } from "./link.ts";
 import { NOTES } from "./notes.ts";
 import { createOutbox } from "./outbox.ts";
 import { createRemoteDirectory } from "./remote-directory.ts";
-import { createRemoteNode, createRemoteVisits } from "./remote-node.ts";
+import { createRemoteNode } from "./remote-node.ts";
 import { ACCESSES, createRemoteUrls } from "./remote-urls.ts";
+import { createRemoteVisits } from "./remote-visits.ts";
 import { type EdgePlace, PINGING, type Pinging } from "./transport.ts";
 
 export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };

@@ -1,11 +1,11 @@
 /** Commands and sockets of guests, as an edge has them. */
 import { AppError } from "@mags/core";
-import type { GuestListener, GuestSockets } from "@mags/domain";
+import type { GuestListener } from "@mags/domain";
 import { z } from "zod";
 import type { EdgeNode } from "../upstream.ts";
 import { decode, parseJson } from "./json.ts";
 import type { Link } from "./link.ts";
-import { ArrivalWire, AtGuest, Attached, Exec, Listen, Listening, PortOfGuest } from "./messages.ts";
+import { ArrivalWire, AtGuest, Attached, Exec, Listen, Listening } from "./messages.ts";
 import { type Pipe, violation } from "./pipe.ts";
 import { FRAME } from "./protocol.ts";
 import { createRemoteAttachment } from "./remote-attachment.ts";
@@ -27,17 +27,6 @@ export function createRemoteNode(link: Link): EdgeNode {
       const { answer, pipe } = await link.open("listen", z.encode(Listen, { guest, at, wakes }), { signal });
       const { listener, port } = decode(Listening, answer);
       return listenerOver(pipe, { port, accept: (connection) => link.open("accept", { listener, connection }) });
-    },
-  };
-}
-
-/** For requests of URLs, to where those lead: there are more of them than of other connections, and they take nobody's place. */
-export function createRemoteVisits(link: Link): Pick<GuestSockets, "connect"> {
-  return {
-    async connect(guest, at, { signal }) {
-      if (!("port" in at)) throw new AppError("not_supported", "a URL leads to a port");
-      const asked = z.encode(PortOfGuest, { guest, port: at.port });
-      return socketOver((await link.open("visit", asked, { signal })).pipe);
     },
   };
 }

@@ -6,6 +6,7 @@ import { decode } from "./json.ts";
 import type { Link } from "./link.ts";
 import type { Outbox, OutboxOptions } from "./outbox.ts";
 import { type CallName, MOST_ACCESSES } from "./protocol.ts";
+import { forVisitors } from "./remote-visits.ts";
 import {
   AskedCertificate,
   AskedChallenge,
@@ -29,7 +30,7 @@ export const ACCESSES: OutboxOptions<UrlAccess> = {
 export function createRemoteUrls(link: Link, accesses: Outbox<UrlAccess>): UrlDirectory {
   async function ask(call: CallName, asked: unknown, { signal }: { readonly signal: AbortSignal }): Promise<unknown> {
     try {
-      return await link.ask(call, asked, { signal });
+      return await forVisitors(link, () => link.ask(call, asked, { signal }));
     } catch (error) {
       // Whoever asks for a URL can do nothing about that.
       if (isAppError(error, "not_supported")) throw new AppError("unavailable", error.message, { cause: error });
