@@ -93,6 +93,13 @@ export async function openFrontServers(
 
   const over = (socket: TLSSocket) => (socket.alpnProtocol === "h2" ? http2 : http).emit("connection", socket);
   const front: Server = certificates ? createTlsFront(certificates, limits).on("secureConnection", over) : http;
+  // One that is handed its connections watches them as if it listened: heads that do not come, and what is idle.
+  if (front !== http) http.emit("listening");
+  const sockets = new Set<Socket>();
+  front.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
   front.maxConnections = limits.connections;
   front.listen({ host, port });
   await once(front, "listening");
@@ -102,14 +109,14 @@ export async function openFrontServers(
     async close(patienceMs) {
       const closed = once(front, "close");
       front.close();
+      if (front !== http) http.close();
       http.maxRequestsPerSocket = 1; // what is answered from now on is the last on its connection
       http.closeIdleConnections();
       for (const session of sessions) session.close();
       const patience = new AbortController();
       await Promise.race([closed, sleep(patienceMs, { signal: patience.signal }).catch(() => {})]);
       patience.abort();
-      http.closeAllConnections();
-      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };
@@ -125,7 +132,7 @@ function createTlsFront(certificates: Certificates, { headMs }: FrontLimits): Tl
     SNICallback: certificates.choose,
   });
   certificates.onReplaced(() => front.setSecureContext(optionsOf(certificates.first)));
-  return front.on("tlsClientError", () => {}); // whoever it was has gone
+  return front.on("tlsClientError", (_error, socket) => void socket.destroy());
 }
 
 /** Of a request that cannot be read nobody can say what it was. */
