@@ -1,8 +1,8 @@
 /** One request of a client, and its guest's answer: bodies go at the pace of who takes them. */
 import type { IncomingMessage } from "node:http";
 import { AppError } from "@mags/core";
-import { askGuest, type Forwarding } from "./ask-guest.ts";
-import { breakOff, type FrontRequest, type FrontResponse, sendHead } from "./front-response.ts";
+import { askGuest, type Forwarding, type Traffic } from "./ask-guest.ts";
+import { breakOff, type FrontRequest, type FrontResponse, writeHead } from "./front-response.ts";
 import { grouped, responseHeaders } from "./headers.ts";
 
 /**
@@ -24,23 +24,38 @@ export async function passOn(
   { own, traffic }: Pick<Forwarding, "own" | "traffic">,
 ): Promise<boolean> {
   const { statusCode: status = 0, statusMessage: text = "" } = answer;
-  sendHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
+  writeHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
+  const over = Promise.withResolvers<boolean>();
+  to.on("finish", () => over.resolve(true)).on("close", () => over.resolve(false));
+  answer.on("error", () => {
+    breakOff(to);
+    over.resolve(false);
+  });
+  if (answer.complete) passWhole(answer, to, traffic);
+  else passPieces(answer, to, traffic);
+  const isWhole = await over.promise;
+  if (!isWhole) answer.destroy();
+  return isWhole;
+}
+
+/** All of it is here: its head and body leave in one write. */
+function passWhole(answer: IncomingMessage, to: FrontResponse, traffic: Traffic): void {
+  const body: Buffer | null = answer.read();
+  traffic.out += body?.length ?? 0;
+  if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
+  if (body) to.end(body);
+  else to.end();
+}
+
+/** Its head leaves at once, as the body may be long in coming. */
+function passPieces(answer: IncomingMessage, to: FrontResponse, traffic: Traffic): void {
+  to.flushHeaders();
   answer.on("data", (bytes: Buffer) => {
     traffic.out += bytes.length;
   });
-  const over = Promise.withResolvers<boolean>();
   answer.once("end", () => {
     if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
     to.end();
   });
-  answer.once("error", () => {
-    breakOff(to);
-    over.resolve(false);
-  });
-  to.once("finish", () => over.resolve(true));
-  to.once("close", () => over.resolve(false));
   answer.pipe(to, { end: false });
-  const isWhole = await over.promise;
-  if (!isWhole) answer.destroy();
-  return isWhole;
 }

@@ -16,8 +16,8 @@ export function breakOff(to: FrontResponse): void {
   else to.destroy();
 }
 
-/** As it is in the head of a guest's answer; at once, as its body may be long in coming. */
-export function sendHead(
+/** As it is in the head of a guest's answer. It leaves with the first bytes of the body, or when it is flushed. */
+export function writeHead(
   to: FrontResponse,
   head: { readonly status: number; readonly text: string; readonly headers: RawHeaders },
 ): void {
@@ -27,7 +27,6 @@ export function sendHead(
   }
   to.sendDate = false;
   to.writeHead(head.status, head.text, head.headers as string[]);
-  to.flushHeaders();
 }
 
 /** An answer of the gateway's own. */

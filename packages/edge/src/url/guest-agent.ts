@@ -50,6 +50,6 @@ export class GuestAgent extends Agent {
 
   override reuseSocket(stream: Duplex, request: ClientRequest): void {
     (stream as GuestStream).work();
-    request.reusedSocket = true;
+    super.reuseSocket(stream, request); // takes back what listened while it rested
   }
 }

@@ -53,8 +53,12 @@ export class GuestStream extends Duplex {
     clearTimeout(this.#late);
   }
 
-  /** Node asks it of each socket; there is nothing of the kind to set here. */
+  /** Node asks these of each socket; there is nothing of the kind to set here. */
   setTimeout(): this {
+    return this;
+  }
+
+  ref(): this {
     return this;
   }
 }
