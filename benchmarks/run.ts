@@ -23,6 +23,7 @@ import { sshTransfer } from "./ssh-transfer.ts";
 import { sshWake } from "./ssh-wake.ts";
 import { startLatency } from "./start-latency.ts";
 import { streams } from "./streams.ts";
+import { urlRequests } from "./url-requests.ts";
 import { workspaceFork } from "./workspace-fork.ts";
 import { workspaceMemory } from "./workspace-memory.ts";
 import { workspaceSync } from "./workspace-sync.ts";
@@ -45,6 +46,7 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "ssh-transfer": sshTransfer,
   "ssh-connections": sshConnections,
   "ssh-wake": sshWake,
+  "url-requests": urlRequests,
   files,
   streams,
   "workspace-sync": workspaceSync,

@@ -1,0 +1,31 @@
+/** The other half of a gateway of URLs that is apart from it, as a server has it: see url-gateway.ts. Its argument is the path of the socket. */
+import { randomUUID } from "node:crypto";
+import { silentLogger } from "@mags/core";
+import { type AccountId, newJobId } from "@mags/domain";
+import { startEdgeServer } from "@mags/edge";
+import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
+
+const [path] = process.argv.slice(2);
+if (path === undefined) throw new Error("the path of a socket is missing");
+const guests = { awaken() {} };
+const guest = newJobId();
+const accountId = randomUUID() as AccountId;
+await startEdgeServer(
+  {
+    log: silentLogger,
+    upstream: {
+      node: Object.assign(createSimulatedExecs(guests), createSimulatedSockets(guests)),
+      directory: null,
+      urls: {
+        async route({ host }) {
+          return { accountId, guest, port: Number(/^p(\d+)\.bench$/.exec(host)?.[1]), awakeMs: 3_600_000 };
+        },
+        certificate: async () => null,
+        challenge: async () => null,
+        note() {},
+      },
+    },
+  },
+  { path },
+);
+process.stdout.write("ready\n");
