@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { AppError } from "@mags/core";
 import { askGuest, type Forwarding, type Traffic } from "./ask-guest.ts";
-import { breakOff, type FrontRequest, type FrontResponse, writeHead } from "./front-response.ts";
+import { breakOff, type FrontRequest, type FrontResponse, flushHead, writeHead } from "./front-response.ts";
 import { grouped, responseHeaders } from "./headers.ts";
 
 /**
@@ -49,7 +49,7 @@ function passWhole(answer: IncomingMessage, to: FrontResponse, traffic: Traffic)
 
 /** Its head leaves at once, as the body may be long in coming. */
 function passPieces(answer: IncomingMessage, to: FrontResponse, traffic: Traffic): void {
-  to.flushHeaders();
+  flushHead(to);
   answer.on("data", (bytes: Buffer) => {
     traffic.out += bytes.length;
   });

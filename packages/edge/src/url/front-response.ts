@@ -29,6 +29,10 @@ export function writeHead(
   to.writeHead(head.status, head.text, head.headers as string[]);
 }
 
+export function flushHead(to: FrontResponse): void {
+  if (!(to instanceof Http2ServerResponse)) to.flushHeaders(); // of HTTP/2 it has left
+}
+
 /** An answer of the gateway's own. */
 export function sendWhole(
   from: FrontRequest,
