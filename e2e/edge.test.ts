@@ -1,4 +1,4 @@
-/** SSH by an edge that is a process of its own, has no rights, and reaches the server by one connection. */
+/** SSH and URLs by an edge that is a process of its own, has no rights, and reaches the server by one connection. */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
@@ -98,6 +98,25 @@ describe("an edge apart", () => {
     const ran = await run("ssh", [...options(), "cat; echo err >&2; exit 7"], { input });
     assert.deepEqual([ran.exitCode, ran.errors], [7, "err\n"]);
     assert.ok(ran.stdout.equals(input));
+  });
+
+  it("serves URLs, and tells the server what was asked for", async () => {
+    const web =
+      "mkdir /w && echo from the VM > /w/index.html && setsid -f python3 -m http.server -d /w 8080 > /dev/null 2>&1";
+    assert.equal((await server.mags(["exec", "box", web])).exitCode, 0);
+    const reply = await server.api.call("POST", "/api/v1/mags-jobs/box/access", { port: 8080 });
+    assert.equal(reply.status, 200, JSON.stringify(reply.body));
+    const { host } = new URL((reply.body as { url: string }).url);
+    const { port } = (await edgeStatus()).urls;
+    const page = await ok("curl", "-sS", "--fail", "-H", `Host: ${host}`, `http://${EDGE}:${port}/`);
+    assert.equal(page, "from the VM\n");
+    await waitFor(
+      async () => {
+        const { body } = await server.api.call("GET", "/api/v1/mags-jobs/box/url-traffic");
+        return JSON.stringify(body).includes(`"client_address":"${SERVER}"`);
+      },
+      { what: "the entry of the access log" },
+    );
   });
 
   it("has its commands hung up when it is killed, and may come again", async () => {

@@ -31,7 +31,10 @@ export const UrlConfig = z
       .describe("Domains that clients may name for aliases in its place, as those of the hosted service do."),
     public: z
       .strictObject({
-        scheme: z.enum(["http", "https"]).optional().describe("What clients are told. Default: what it listens for."),
+        scheme: z
+          .enum(["http", "https"])
+          .optional()
+          .describe("What clients are told, where they reach a proxy or an edge. Default: what it listens for."),
         port: z
           .int()
           .min(1)
