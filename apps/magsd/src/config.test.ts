@@ -34,6 +34,15 @@ describe("parseConfig", () => {
     );
   });
 
+  it("takes the example of the page about URLs", () => {
+    const page = readFileSync(join(import.meta.dirname, "../../../docs/urls.md"), "utf8");
+    const { urls } = parseConfig(/```json\n([\s\S]*?)```/.exec(page)?.[1] ?? "", "urls.md");
+    assert.deepEqual(
+      [urls.domain, urls.listen.port, urls.plain?.port, urls.tls?.certificates.length],
+      ["apps.example.org", 443, 80, 1],
+    );
+  });
+
   it("lets accounts take what there is, and bounds what may wait", () => {
     assert.deepEqual(queueLimitsOf(parseConfig("{}", "magsd.json")), {
       ...{ account: { vms: 0, vcpus: 0, memoryMiB: 0, diskGiB: 0 } },
