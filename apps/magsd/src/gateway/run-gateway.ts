@@ -36,11 +36,20 @@ export async function runGateway(): Promise<void> {
     const until = { signal: ending.signal };
     const hostKey = task.ssh && (await hostKeyOf(upstream, until));
     await upstream.connected(until);
+    // Clients of both are left at the same time.
+    const gateways: AsyncDisposable[] = [];
+    scope.defer(async () => {
+      await Promise.all(gateways.map((gateway) => gateway[Symbol.asyncDispose]()));
+    });
+    const opened = <T extends AsyncDisposable>(gateway: T): T => {
+      gateways.push(gateway);
+      return gateway;
+    };
     const ssh =
       task.ssh &&
       hostKey &&
-      scope.use(await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh));
-    const urls = task.urls && scope.use(await openUrls({ log, node: visits, directory: urlDirectory }, task.urls));
+      opened(await openSsh({ log, node, directory: { ...directory, hostKey: async () => hostKey } }, task.ssh));
+    const urls = task.urls && opened(await openUrls({ log, node: visits, directory: urlDirectory }, task.urls));
     if (task.uid !== null) becomeNobody(task.uid);
     orders.follow(({ certificates }) => urls?.certificates?.replace(certificates));
     tell({
