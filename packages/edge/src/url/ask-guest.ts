@@ -106,26 +106,26 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
     const message = `the server in the sandbox has not answered for ${answerMs / 1000} s`;
     late = setTimeout(() => answered.reject(new AppError("guest_timeout", message)), answerMs);
   };
-  to.once("close", leave);
-  asked.once("finish", timeOut);
+  const gone = () => answered.reject(Object.assign(new Error("closed"), { code: "ECONNRESET" }));
+  to.on("close", leave);
+  asked.on("finish", timeOut).on("close", gone);
   asked.on("continue", () => to.writeContinue());
   asked.on("information", ({ statusCode, headers: { link } }) => {
     if (statusCode === 103 && link !== undefined) to.writeEarlyHints({ link });
   });
-  asked.once("response", (message) => answered.resolve({ message }));
-  asked.once("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
+  asked.on("response", (message) => answered.resolve({ message }));
+  asked.on("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
   asked.on("error", (error) => {
     answered.reject(error);
     // It has answered, and takes no more.
     from.unpipe(asked);
     from.resume();
   });
-  asked.once("close", () => answered.reject(Object.assign(new Error("closed"), { code: "ECONNRESET" })));
   try {
     return await answered.promise;
   } finally {
     clearTimeout(late);
-    asked.off("finish", timeOut);
+    asked.off("finish", timeOut).off("close", gone);
     to.off("close", leave);
   }
 }
