@@ -50,9 +50,10 @@ export async function openUrls(deps: Deps, task: UrlTask): Promise<OpenUrls> {
   }
 }
 
-function certificatesOf({ directory, log }: Deps, { config, certificates }: UrlTask): Certificates {
+/** Those of the configuration, else those that the control plane has for a name. */
+function certificatesOf({ directory, log }: Deps, { certificates }: UrlTask): Certificates {
   const clock = { nowMs: () => performance.now() };
-  return createCertificates(certificates, config.acme ? createNamedCertificates({ directory, clock, log }) : undefined);
+  return createCertificates(certificates, createNamedCertificates({ directory, clock, log }));
 }
 
 /** Whether an address is in one of the networks. */

@@ -141,6 +141,8 @@ describe("the gateway of a server, for URLs", () => {
     assert.equal(first.name, "box.example");
     const moved = await ask(plainPort ?? 0, "/a?b", "box.example");
     assert.deepEqual([moved.status, moved.location], [308, `https://box.example:${port}/a?b`]);
+    assert.equal((await shown(port, "made.example")).name, "made.example");
+    assert.equal((await shown(port, "else.example")).name, "box.example");
 
     await writeFile(fileOf("box.example", "key"), "no key");
     await waitFor(() => gateway.certificateProblem !== null, { what: "the problem" });
