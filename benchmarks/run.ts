@@ -24,6 +24,8 @@ import { sshWake } from "./ssh-wake.ts";
 import { startLatency } from "./start-latency.ts";
 import { streams } from "./streams.ts";
 import { urlRequests } from "./url-requests.ts";
+import { urlWake } from "./url-wake.ts";
+import { urlWebSockets } from "./url-web-sockets.ts";
 import { workspaceFork } from "./workspace-fork.ts";
 import { workspaceMemory } from "./workspace-memory.ts";
 import { workspaceSync } from "./workspace-sync.ts";
@@ -47,6 +49,8 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   "ssh-connections": sshConnections,
   "ssh-wake": sshWake,
   "url-requests": urlRequests,
+  "url-web-sockets": urlWebSockets,
+  "url-wake": urlWake,
   files,
   streams,
   "workspace-sync": workspaceSync,
