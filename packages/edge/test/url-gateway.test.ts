@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
+import { AppError } from "@mags/core";
 import { waitFor } from "@mags/test-kit";
 import { listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
 
@@ -161,6 +162,12 @@ describe("a guest that does not listen", () => {
     front.route.awakeMs = null;
     assert.match(await ask(front), none);
     assert.ok(front.dialled > 3);
+  });
+
+  it("is told of when it has ended, without what it is called inside", async () => {
+    const awaken = async () => Promise.reject(new AppError("job_not_running", "1234-5678 is not running"));
+    await using front = await startUrlFront(1, { awaken });
+    assert.match(await ask(front), /^HTTP\/1\.1 409 .*"the sandbox has ended: its owner has to start it"/s);
   });
 
   it("is given up when it does not wake", async () => {

@@ -141,6 +141,6 @@ function explain(error: unknown): AppError {
       ? answered(`with more than ${MOST_HEADER_BYTES / 1024} KiB of headers`)
       : code.startsWith("HPE_")
         ? answered("what is not HTTP")
-        : "the server in the sandbox closed the connection without an answer";
+        : "the server in the sandbox closed the connection without an answer, or the sandbox went to sleep or has ended";
   return new AppError("bad_gateway", message, { cause: error });
 }

@@ -32,6 +32,8 @@ export async function dialGuest(place: GuestPlace, { node, clock, wakeMs, signal
     } catch (error) {
       if (tooLate.aborted)
         throw new AppError("guest_timeout", `the sandbox does not wake: it has not for ${wakeMs / 1000} s`);
+      if (isAppError(error, "job_not_running"))
+        throw new AppError("job_not_running", "the sandbox has ended: its owner has to start it", { cause: error });
       if (!isAppError(error, "connection_refused")) throw error;
       if (clock.nowMs() + pauseMs > place.patientUntilMs)
         throw new AppError("connection_refused", `nothing listens on port ${place.port} in the sandbox`, {

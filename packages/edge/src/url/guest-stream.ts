@@ -19,12 +19,15 @@ export class GuestStream extends Duplex {
   override _read(): void {
     this.#socket.read().then(
       (bytes) => void this.push(bytes),
-      (error: Error) => void this.destroy(error),
+      (error: unknown) => void this.destroy(lostBy(error)),
     );
   }
 
   override _write(bytes: Uint8Array, _encoding: BufferEncoding, done: (error?: Error) => void): void {
-    this.#socket.write(bytes).then(() => done(), done);
+    this.#socket.write(bytes).then(
+      () => done(),
+      (error: unknown) => done(lostBy(error)),
+    );
   }
 
   override _writev(pieces: { readonly chunk: Uint8Array }[], done: (error?: Error) => void): void {
@@ -32,7 +35,10 @@ export class GuestStream extends Duplex {
   }
 
   override _final(done: (error?: Error) => void): void {
-    this.#socket.end().then(() => done(), done);
+    this.#socket.end().then(
+      () => done(),
+      (error: unknown) => done(lostBy(error)),
+    );
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
@@ -62,3 +68,7 @@ export class GuestStream extends Duplex {
     return this;
   }
 }
+
+/** As a socket of Node says it. What became of the guest, or of the way there, is not for its clients to know. */
+const lostBy = (cause: unknown) =>
+  Object.assign(new Error("the connection to the guest was lost", { cause }), { code: "ECONNRESET" });
