@@ -170,6 +170,16 @@ describe("a guest that does not listen", () => {
     assert.match(await ask(front), /^HTTP\/1\.1 409 .*"the sandbox has ended: its owner has to start it"/s);
   });
 
+  it("may take longer for an answer than it may for waking", async () => {
+    const guest = createServer((_from, to) => {
+      to.write("be");
+      setTimeout(() => to.end("gun"), 600);
+    });
+    await using front = await startUrlFront(await listening(guest), { limits: { wakeMs: 300 } });
+    assert.equal(await (await fetch(`http://127.0.0.1:${front.port}/`)).text(), "begun");
+    await once(guest.close(), "close");
+  });
+
   it("is given up when it does not wake", async () => {
     const awaken = async (signal: AbortSignal) => void (await once(signal, "abort"));
     await using front = await startUrlFront(1, { limits: { wakeMs: 200 }, awaken });

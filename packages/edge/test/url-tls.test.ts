@@ -1,38 +1,16 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type ClientHttp2Session, connect as connectHttp2, type IncomingHttpHeaders } from "node:http2";
 import { request } from "node:https";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
-import { promisify } from "node:util";
 import { makeTempDir } from "@mags/test-kit";
 import { WebSocket, WebSocketServer } from "ws";
-import { type CertificateFiles, type Certificates, createCertificates } from "../src/url/certificates.ts";
+import { type Certificates, createCertificates } from "../src/url/certificates.ts";
+import { certificateOf } from "./certificate-of.ts";
 import { listening, startUrlFront, type UrlFront } from "./url-front.ts";
-
-const run = promisify(execFile);
-
-async function certificateOf(folder: string, name: string): Promise<CertificateFiles> {
-  const [key, certificate] = [join(folder, `${name}.key`), join(folder, `${name}.pem`)];
-  const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-  await run("openssl", [
-    ...args,
-    "-subj",
-    `/CN=${name}`,
-    "-addext",
-    `subjectAltName=DNS:${name}`,
-    "-keyout",
-    key,
-    "-out",
-    certificate,
-  ]);
-  return { certificate: await readFile(certificate, "utf8"), key: await readFile(key, "utf8") };
-}
 
 describe("the gateway of URLs over TLS", () => {
   const scope = new AsyncDisposableStack();

@@ -24,22 +24,27 @@ export function placeOf(
 
 /** @throws AppError `connection_refused` when nothing listens; `guest_timeout` when the guest does not wake; `job_not_running` */
 export async function dialGuest(place: GuestPlace, { node, clock, wakeMs, signal }: Dialing): Promise<GuestSocket> {
-  const tooLate = AbortSignal.timeout(wakeMs);
-  const either = { signal: AbortSignal.any([signal, tooLate]) };
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MOST_PAUSE_MS)) {
-    try {
-      return await node.connect(place.guest, { host: "127.0.0.1", port: place.port }, either);
-    } catch (error) {
-      if (tooLate.aborted)
-        throw new AppError("guest_timeout", `the sandbox does not wake: it has not for ${wakeMs / 1000} s`);
-      if (isAppError(error, "job_not_running"))
-        throw new AppError("job_not_running", "the sandbox has ended: its owner has to start it", { cause: error });
-      if (!isAppError(error, "connection_refused")) throw error;
-      if (clock.nowMs() + pauseMs > place.patientUntilMs)
-        throw new AppError("connection_refused", `nothing listens on port ${place.port} in the sandbox`, {
-          cause: error,
-        });
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), wakeMs); // of dialling only: a connection may last longer
+  const either = { signal: AbortSignal.any([signal, late.signal]) };
+  try {
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MOST_PAUSE_MS)) {
+      try {
+        return await node.connect(place.guest, { host: "127.0.0.1", port: place.port }, either);
+      } catch (error) {
+        if (late.signal.aborted)
+          throw new AppError("guest_timeout", `the sandbox does not wake: it has not for ${wakeMs / 1000} s`);
+        if (isAppError(error, "job_not_running"))
+          throw new AppError("job_not_running", "the sandbox has ended: its owner has to start it", { cause: error });
+        if (!isAppError(error, "connection_refused")) throw error;
+        if (clock.nowMs() + pauseMs > place.patientUntilMs)
+          throw new AppError("connection_refused", `nothing listens on port ${place.port} in the sandbox`, {
+            cause: error,
+          });
+      }
+      await sleep(pauseMs, either).catch(() => {}); // the next try tells
     }
-    await sleep(pauseMs, either).catch(() => {}); // the next try tells
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -2,7 +2,14 @@
 import type { IncomingMessage } from "node:http";
 import { AppError } from "@mags/core";
 import { askGuest, type Forwarding, type Traffic } from "./ask-guest.ts";
-import { breakOff, type FrontRequest, type FrontResponse, flushHead, writeHead } from "./front-response.ts";
+import {
+  breakOff,
+  type FrontRequest,
+  type FrontResponse,
+  flushHead,
+  isSentWhole,
+  writeHead,
+} from "./front-response.ts";
 import { grouped, responseHeaders } from "./headers.ts";
 
 /**
@@ -26,7 +33,7 @@ export async function passOn(
   const { statusCode: status = 0, statusMessage: text = "" } = answer;
   writeHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
   const over = Promise.withResolvers<boolean>();
-  to.on("finish", () => over.resolve(true)).on("close", () => over.resolve(false));
+  to.on("finish", () => over.resolve(isSentWhole(to))).on("close", () => over.resolve(false));
   answer.on("error", () => {
     breakOff(to);
     over.resolve(false);

@@ -10,6 +10,10 @@ export type FrontResponse = ServerResponse | Http2ServerResponse;
 export const isOver = (to: FrontResponse): boolean =>
   to instanceof Http2ServerResponse ? to.stream.destroyed || to.stream.closed : to.destroyed;
 
+/** When it has finished: Node says so of a stream of HTTP/2 however it has ended. */
+export const isSentWhole = (to: FrontResponse): boolean =>
+  !(to instanceof Http2ServerResponse) || (to.writableEnded && to.stream.rstCode === constants.NGHTTP2_NO_ERROR);
+
 /** Lets the client know that what it got is not all. */
 export function breakOff(to: FrontResponse): void {
   if (to instanceof Http2ServerResponse) to.stream.close(constants.NGHTTP2_INTERNAL_ERROR);

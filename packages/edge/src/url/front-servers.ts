@@ -45,8 +45,12 @@ export interface FrontServers {
 
 const REST_MS = 60_000;
 const CHECK_MS = 1_000;
+const GOODBYE_MS = 1_000;
 /** Requests of one connection at a time. */
 const MOST_STREAMS = 128;
+/** Of one connection: a page that is left takes back what it has asked for. Beyond that the connection is closed. */
+const MOST_RESETS = 256;
+const RESETS_PER_SECOND = 32;
 
 /** @throws what listening throws */
 export async function openFrontServers(
@@ -79,7 +83,7 @@ export async function openFrontServers(
   http.on("clientError", refuse);
 
   const http2 = createHttp2({
-    maxHeaderListPairs: 256,
+    ...{ maxHeaderListPairs: 256, streamResetBurst: MOST_RESETS, streamResetRate: RESETS_PER_SECOND },
     settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: limits.headerBytes, enablePush: false },
   });
   const of2 = (from: Http2ServerRequest, to: Http2ServerResponse) => take({ from, to });
@@ -87,7 +91,7 @@ export async function openFrontServers(
   http2.on("session", (session) => {
     sessions.add(session);
     session.on("error", () => {}); // its end follows
-    session.setTimeout(limits.silentMs, () => session.close());
+    session.setTimeout(limits.silentMs, () => endSilent(session));
     session.once("close", () => sessions.delete(session));
   });
 
@@ -120,6 +124,13 @@ export async function openFrontServers(
       await closed;
     },
   };
+}
+
+/** It is told, and what is under way there, of which nothing passes, is given up a moment later. */
+function endSilent(session: ServerHttp2Session): void {
+  session.close();
+  const timer = setTimeout(() => session.destroy(), GOODBYE_MS);
+  session.once("close", () => clearTimeout(timer));
 }
 
 function createTlsFront(certificates: Certificates, { headMs }: FrontLimits): TlsServer {
