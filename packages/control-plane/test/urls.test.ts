@@ -177,7 +177,8 @@ describe("a private URL", () => {
     const { token, url, port } = await link("secret");
     assert.deepEqual([url, port], [`http://${host}:7780/?mags-access=${token}`, 3000]);
     assert.equal((await route(host, token)).port, 3000);
-    const flipped = token.replace(/.$/, (last: string) => (last === "A" ? "B" : "A"));
+    // Not its last digit, of which two bits mean nothing.
+    const flipped = token.replace(/\../, (first: string) => (first === ".A" ? ".B" : ".A"));
     for (const wrong of ["", "x", `${token}x`, token.slice(1), flipped, `${token.split(".")[0]}.${"A".repeat(43)}`])
       assert.match(await refused(host, wrong), /^unauthenticated: .*does not open it/, wrong);
   });
@@ -210,11 +211,29 @@ describe("a private URL", () => {
     }
   });
 
+  it("keeps no links that have expired", async () => {
+    const count = async () =>
+      plane.database.run(async (db) => (await db.selectFrom("url_links").select("id").execute()).length);
+    await link("secret");
+    const lasting = await link("secret", { expires_in_seconds: 200_000 });
+    aheadMs = 100_000_000;
+    try {
+      await plane.plane.collectNow();
+    } finally {
+      aheadMs = 0;
+    }
+    assert.equal(await count(), 1);
+    assert.equal((await route(host, lasting.token)).port, 3000);
+  });
+
   it("becomes public, and private again, where it leads", async () => {
     const set = (isPrivate: boolean) => call("PATCH", `${JOBS}/secret`, { url_private: isPrivate });
     assert.equal((await set(false)).body.url_private, false);
     assert.equal((await route(host)).port, 3000);
     assert.equal((await set(true)).body.url_port, 3000);
+    assert.match(await refused(host), /^unauthenticated/);
+    const withMore = await call("PATCH", `${JOBS}/secret`, { url_private: false, disk_gb: 1 });
+    assert.equal(withMore.status, 400, "disks do not shrink");
     assert.match(await refused(host), /^unauthenticated/);
     await submit({ name: "plain", script: "hang" });
     assert.equal((await call("PATCH", `${JOBS}/plain`, { url_private: true })).status, 400);

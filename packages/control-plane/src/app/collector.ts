@@ -2,6 +2,7 @@
 import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
 import type { AccountId, CollectedGarbage, NodeRuntime } from "@mags/domain";
 import type { AuditStore } from "./audit-store.ts";
+import type { UrlStore } from "./url-store.ts";
 import type { UrlTrafficStore } from "./url-traffic-store.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
@@ -9,6 +10,7 @@ export interface CollectorDeps {
   readonly workspaces: WorkspaceRecords;
   readonly auditStore: Pick<AuditStore, "removeBefore">;
   readonly auditKeepDays: number;
+  readonly urlStore: Pick<UrlStore, "removeExpiredLinks">;
   readonly urlTraffic: Pick<UrlTrafficStore, "expire">;
   /** Null: there are no URLs. */
   readonly urlLogKeepDays: number | null;
@@ -43,7 +45,7 @@ export interface Collector extends AsyncDisposable {
 }
 
 export function createCollector(deps: CollectorDeps): Collector {
-  const { workspaces, auditStore, auditKeepDays, urlTraffic, urlLogKeepDays, node, clock, log, onRun } = deps;
+  const { workspaces, auditStore, auditKeepDays, urlStore, urlTraffic, urlLogKeepDays, node, clock, log, onRun } = deps;
   const closing = new AbortController();
   const { signal } = closing;
   let loop: Promise<void> = Promise.resolve();
@@ -84,16 +86,17 @@ export function createCollector(deps: CollectorDeps): Collector {
     while (!signal.aborted && (await auditStore.removeBefore(before, { most: AUDIT_BATCH })) === AUDIT_BATCH);
   }
 
-  async function removeOldAccesses(): Promise<void> {
-    if (urlLogKeepDays === null) return;
+  async function removeOldOfUrls(): Promise<void> {
     const now = clock.now();
+    await urlStore.removeExpiredLinks(now);
+    if (urlLogKeepDays === null) return;
     const before = new Date(now.getTime() - urlLogKeepDays * DAY_MS);
     await urlTraffic.expire({ before, newest: MOST_ACCESSES, now });
   }
 
   async function run(): Promise<CollectorRun> {
-    await removeOldAccesses().catch((error: unknown) => {
-      log.warn("url.log_not_expired", { error: messageOf(error) });
+    await removeOldOfUrls().catch((error: unknown) => {
+      log.warn("url.not_expired", { error: messageOf(error) });
     });
     await removeOldEntries().catch((error: unknown) => {
       log.warn("audit.not_expired", { error: messageOf(error) });

@@ -74,6 +74,8 @@ export interface UrlStore {
   links(sandboxId: SandboxId, options: { readonly now: Date }): Promise<readonly UrlLink[]>;
   /** @returns false: the sandbox has none of that id */
   revokeLink(sandboxId: SandboxId, id: string, at: Date): Promise<boolean>;
+  /** Of all sandboxes: they open nothing any more, whatever is known of them. */
+  removeExpiredLinks(now: Date): Promise<void>;
   /** It was made here, and not revoked. */
   linkStands(id: string): Promise<boolean>;
 }

@@ -66,7 +66,8 @@ export function createUrlTraffic(deps: {
         await persistently(() => store.add(given), { signal: closing.signal });
       } catch (error) {
         closing.signal.throwIfAborted();
-        log.error("url.traffic_not_stored", { requests: entries.length, error: messageOf(error) });
+        const requests = given.counts.reduce((sum, count) => sum + count.requests, 0);
+        log.error("url.traffic_not_stored", { requests, error: messageOf(error) });
       }
     }
   }

@@ -19,9 +19,15 @@ export function updateJobRoute(deps: RouteDeps): BoundRoute {
       startupCommand: body.startup_command ?? null,
       diskGiB: body.disk_gb ?? null,
     };
-    if (body.url_private !== undefined)
-      await setUrlPrivate(deps, job, { isPrivate: body.url_private, key: params.id, clientAddress });
-    const work = () => updateJob(deps, job, asked, { signal });
+    const setPrivate =
+      body.url_private === undefined
+        ? null
+        : await urlPrivacy(deps, job, { isPrivate: body.url_private, key: params.id, clientAddress });
+    // Last: what is private stays so where anything else is refused.
+    const work = async () => {
+      await updateJob(deps, job, asked, { signal });
+      await setPrivate?.();
+    };
     const { labels, ...ofVm } = asked;
     const onlyLabels = Object.values(ofVm).every((value) => value === null);
     if (onlyLabels) await work();
@@ -36,11 +42,13 @@ interface PrivacyAsked {
   readonly clientAddress: string;
 }
 
-async function setUrlPrivate(
+/** What sets it. @throws AppError where that cannot be */
+async function urlPrivacy(
   { store, urls }: RouteDeps,
   job: Job,
   { isPrivate, key, clientAddress }: PrivacyAsked,
-): Promise<void> {
+): Promise<() => Promise<unknown>> {
   const owner = await findSandboxJob(store, job, key, { need: "only persistent jobs have URLs" });
-  await needUrls(urls).setAccess(owner, { port: null, isPrivate }, { clientAddress });
+  const service = needUrls(urls);
+  return () => service.setAccess(owner, { port: null, isPrivate }, { clientAddress });
 }

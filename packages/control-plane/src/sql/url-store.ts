@@ -171,6 +171,10 @@ export function createUrlStore(database: Database): UrlStore {
       return row !== undefined;
     },
 
+    async removeExpiredLinks(now) {
+      await database.run((db) => db.deleteFrom("url_links").where("expires_at", "<=", now).execute());
+    },
+
     async linkStands(id) {
       const row = await database.run((db) =>
         db.selectFrom("url_links").select("revoked_at").where("id", "=", id).executeTakeFirst(),
