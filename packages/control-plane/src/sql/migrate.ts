@@ -12,6 +12,7 @@ import { auditLog } from "./migrations/0008-audit-log.ts";
 import { sshAccess } from "./migrations/0009-ssh-access.ts";
 import { auditLogByAction } from "./migrations/0010-audit-log-by-action.ts";
 import { urls } from "./migrations/0011-urls.ts";
+import { certificates } from "./migrations/0012-certificates.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -27,6 +28,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0009_ssh_access": sshAccess,
   "0010_audit_log_by_action": auditLogByAction,
   "0011_urls": urls,
+  "0012_certificates": certificates,
 };
 
 /**

@@ -164,6 +164,23 @@ export interface Tables {
     readonly bytes_out: number;
     readonly duration_ms: number;
   };
+  readonly url_certificates: {
+    readonly host: string;
+    readonly certificate: ColumnType<string | null, string | null | undefined, string>;
+    readonly sealed_key: ColumnType<Buffer | null, Buffer | null | undefined, Buffer>;
+    readonly issued_at: ColumnType<Date | null, Date | null | undefined, Date>;
+    readonly expires_at: ColumnType<Date | null, Date | null | undefined, Date>;
+    readonly tried_at: Date;
+    readonly failures: number;
+    readonly problem: string | null;
+  };
+  /** What is to be answered to whoever checks a host. */
+  readonly url_challenges: {
+    readonly host: string;
+    readonly token: string;
+    readonly answer: string;
+    readonly created_at: Date;
+  };
   readonly url_batches: {
     readonly id: string;
     readonly at: Date;

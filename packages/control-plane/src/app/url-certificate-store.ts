@@ -1,0 +1,37 @@
+/** What is known of the certificate of a host. */
+export interface StoredCertificate {
+  readonly host: string;
+  /** Null: none was given yet. */
+  readonly issued: {
+    /** PEM; what follows the first are those that it leads to. */
+    readonly certificate: string;
+    readonly sealedKey: Buffer;
+    readonly at: Date;
+    readonly expiresAt: Date;
+  } | null;
+  readonly triedAt: Date;
+  /** In a row, up to now. */
+  readonly failures: number;
+  /** Why the last try failed; null: it did not. */
+  readonly problem: string | null;
+}
+
+/** Calls may be repeated; see `JobStore` on the database's absence. */
+export interface UrlCertificateStore {
+  /** Hosts of all aliases that are not in that domain, or of all if it is null. */
+  aliasHosts(options: { readonly but: string | null }): Promise<readonly string[]>;
+  all(): Promise<readonly StoredCertificate[]>;
+  get(host: string): Promise<StoredCertificate | null>;
+  putIssued(host: string, issued: NonNullable<StoredCertificate["issued"]>): Promise<void>;
+  putFailure(host: string, failure: { readonly at: Date; readonly problem: string }): Promise<void>;
+  remove(hosts: readonly string[]): Promise<void>;
+
+  putChallenge(challenge: {
+    readonly host: string;
+    readonly token: string;
+    readonly answer: string;
+    readonly at: Date;
+  }): Promise<void>;
+  challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
+  removeChallenges(host: string): Promise<void>;
+}

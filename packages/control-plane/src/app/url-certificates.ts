@@ -1,0 +1,131 @@
+/**
+ * Certificates for the hosts of aliases, from a certificate authority that checks over HTTP whose a host is. Owns when one
+ * is asked for: for a new alias soon, again when two thirds of its life are over, and after a failure later each time.
+ */
+import { X509Certificate } from "node:crypto";
+import { type Clock, type Logger, messageOf, Secret, sleep } from "@mags/core";
+import type { UrlCertificate } from "@mags/domain";
+import type { Sealing } from "./sealing.ts";
+import type { StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import { createWake } from "./wake.ts";
+
+export interface CertificateAuthority {
+  /**
+   * @param publish  Called before the host is checked: that is what has to be answered there.
+   * @throws why there is none
+   */
+  obtain(
+    host: string,
+    publish: (challenge: { readonly token: string; readonly answer: string }) => Promise<void>,
+  ): Promise<UrlCertificate>;
+}
+
+export interface UrlCertificates extends AsyncDisposable {
+  find(host: string): Promise<UrlCertificate | null>;
+  challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
+  /** What is known of all, by host. */
+  list(): Promise<readonly StoredCertificate[]>;
+  /** There is another alias. */
+  nudge(): void;
+}
+
+export interface UrlCertificatesDeps {
+  readonly store: UrlCertificateStore;
+  readonly authority: CertificateAuthority;
+  readonly sealing: Sealing;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Authorities let a host fail five times an hour. */
+const FIRST_PAUSE_MS = 15 * 60_000;
+const MOST_PAUSE_MS = 24 * 3_600_000;
+/** They give an account so many of one domain in a week. */
+const MOST_IN_A_WEEK = 45;
+const WEEK_MS = 7 * 86_400_000;
+const LOOK_MS = 60_000;
+
+/** @param options.but  A domain whose names get none; null: all do. */
+export function startUrlCertificates(
+  deps: UrlCertificatesDeps,
+  { but }: { readonly but: string | null },
+): UrlCertificates {
+  const { store, authority, sealing, clock, log } = deps;
+  const closing = new AbortController();
+  const { signal } = closing;
+  const wake = createWake();
+
+  async function obtain(host: string): Promise<void> {
+    try {
+      const { certificate, key } = await authority.obtain(host, (challenge) =>
+        store.putChallenge({ host, ...challenge, at: clock.now() }),
+      );
+      const expiresAt = new Date(new X509Certificate(certificate).validTo);
+      const sealedKey = sealing.seal(key, rowOf(host));
+      await store.putIssued(host, { certificate, sealedKey, at: clock.now(), expiresAt });
+      log.info("url.certificate_issued", { host, until: expiresAt.toISOString() });
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn("url.certificate_refused", { host, error: messageOf(error) });
+      await store.putFailure(host, { at: clock.now(), problem: messageOf(error) });
+    } finally {
+      await store.removeChallenges(host);
+    }
+  }
+
+  async function look(): Promise<void> {
+    const wanted = await store.aliasHosts({ but });
+    const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
+    await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
+    const weekAgo = clock.now().getTime() - WEEK_MS;
+    let room = MOST_IN_A_WEEK - [...known.values()].filter(({ issued }) => issued && issued.at.getTime() > weekAgo).length;
+    for (const host of wanted) {
+      if (signal.aborted || room <= 0) return;
+      if (!isDue(known.get(host), clock.now())) continue;
+      await obtain(host);
+      room--;
+    }
+  }
+
+  async function run(): Promise<void> {
+    while (!signal.aborted) {
+      await look().catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }));
+      const rest = new AbortController();
+      const either = { signal: AbortSignal.any([signal, rest.signal]) };
+      await Promise.race([wake.wait(either), sleep(LOOK_MS, either)]).catch(() => {});
+      rest.abort();
+    }
+  }
+
+  const running = run();
+  return {
+    async find(host) {
+      const { issued } = (await store.get(host)) ?? {};
+      if (!issued) return null;
+      const opened = sealing.open(issued.sealedKey, rowOf(host));
+      if ("secret" in opened) return { certificate: issued.certificate, key: new Secret(opened.secret.reveal()) };
+      log.warn("url.certificate_not_opened", { host, reason: opened.refused });
+      return null;
+    },
+    challenge: store.challenge,
+    list: store.all,
+    nudge: wake.call,
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await running;
+    },
+  };
+}
+
+const rowOf = (host: string) => `url_certificates/${host}`;
+
+/** Whether it is time to ask for one. */
+export function isDue(stored: StoredCertificate | undefined, now: Date): boolean {
+  if (!stored) return true;
+  const { issued, triedAt, failures } = stored;
+  const pauseMs = failures === 0 ? 0 : Math.min(MOST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
+  if (now.getTime() < triedAt.getTime() + pauseMs) return false;
+  if (!issued) return true;
+  const lifeMs = issued.expiresAt.getTime() - issued.at.getTime();
+  return now.getTime() >= issued.at.getTime() + (lifeMs * 2) / 3;
+}

@@ -1,0 +1,103 @@
+import { type Selectable, sql } from "kysely";
+import type { StoredCertificate, UrlCertificateStore } from "../app/url-certificate-store.ts";
+import type { Database } from "./database.ts";
+import { storableText } from "./storable.ts";
+import type { Tables } from "./tables.ts";
+
+export function createUrlCertificateStore(database: Database): UrlCertificateStore {
+  return {
+    async aliasHosts({ but }) {
+      const rows = await database.run((db) => {
+        const all = db.selectFrom("url_aliases").select(["subdomain", "domain"]).orderBy("created_at");
+        return (but === null ? all : all.where("domain", "<>", but)).execute();
+      });
+      return rows.map(({ subdomain, domain }) => `${subdomain}.${domain}`);
+    },
+
+    async all() {
+      const rows = await database.run((db) => db.selectFrom("url_certificates").selectAll().execute());
+      return rows.map(fromRow);
+    },
+
+    async get(host) {
+      const row = await database.run((db) =>
+        db.selectFrom("url_certificates").selectAll().where("host", "=", host).executeTakeFirst(),
+      );
+      return row ? fromRow(row) : null;
+    },
+
+    async putIssued(host, { certificate, sealedKey, at, expiresAt }) {
+      const issued = {
+        ...{ certificate, sealed_key: sealedKey, issued_at: at, expires_at: expiresAt },
+        ...{ tried_at: at, failures: 0, problem: null },
+      };
+      await database.run((db) =>
+        db
+          .insertInto("url_certificates")
+          .values({ host, ...issued })
+          .onConflict((on) => on.column("host").doUpdateSet(issued))
+          .execute(),
+      );
+    },
+
+    async putFailure(host, { at, problem }) {
+      const text = storableText(problem);
+      await database.run((db) =>
+        db
+          .insertInto("url_certificates")
+          .values({ host, tried_at: at, failures: 1, problem: text })
+          .onConflict((on) =>
+            on.column("host").doUpdateSet({
+              tried_at: at,
+              // The answer to an earlier try to store it was lost.
+              failures: sql<number>`url_certificates.failures + (url_certificates.tried_at <> ${at})::integer`,
+              problem: text,
+            }),
+          )
+          .execute(),
+      );
+    },
+
+    async remove(hosts) {
+      if (hosts.length === 0) return;
+      await database.run((db) => db.deleteFrom("url_certificates").where("host", "in", hosts).execute());
+    },
+
+    async putChallenge({ host, token, answer, at }) {
+      await database.run((db) =>
+        db
+          .insertInto("url_challenges")
+          .values({ host, token, answer, created_at: at })
+          .onConflict((on) => on.columns(["host", "token"]).doUpdateSet({ answer }))
+          .execute(),
+      );
+    },
+
+    async challenge({ host, token }) {
+      const row = await database.run((db) =>
+        db
+          .selectFrom("url_challenges")
+          .select("answer")
+          .where("host", "=", host)
+          .where("token", "=", token)
+          .executeTakeFirst(),
+      );
+      return row?.answer ?? null;
+    },
+
+    async removeChallenges(host) {
+      await database.run((db) => db.deleteFrom("url_challenges").where("host", "=", host).execute());
+    },
+  };
+}
+
+function fromRow(row: Selectable<Tables["url_certificates"]>): StoredCertificate {
+  const { certificate, sealed_key: sealedKey, issued_at: at, expires_at: expiresAt } = row;
+  return {
+    host: row.host,
+    issued: certificate !== null && sealedKey && at && expiresAt ? { certificate, sealedKey, at, expiresAt } : null,
+    triedAt: row.tried_at,
+    failures: row.failures,
+    problem: row.problem,
+  };
+}
