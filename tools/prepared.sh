@@ -17,7 +17,7 @@ fi
 # What `npm run` tells its scripts is not meant for the npm that installs here.
 unset "${!npm_@}"
 # Besides what an installation needs, what the tests use of the host.
-set_up curl git iproute2 nftables openssh-client openssh-sftp-server procps python3 rsync
+set_up curl git iproute2 nftables openssh-client openssh-sftp-server pebble procps python3 rsync
 if [ -n "$wants_trees" ]; then use_trees ceph chromium; fi
 export MAGS_ARTIFACTS=$STORE/artifacts.json
 cd "$ROOT"

@@ -6,6 +6,10 @@ export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): U
   if (!urls.enabled) return null;
   return {
     ...{ domain: urls.domain, synonyms: urls.synonyms, logKeepDays: urls.log_keep_days },
+    acme: urls.acme && {
+      ...{ directoryUrl: urls.acme.directory_url, email: urls.acme.email },
+      onlyOwnDomains: urls.tls !== null,
+    },
     ownDomains: {
       ...{ allowed: urls.own_domains.allowed, dns: urls.own_domains.dns },
       dnsServers: urls.own_domains.dns_servers,

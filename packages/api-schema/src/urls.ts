@@ -28,6 +28,13 @@ export const UrlAlias = z
     workspace_id: z.string(),
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime().describe("When it was last told where to lead."),
+    certificate: z
+      .object({
+        expires_at: z.iso.datetime().nullable().describe("Null: there is none yet."),
+        problem: z.string().nullable().describe("Why the last try to have one failed; it is tried again."),
+      })
+      .optional()
+      .describe("Where the server asks a certificate authority for it."),
   })
   .meta({ id: "UrlAlias" });
 

@@ -13,6 +13,7 @@ import {
   type SshDirectory,
   type UrlDirectory,
 } from "@mags/domain";
+import { openCertificates } from "./acme/open-certificates.ts";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createAuditLog } from "./app/audit-log.ts";
 import { type CollectorRun, createCollector } from "./app/collector.ts";
@@ -50,6 +51,7 @@ import { createSandboxStore } from "./sql/sandbox-store.ts";
 import { createSshAccessStore } from "./sql/ssh-access-store.ts";
 import { createSshKeyStore } from "./sql/ssh-key-store.ts";
 import { createUploadRecords } from "./sql/upload-records.ts";
+import { createUrlCertificateStore } from "./sql/url-certificate-store.ts";
 import { createUrlStore } from "./sql/url-store.ts";
 import { createUrlTrafficStore } from "./sql/url-traffic-store.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
@@ -149,9 +151,19 @@ export async function startControlPlane(
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const urlStore = createUrlStore(database);
   const urlTraffic = createUrlTrafficStore(database);
+  const certificates =
+    config.urls &&
+    (await openCertificates(
+      {
+        ...{ store: createUrlCertificateStore(database), secrets: sshDeps.access },
+        ...{ sealing: deps.sealing, clock, log },
+      },
+      config.urls,
+    ));
   const urls = config.urls
     ? createUrlService(
         {
+          certificates: certificates ?? null,
           ...{ store: urlStore, traffic: urlTraffic, audit, sealing: deps.sealing, clock, log },
           lookUp: createTxtLookUp(config.urls.ownDomains.dnsServers),
           apiHost: config.publicUrl ? new URL(config.publicUrl).hostname : null,
@@ -268,6 +280,7 @@ export async function startControlPlane(
       await Promise.all([reconciler[Symbol.asyncDispose](), collector[Symbol.asyncDispose]()]);
       await queue[Symbol.asyncDispose]();
       await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);
+      await certificates?.[Symbol.asyncDispose]();
       await urls?.close({ deadlineMs: DRAIN_MS });
       await audit.close({ deadlineMs: DRAIN_MS });
     },

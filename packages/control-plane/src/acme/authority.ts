@@ -3,12 +3,9 @@ import { generateKeyPairSync } from "node:crypto";
 import { AppError, Secret, withDeadline } from "@mags/core";
 import acme from "acme-client";
 import type { CertificateAuthority } from "../app/url-certificates.ts";
+import type { UrlServiceConfig } from "../app/url-service.ts";
 
-export interface AcmeConfig {
-  readonly directoryUrl: string;
-  /** Where it writes to. */
-  readonly email: string | undefined;
-}
+type AcmeConfig = Pick<NonNullable<UrlServiceConfig["acme"]>, "directoryUrl" | "email">;
 
 /** Until it has looked at the host and signed: it looks several times. */
 const OBTAIN_MS = 180_000;

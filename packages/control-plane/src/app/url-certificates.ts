@@ -3,10 +3,11 @@
  * is asked for: for a new alias soon, again when two thirds of its life are over, and after a failure later each time.
  */
 import { X509Certificate } from "node:crypto";
-import { type Clock, type Logger, messageOf, Secret, sleep } from "@mags/core";
+import { type Clock, type Logger, messageOf, Secret, sleep, untilAborted } from "@mags/core";
 import type { UrlCertificate } from "@mags/domain";
 import type { Sealing } from "./sealing.ts";
 import type { StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import type { AliasName } from "./url-store.ts";
 import { createWake } from "./wake.ts";
 
 export interface CertificateAuthority {
@@ -20,11 +21,17 @@ export interface CertificateAuthority {
   ): Promise<UrlCertificate>;
 }
 
+/** Until when the last one holds, null: there is none yet; and why the last try failed. */
+export interface CertificateState {
+  readonly expiresAt: Date | null;
+  readonly problem: string | null;
+}
+
 export interface UrlCertificates extends AsyncDisposable {
   find(host: string): Promise<UrlCertificate | null>;
   challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
-  /** What is known of all, by host. */
-  list(): Promise<readonly StoredCertificate[]>;
+  /** How an alias stands; null: no certificate is asked for it. */
+  of(alias: AliasName): Promise<CertificateState | null>;
   /** There is another alias. */
   nudge(): void;
 }
@@ -57,9 +64,9 @@ export function startUrlCertificates(
 
   async function obtain(host: string): Promise<void> {
     try {
-      const { certificate, key } = await authority.obtain(host, (challenge) =>
-        store.putChallenge({ host, ...challenge, at: clock.now() }),
-      );
+      const publish: Parameters<CertificateAuthority["obtain"]>[1] = (challenge) =>
+        store.putChallenge({ host, ...challenge, at: clock.now() });
+      const { certificate, key } = await untilAborted(authority.obtain(host, publish), signal);
       const expiresAt = new Date(new X509Certificate(certificate).validTo);
       const sealedKey = sealing.seal(key, rowOf(host));
       await store.putIssued(host, { certificate, sealedKey, at: clock.now(), expiresAt });
@@ -78,7 +85,8 @@ export function startUrlCertificates(
     const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
     await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
     const weekAgo = clock.now().getTime() - WEEK_MS;
-    let room = MOST_IN_A_WEEK - [...known.values()].filter(({ issued }) => issued && issued.at.getTime() > weekAgo).length;
+    let room =
+      MOST_IN_A_WEEK - [...known.values()].filter(({ issued }) => issued && issued.at.getTime() > weekAgo).length;
     for (const host of wanted) {
       if (signal.aborted || room <= 0) return;
       if (!isDue(known.get(host), clock.now())) continue;
@@ -108,7 +116,11 @@ export function startUrlCertificates(
       return null;
     },
     challenge: store.challenge,
-    list: store.all,
+    async of({ subdomain, domain }) {
+      if (domain === but) return null;
+      const stored = await store.get(`${subdomain}.${domain}`);
+      return { expiresAt: stored?.issued?.expiresAt ?? null, problem: stored?.problem ?? null };
+    },
     nudge: wake.call,
     async [Symbol.asyncDispose]() {
       closing.abort();

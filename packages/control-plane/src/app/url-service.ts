@@ -5,15 +5,24 @@ import type { AuditLog } from "./audit-log.ts";
 import type { OwnerJob } from "./find-sandbox-job.ts";
 import type { Sealing } from "./sealing.ts";
 import { createUrlAliases, type UrlAliases } from "./url-aliases.ts";
+import type { CertificateState, UrlCertificates } from "./url-certificates.ts";
 import { routeOf } from "./url-directory.ts";
 import { checkOwnName, type OwnDomains, type UrlDomainsDeps } from "./url-domains.ts";
 import { createUrlLinks, type UrlLinks } from "./url-links.ts";
 import { type UrlName, type UrlNames, urlOf } from "./url-names.ts";
-import type { UrlStore } from "./url-store.ts";
+import type { AliasName, UrlStore } from "./url-store.ts";
 import { createUrlTraffic, type UrlTotals } from "./url-traffic.ts";
 import type { UrlTrafficStore } from "./url-traffic-store.ts";
 
 export interface UrlServiceConfig extends UrlNames {
+  /** Who gives certificates for aliases. Null: nobody does. */
+  readonly acme: {
+    readonly directoryUrl: string;
+    /** Where it writes to. */
+    readonly email: string | undefined;
+    /** Names in the installation's own domain have certificates already. */
+    readonly onlyOwnDomains: boolean;
+  } | null;
   readonly ownDomains: OwnDomains & {
     /** That are asked about them: numeric, with ports where they are not 53. Undefined: those of this machine. */
     readonly dnsServers: readonly string[] | undefined;
@@ -28,6 +37,8 @@ export interface UrlServiceDeps {
   readonly audit: Pick<AuditLog, "note">;
   readonly sealing: Pick<Sealing, "keyFor">;
   readonly lookUp: UrlDomainsDeps["lookUp"];
+  /** Null: there are none but the operator's. */
+  readonly certificates: UrlCertificates | null;
   /** That of the API; null: not known. */
   readonly apiHost: string | null;
   readonly clock: Clock;
@@ -48,7 +59,9 @@ export interface UrlService {
   readonly logKeepDays: number;
   /** Of a sandbox, by the name that it was given. */
   urlOf(subdomain: string): string;
-  aliasUrl(alias: { readonly subdomain: string; readonly domain: string }): string;
+  aliasUrl(alias: AliasName): string;
+  /** How an alias stands with whoever gives certificates; null: nobody does, or not for it. */
+  certificateOf(alias: AliasName): Promise<CertificateState | null>;
   /** Has the URLs of a sandbox lead to a port, or be private. @throws AppError `job_not_running` when it has ended */
   setAccess(
     owner: OwnerJob,
@@ -61,20 +74,29 @@ export interface UrlService {
 }
 
 export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig): UrlService {
-  const { store, audit, clock, lookUp, apiHost } = deps;
+  const { store, audit, clock, lookUp, apiHost, certificates } = deps;
   const reserved = () => [config.domain, ...config.synonyms, ...(apiHost === null ? [] : [apiHost])];
   const checkOwn = (accountId: AccountId, name: UrlName) =>
     checkOwnName(accountId, name, { lookUp, reserved, ...config.ownDomains });
   const links = createUrlLinks(deps);
+  const aliases = createUrlAliases({ ...deps, names: config, checkOwn });
   const traffic = createUrlTraffic({ ...deps, store: deps.traffic });
   return {
     directory: {
       route: (visit) => routeOf(visit, { store, links, names: config, clock }),
-      certificate: async () => null,
-      challenge: async () => null,
+      certificate: async (host) => certificates?.find(host) ?? null,
+      challenge: async (asked) => certificates?.challenge(asked) ?? null,
       note: traffic.note,
     },
-    aliases: createUrlAliases({ ...deps, names: config, checkOwn }),
+    aliases: {
+      ...aliases,
+      async create(asked) {
+        const made = await aliases.create(asked);
+        certificates?.nudge();
+        return made;
+      },
+    },
+    certificateOf: async (alias) => certificates?.of(alias) ?? null,
     links,
     totals: traffic.totals,
     logKeepDays: config.logKeepDays,

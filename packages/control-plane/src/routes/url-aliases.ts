@@ -8,7 +8,8 @@ import { needUrls } from "./need-urls.ts";
 export function listUrlAliasesRoute({ urls }: RouteDeps): BoundRoute {
   return bind(ROUTES.listUrlAliases, async ({ account }) => {
     const service = needUrls(urls);
-    const aliases = (await service.aliases.list(account.id)).map((alias) => toWire(alias, service));
+    const found = await service.aliases.list(account.id);
+    const aliases = await Promise.all(found.map((alias) => toWire(alias, service)));
     return { aliases, total: aliases.length };
   });
 }
@@ -18,7 +19,7 @@ export function createUrlAliasRoute({ urls }: RouteDeps): BoundRoute {
     const { subdomain, domain, workspace_id: workspaceId } = body;
     const service = needUrls(urls);
     const asked = { accountId: account.id, subdomain, domain, workspaceId, clientAddress };
-    return toWire(await service.aliases.create(asked), service);
+    return await toWire(await service.aliases.create(asked), service);
   });
 }
 
@@ -27,7 +28,7 @@ export function moveUrlAliasRoute({ urls }: RouteDeps): BoundRoute {
     const { domain, workspace_id: workspaceId } = body;
     const service = needUrls(urls);
     const asked = { accountId: account.id, subdomain: params.subdomain, domain, workspaceId, clientAddress };
-    return toWire(await service.aliases.move(asked), service);
+    return await toWire(await service.aliases.move(asked), service);
   });
 }
 
@@ -40,7 +41,11 @@ export function deleteUrlAliasRoute({ urls }: RouteDeps): BoundRoute {
   });
 }
 
-function toWire(alias: UrlAlias, service: Pick<UrlService, "aliasUrl">): wire.UrlAliasWire {
+async function toWire(
+  alias: UrlAlias,
+  service: Pick<UrlService, "aliasUrl" | "certificateOf">,
+): Promise<wire.UrlAliasWire> {
+  const certificate = await service.certificateOf(alias);
   return {
     id: alias.id,
     subdomain: alias.subdomain,
@@ -49,5 +54,8 @@ function toWire(alias: UrlAlias, service: Pick<UrlService, "aliasUrl">): wire.Ur
     workspace_id: alias.workspaceId,
     created_at: alias.createdAt.toISOString(),
     updated_at: alias.updatedAt.toISOString(),
+    ...(certificate && {
+      certificate: { expires_at: certificate.expiresAt?.toISOString() ?? null, problem: certificate.problem },
+    }),
   };
 }

@@ -1,11 +1,11 @@
-/** A DNS server with TXT records and no others. */
+/** A DNS server: with such TXT records, and with the loopback as the address of whatever name. */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { decode, encode, RECURSION_AVAILABLE } from "dns-packet";
 
 export interface TestDns extends AsyncDisposable {
   readonly port: number;
-  /** By name. */
+  /** TXT, by name. */
   readonly records: Map<string, string>;
 }
 
@@ -17,10 +17,14 @@ export async function startDns(): Promise<TestDns> {
   socket.on("message", (bytes, from) => {
     const { id, questions = [] } = decode(bytes);
     const [question] = questions;
-    const data = question && records.get(question.name);
-    const answers =
-      data === undefined ? [] : [{ type: "TXT" as const, name: question?.name ?? "", ttl: 1, data: [data] }];
-    const flags = RECURSION_AVAILABLE | (data === undefined ? NO_SUCH_NAME : 0);
+    const name = question?.name ?? "";
+    const data = records.get(name);
+    const answers = [
+      ...(question?.type === "TXT" && data !== undefined ? [{ type: "TXT" as const, name, ttl: 1, data: [data] }] : []),
+      ...(question?.type === "A" ? [{ type: "A" as const, name, ttl: 1, data: "127.0.0.1" }] : []),
+    ];
+    const isThere = answers.length > 0 || question?.type === "AAAA";
+    const flags = RECURSION_AVAILABLE | (isThere ? 0 : NO_SUCH_NAME);
     socket.send(encode({ type: "response", id: id ?? 0, flags, questions, answers }), from.port, from.address);
   });
   socket.bind(0, "127.0.0.1");

@@ -9,6 +9,7 @@ export const URLS: UrlServiceConfig = {
   synonyms: ["apps.example"],
   public: () => ({ scheme: "http", port: 7780 }),
   logKeepDays: 7,
+  acme: null,
   ownDomains: { allowed: ["team.example"], dns: false, dnsServers: undefined },
 };
 

@@ -539,6 +539,13 @@ export interface UrlAlias {
   created_at: string;
   /** When it was last told where to lead. */
   updated_at: string;
+  /** Where the server asks a certificate authority for it. */
+  certificate?: {
+    /** Null: there is none yet. */
+    expires_at: string | null;
+    /** Why the last try to have one failed; it is tried again. */
+    problem: string | null;
+  };
 }
 
 export interface UrlAliases {
