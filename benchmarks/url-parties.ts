@@ -5,6 +5,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { makeTempDir, waitFor } from "@mags/test-kit";
 import { debianProgram } from "./debian-program.ts";
 import { descendantsOf } from "./processes.ts";
@@ -47,8 +48,8 @@ export async function openUrlParties(say: (line: string) => void): Promise<UrlPa
     scope.defer(() => end(child));
     return child;
   };
-  const node = async (file: string, ...args: readonly string[]) => {
-    const child = await start([process.execPath, join(import.meta.dirname, file), ...args]);
+  const node = async (program: URL, ...args: readonly string[]) => {
+    const child = await start([process.execPath, fileURLToPath(program), ...args]);
     if (!child.stdout) throw new Error("its output was to be read");
     const [line] = await once(createInterface({ input: child.stdout }), "line");
     return { pid: child.pid ?? 0, ports: `${line}`.split(" ").map(Number) };
@@ -62,7 +63,7 @@ export async function openUrlParties(say: (line: string) => void): Promise<UrlPa
     return child.pid ?? 0;
   };
 
-  const [backend = 0] = (await node("url-backend.ts")).ports;
+  const [backend = 0] = (await node(new URL("./url-backend.ts", import.meta.url))).ports;
   const [small, smallNginx, dataNginx, smallCaddy, dataCaddy] = await freePorts(5);
   await nginx("behind", [`listen 127.0.0.1:${small}; location / { return 200 "${"x".repeat(1023)}\n"; }`], [small]);
   const passing = (port: number, to: number) => `listen 127.0.0.1:${port};
@@ -96,11 +97,11 @@ export async function openUrlParties(say: (line: string) => void): Promise<UrlPa
     "caddyfile",
   ]);
   await Promise.all([smallCaddy, dataCaddy].map(untilListens));
-  const httpxy = await node("url-httpxy.ts", `${small}`, `${backend}`);
-  const alone = await node("url-gateway.ts");
+  const httpxy = await node(new URL("./url-httpxy.ts", import.meta.url), `${small}`, `${backend}`);
+  const alone = await node(new URL("./url-gateway.ts", import.meta.url));
   const socket = join(folder, "server.sock");
-  const server = await node("url-server.ts", socket);
-  const apart = await node("url-gateway.ts", socket);
+  const server = await node(new URL("./url-server.ts", import.meta.url), socket);
+  const apart = await node(new URL("./url-gateway.ts", import.meta.url), socket);
 
   const at = (port: number | undefined): Way => ({ port: port ?? 0, host: `127.0.0.1:${port}` });
   const named = (port: number | undefined, of: number): Way => ({ port: port ?? 0, host: `p${of}.bench` });
