@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import { AppError, isAppError } from "@mags/core";
 import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
 import type { GuestAgent, GuestPlace } from "./guest-agent.ts";
-import { grouped, type RequestHead, requestHeaders } from "./headers.ts";
+import { type RequestHead, requestHeaders, trailers } from "./headers.ts";
 
 export interface Forwarding extends RequestHead {
   readonly agent: GuestAgent;
@@ -30,6 +30,8 @@ export interface Answer {
   readonly upgraded?: { readonly stream: Duplex; readonly head: Buffer };
 }
 
+/** Of a guest, before it answers. */
+const MOST_HINTS = 16;
 /** Of a guest's answer. */
 const MOST_HEADER_BYTES = 64 * 1024;
 
@@ -82,7 +84,7 @@ function begin(
   });
   from.pipe(asked, { end: false });
   from.once("end", () => {
-    if (from.rawTrailers.length > 0) asked.addTrailers(grouped(from.rawTrailers));
+    if (from.rawTrailers.length > 0) asked.addTrailers(trailers(from.rawTrailers));
     asked.end();
   });
   return asked;
@@ -109,10 +111,7 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
   const gone = () => answered.reject(Object.assign(new Error("closed"), { code: "ECONNRESET" }));
   to.on("close", leave);
   asked.on("finish", timeOut).on("close", gone);
-  asked.on("continue", () => to.writeContinue());
-  asked.on("information", ({ statusCode, headers: { link } }) => {
-    if (statusCode === 103 && link !== undefined) to.writeEarlyHints({ link });
-  });
+  hearHints(asked, from, to);
   asked.on("response", (message) => answered.resolve({ message }));
   asked.on("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
   asked.on("error", (error) => {
@@ -128,6 +127,22 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
     asked.off("finish", timeOut).off("close", gone);
     to.off("close", leave);
   }
+}
+
+/** A client that reads nothing does not hold back what a guest says before its answer: that is little, or lost. */
+function hearHints(asked: ClientRequest, from: FrontRequest, to: FrontResponse): void {
+  let heard = 0;
+  asked.once("continue", () => {
+    if (from.headers.expect !== undefined) to.writeContinue();
+  });
+  asked.on("information", ({ statusCode, headers: { link } }) => {
+    if (++heard > MOST_HINTS)
+      return void asked.destroy(new AppError("bad_gateway", "the server in the sandbox gives hints and no answer"));
+    if (statusCode !== 103 || link === undefined) return;
+    try {
+      to.writeEarlyHints({ link });
+    } catch {} // Node takes it for none
+  });
 }
 
 const isGone = (error: unknown) => ["ECONNRESET", "EPIPE"].includes((error as NodeJS.ErrnoException).code ?? "");

@@ -10,7 +10,7 @@ import {
   isSentWhole,
   writeHead,
 } from "./front-response.ts";
-import { grouped, responseHeaders } from "./headers.ts";
+import { responseHeaders, trailers } from "./headers.ts";
 
 /**
  * @returns whether the answer was sent whole. When it breaks off, or the client leaves, the client's connection or stream
@@ -31,7 +31,12 @@ export async function passOn(
   { own, traffic }: Pick<Forwarding, "own" | "traffic">,
 ): Promise<boolean> {
   const { statusCode: status = 0, statusMessage: text = "" } = answer;
-  writeHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
+  try {
+    writeHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
+  } catch (error) {
+    answer.destroy();
+    throw new AppError("bad_gateway", "the server in the sandbox answered what is not HTTP", { cause: error });
+  }
   const over = Promise.withResolvers<boolean>();
   to.on("finish", () => over.resolve(isSentWhole(to))).on("close", () => over.resolve(false));
   answer.on("error", () => {
@@ -49,7 +54,7 @@ export async function passOn(
 function passWhole(answer: IncomingMessage, to: FrontResponse, traffic: Traffic): void {
   const body: Buffer | null = answer.read();
   traffic.out += body?.length ?? 0;
-  if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
+  if (answer.rawTrailers.length > 0) to.addTrailers(trailers(answer.rawTrailers));
   if (body) to.end(body);
   else to.end();
 }
@@ -61,7 +66,7 @@ function passPieces(answer: IncomingMessage, to: FrontResponse, traffic: Traffic
     traffic.out += bytes.length;
   });
   answer.once("end", () => {
-    if (answer.rawTrailers.length > 0) to.addTrailers(grouped(answer.rawTrailers));
+    if (answer.rawTrailers.length > 0) to.addTrailers(trailers(answer.rawTrailers));
     to.end();
   });
   answer.pipe(to, { end: false });

@@ -20,7 +20,13 @@ export function breakOff(to: FrontResponse): void {
   else to.destroy();
 }
 
-/** As it is in the head of a guest's answer. It leaves with the first bytes of the body, or when it is flushed. */
+/** Other bytes are not written; no client needs a reason. */
+const REASON = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * As it is in the head of a guest's answer. It leaves with the first bytes of the body, or when it is flushed.
+ * @throws what Node finds wrong with it
+ */
 export function writeHead(
   to: FrontResponse,
   head: { readonly status: number; readonly text: string; readonly headers: RawHeaders },
@@ -30,7 +36,7 @@ export function writeHead(
     return;
   }
   to.sendDate = false;
-  to.writeHead(head.status, head.text, head.headers as string[]);
+  to.writeHead(head.status, REASON.test(head.text) ? head.text : "", head.headers as string[]);
 }
 
 export function flushHead(to: FrontResponse): void {
@@ -49,6 +55,7 @@ export function sendWhole(
 ): void {
   const bytes = Buffer.from(body);
   const common = { "content-length": bytes.length, "cache-control": "no-store", "x-content-type-options": "nosniff" };
+  if (!(to instanceof Http2ServerResponse)) to.statusMessage = ""; // of a guest's answer that was none, it may be left
   (to as ServerResponse).writeHead(status, { ...common, ...headers });
   if (from.method === "HEAD") to.end();
   else to.end(bytes);

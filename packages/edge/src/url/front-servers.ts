@@ -83,6 +83,7 @@ export async function openFrontServers(
   http.on("clientError", refuse);
 
   const http2 = createHttp2({
+    strictSingleValueFields: false,
     ...{ maxHeaderListPairs: 256, streamResetBurst: MOST_RESETS, streamResetRate: RESETS_PER_SECOND },
     settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: limits.headerBytes, enablePush: false },
   });

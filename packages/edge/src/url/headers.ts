@@ -25,6 +25,13 @@ const FORWARDED = new Set([
   ...["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"],
 ]);
 
+/** They say what the message is, and whose. */
+const OF_HEADS = new Set([
+  ...["host", "content-length", "content-type", "content-encoding", "content-range", "trailer"],
+  ...["authorization", "cookie", "set-cookie"],
+]);
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
 /** Tells programs that an answer is the gateway's, and its code. No guest's has it. */
 export const OWN_REPLY = "mags-error";
 
@@ -85,6 +92,15 @@ export function responseHeaders(raw: RawHeaders, own: ReadonlySet<string>): stri
     else if (!own.has(nameOfCookie(value))) kept.push(name, ofThisHost(value));
   }
   return kept;
+}
+
+/** What follows a body, without what only a head may say, and what cannot be written. */
+export function trailers(raw: RawHeaders): Record<string, string[]> {
+  const kept = [...pairs(raw)].filter(([name, value]) => {
+    const lower = name.toLowerCase();
+    return !HOP_BY_HOP.has(lower) && !FORWARDED.has(lower) && !OF_HEADS.has(lower) && VALUE.test(value);
+  });
+  return grouped(kept.flat());
 }
 
 export function* pairs(raw: RawHeaders): Generator<readonly [name: string, value: string]> {

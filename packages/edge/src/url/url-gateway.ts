@@ -6,6 +6,7 @@ import { AppError, type Logger, messageOf } from "@mags/core";
 import type { GuestSockets, UrlDirectory } from "@mags/domain";
 import { dialGuest } from "./dial.ts";
 import { replyFailure } from "./failure-reply.ts";
+import { breakOff } from "./front-response.ts";
 import { type FrontLimits, type FrontOptions, openFrontServers } from "./front-servers.ts";
 import { GuestAgent } from "./guest-agent.ts";
 import { openPlainServer, type PlainOptions } from "./plain-server.ts";
@@ -61,7 +62,11 @@ export async function startUrlGateway(
       await serveVisit(deps, visit);
     } catch (error) {
       log.error("url.failed", { error: messageOf(error) });
-      replyFailure(visit.from, visit.to, new AppError("internal", "something went wrong at the gateway"));
+      try {
+        replyFailure(visit.from, visit.to, new AppError("internal", "something went wrong at the gateway"));
+      } catch {
+        breakOff(visit.to); // what went wrong may be the answer itself
+      }
     }
   }
 
