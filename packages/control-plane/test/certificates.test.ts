@@ -84,6 +84,12 @@ describe("certificates of aliases", () => {
     await waitFor(async () => !(await directory().certificate("shop.team.example", { signal })), {
       what: "it to be gone",
     });
+    const tries = await plane.database.run((db) => db.selectFrom("url_certificate_tries").selectAll().execute());
+    const ofGone = tries.filter(({ host }) => host === "shop.team.example");
+    assert.deepEqual(
+      ofGone.map(({ issued }) => issued),
+      [true], // it still counts
+    );
   });
 
   it("that are refused are told of, and asked for again later", async () => {

@@ -16,22 +16,28 @@ export interface StoredCertificate {
   readonly problem: string | null;
 }
 
+/** That an authority was asked. */
+export interface CertificateTry {
+  readonly host: string;
+  readonly at: Date;
+  readonly issued: boolean;
+}
+
 /** Calls may be repeated; see `JobStore` on the database's absence. */
 export interface UrlCertificateStore {
   /** Hosts of all aliases that are not in that domain, or of all if it is null. */
   aliasHosts(options: { readonly but: string | null }): Promise<readonly string[]>;
   all(): Promise<readonly StoredCertificate[]>;
   get(host: string): Promise<StoredCertificate | null>;
+  /** Before the authority is asked. Forgets those that are older than `since`. */
+  putTry(asked: { readonly host: string; readonly at: Date }, options: { readonly since: Date }): Promise<void>;
+  triesSince(at: Date): Promise<readonly CertificateTry[]>;
+  /** @param issued  `at`: that of the try */
   putIssued(host: string, issued: NonNullable<StoredCertificate["issued"]>): Promise<void>;
   putFailure(host: string, failure: { readonly at: Date; readonly problem: string }): Promise<void>;
   remove(hosts: readonly string[]): Promise<void>;
 
-  putChallenge(challenge: {
-    readonly host: string;
-    readonly token: string;
-    readonly answer: string;
-    readonly at: Date;
-  }): Promise<void>;
+  putChallenge(challenge: { readonly host: string; readonly token: string; readonly answer: string }): Promise<void>;
   challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
-  removeChallenges(host: string): Promise<void>;
+  removeChallenges(): Promise<void>;
 }

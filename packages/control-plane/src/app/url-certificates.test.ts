@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
-import { isDue } from "./url-certificates.ts";
+import { silentLogger, systemClock } from "@mags/core";
+import { createSealing, SEALING_KEY_BYTES } from "./sealing.ts";
+import type { UrlCertificateStore } from "./url-certificate-store.ts";
+import { type CertificateAuthority, isDue, isWithinLimits, startUrlCertificates } from "./url-certificates.ts";
 
 const DAY_MS = 86_400_000;
 const at = (days: number) => new Date(days * DAY_MS);
@@ -22,4 +26,55 @@ describe("a certificate", () => {
     assert.deepEqual([isDue(refused(50), after(24 * 60 - 1)), isDue(refused(50), after(24 * 60))], [false, true]);
     assert.ok(!isDue({ ...stored, failures: 1, triedAt: at(60) }, at(60)));
   });
+
+  it("is not asked for more often than authorities let one, though aliases come and go", () => {
+    const now = at(10);
+    const tries = (count: number, host: string, daysAgo: number, issued: boolean) =>
+      Array.from({ length: count }, () => ({ host, at: at(10 - daysAgo), issued }));
+    assert.ok(isWithinLimits("a", [...tries(3, "a", 0, false), ...tries(40, "b", 0, false)], now));
+    assert.ok(!isWithinLimits("a", tries(4, "a", 0, false), now));
+    assert.ok(isWithinLimits("a", tries(4, "a", 1, false), now));
+    assert.ok(!isWithinLimits("a", tries(4, "a", 6, true), now));
+    assert.ok(isWithinLimits("a", tries(44, "b", 6, true), now));
+    assert.ok(!isWithinLimits("a", tries(45, "b", 6, true), now));
+    assert.ok(isWithinLimits("a", tries(45, "b", 8, true), now));
+  });
 });
+
+describe("startUrlCertificates", () => {
+  it("ends though an authority does not answer, and publishes nothing from then on", async () => {
+    const asked = Promise.withResolvers<Parameters<CertificateAuthority["obtain"]>[1]>();
+    const authority: CertificateAuthority = {
+      obtain: (_host, publish) => {
+        asked.resolve(publish);
+        return new Promise(() => {});
+      },
+    };
+    const log = silentLogger;
+    const sealing = createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), file: "sealing.key" });
+    const running = startUrlCertificates(
+      { store: emptyStore("shop.example"), authority, sealing, clock: systemClock, log },
+      { but: null },
+    );
+    const publish = await asked.promise;
+    await running[Symbol.asyncDispose]();
+    await assert.rejects(publish({ token: "t", answer: "a" }), { name: "AbortError" });
+  });
+});
+
+/** Of one alias, of which nothing is known. */
+function emptyStore(host: string): UrlCertificateStore {
+  return {
+    aliasHosts: async () => [host],
+    all: async () => [],
+    get: async () => null,
+    putTry: async () => {},
+    triesSince: async () => [],
+    putIssued: () => assert.fail("nothing was issued"),
+    putFailure: () => assert.fail("nothing has failed"),
+    remove: async () => {},
+    putChallenge: () => assert.fail("nothing is published"),
+    challenge: async () => null,
+    removeChallenges: async () => {},
+  };
+}

@@ -6,7 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { type Clock, type Logger, messageOf, Secret, sleep, untilAborted } from "@mags/core";
 import type { UrlCertificate } from "@mags/domain";
 import type { Sealing } from "./sealing.ts";
-import type { StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import type { CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
 import type { AliasName } from "./url-store.ts";
 import { createWake } from "./wake.ts";
 
@@ -46,10 +46,13 @@ export interface UrlCertificatesDeps {
 
 /** Authorities let a host fail five times an hour. */
 const FIRST_PAUSE_MS = 15 * 60_000;
-const MOST_PAUSE_MS = 24 * 3_600_000;
-/** They give an account so many of one domain in a week. */
+const MOST_PAUSE_MS = 24 * 60 * 60_000;
+/** And give 50 of one domain in a week, five of them for one host. */
 const MOST_IN_A_WEEK = 45;
-const WEEK_MS = 7 * 86_400_000;
+const MOST_OF_A_HOST_IN_A_WEEK = 4;
+const MOST_TRIES_IN_AN_HOUR = 4;
+const HOUR_MS = 3_600_000;
+const WEEK_MS = 7 * 24 * HOUR_MS;
 const LOOK_MS = 60_000;
 
 /** @param options.but  A domain whose names get none; null: all do. */
@@ -63,20 +66,21 @@ export function startUrlCertificates(
   const wake = createWake();
 
   async function obtain(host: string): Promise<void> {
+    const at = clock.now();
+    await store.putTry({ host, at }, { since: weekBefore(at) });
     try {
-      const publish: Parameters<CertificateAuthority["obtain"]>[1] = (challenge) =>
-        store.putChallenge({ host, ...challenge, at: clock.now() });
+      const publish = async (challenge: { readonly token: string; readonly answer: string }) => {
+        signal.throwIfAborted();
+        await store.putChallenge({ host, ...challenge });
+      };
       const { certificate, key } = await untilAborted(authority.obtain(host, publish), signal);
       const expiresAt = new Date(new X509Certificate(certificate).validTo);
-      const sealedKey = sealing.seal(key, rowOf(host));
-      await store.putIssued(host, { certificate, sealedKey, at: clock.now(), expiresAt });
+      await store.putIssued(host, { certificate, sealedKey: sealing.seal(key, rowOf(host)), at, expiresAt });
       log.info("url.certificate_issued", { host, until: expiresAt.toISOString() });
     } catch (error) {
       if (signal.aborted) return;
       log.warn("url.certificate_refused", { host, error: messageOf(error) });
-      await store.putFailure(host, { at: clock.now(), problem: messageOf(error) });
-    } finally {
-      await store.removeChallenges(host);
+      await store.putFailure(host, { at, problem: messageOf(error) });
     }
   }
 
@@ -84,14 +88,14 @@ export function startUrlCertificates(
     const wanted = await store.aliasHosts({ but });
     const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
     await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
-    const weekAgo = clock.now().getTime() - WEEK_MS;
-    let room =
-      MOST_IN_A_WEEK - [...known.values()].filter(({ issued }) => issued && issued.at.getTime() > weekAgo).length;
+    await store.removeChallenges(); // of what was cut short: none is asked for now
     for (const host of wanted) {
-      if (signal.aborted || room <= 0) return;
-      if (!isDue(known.get(host), clock.now())) continue;
+      if (signal.aborted) return;
+      const now = clock.now();
+      if (!isDue(known.get(host), now)) continue;
+      if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
       await obtain(host);
-      room--;
+      await store.removeChallenges();
     }
   }
 
@@ -141,3 +145,16 @@ export function isDue(stored: StoredCertificate | undefined, now: Date): boolean
   const lifeMs = issued.expiresAt.getTime() - issued.at.getTime();
   return now.getTime() >= issued.at.getTime() + (lifeMs * 2) / 3;
 }
+
+/** Whether the authority may be asked once more, whatever has become of the host's alias meanwhile. */
+export function isWithinLimits(host: string, tries: readonly CertificateTry[], now: Date): boolean {
+  const issued = tries.filter((one) => one.issued && one.at > weekBefore(now));
+  const own = tries.filter((one) => one.host === host);
+  return (
+    issued.length < MOST_IN_A_WEEK &&
+    issued.filter((one) => one.host === host).length < MOST_OF_A_HOST_IN_A_WEEK &&
+    own.filter(({ at }) => at.getTime() > now.getTime() - HOUR_MS).length < MOST_TRIES_IN_AN_HOUR
+  );
+}
+
+const weekBefore = (now: Date) => new Date(now.getTime() - WEEK_MS);

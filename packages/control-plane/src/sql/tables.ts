@@ -1,5 +1,5 @@
 import type { AuditAction, EgressPolicy, JobStatus } from "@mags/domain";
-import type { ColumnType, GeneratedAlways } from "kysely";
+import type { ColumnType, Generated, GeneratedAlways } from "kysely";
 import type { AuditData } from "../app/audit-entry.ts";
 import type { SandboxState, SandboxTransition } from "../app/sandbox.ts";
 
@@ -174,12 +174,17 @@ export interface Tables {
     readonly failures: number;
     readonly problem: string | null;
   };
+  /** Outlive what is known of the host: an alias that is removed and made again gets no more of them. */
+  readonly url_certificate_tries: {
+    readonly host: string;
+    readonly tried_at: Date;
+    readonly issued: Generated<boolean>;
+  };
   /** What is to be answered to whoever checks a host. */
   readonly url_challenges: {
     readonly host: string;
     readonly token: string;
     readonly answer: string;
-    readonly created_at: Date;
   };
   readonly url_batches: {
     readonly id: string;

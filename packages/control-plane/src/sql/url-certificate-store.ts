@@ -26,18 +26,42 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       return row ? fromRow(row) : null;
     },
 
+    async putTry({ host, at }, { since }) {
+      await database.run(async (db) => {
+        await db.deleteFrom("url_certificate_tries").where("tried_at", "<", since).execute();
+        await db
+          .insertInto("url_certificate_tries")
+          .values({ host, tried_at: at })
+          .onConflict((on) => on.doNothing())
+          .execute();
+      });
+    },
+
+    async triesSince(at) {
+      const rows = await database.run((db) =>
+        db.selectFrom("url_certificate_tries").selectAll().where("tried_at", ">=", at).execute(),
+      );
+      return rows.map((row) => ({ host: row.host, at: row.tried_at, issued: row.issued }));
+    },
+
     async putIssued(host, { certificate, sealedKey, at, expiresAt }) {
       const issued = {
         ...{ certificate, sealed_key: sealedKey, issued_at: at, expires_at: expiresAt },
         ...{ tried_at: at, failures: 0, problem: null },
       };
-      await database.run((db) =>
-        db
+      await database.run(async (db) => {
+        await db
+          .updateTable("url_certificate_tries")
+          .set({ issued: true })
+          .where("host", "=", host)
+          .where("tried_at", "=", at)
+          .execute();
+        await db
           .insertInto("url_certificates")
           .values({ host, ...issued })
           .onConflict((on) => on.column("host").doUpdateSet(issued))
-          .execute(),
-      );
+          .execute();
+      });
     },
 
     async putFailure(host, { at, problem }) {
@@ -63,11 +87,11 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       await database.run((db) => db.deleteFrom("url_certificates").where("host", "in", hosts).execute());
     },
 
-    async putChallenge({ host, token, answer, at }) {
+    async putChallenge({ host, token, answer }) {
       await database.run((db) =>
         db
           .insertInto("url_challenges")
-          .values({ host, token, answer, created_at: at })
+          .values({ host, token, answer })
           .onConflict((on) => on.columns(["host", "token"]).doUpdateSet({ answer }))
           .execute(),
       );
@@ -85,8 +109,8 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       return row?.answer ?? null;
     },
 
-    async removeChallenges(host) {
-      await database.run((db) => db.deleteFrom("url_challenges").where("host", "=", host).execute());
+    async removeChallenges() {
+      await database.run((db) => db.deleteFrom("url_challenges").execute());
     },
   };
 }

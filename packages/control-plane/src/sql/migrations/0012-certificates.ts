@@ -12,11 +12,16 @@ const STATEMENTS = [
     failures integer not null,
     problem text
   )`,
+  `create table url_certificate_tries (
+    host text not null,
+    tried_at timestamptz not null,
+    issued boolean not null default false,
+    primary key (host, tried_at)
+  )`,
   `create table url_challenges (
     host text not null,
     token text not null,
     answer text not null,
-    created_at timestamptz not null,
     primary key (host, token)
   )`,
 ];
