@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
-import { silentLogger, systemClock } from "@mags/core";
+import { Secret, silentLogger, systemClock } from "@mags/core";
 import { createSealing, SEALING_KEY_BYTES } from "./sealing.ts";
 import type { UrlCertificateStore } from "./url-certificate-store.ts";
 import { type CertificateAuthority, isDue, isWithinLimits, startUrlCertificates } from "./url-certificates.ts";
@@ -50,17 +50,39 @@ describe("startUrlCertificates", () => {
         return new Promise(() => {});
       },
     };
-    const log = silentLogger;
-    const sealing = createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), file: "sealing.key" });
     const running = startUrlCertificates(
-      { store: emptyStore("shop.example"), authority, sealing, clock: systemClock, log },
+      { store: emptyStore("shop.example"), authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
       { but: null },
     );
     const publish = await asked.promise;
     await running[Symbol.asyncDispose]();
     await assert.rejects(publish({ token: "t", answer: "a" }), { name: "AbortError" });
   });
+
+  it("asks anew for one whose key does not open, and gives nobody the old one", async () => {
+    const sealedKey = newSealing().seal(new Secret("key"), "url_certificates/shop.example"); // by a key that is lost
+    const held = {
+      ...stored,
+      issued: { ...issued, at: new Date(), expiresAt: new Date(Date.now() + 90 * DAY_MS), sealedKey },
+    };
+    const asked = Promise.withResolvers<string>();
+    const store = { ...emptyStore("shop.example"), all: async () => [held], get: async () => held };
+    const authority: CertificateAuthority = {
+      obtain: (host) => {
+        asked.resolve(host);
+        return new Promise(() => {});
+      },
+    };
+    await using running = startUrlCertificates(
+      { store, authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
+      { but: null },
+    );
+    assert.equal(await asked.promise, "shop.example");
+    assert.equal(await running.find("shop.example"), null);
+  });
 });
+
+const newSealing = () => createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), file: "sealing.key" });
 
 /** Of one alias, of which nothing is known. */
 function emptyStore(host: string): UrlCertificateStore {

@@ -3,7 +3,7 @@
  * is asked for: for a new alias soon, again when two thirds of its life are over, and after a failure later each time.
  */
 import { X509Certificate } from "node:crypto";
-import { type Clock, type Logger, messageOf, Secret, sleep, untilAborted } from "@mags/core";
+import { type Clock, type Logger, messageOf, type Secret, sleep, untilAborted } from "@mags/core";
 import type { UrlCertificate } from "@mags/domain";
 import type { Sealing } from "./sealing.ts";
 import type { CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
@@ -65,6 +65,14 @@ export function startUrlCertificates(
   const { signal } = closing;
   const wake = createWake();
 
+  function keyOf({ host, issued }: StoredCertificate): Secret | null {
+    if (!issued) return null;
+    const opened = sealing.open(issued.sealedKey, rowOf(host));
+    if ("secret" in opened) return opened.secret;
+    log.warn("url.certificate_not_opened", { host, reason: opened.refused });
+    return null;
+  }
+
   async function obtain(host: string): Promise<void> {
     const at = clock.now();
     await store.putTry({ host, at }, { since: weekBefore(at) });
@@ -92,7 +100,9 @@ export function startUrlCertificates(
     for (const host of wanted) {
       if (signal.aborted) return;
       const now = clock.now();
-      if (!isDue(known.get(host), now)) continue;
+      const stored = known.get(host);
+      // One whose key does not open is of no use.
+      if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
       if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
       await obtain(host);
       await store.removeChallenges();
@@ -112,12 +122,9 @@ export function startUrlCertificates(
   const running = run();
   return {
     async find(host) {
-      const { issued } = (await store.get(host)) ?? {};
-      if (!issued) return null;
-      const opened = sealing.open(issued.sealedKey, rowOf(host));
-      if ("secret" in opened) return { certificate: issued.certificate, key: new Secret(opened.secret.reveal()) };
-      log.warn("url.certificate_not_opened", { host, reason: opened.refused });
-      return null;
+      const stored = await store.get(host);
+      const key = stored && keyOf(stored);
+      return stored?.issued && key ? { certificate: stored.issued.certificate, key } : null;
     },
     challenge: store.challenge,
     async of({ subdomain, domain }) {
