@@ -13,6 +13,7 @@ import {
 import type { Server, Socket } from "node:net";
 import { createServer as createTls, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { type Logger, messageOf, sleep } from "@mags/core";
+import { createStrangers } from "../ssh/strangers.ts";
 import type { CertificateFiles, Certificates } from "./certificates.ts";
 import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
 import type { Visit } from "./visit.ts";
@@ -24,6 +25,8 @@ export interface FrontOptions {
   /** Null: without TLS. */
   readonly certificates: Certificates | null;
   readonly limits: FrontLimits;
+  /** Whether an address is of a proxy whose word holds of who its clients are: it may have all connections. */
+  readonly isTrusted: (address: string) => boolean;
 }
 
 export interface FrontLimits {
@@ -52,10 +55,13 @@ const MOST_STREAMS = 128;
 const MOST_RESETS = 256;
 const RESETS_PER_SECOND = 32;
 
+/** Of all connections, what one address, or one /64 network, may have, and what may be asked of one guest at a time. */
+export const shareOf = (connections: number): number => Math.ceil(connections / 2);
+
 /** @throws what listening throws */
 export async function openFrontServers(
   { take, log }: { readonly take: (visit: Visit) => void; readonly log: Logger },
-  { host, port, certificates, limits }: FrontOptions,
+  { host, port, certificates, limits, isTrusted }: FrontOptions,
 ): Promise<FrontServers> {
   const sessions = new Set<ServerHttp2Session>();
   const http = createHttp(
@@ -101,9 +107,15 @@ export async function openFrontServers(
   // One that is handed its connections watches them as if it listened: heads that do not come, and what is idle.
   if (front !== http) http.emit("listening");
   const sockets = new Set<Socket>();
-  front.on("connection", (socket: Socket) => {
+  const addresses = createStrangers(shareOf(limits.connections));
+  front.prependListener("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
+    const { remoteAddress = "" } = socket;
+    if (isTrusted(remoteAddress.replace(/^::ffff:/, ""))) return;
+    const leave = addresses.take(remoteAddress);
+    if (leave) socket.once("close", leave);
+    else socket.destroy();
   });
   front.maxConnections = limits.connections;
   front.listen({ host, port });

@@ -4,10 +4,11 @@
  */
 import { AppError, type Logger, messageOf } from "@mags/core";
 import type { GuestSockets, UrlDirectory } from "@mags/domain";
+import { createPlaces } from "../ssh/places.ts";
 import { dialGuest } from "./dial.ts";
 import { replyFailure } from "./failure-reply.ts";
 import { breakOff } from "./front-response.ts";
-import { type FrontLimits, type FrontOptions, openFrontServers } from "./front-servers.ts";
+import { type FrontLimits, type FrontOptions, openFrontServers, shareOf } from "./front-servers.ts";
 import { GuestAgent } from "./guest-agent.ts";
 import { openPlainServer, type PlainOptions } from "./plain-server.ts";
 import { createRoutes } from "./routes.ts";
@@ -17,8 +18,6 @@ export interface UrlGatewayOptions extends FrontOptions {
   /** Beside TLS. Null: nothing. */
   readonly plain: PlainOptions | null;
   readonly limits: UrlLimits;
-  /** Whether an address is of a proxy whose word holds of who its clients are. */
-  readonly isTrusted: (address: string) => boolean;
 }
 
 export interface UrlLimits extends FrontLimits {
@@ -55,6 +54,7 @@ export async function startUrlGateway(
   const agent = new GuestAgent((place) => dialGuest(place, dialing));
   const deps: VisitDeps = {
     ...{ agent, clock, limits, isTrusted, note: (access) => directory.note(access) },
+    crowds: createPlaces(shareOf(limits.connections)),
     routes: createRoutes(directory, { clock, signal: ending.signal }),
   };
   async function take(visit: Visit): Promise<void> {

@@ -2,7 +2,8 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { AppError, isAppError } from "@mags/core";
-import type { UrlAccess, UrlRoute } from "@mags/domain";
+import type { GuestId, UrlAccess, UrlRoute } from "@mags/domain";
+import type { Places } from "../ssh/places.ts";
 import type { Forwarding, Traffic } from "./ask-guest.ts";
 import { type Authority, authorityOf, targetOf } from "./authority.ts";
 import { placeOf } from "./dial.ts";
@@ -23,6 +24,8 @@ export interface VisitDeps {
   /** A proxy of the operator's: what it says of its clients holds. */
   readonly isTrusted: (address: string) => boolean;
   readonly note: (access: UrlAccess) => void;
+  /** Of each guest, what is asked of it at a time. */
+  readonly crowds: Places<GuestId>;
 }
 
 export type Visit =
@@ -42,15 +45,32 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     if (!authority || target === undefined)
       throw new AppError("validation_failed", "the request does not say which host it is for");
     const pass = passOf(from, target);
-    route = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
+    const found = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
+    route = found;
     if (pass?.cleanTarget != null && !visit.upgrade) keepPass(visit, pass, schemeOf(from));
-    else await passOn(deps, visit, { route, authority, target, traffic });
+    else await inCrowd(deps, found.guest, () => passOn(deps, visit, { route: found, authority, target, traffic }));
   } catch (error) {
     if (!isAppError(error)) throw error;
     replyFailure(from, to, error);
   } finally {
     if (route && authority)
       deps.note(accessOf(visit, { route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs }));
+  }
+}
+
+/** What is asked of one guest, however much, leaves room for others. */
+async function inCrowd(
+  { crowds }: Pick<VisitDeps, "crowds">,
+  guest: GuestId,
+  visit: () => Promise<void>,
+): Promise<void> {
+  const leave = crowds.take(guest);
+  if (!leave)
+    throw new AppError("unavailable", "more is asked of this sandbox at a time than is passed on: try again later");
+  try {
+    await visit();
+  } finally {
+    leave();
   }
 }
 
