@@ -69,6 +69,8 @@ describe("the gateway of URLs", () => {
       "X: a\nb: c\r\n\r\n",
       " folded: x\r\n\r\n",
       "X\0: y\r\n\r\n",
+      "X: y\nContent-Length: 4\n\nabcd",
+      "Transfer-Encoding: chunked\r\n\r\n4;a\nb\r\nabcd\r\n0\r\n\r\n",
     ];
     const { dialled, notes } = front;
     const before = [dialled, notes.length];
@@ -78,6 +80,22 @@ describe("the gateway of URLs", () => {
       assert.doesNotMatch(heard, /HTTP\/1\.1 200/, rest);
     }
     assert.ok(front.dialled - (before[0] ?? 0) <= smuggling.length);
+  });
+
+  it("passes on no other protocol than WebSocket", async () => {
+    const h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    const heard = await say(front.port, `GET / HTTP/1.1\r\nHost: box.example\r\n${h2c}${close}`);
+    assert.match(heard, /^HTTP\/1\.1 200 /);
+    assert.doesNotMatch(heard, /h2c|http2-settings|upgrade/i);
+    // The guest takes no WebSocket: what follows is nobody's, and no second request.
+    const socket = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    const twice = await say(
+      front.port,
+      `GET / HTTP/1.1\r\nHost: box.example\r\n${socket}`,
+      `GET /hidden HTTP/1.1\r\nHost: private.example\r\n\r\n`,
+    );
+    assert.match(twice, /^HTTP\/1\.1 200 /);
+    assert.doesNotMatch(twice, /hidden/);
   });
 
   it("gives up who sends a head too large, too slowly, or not at all", async () => {

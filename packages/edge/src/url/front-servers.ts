@@ -109,6 +109,7 @@ export async function openFrontServers(
   const sockets = new Set<Socket>();
   const addresses = createStrangers(shareOf(limits.connections));
   front.prependListener("connection", (socket: Socket) => {
+    socket.setKeepAlive(true, REST_MS); // a WebSocket may be silent as long as its client is there
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
     const { remoteAddress = "" } = socket;
