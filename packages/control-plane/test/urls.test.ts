@@ -4,6 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { systemClock } from "@mags/core";
 import type { UrlAccess } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
+import { createUrlStore } from "../src/sql/url-store.ts";
 import { createUrlTrafficStore } from "../src/sql/url-traffic-store.ts";
 import { startTestServer, type TestServer } from "./support/database.ts";
 import { startDns } from "./support/dns.ts";
@@ -156,6 +157,20 @@ describe("aliases", () => {
     assert.equal((await ask()).status, 201);
   });
 
+  it("are so many of an account, which may ask for those that it has", async () => {
+    const store = createUrlStore(plane.database);
+    const accountId = (await plane.addUser()).accountId;
+    const alias = (subdomain: string) => {
+      const at = new Date();
+      const id = randomUUID();
+      return { id, accountId, domain: "localhost", subdomain, workspaceId: "w", createdAt: at, updatedAt: at };
+    };
+    const first = alias("first-of-two");
+    assert.deepEqual(await store.addAlias(first, { most: 1 }), first);
+    assert.equal(await store.addAlias(alias("second-of-two"), { most: 1 }), null);
+    assert.equal((await store.addAlias(alias("first-of-two"), { most: 1 }))?.id, first.id);
+  });
+
   it("go with their workspace when that is deleted", async () => {
     const id = await submit(SYNCED("doomed"));
     await waitFor(async () => (await statusOf(id)).exit_code !== undefined, { what: "its script to be over" });
@@ -209,6 +224,23 @@ describe("a private URL", () => {
     } finally {
       aheadMs = 0;
     }
+  });
+
+  it("has so many links that hold", async () => {
+    const { sandbox: sandboxId } = await idle("linked");
+    const store = createUrlStore(plane.database);
+    const at = (ms: number) => new Date(Date.now() + ms);
+    const one = () => {
+      const id = randomUUID();
+      return { id, sandboxId, port: 80, createdAt: at(0), expiresAt: at(60_000), revokedAt: null };
+    };
+    const first = one();
+    assert.equal(await store.addLink({ ...one(), createdAt: at(-9), expiresAt: at(-5) }, { most: 1 }), true);
+    assert.equal(await store.addLink(first, { most: 1 }), true);
+    assert.equal(await store.addLink(first, { most: 1 }), true, "the call was repeated");
+    assert.equal(await store.addLink(one(), { most: 1 }), false);
+    await store.revokeLink(sandboxId, first.id, at(0));
+    assert.equal(await store.addLink(one(), { most: 1 }), true);
   });
 
   it("keeps no links that have expired", async () => {
@@ -293,6 +325,16 @@ describe("what is asked of URLs", () => {
     assert.deepEqual([usage.url_requests, usage.url_bytes_out], [4, 400]);
   });
 
+  it("is in the metrics", async () => {
+    const metrics = await (await fetch(`${plane.url}/metrics`)).text();
+    for (const line of [
+      'mags_url_requests_total{status="2xx"} 3',
+      'mags_url_requests_total{status="5xx"} 1',
+      'mags_url_bytes_total{direction="out"} 400',
+    ])
+      assert.ok(metrics.includes(`${line}\n`), line);
+  });
+
   it("counts a flood whole, and keeps the first of it", async () => {
     const { sandbox } = await idle("flooded");
     for (let n = 0; n < 500; n++) note(sandbox);
@@ -336,12 +378,73 @@ describe("what is asked of URLs", () => {
     const old = now.getTime() - 10_000;
     const entries = [entry(0, old), ...[1, 2, 3].map((n) => entry(n, now.getTime()))];
     await store.add({ id: randomUUID(), at: now, counts: [], entries });
-    await store.expire({ before: new Date(old + 1), newest: 2, now });
+    const kept = { before: new Date(old + 1), newest: 2 };
+    assert.equal(await store.removeEntries({ ...kept, most: 50 }), 1, "old ones first");
+    let pieces = 0;
+    for (let removed = 50; removed > 0; pieces++) {
+      removed = await store.removeEntries({ ...kept, most: 50 });
+      assert.ok(removed <= 50);
+    }
+    assert.ok(pieces > 2, "those of the flood, too");
     const left = await store.entries(sandbox, { after: null, limit: 10 });
     assert.deepEqual(
       left.map(({ path }) => path),
       ["/2", "/3"],
     );
+    aheadMs = (URLS.logKeepDays + 1) * 86_400_000;
+    try {
+      await plane.plane.collectNow();
+    } finally {
+      aheadMs = 0;
+    }
+    assert.deepEqual(await store.entries(sandbox, { after: null, limit: 10 }), []);
+  });
+});
+
+describe("what is done to URLs", () => {
+  it("is in the audit log", async () => {
+    const { client, accountId } = await plane.addUser();
+    const ofUser = sandboxTests(
+      () => plane,
+      () => client,
+    );
+    const { id } = await ofUser.idle("audited");
+    const done = async (method: string, path: string, body?: unknown) => {
+      const reply = await ofUser.call(method, path, body);
+      assert.ok(reply.status < 300, JSON.stringify(reply.body));
+      return reply.body;
+    };
+    await done("POST", `${JOBS}/${id}/access`, { port: 3000, private: true });
+    const made = await done("POST", `${JOBS}/${id}/url-links`, {});
+    await done("DELETE", `${JOBS}/${id}/url-links/${made.id}`);
+    await done("PATCH", `${JOBS}/${id}`, { url_private: false });
+    await done("POST", ALIASES, { subdomain: "audited", workspace_id: "audited" });
+    await done("PUT", `${ALIASES}/audited`, { workspace_id: "audited" });
+    await done("DELETE", `${ALIASES}/audited`);
+    const entries = await waitFor(
+      async () => {
+        const all = (await done("GET", "/api/v1/audit-log")).entries as Body[];
+        const seen = all.filter(({ action }) => /^(url|alias)_/.test(action));
+        return seen.length === 7 && seen;
+      },
+      { what: "seven entries" },
+    );
+    const alias = "http://audited.localhost:7780";
+    const until = made.expires_at;
+    assert.deepEqual(
+      entries.map(({ action, target, data }: Body) => [action, target, data]),
+      [
+        ["url_access_changed", "audited", { port: 3000, private: true }],
+        ["url_link_made", "audited", { link: made.id, port: 3000, until }],
+        ["url_link_revoked", "audited", { link: made.id }],
+        ["url_access_changed", "audited", { port: 3000, private: false }],
+        ["alias_created", alias, { workspace: "audited" }],
+        ["alias_moved", alias, { workspace: "audited" }],
+        ["alias_removed", alias, {}],
+      ],
+    );
+    assert.ok(entries.every(({ account_id, client_address }) => account_id === accountId && client_address));
+    assert.ok(!JSON.stringify(entries).includes(made.token));
   });
 });
 

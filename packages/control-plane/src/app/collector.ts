@@ -11,7 +11,7 @@ export interface CollectorDeps {
   readonly auditStore: Pick<AuditStore, "removeBefore">;
   readonly auditKeepDays: number;
   readonly urlStore: Pick<UrlStore, "removeExpiredLinks">;
-  readonly urlTraffic: Pick<UrlTrafficStore, "expire">;
+  readonly urlTraffic: Pick<UrlTrafficStore, "removeEntries" | "forgetBatches">;
   /** Null: there are no URLs. */
   readonly urlLogKeepDays: number | null;
   readonly node: NodeRuntime;
@@ -23,7 +23,7 @@ export interface CollectorDeps {
 
 const DAY_MS = 86_400_000;
 /** Of a statement, so that none takes long. */
-const AUDIT_BATCH = 5_000;
+const MOST_REMOVED = 5_000;
 /** Of the access log of a sandbox. */
 const MOST_ACCESSES = 10_000;
 
@@ -83,15 +83,16 @@ export function createCollector(deps: CollectorDeps): Collector {
 
   async function removeOldEntries(): Promise<void> {
     const before = new Date(clock.now().getTime() - auditKeepDays * DAY_MS);
-    while (!signal.aborted && (await auditStore.removeBefore(before, { most: AUDIT_BATCH })) === AUDIT_BATCH);
+    while (!signal.aborted && (await auditStore.removeBefore(before, { most: MOST_REMOVED })) === MOST_REMOVED);
   }
 
   async function removeOldOfUrls(): Promise<void> {
     const now = clock.now();
     await urlStore.removeExpiredLinks(now);
     if (urlLogKeepDays === null) return;
-    const before = new Date(now.getTime() - urlLogKeepDays * DAY_MS);
-    await urlTraffic.expire({ before, newest: MOST_ACCESSES, now });
+    await urlTraffic.forgetBatches(new Date(now.getTime() - DAY_MS));
+    const kept = { before: new Date(now.getTime() - urlLogKeepDays * DAY_MS), newest: MOST_ACCESSES };
+    while (!signal.aborted && (await urlTraffic.removeEntries({ ...kept, most: MOST_REMOVED })) > 0);
   }
 
   async function run(): Promise<CollectorRun> {

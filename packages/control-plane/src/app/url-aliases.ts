@@ -33,6 +33,8 @@ export interface UrlAliasesDeps {
   readonly clock: { now(): Date };
 }
 
+const MOST_ALIASES = 1_000;
+
 export function createUrlAliases({ store, names, checkOwn, audit, clock }: UrlAliasesDeps): UrlAliases {
   const nameOf = ({ subdomain, domain }: AliasAsked) => ({
     subdomain: checkedLabel(subdomain),
@@ -58,7 +60,9 @@ export function createUrlAliases({ store, names, checkOwn, audit, clock }: UrlAl
       await checkWorkspace(asked);
       const at = clock.now();
       const alias = { id: randomUUID(), accountId, ...name, workspaceId, createdAt: at, updatedAt: at };
-      const there = await store.addAlias(alias);
+      const there = await store.addAlias(alias, { most: MOST_ALIASES });
+      if (!there)
+        throw new AppError("validation_failed", `an account has at most ${MOST_ALIASES} aliases: remove one before`);
       if (there.id !== alias.id) {
         const whose = there.accountId === accountId ? ` and leads to ${there.workspaceId}` : "";
         throw new AppError("alias_exists", `the alias ${name.subdomain}.${name.domain} already exists${whose}`);

@@ -17,6 +17,7 @@ function setUp({ keyByte = 1 } = {}) {
     store: {
       async addLink(link) {
         rows.set(link.id, link);
+        return true;
       },
       async linkStands(id) {
         asked.push(id);

@@ -16,6 +16,7 @@ export interface LinkPlace {
 }
 
 export interface UrlLinks {
+  /** @throws AppError `validation_failed` where there are too many */
   make(place: LinkPlace, options: { readonly expiresInMs: number }): Promise<UrlLink & { readonly token: string }>;
   /** @throws AppError `unauthenticated`, for whoever has asked */
   check(token: string, place: LinkPlace): Promise<void>;
@@ -27,6 +28,7 @@ export interface UrlLinksDeps {
   readonly clock: { now(): Date };
 }
 
+const MOST_LINKS = 1_000;
 const ID_BYTES = 16;
 /** The id, and seconds since 1970. */
 const CLAIM_BYTES = ID_BYTES + 4;
@@ -42,7 +44,11 @@ export function createUrlLinks({ store, sealing, clock }: UrlLinksDeps): UrlLink
       const createdAt = clock.now();
       const seconds = Math.ceil((createdAt.getTime() + expiresInMs) / 1000);
       const link = { id: randomUUID(), ...place, createdAt, expiresAt: new Date(seconds * 1000), revokedAt: null };
-      await store.addLink(link);
+      if (!(await store.addLink(link, { most: MOST_LINKS })))
+        throw new AppError(
+          "validation_failed",
+          `a VM has at most ${MOST_LINKS} links that hold: revoke some, or have them expire sooner`,
+        );
       const claim = claimOf(link.id, seconds);
       return { ...link, token: `${claim.toString("base64url")}.${sign(claim, place).toString("base64url")}` };
     },

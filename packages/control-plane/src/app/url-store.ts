@@ -54,8 +54,8 @@ export interface UrlStore {
 
   /** Whether an alias can lead there: a synced workspace of the account, or a sandbox of it that lives. */
   hasWorkspace(accountId: AccountId, workspaceId: string): Promise<boolean>;
-  /** @returns what is there then: that, or one that was there before */
-  addAlias(alias: UrlAlias): Promise<UrlAlias>;
+  /** @returns what is there then: that, or one that was there before; null: neither, the account has `most` already */
+  addAlias(alias: UrlAlias, options: { readonly most: number }): Promise<UrlAlias | null>;
   /** @returns null: the account has none of that name */
   moveAlias(
     accountId: AccountId,
@@ -66,10 +66,9 @@ export interface UrlStore {
   aliases(accountId: AccountId): Promise<readonly UrlAlias[]>;
   /** @returns false: the account has none of that name */
   removeAlias(accountId: AccountId, name: AliasName): Promise<boolean>;
-  /** Of a workspace that is deleted. */
-  removeAliasesOf(accountId: AccountId, workspaceId: string): Promise<void>;
 
-  addLink(link: UrlLink): Promise<void>;
+  /** @returns false: the sandbox has `most` already that were neither revoked nor have expired */
+  addLink(link: UrlLink, options: { readonly most: number }): Promise<boolean>;
   /** Those that have not expired, oldest first. */
   links(sandboxId: SandboxId, options: { readonly now: Date }): Promise<readonly UrlLink[]>;
   /** @returns false: the sandbox has none of that id */

@@ -42,6 +42,8 @@ export interface UrlTrafficStore {
   ): Promise<readonly StoredAccess[]>;
   /** Over all days. */
   sums(sandboxId: SandboxId): Promise<readonly TrafficSum[]>;
-  /** Removes entries from before then, of each sandbox those beyond the newest so many, and what batches are known by for longer than a day. */
-  expire(options: { readonly before: Date; readonly newest: number; readonly now: Date }): Promise<void>;
+  /** Removes at most so many entries that are from before then, or of a sandbox beyond the newest so many. @returns how many */
+  removeEntries(options: { readonly before: Date; readonly newest: number; readonly most: number }): Promise<number>;
+  /** Batches that came before then would count again. */
+  forgetBatches(before: Date): Promise<void>;
 }

@@ -5,12 +5,10 @@ import { listVersions } from "./find-base.ts";
 import type { WorkspaceWork } from "./reconcile-workspaces.ts";
 import { ENDED, type StopDeps, type Stopped, stopJob } from "./stop-job.ts";
 import { releaseInTime } from "./stop-workspace.ts";
-import type { UrlStore } from "./url-store.ts";
 import type { Workspace } from "./workspace.ts";
 import type { StandingSandbox } from "./workspace-records.ts";
 
 export interface WorkspacesDeps extends StopDeps {
-  readonly urlStore: Pick<UrlStore, "removeAliasesOf">;
   readonly workspaceWork: WorkspaceWork;
 }
 
@@ -53,7 +51,6 @@ export async function deleteWorkspace(
     const others = standing.filter((sandbox) => !isOther(sandbox));
     await Promise.all(others.map((sandbox) => end(deps, sandbox, { discard: true })));
   }
-  await deps.urlStore.removeAliasesOf(accountId, name);
   await workspaceWork
     .only(id, () => workspaceWork.remove({ id, accountId }))
     .catch((error: unknown) => log.warn("workspace.not_removed_yet", { workspaceId: id, error: messageOf(error) }));

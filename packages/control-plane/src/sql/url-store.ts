@@ -71,17 +71,18 @@ export function createUrlStore(database: Database): UrlStore {
       return rows[0]?.there === true;
     },
 
-    async addAlias({ id, accountId, domain, subdomain, workspaceId, createdAt, updatedAt }) {
+    async addAlias({ id, accountId, domain, subdomain, workspaceId, createdAt, updatedAt }, { most }) {
       // Where there is one it is set to what it is, so that the row is returned.
       const statement = sql<Selectable<Tables["url_aliases"]>>`
         insert into url_aliases (id, account_id, domain, subdomain, workspace_id, created_at, updated_at)
-        values (${id}, ${accountId}, ${domain}, ${subdomain}, ${workspaceId}, ${createdAt}, ${updatedAt})
+        select ${id}::uuid, ${accountId}::uuid, ${domain}, ${subdomain}, ${workspaceId},
+          ${createdAt}::timestamptz, ${updatedAt}::timestamptz
+        where (select count(*) from url_aliases where account_id = ${accountId}) < ${most}
+          or exists (select from url_aliases where domain = ${domain} and subdomain = ${subdomain})
         on conflict (domain, subdomain) do update set domain = excluded.domain
         returning *`;
       const { rows } = await database.run((db) => statement.execute(db));
-      const [row] = rows;
-      if (!row) throw new Error("an alias that was put is there");
-      return aliasFromRow(row);
+      return rows[0] ? aliasFromRow(rows[0]) : null;
     },
 
     async moveAlias(accountId, { domain, subdomain }, { workspaceId, at }) {
@@ -123,24 +124,17 @@ export function createUrlStore(database: Database): UrlStore {
       return numDeletedRows > 0n;
     },
 
-    async removeAliasesOf(accountId, workspaceId) {
-      await database.run((db) =>
-        db
-          .deleteFrom("url_aliases")
-          .where("account_id", "=", accountId)
-          .where("workspace_id", "=", workspaceId)
-          .execute(),
-      );
-    },
-
-    async addLink({ id, sandboxId, port, createdAt, expiresAt }) {
-      await database.run((db) =>
-        db
-          .insertInto("url_links")
-          .values({ id, sandbox_id: sandboxId, port, created_at: createdAt, expires_at: expiresAt })
-          .onConflict((on) => on.column("id").doNothing())
-          .execute(),
-      );
+    async addLink({ id, sandboxId, port, createdAt, expiresAt }, { most }) {
+      // One that is there already was put by this call, which was repeated.
+      const statement = sql`
+        insert into url_links (id, sandbox_id, port, created_at, expires_at)
+        select ${id}::uuid, ${sandboxId}::uuid, ${port}::integer, ${createdAt}::timestamptz, ${expiresAt}::timestamptz
+        where exists (select from url_links where id = ${id})
+          or (select count(*) from url_links
+            where sandbox_id = ${sandboxId} and revoked_at is null and expires_at > ${createdAt}) < ${most}
+        on conflict (id) do update set id = excluded.id
+        returning id`;
+      return (await database.run((db) => statement.execute(db))).rows.length > 0;
     },
 
     async links(sandboxId, { now }) {

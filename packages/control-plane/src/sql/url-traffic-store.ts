@@ -71,18 +71,23 @@ export function createUrlTrafficStore(database: Database): UrlTrafficStore {
       return (await database.run((db) => statement.execute(db))).rows;
     },
 
-    async expire({ before, newest, now }) {
-      await database.run((db) => db.deleteFrom("url_accesses").where("at", "<", before).execute());
-      await database.run((db) =>
-        sql`delete from url_accesses using (
-            select sandbox_id, (select id from url_accesses as one where one.sandbox_id = many.sandbox_id
-              order by id desc offset ${newest} limit 1) as last
-            from url_accesses as many group by sandbox_id having count(*) > ${newest}
-          ) as excess
-          where url_accesses.sandbox_id = excess.sandbox_id and url_accesses.id <= excess.last`.execute(db),
-      );
-      const old = new Date(now.getTime() - 86_400_000);
-      await database.run((db) => db.deleteFrom("url_batches").where("at", "<", old).execute());
+    async removeEntries({ before, newest, most }) {
+      const old = sql`delete from url_accesses where id in (
+        select id from url_accesses where at < ${before} limit ${most})`;
+      const excess = sql`delete from url_accesses where id in (
+        select entry.id from (
+          select sandbox_id, (select id from url_accesses as one where one.sandbox_id = many.sandbox_id
+            order by id desc offset ${newest} limit 1) as last
+          from url_accesses as many group by sandbox_id having count(*) > ${newest}
+        ) as excess join url_accesses as entry on entry.sandbox_id = excess.sandbox_id and entry.id <= excess.last
+        limit ${most})`;
+      const removed = async (statement: typeof old) =>
+        Number((await database.run((db) => statement.execute(db))).numAffectedRows ?? 0n);
+      return (await removed(old)) || (await removed(excess));
+    },
+
+    async forgetBatches(before) {
+      await database.run((db) => db.deleteFrom("url_batches").where("at", "<", before).execute());
     },
   };
 }

@@ -20,14 +20,14 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
   const unless = (
     id: WorkspaceId,
     standing: (db: Kysely<Tables>) => Promise<readonly StandingSandbox[]>,
-    change: RawBuilder<unknown>,
+    ...changes: readonly RawBuilder<unknown>[]
   ) =>
     database.run((db) =>
       db.transaction().execute(async (tx) => {
         // Nobody opens it in between.
         await tx.selectFrom("workspaces").select("id").where("id", "=", id).forUpdate().execute();
         const found = await standing(tx);
-        if (found.length === 0) await sql`update workspaces set ${change} where id = ${id}`.execute(tx);
+        if (found.length === 0) for (const change of changes) await change.execute(tx);
         return found;
       }),
     );
@@ -89,10 +89,17 @@ export function createWorkspaceRecords(database: Database): WorkspaceRecords {
       unless(
         id,
         (db) => standing(db, sql`syncs_to = ${id} or (${standsOn(id)}) or ${isCopy(id)}`),
-        sql`deleted_at = coalesce(deleted_at, ${at})`,
+        // First: of one that is deleted already, aliases of its name may lead to the next of that name.
+        sql`delete from url_aliases where (account_id, workspace_id) =
+          (select account_id, name from workspaces where id = ${id} and deleted_at is null)`,
+        sql`update workspaces set deleted_at = coalesce(deleted_at, ${at}) where id = ${id}`,
       ),
     beginRestore: (id, at) =>
-      unless(id, (db) => standing(db, sql`syncs_to = ${id} or ${isCopy(id)}`), sql`restoring_at = ${at}`),
+      unless(
+        id,
+        (db) => standing(db, sql`syncs_to = ${id} or ${isCopy(id)}`),
+        sql`update workspaces set restoring_at = ${at} where id = ${id}`,
+      ),
 
     async markRemoved(id, at) {
       await database.run((db) => db.updateTable("workspaces").set({ removed_at: at }).where("id", "=", id).execute());

@@ -25,6 +25,7 @@ const STATEMENTS = [
     revoked_at timestamptz
   )`,
   "create index url_links_by_sandbox on url_links (sandbox_id, created_at)",
+  "create index url_links_by_expiry on url_links (expires_at)",
   `create table url_accesses (
     id bigint generated always as identity primary key,
     sandbox_id uuid not null references sandboxes on delete cascade,
