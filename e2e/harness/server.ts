@@ -85,6 +85,8 @@ export interface ServerOptions {
   readonly config?: Readonly<Record<string, unknown> & { readonly urls?: Readonly<Record<string, unknown>> }>;
   readonly node?: Readonly<Record<string, unknown>>;
   readonly network?: Readonly<Record<string, unknown>>;
+  /** Of the server, besides. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Instead of a new one. Short: sockets lie below it. */
   readonly dataDir?: string;
 }
@@ -119,7 +121,10 @@ export async function startServer(options: ServerOptions = {}): Promise<TestServ
 
   const environment = { HOME: home };
   const magsd = ([name = "", ...args]: readonly string[]) =>
-    run(process.execPath, [MAGSD, name, "--config", configFile, ...args], { env: environment, timeoutMs: 300_000 });
+    run(process.execPath, [MAGSD, name, "--config", configFile, ...args], {
+      env: { ...environment, ...options.env },
+      timeoutMs: 300_000,
+    });
   const serverStatus = async (): Promise<ServerStatus> => {
     const { text, errors } = await magsd(["status", "--json"]);
     assert.ok(text, errors);

@@ -10,6 +10,7 @@ export { type Conversation, describeRun, type FuzzReport, runConversations } fro
 export { heldMemory } from "./held-memory.ts";
 export { mutate } from "./mutate.ts";
 export { describeObjectStore, type ObjectStoreConformance } from "./object-store.conformance.ts";
+export { freePort, type Pebble, startPebble } from "./pebble.ts";
 export { type Radosgw, startRadosgw } from "./radosgw/radosgw.ts";
 export { createSeededRandom, type SeededRandom, seedFrom } from "./seeded-random.ts";
 export { createSimulatedExecs, type SimulatedExecs, TERMINAL_PROGRAM } from "./simulated-execs.ts";
@@ -19,4 +20,5 @@ export { runDirectives, type SimulatedProgram, type SimulatedRun } from "./simul
 export { createSimulatedSockets } from "./simulated-sockets.ts";
 export { mountSmallDisk, type SmallDisk } from "./small-disk.ts";
 export { makeTempDir, type TempDir } from "./temp-dir.ts";
+export { startDns, type TestDns } from "./test-dns.ts";
 export { type WaitOptions, waitFor } from "./wait-for.ts";

@@ -6,12 +6,16 @@ import { Agent, get } from "node:https";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { makeTempDir, waitFor } from "@mags/test-kit";
+import { makeTempDir } from "./temp-dir.ts";
+import { waitFor } from "./wait-for.ts";
 
 export interface Pebble extends AsyncDisposable {
   readonly directoryUrl: string;
-  /** Whoever asks it trusts that. PEM. */
+  /** Whoever asks it trusts that. PEM; and the file that holds it. */
   readonly ca: string;
+  readonly caFile: string;
+  /** Whoever uses what it gave trusts that. PEM. */
+  issuer(): Promise<string>;
 }
 
 const run = promisify(execFile);
@@ -44,22 +48,21 @@ export async function startPebble(at: { readonly httpPort: number; readonly dnsP
   });
   const ca = await readFile(certificate, "utf8");
   const directoryUrl = `https://127.0.0.1:${port}/dir`;
-  await waitFor(() => answers(directoryUrl, ca), { what: "pebble to listen" });
+  await waitFor(() => body(directoryUrl, ca).catch(() => false), { what: "pebble to listen" });
   const owned = scope.move();
-  return { directoryUrl, ca, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const issuer = () => body(`https://127.0.0.1:${managementPort}/roots/0`, ca);
+  return { directoryUrl, ca, caFile: certificate, issuer, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-function answers(url: string, ca: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const asked = get(url, { agent: new Agent({ ca }) }, (reply) => {
-      reply.resume();
-      resolve(reply.statusCode === 200);
-    });
-    asked.on("error", () => resolve(false));
-  });
+async function body(url: string, ca: string): Promise<string> {
+  const [reply] = await once(get(url, { agent: new Agent({ ca }) }), "response");
+  const text = Buffer.concat(await reply.toArray()).toString();
+  if (reply.statusCode !== 200) throw new Error(`${url}: ${reply.statusCode} ${text}`);
+  return text;
 }
 
-async function freePort(): Promise<number> {
+/** That nobody listens on now. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };
