@@ -22,7 +22,8 @@ function setUp(add: (batch: TrafficBatch) => Promise<void> = async () => {}) {
   };
   const errors: unknown[] = [];
   const log = { ...silentLogger, error: (event: string, fields?: object) => void errors.push({ event, ...fields }) };
-  const traffic = createUrlTraffic({ store, clock: systemClock, log });
+  const clock = { ...systemClock, now: () => new Date(Date.UTC(2026, 0, 3)) };
+  const traffic = createUrlTraffic({ store, clock, log });
   return { traffic, stored, errors, close: () => traffic.close({ deadlineMs: 1_000 }) };
 }
 
@@ -50,6 +51,19 @@ describe("createUrlTraffic", () => {
       ],
     );
     assert.deepEqual(traffic.totals, { requests: { 1: 0, 2: 5, 3: 1, 4: 0, 5: 0 }, bytesIn: 6, bytesOut: 12 });
+  });
+
+  it("takes no time of a gateway whose clock is wrong", async () => {
+    const { traffic, stored, close } = setUp();
+    for (const atMs of [0, 8.64e15, Number.MAX_SAFE_INTEGER]) traffic.note(access({ atMs }));
+    await close();
+    assert.deepEqual(
+      stored[0]?.counts.map(({ day, requests }) => [day, requests]),
+      [
+        ["2026-01-02", 1],
+        ["2026-01-03", 2],
+      ],
+    );
   });
 
   it("counts all while the database is away, keeps so much of it, and tells it under the same ids", async () => {

@@ -88,8 +88,9 @@ export function createUrlTraffic(deps: {
 
   return {
     totals,
-    note(access) {
+    note(given) {
       if (closing.signal.aborted) return;
+      const access = { ...given, atMs: likelyMs(given.atMs, clock.now().getTime()) };
       timer ??= setTimeout(flush, FLUSH_MS).unref();
       requests[classOf(access.status)]++;
       totals.bytesIn += access.bytesIn;
@@ -111,6 +112,9 @@ export function createUrlTraffic(deps: {
     },
   };
 }
+
+/** Clocks of gateways elsewhere may be wrong. */
+const likelyMs = (atMs: number, nowMs: number) => Math.min(nowMs, Math.max(nowMs - DAY_MS, atMs));
 
 const newBatch = (at: Date): Batch => ({ id: randomUUID(), at, entries: [], kept: new Map(), counts: new Map() });
 

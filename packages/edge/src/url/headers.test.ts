@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { type ClientSeen, requestHeaders, responseHeaders } from "./headers.ts";
 
 const client: ClientSeen = {
-  ...{ address: "192.0.2.7", scheme: "https", authority: "box.example:8443" },
+  ...{ address: "192.0.2.7", first: "192.0.2.7", scheme: "https", authority: "box.example:8443" },
   ...{ port: 8443, trusted: false },
 };
 const own = new Set(["mags-access"]);
@@ -55,7 +55,7 @@ describe("the head of a request", () => {
     ];
     assert.deepEqual(of(raw), ["Host", "box.example:8443", ...SEEN]);
     const given = ["X-Forwarded-For", "198.51.100.1", "X-Forwarded-For", "198.51.100.2", "X-Forwarded-Proto", "http"];
-    assert.deepEqual(of(given, { ...client, trusted: true }).slice(2), [
+    assert.deepEqual(of(given, { ...client, first: "198.51.100.1", trusted: true }).slice(2), [
       ...["X-Forwarded-For", "198.51.100.1, 198.51.100.2, 192.0.2.7", "X-Forwarded-Proto", "http"],
       ...["X-Forwarded-Host", "box.example:8443", "X-Forwarded-Port", "8443", "X-Real-IP", "198.51.100.1"],
     ]);

@@ -4,8 +4,10 @@
 export type RawHeaders = readonly string[];
 
 export interface ClientSeen {
-  /** Numeric. */
+  /** Of the connection, numeric. */
   readonly address: string;
+  /** Who has asked, through however many proxies that are trusted. */
+  readonly first: string;
   readonly scheme: "http" | "https";
   /** As the client gave it, with its port. */
   readonly authority: string;
@@ -66,17 +68,16 @@ export function requestHeaders(raw: RawHeaders, { client, own }: RequestHead): s
 
 function forwarded(
   told: ReadonlyMap<string, string>,
-  { address, scheme, authority, port, trusted }: ClientSeen,
+  { address, first, scheme, authority, port, trusted }: ClientSeen,
 ): string[] {
   const before = (name: string) => (trusted ? told.get(name) : undefined);
   const chain = before("x-forwarded-for");
-  const first = chain?.split(",")[0]?.trim();
   return [
     ...["X-Forwarded-For", chain ? `${chain}, ${address}` : address],
     ...["X-Forwarded-Proto", before("x-forwarded-proto") ?? scheme],
     ...["X-Forwarded-Host", before("x-forwarded-host") ?? authority],
     ...["X-Forwarded-Port", before("x-forwarded-port") ?? `${port}`],
-    ...["X-Real-IP", before("x-real-ip") ?? (first || address)],
+    ...["X-Real-IP", first],
   ];
 }
 

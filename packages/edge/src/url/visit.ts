@@ -6,6 +6,7 @@ import type { GuestId, UrlAccess, UrlRoute } from "@mags/domain";
 import type { Places } from "../ssh/places.ts";
 import type { Forwarding, Traffic } from "./ask-guest.ts";
 import { type Authority, authorityOf, targetOf } from "./authority.ts";
+import { clientAddress, peerAddress } from "./client-address.ts";
 import { placeOf } from "./dial.ts";
 import { replyFailure } from "./failure-reply.ts";
 import { forwardRequest } from "./forward-request.ts";
@@ -54,7 +55,12 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     replyFailure(from, to, error);
   } finally {
     if (route && authority)
-      deps.note(accessOf(visit, { route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs }));
+      deps.note(
+        accessOf(visit, {
+          ...{ route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs },
+          client: clientAddress(from, deps.isTrusted),
+        }),
+      );
   }
 }
 
@@ -86,9 +92,9 @@ async function passOn(
   { from, to, upgrade }: Visit,
   { route, authority, target, traffic }: Found,
 ): Promise<void> {
-  const address = addressOf(from);
+  const address = peerAddress(from);
   const client: ClientSeen = {
-    ...{ address, authority: authority.text, scheme: schemeOf(from) },
+    ...{ address, first: clientAddress(from, deps.isTrusted), authority: authority.text, scheme: schemeOf(from) },
     ...{ port: from.socket.localPort ?? 0, trusted: deps.isTrusted(address) },
   };
   const forwarding: Forwarding = {
@@ -106,19 +112,21 @@ const LEFT = 499;
 const WEB_SOCKET = 101;
 const MOST_PATH = 512;
 
+interface Told {
+  readonly durationMs: number;
+  readonly client: string;
+}
+
 function accessOf(
   { from, to, upgrade }: Visit,
-  { route, authority, traffic, durationMs }: Omit<Found, "target"> & { readonly durationMs: number },
+  { route, authority, traffic, durationMs, client }: Omit<Found, "target"> & Told,
 ): UrlAccess {
   const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
     ...{ atMs: Date.now() - durationMs, host: authority.host, guest: route.guest },
-    clientAddress: addressOf(from),
+    clientAddress: client,
     method: from.method ?? "",
     path: (from.url ?? "").split("?", 1)[0]?.slice(0, MOST_PATH) ?? "",
     ...{ status, durationMs, bytesIn: traffic.in, bytesOut: traffic.out },
   };
 }
-
-/** IPv4 as such, also where the socket has both. */
-const addressOf = ({ socket }: { readonly socket: Socket }) => (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
