@@ -18,7 +18,13 @@ await startEdgeServer(
       directory: null,
       urls: {
         async route({ host }) {
-          return { accountId, guest, port: Number(/^p(\d+)\.bench$/.exec(host)?.[1]), awakeMs: 3_600_000 };
+          return {
+            accountId,
+            guest,
+            port: Number(/^p(\d+)\.bench$/.exec(host)?.[1]),
+            isPrivate: false,
+            awakeMs: 3_600_000,
+          };
         },
         certificate: async () => null,
         challenge: async () => null,

@@ -114,9 +114,11 @@ export const UrlConfig = z
       })
       .prefault({}),
   })
-  .superRefine(({ tls, acme, plain }, context) => {
+  .superRefine(({ tls, acme, plain, limits }, context) => {
     const wrong = (path: string[], message: string) => context.addIssue({ code: "custom", path, message });
     if (plain && !tls && !acme) wrong(["plain"], "is for HTTP beside HTTPS: set tls or acme, or listen there");
+    if (limits.answer_seconds >= limits.silent_seconds)
+      wrong(["limits", "answer_seconds"], "must be less than silent_seconds, after which clients are given up");
     if (acme && !plain) wrong(["plain"], "must be set for acme: names are checked there");
   });
 

@@ -270,6 +270,16 @@ describe("a private URL", () => {
     assert.equal((await call("PATCH", `${JOBS}/plain`, { url_private: true })).status, 400);
   });
 
+  it("is as private when another VM has its workspace", async () => {
+    const { id } = await idle("kept-secret", { no_sync: false });
+    await access(id, { private: true });
+    await call("POST", ALIASES, { subdomain: "kept-secret", workspace_id: "kept-secret" });
+    await call("POST", `${JOBS}/${id}/stop`);
+    const again = await idle("kept-secret", { no_sync: false });
+    assert.equal((await statusOf(again.id)).url_private, true);
+    assert.match(await refused("kept-secret.localhost"), /^unauthenticated/);
+  });
+
   it("has no links before it is a URL", async () => {
     await idle("unasked");
     const { status, body } = await call("POST", `${JOBS}/unasked/url-links`, {});

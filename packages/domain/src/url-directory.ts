@@ -19,6 +19,8 @@ export interface UrlRoute {
   readonly guest: GuestId;
   /** In the guest. */
   readonly port: number;
+  /** Only a pass has led here. */
+  readonly isPrivate: boolean;
   /** For how many milliseconds the guest has been awake; null: it is asleep, or being started. */
   readonly awakeMs: number | null;
 }

@@ -83,9 +83,9 @@ export function createWhole() {
     urls: {
       async route({ host, pass }) {
         const [, port] = /^port-(\d+)\.example$/.exec(host) ?? [];
-        if (port !== undefined) return { accountId, guest, port: Number(port), awakeMs: 5 };
+        if (port !== undefined) return { accountId, guest, port: Number(port), isPrivate: false, awakeMs: 5 };
         if (host !== "private.example") throw new AppError("url_not_found", `nothing is called ${host}`);
-        if (pass === "open") return { accountId, guest, port: 8080, awakeMs: null };
+        if (pass === "open") return { accountId, guest, port: 8080, isPrivate: true, awakeMs: null };
         throw new AppError("unauthenticated", "this page is private");
       },
       certificate: async (host) =>

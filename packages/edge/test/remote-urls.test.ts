@@ -29,7 +29,7 @@ describe("URLs at an edge apart from the server", () => {
   it("lead where the server says, or it is told why nowhere", async () => {
     const { urls } = apart;
     assert.deepEqual(await urls.route({ host: "port-81.example", pass: null }, signals()), {
-      ...{ accountId: whole.accountId, guest: whole.guest, port: 81, awakeMs: 5 },
+      ...{ accountId: whole.accountId, guest: whole.guest, port: 81, isPrivate: false, awakeMs: 5 },
     });
     assert.equal((await urls.route({ host: "private.example", pass: "open" }, signals())).awakeMs, null);
     await assert.rejects(urls.route({ host: "private.example", pass: null }, signals()), refusedAs("unauthenticated"));

@@ -46,7 +46,13 @@ export async function startUrlFront(
   } = {},
 ): Promise<UrlFront> {
   const guest = newJobId();
-  const route = { accountId: "account" as AccountId, guest, port, awakeMs: 3_600_000 as number | null };
+  const route = {
+    accountId: "account" as AccountId,
+    guest,
+    port,
+    isPrivate: false,
+    awakeMs: 3_600_000 as number | null,
+  };
   const sockets = createSimulatedSockets({ awaken: () => {} });
   const notes: UrlAccess[] = [];
   let dialled = 0;
@@ -65,8 +71,8 @@ export async function startUrlFront(
         certificate: async () => null,
         challenge: async () => null,
         async route({ host, pass }) {
-          if (["box.example", "127.0.0.1"].includes(host) || (host === "private.example" && pass === "open"))
-            return route;
+          if (["box.example", "127.0.0.1"].includes(host)) return route;
+          if (host === "private.example" && pass === "open") return { ...route, isPrivate: true };
           if (host === "private.example") throw new AppError("unauthenticated", "this page is private");
           throw new AppError("url_not_found", `no sandbox is called <${host}>`);
         },

@@ -125,13 +125,48 @@ describe("the gateway of URLs", () => {
     const opened = await ask("/a?x=1&mags-access=open&y=2");
     assert.match(
       opened,
-      /^HTTP\/1\.1 303 See Other\r\n.*location: \/a\?x=1&y=2\r\nset-cookie: mags-access=open; Path=\/; HttpOnly; SameSite=Lax\r\n/s,
+      /^HTTP\/1\.1 303 See Other\r\n.*location: http:\/\/private\.example\/a\?x=1&y=2\r\nset-cookie: mags-access=open; Path=\/; HttpOnly; SameSite=Lax\r\n/s,
     );
     for (const headers of ["Cookie: a=1; mags-access=open\r\n", "Mags-Access: open\r\nCookie: a=1\r\n"]) {
       const heard = await ask("/b", headers);
       assert.match(heard, /^HTTP\/1\.1 200 .*"cookie":"a=1"/s);
       assert.doesNotMatch(heard, /open/);
     }
+  });
+
+  it("leads nobody elsewhere by a link, and sets no cookie but what opens the page", async () => {
+    const ask = (host: string, path: string) => say(front.port, `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${close}`);
+    const opened = await ask("private.example", "//evil.example/?mags-access=open");
+    assert.match(opened, /^HTTP\/1\.1 303 .*location: http:\/\/private\.example\/\/evil\.example\/\r\n/s);
+    const junk = "x;Domain=example;Max-Age=99999";
+    assert.match(await ask("private.example", `/?mags-access=${junk}`), /^HTTP\/1\.1 401 /);
+    for (const path of [`/?a=1&mags-access=${junk}`, "//evil.example/?a=1&mags-access=open"]) {
+      const ofPublic = await ask("box.example", path);
+      assert.match(ofPublic, /^HTTP\/1\.1 200 .*\?a=1"/s);
+      assert.doesNotMatch(ofPublic, /set-cookie|mags-access/i);
+    }
+  });
+
+  it("takes a cookie for a private page from pages of that host only, where more than a look is asked for", async () => {
+    const ask = (method: string, headers: string) =>
+      say(front.port, `${method} /a HTTP/1.1\r\nHost: private.example:81\r\n${headers}Content-Length: 0\r\n${close}`);
+    const cookie = "Cookie: mags-access=open\r\n";
+    for (const origin of ["http://evil.example", "http://private.example", "null"])
+      assert.match(
+        await ask("POST", `${cookie}Origin: ${origin}\r\n`),
+        /^HTTP\/1\.1 403 .*"code":"forbidden"/s,
+        origin,
+      );
+    const webSocket = `${cookie}Origin: http://evil.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
+    const upgraded = await say(front.port, `GET /a HTTP/1.1\r\nHost: private.example:81\r\n${webSocket}\r\n`);
+    assert.match(upgraded, /^HTTP\/1\.1 403 /);
+    for (const headers of [
+      `${cookie}Origin: http://private.example:81\r\n`,
+      cookie,
+      "Mags-Access: open\r\nOrigin: http://evil.example\r\n",
+    ])
+      assert.match(await ask("POST", headers), /^HTTP\/1\.1 200 /, headers);
+    assert.match(await ask("GET", `${cookie}Origin: http://evil.example\r\n`), /^HTTP\/1\.1 200 /);
   });
 
   it("notes each request, with what passed", async () => {

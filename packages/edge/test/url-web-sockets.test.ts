@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
+import { waitFor } from "@mags/test-kit";
 import { WebSocket, WebSocketServer } from "ws";
 import { listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
 
@@ -64,6 +67,38 @@ describe("a WebSocket of a guest", () => {
     for (const client of server.clients) client.terminate();
     const [code] = await once(second, "close");
     assert.equal(code, 1_006);
+  });
+
+  it("is opened by a link, which the guest does not see", async () => {
+    const seen = once(server, "connection");
+    const socket = await open("/w?a=1&mags-access=open", { headers: { host: "private.example" } });
+    const [, { url }] = await seen;
+    assert.equal(url, "/w?a=1");
+    socket.close();
+    await once(socket, "close");
+  });
+
+  it("is over when the client has said all, whatever the guest makes of that", async () => {
+    const quiet = createServer();
+    let guestSide: Duplex | undefined;
+    quiet.on("upgrade", (_request, socket) => {
+      guestSide = socket;
+      socket.on("error", () => {}).resume();
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    });
+    const atQuiet = await startUrlFront(await listening(quiet));
+    try {
+      const client = connect(atQuiet.port, "127.0.0.1").on("error", () => {});
+      client.write(`${HANDSHAKE}Upgrade: websocket\r\n\r\n`);
+      await once(client, "data");
+      client.end();
+      await once(client, "close");
+      await waitFor(() => atQuiet.notes.length === 1, { what: "it to be over" });
+    } finally {
+      await atQuiet[Symbol.asyncDispose]();
+      guestSide?.destroy();
+      quiet.close();
+    }
   });
 
   it("is what the guest is asked for, and nothing else: of other protocols it hears nothing", async () => {

@@ -40,7 +40,13 @@ describe("the gateway of a server, for URLs", () => {
       note: (access) => void notes.push(access),
       async route({ host }) {
         if (!/^(box|made)\./.test(host)) throw new AppError("url_not_found", `nothing is called ${host}`);
-        return { accountId: crypto.randomUUID() as AccountId, guest: newJobId(), port, awakeMs: null };
+        return {
+          accountId: crypto.randomUUID() as AccountId,
+          guest: newJobId(),
+          port,
+          isPrivate: false,
+          awakeMs: null,
+        };
       },
       certificate: async (host) => (host === "made.example" ? made : null),
       challenge: async ({ host, token }) => (host === "made.example" ? `${token}.print` : null),

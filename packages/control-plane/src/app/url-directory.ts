@@ -29,7 +29,7 @@ export async function routeOf(
     await links.check(pass, { sandboxId, port });
   }
   const awakeMs = awakeSince && Math.max(0, clock.now().getTime() - awakeSince.getTime());
-  return { accountId, guest: sandboxId, port, awakeMs };
+  return { accountId, guest: sandboxId, port, isPrivate, awakeMs };
 }
 
 async function targetOf(host: string, { store, names }: Pick<UrlDirectoryDeps, "store" | "names">): Promise<UrlTarget> {

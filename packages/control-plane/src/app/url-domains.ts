@@ -41,9 +41,11 @@ export async function checkOwnName(
   if (asked.some((answer) => answer.status === "fulfilled" && answer.value.includes(mark))) return;
   const failed = asked.find((answer) => answer.status === "rejected");
   if (failed)
-    throw new AppError("unavailable", `whose ${whole} is cannot be found out in the DNS: ${messageOf(failed.reason)}`, {
-      cause: failed.reason,
-    });
+    throw new AppError(
+      "unavailable",
+      `the DNS does not tell now whether there is a TXT record ${places[0]} with the text ${mark}, which shows that ${whole} is yours (${messageOf(failed.reason)}): try again`,
+      { cause: failed.reason },
+    );
   throw new AppError(
     "forbidden",
     `${whole} is not known to be yours: show it by a TXT record ${places[0]} with the text ${mark}, and try again`,

@@ -1,6 +1,6 @@
 import { ROUTES, type urls as wire } from "@mags/api-schema";
 import { AppError } from "@mags/core";
-import type { AccountId, SandboxId } from "@mags/domain";
+import { type AccountId, isTerminal, type SandboxId } from "@mags/domain";
 import { ownerOf } from "../app/find-sandbox-job.ts";
 import type { Job } from "../app/job.ts";
 import type { UrlLink } from "../app/url-store.ts";
@@ -13,6 +13,8 @@ export function createUrlLinkRoute(deps: RouteDeps): BoundRoute {
   return bind(ROUTES.createUrlLink, async ({ params, body, account, clientAddress }) => {
     const urls = needUrls(deps.urls);
     const { job, sandbox } = await sandboxOf(deps, account.id, params.id);
+    if (isTerminal(job.status))
+      throw new AppError("job_not_running", `job ${job.name} is not running: it has ended, and its URL with it`);
     const { urlPort, subdomain } = sandbox;
     if (urlPort === null)
       throw new AppError("url_not_enabled", `job ${job.name} has no URL yet: ask for one first, as with mags url`);

@@ -90,6 +90,13 @@ async function keepOrigin(tx: Kysely<Tables>, { from }: NewSandbox): Promise<boo
   return rows.length > 0;
 }
 
+/** What leads to a workspace is as private as it was while another VM had it. */
+const wasPrivate = ({ accountId, workspaceId }: NewJob) =>
+  workspaceId === null
+    ? false
+    : sql<boolean>`coalesce((select url_private from sandboxes
+        where account_id = ${accountId} and workspace_id = ${workspaceId} order by created_at desc limit 1), false)`;
+
 async function insertSandbox(tx: Kysely<Tables>, job: NewJob, sandbox: NewSandbox): Promise<boolean> {
   const { size } = job;
   const { from, syncTo } = sandbox;
@@ -104,6 +111,7 @@ async function insertSandbox(tx: Kysely<Tables>, job: NewJob, sandbox: NewSandbo
       ...{ syncs_to: syncTo?.workspaceId ?? null, from_workspace_id: from?.workspaceId ?? null },
       ...{ from_name: from?.name ?? null, from_seq: from?.version.seq ?? null },
       from_sha256: from?.version.sha256 ?? null,
+      url_private: wasPrivate(job),
     })
     // Of its own id, when this runs again, as of its workspace.
     .onConflict((on) => on.doNothing())

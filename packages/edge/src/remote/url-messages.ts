@@ -20,6 +20,7 @@ export const Route = z.object({
   accountId: uuid<AccountId>(),
   guest: Guest,
   port: z.int().min(1).max(65_535),
+  isPrivate: z.boolean(),
   awakeMs: Duration.nullable(),
 });
 

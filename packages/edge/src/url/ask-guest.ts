@@ -14,7 +14,7 @@ export interface Forwarding extends RequestHead {
   readonly target: string;
   /** Bytes of bodies, or of what was made of the connection, that have passed: they are added to it. */
   readonly traffic: Traffic;
-  /** For the head of the answer, once the whole request was sent. */
+  /** For the head of the answer, from when the guest took the last of the request. */
   readonly answerMs: number;
 }
 
@@ -52,12 +52,15 @@ export async function askGuest(
     } catch (error) {
       asked.destroy();
       // What rests may be closed by the guest just as it is used again.
-      const isStale = asked.reusedSocket && isGone(error) && !hasBody(from);
+      const isStale = asked.reusedSocket && isGone(error) && SAFE.test(from.method ?? "") && !hasBody(from);
       if (isStale && !isAgain && !isOver(to)) continue;
       throw isOver(to) ? new AppError("unavailable", "the client has left") : explain(error);
     }
   }
 }
+
+/** May be asked twice. */
+const SAFE = /^(GET|HEAD|OPTIONS|TRACE)$/;
 
 export const hasBody = (from: FrontRequest): boolean =>
   from instanceof Http2ServerRequest
@@ -104,13 +107,16 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
   const answered = Promise.withResolvers<Answer>();
   let late: NodeJS.Timeout | undefined;
   const leave = () => answered.reject(new Error("the client has left"));
+  /** From when it has a connection, and again with each piece of the request that it takes. */
   const timeOut = () => {
     const message = `the server in the sandbox has not answered for ${answerMs / 1000} s`;
     late = setTimeout(() => answered.reject(new AppError("guest_timeout", message)), answerMs);
   };
+  const again = () => late?.refresh();
   const gone = () => answered.reject(Object.assign(new Error("closed"), { code: "ECONNRESET" }));
   to.on("close", leave);
-  asked.on("finish", timeOut).on("close", gone);
+  asked.once("socket", timeOut).on("finish", again).on("close", gone);
+  from.on("data", again);
   hearHints(asked, from, to);
   asked.on("response", (message) => answered.resolve({ message }));
   asked.on("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
@@ -124,7 +130,8 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
     return await answered.promise;
   } finally {
     clearTimeout(late);
-    asked.off("finish", timeOut).off("close", gone);
+    asked.off("socket", timeOut).off("finish", again).off("close", gone);
+    from.off("data", again);
     to.off("close", leave);
   }
 }

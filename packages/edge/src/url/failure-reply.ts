@@ -6,8 +6,10 @@ import { OWN_REPLY } from "./headers.ts";
 const TITLES: Readonly<Record<number, string>> = {
   400: "This request cannot be understood",
   401: "This page is private",
+  403: "This is not passed on",
   404: "There is nothing here",
   409: "This sandbox does not run",
+  429: "Too much is asked for",
   502: "The sandbox gives no answer",
   503: "The sandbox cannot be reached",
   504: "The sandbox takes too long",
@@ -27,7 +29,7 @@ export function replyFailure(from: FrontRequest, to: FrontResponse, error: AppEr
       [OWN_REPLY]: error.code,
       "content-type": isForPeople ? "text/html; charset=utf-8" : "application/json",
       "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-      ...(status >= 503 && { "retry-after": `${error.retryAfterSeconds ?? 5}` }),
+      ...((status >= 503 || status === 429) && { "retry-after": `${error.retryAfterSeconds ?? 5}` }),
     },
     body: isForPeople
       ? pageOf(status, error.message)

@@ -42,6 +42,8 @@ export async function forwardUpgrade(upgrade: Upgrade, forwarding: Forwarding): 
   await join(upgrade, { message, upgraded }, forwarding);
 }
 
+const GOODBYE_MS = 5_000;
+
 async function join(
   { socket, head }: Upgrade,
   { message, upgraded: { stream, head: first } }: Required<Answer>,
@@ -51,10 +53,15 @@ async function join(
   const status = `HTTP/1.1 101 ${message.statusMessage}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
   socket.setNoDelay(true);
   socket.write(`${status}${lines.join("")}\r\n`, "latin1");
+  const [readBefore, writtenBefore] = [socket.bytesRead, socket.bytesWritten];
   if (first.length > 0) socket.write(first);
   if (head.length > 0) stream.write(head);
-  const [readBefore, writtenBefore] = [socket.bytesRead, socket.bytesWritten];
-  await Promise.allSettled([pipeline(socket, stream), pipeline(stream, socket)]);
+  const both = [pipeline(socket, stream), pipeline(stream, socket)];
+  await Promise.race(both).catch(() => {});
+  // One end has said all: nothing comes of the other that somebody waits for, but for the answer to its goodbye.
+  const goodbye = setTimeout(() => stream.destroy(), GOODBYE_MS);
+  await Promise.allSettled(both);
+  clearTimeout(goodbye);
   stream.destroy();
   socket.destroy();
   traffic.in += head.length + socket.bytesRead - readBefore;

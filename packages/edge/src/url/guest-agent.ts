@@ -14,15 +14,14 @@ export interface GuestPlace {
 export type Dial = (to: GuestPlace) => Promise<GuestSocket>;
 
 const REST_MS = 15_000;
-/** Of one guest's port; further requests wait for one. */
-const MOST_CONNECTIONS = 512;
 const MOST_RESTING = 64;
 
 export class GuestAgent extends Agent {
   readonly #dial: Dial;
 
+  /** How many connections a guest has is for whoever asks to see to. */
   constructor(dial: Dial) {
-    super({ keepAlive: true, maxSockets: MOST_CONNECTIONS, maxFreeSockets: MOST_RESTING, scheduling: "lifo" });
+    super({ keepAlive: true, maxFreeSockets: MOST_RESTING, scheduling: "lifo" });
     this.#dial = dial;
   }
 

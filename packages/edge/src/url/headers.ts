@@ -37,6 +37,9 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Tells programs that an answer is the gateway's, and its code. No guest's has it. */
 export const OWN_REPLY = "mags-error";
 
+/** Where else its host is served, and what of all sandboxes a browser forgets, is not for a guest to say. */
+const NOT_OF_GUESTS = new Set(["alt-svc", "clear-site-data", OWN_REPLY]);
+
 export interface RequestHead {
   readonly client: ClientSeen;
   /** Names of cookies and headers that are for the gateway, lower case. */
@@ -87,10 +90,9 @@ export function responseHeaders(raw: RawHeaders, own: ReadonlySet<string>): stri
   const kept: string[] = [];
   for (const [name, value] of pairs(raw)) {
     const lower = name.toLowerCase();
-    // Where else its host is served is not for a guest to say.
-    if (HOP_BY_HOP.has(lower) || named.has(lower) || lower === "alt-svc" || lower === OWN_REPLY) continue;
+    if (HOP_BY_HOP.has(lower) || named.has(lower) || NOT_OF_GUESTS.has(lower)) continue;
     if (lower !== "set-cookie") kept.push(name, value);
-    else if (!own.has(nameOfCookie(value))) kept.push(name, ofThisHost(value));
+    else if (!own.has(nameOfCookie(value)) && !isNameless(value)) kept.push(name, ofThisHost(value));
   }
   return kept;
 }
@@ -116,6 +118,9 @@ function namedByConnection(raw: RawHeaders): ReadonlySet<string> {
   for (const needed of ["host", "content-length", "cookie", "authorization"]) named.delete(needed);
   return named;
 }
+
+/** A browser sends its value as it is, which may look like a cookie of another name. */
+const isNameless = (cookie: string) => nameOfCookie(cookie) === "" || !(cookie.split(";", 1)[0] ?? "").includes("=");
 
 const nameOfCookie = (text: string) => (text.split(/[=;]/, 1)[0] ?? "").trim().toLowerCase();
 

@@ -49,7 +49,8 @@ export function createNamedCertificates({ directory, clock, log }: NamedCertific
     async find(host) {
       const known = all.get(host);
       if (known && known.untilMs > clock.nowMs()) return known.context;
-      if (!HOST.test(host) || asked >= MOST_ASKED) return null;
+      if (!HOST.test(host)) return null;
+      if (asked >= MOST_ASKED) return known?.context ?? null;
       all.delete(host);
       const [oldest] = all.keys();
       if (all.size >= MOST_KEPT && oldest !== undefined) all.delete(oldest);

@@ -14,7 +14,7 @@ import { forwardUpgrade, type Upgrade } from "./forward-upgrade.ts";
 import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
 import type { GuestAgent } from "./guest-agent.ts";
 import type { ClientSeen } from "./headers.ts";
-import { keepPass, OWN_NAMES, passOf } from "./pass.ts";
+import { isFromElsewhere, keepPass, OWN_NAMES, passOf } from "./pass.ts";
 import type { Routes } from "./routes.ts";
 
 export interface VisitDeps {
@@ -41,15 +41,26 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
   const traffic: Traffic = { in: 0, out: 0 };
   let route: UrlRoute | undefined;
   const authority = authorityOf(from);
+  // Of a stream of HTTP/2 that is over nobody knows it any more.
+  const seen = seenOf(from, deps.isTrusted);
   try {
     const target = targetOf(from);
     if (!authority || target === undefined)
-      throw new AppError("validation_failed", "the request does not say which host it is for");
+      throw new AppError("validation_failed", "the request does not say which host it is for, or names two");
     const pass = passOf(from, target);
     const found = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
     route = found;
-    if (pass?.cleanTarget != null && !visit.upgrade) keepPass(visit, pass, schemeOf(from));
-    else await inCrowd(deps, found.guest, () => passOn(deps, visit, { route: found, authority, target, traffic }));
+    const isUpgrade = visit.upgrade !== undefined;
+    if (found.isPrivate && pass && isFromElsewhere(from, pass, { authority: authority.text, isUpgrade }))
+      throw new AppError("forbidden", "this page is private, and a page of another host has asked for it");
+    // What else than a page is asked for once more would be another request.
+    if (found.isPrivate && pass?.by === "link" && !isUpgrade && /^(GET|HEAD)$/.test(from.method ?? ""))
+      keepPass(visit, pass, { scheme: seen.scheme, authority: authority.text });
+    else {
+      const clean = pass?.cleanTarget ?? target;
+      const on = { route: found, authority, target: clean, traffic, seen };
+      await inCrowd(deps, found.guest, () => passOn(deps, visit, on));
+    }
   } catch (error) {
     if (!isAppError(error)) throw error;
     replyFailure(from, to, error);
@@ -58,7 +69,7 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
       deps.note(
         accessOf(visit, {
           ...{ route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs },
-          client: clientAddress(from, deps.isTrusted),
+          client: seen.first,
         }),
       );
   }
@@ -85,18 +96,25 @@ interface Found {
   readonly authority: Authority;
   readonly target: string;
   readonly traffic: Traffic;
+  readonly seen: Seen;
+}
+
+type Seen = Omit<ClientSeen, "authority">;
+
+function seenOf(from: FrontRequest, isTrusted: VisitDeps["isTrusted"]): Seen {
+  const address = peerAddress(from);
+  const trusted = isTrusted(address);
+  const told = `${from.headers["x-forwarded-proto"] ?? ""}`.toLowerCase();
+  const scheme = trusted && (told === "http" || told === "https") ? told : schemeOf(from);
+  return { address, first: clientAddress(from, isTrusted), scheme, port: from.socket.localPort ?? 0, trusted };
 }
 
 async function passOn(
   deps: VisitDeps,
   { from, to, upgrade }: Visit,
-  { route, authority, target, traffic }: Found,
+  { route, authority, target, traffic, seen }: Found,
 ): Promise<void> {
-  const address = peerAddress(from);
-  const client: ClientSeen = {
-    ...{ address, first: clientAddress(from, deps.isTrusted), authority: authority.text, scheme: schemeOf(from) },
-    ...{ port: from.socket.localPort ?? 0, trusted: deps.isTrusted(address) },
-  };
+  const client: ClientSeen = { ...seen, authority: authority.text };
   const forwarding: Forwarding = {
     ...{ agent: deps.agent, client, own: OWN_NAMES, answerMs: deps.limits.answerMs, target, traffic },
     place: placeOf(route, { clock: deps.clock, wakeMs: deps.limits.wakeMs }),
@@ -119,7 +137,7 @@ interface Told {
 
 function accessOf(
   { from, to, upgrade }: Visit,
-  { route, authority, traffic, durationMs, client }: Omit<Found, "target"> & Told,
+  { route, authority, traffic, durationMs, client }: Omit<Found, "target" | "seen"> & Told,
 ): UrlAccess {
   const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
@@ -127,6 +145,6 @@ function accessOf(
     clientAddress: client,
     method: from.method ?? "",
     path: (from.url ?? "").split("?", 1)[0]?.slice(0, MOST_PATH) ?? "",
-    ...{ status, durationMs, bytesIn: traffic.in, bytesOut: traffic.out },
+    ...{ status, durationMs: Math.round(durationMs * 10) / 10, bytesIn: traffic.in, bytesOut: traffic.out },
   };
 }

@@ -87,7 +87,7 @@ export async function urlTraffic(
 /** @throws MagsError like the server's for an unknown alias, for texts that cannot stand in a path. */
 function aliasPath(subdomain: string): string {
   if (cannotStandInPath(subdomain))
-    throw new MagsError(`there is no alias "${subdomain}"`, { statusCode: 404, code: "url_not_found" });
+    throw new MagsError(`there is no alias "${subdomain}"`, { statusCode: 404, code: "alias_not_found" });
   return `${ALIASES}/${encodeURIComponent(subdomain)}`;
 }
 

@@ -5,6 +5,7 @@ const STATEMENTS = [
   `alter table sandboxes
     add column http_port integer check (http_port between 1 and 65535),
     add column url_private boolean not null default false`,
+  "create index sandboxes_of_workspace on sandboxes (account_id, workspace_id, created_at)",
   `create table url_aliases (
     id uuid primary key,
     account_id uuid not null references accounts on delete cascade,

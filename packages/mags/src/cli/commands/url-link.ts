@@ -1,5 +1,6 @@
 import { type Cli, note, print, printJson } from "../cli.ts";
 import { connect } from "../credentials.ts";
+import { Failure } from "../failure.ts";
 import { writeTable } from "../format.ts";
 
 interface JsonFlag {
@@ -12,7 +13,10 @@ export interface LinkFlags extends JsonFlag {
   readonly expires?: number;
 }
 
+const MOST_SECONDS = 30 * 86_400;
+
 export async function createLink(cli: Cli, name: string, { port, expires, json }: LinkFlags): Promise<number> {
+  if (expires !== undefined && expires > MOST_SECONDS) throw new Failure("--expires: at most 30d");
   const mags = await connect(cli);
   const link = await mags.urlLinkCreate(name, { port, expiresIn: expires });
   if (json) {
@@ -20,6 +24,9 @@ export async function createLink(cli: Cli, name: string, { port, expires, json }
     return 0;
   }
   await print(cli, `URL: ${link.url}`);
+  const { url_private } = await mags.status(name);
+  if (url_private === false)
+    await note(cli, `The URL is public, and needs no link. Make it private: mags url ${name} --private`);
   await note(cli, `Until ${link.expires_at}. Revoke it with: mags url revoke ${name} ${link.id}`);
   await note(cli, `Programs send the header: mags-access: ${link.token}`);
   return 0;

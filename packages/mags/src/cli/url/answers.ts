@@ -20,7 +20,8 @@ export async function answersAt(url: string, { signal }: { readonly signal: Abor
   return await new Promise<Answer>((resolve, reject) => {
     const asked = request(url, options, (reply) => {
       const own = reply.headers[OWN_REPLY];
-      if (own === undefined) {
+      // Whoever has no link is not let in; that it listens is shown to those who have one.
+      if (own === undefined || own === "unauthenticated") {
         reply.destroy();
         resolve({ answers: true });
         return;
