@@ -197,6 +197,26 @@ describe("a private URL", () => {
       assert.match(await refused(host, wrong), /^unauthenticated: .*does not open it/, wrong);
   });
 
+  it("has whom it refuses in its log", async () => {
+    const visitor = { clientAddress: "198.51.100.7", method: "GET", path: "/guess" };
+    for (const pass of [null, "wrong"])
+      await assert.rejects(directory().route({ host, pass, visitor }, { signal: new AbortController().signal }));
+    const seen = await waitFor(
+      async () => {
+        const { entries } = (await call("GET", `${JOBS}/secret/url-traffic`)).body;
+        return entries.length === 2 && entries;
+      },
+      { what: "both to be noted" },
+    );
+    assert.deepEqual(
+      seen.map(({ status, path, client_address }: Body) => [status, path, client_address]),
+      [
+        [401, "/guess", "198.51.100.7"],
+        [401, "/guess", "198.51.100.7"],
+      ],
+    );
+  });
+
   it("is not opened by a link to another sandbox, or port", async () => {
     await idle("other-secret");
     await access("other-secret", { port: 3000, private: true });
@@ -304,6 +324,7 @@ describe("what is asked of URLs", () => {
 
   it("is counted, kept and summed up", async () => {
     const { sandbox } = await idle("busy");
+    const usedBefore = (await call("GET", `${JOBS}/usage`)).body;
     for (let n = 0; n < 3; n++) note(sandbox, { path: `/${n}` });
     note(sandbox, { status: 502, durationMs: 20_000, path: "/\0bad" });
     const seen = await waitFor(
@@ -331,7 +352,10 @@ describe("what is asked of URLs", () => {
     assert.equal((await traffic(`?after=${second.id}&limit=1`)).entries[0].path, "/2");
     assert.equal((await traffic("?limit=2")).entries[0].path, "/2");
     const usage = (await call("GET", `${JOBS}/usage`)).body;
-    assert.deepEqual([usage.url_requests, usage.url_bytes_out], [4, 400]);
+    assert.deepEqual(
+      [usage.url_requests - usedBefore.url_requests, usage.url_bytes_out - usedBefore.url_bytes_out],
+      [4, 400],
+    );
   });
 
   it("is in the metrics", async () => {

@@ -6,11 +6,20 @@ import type { Secret } from "@mags/core";
 import type { AccountId } from "./ids.ts";
 import type { GuestId } from "./sandbox.ts";
 
+/** Who asks for what, for the access log where he is refused. */
+export interface UrlVisitor {
+  readonly clientAddress: string;
+  readonly method: string;
+  /** Without what follows `?`, at most 512 characters. */
+  readonly path: string;
+}
+
 export interface UrlVisit {
   /** That the client asked for: lower case, without port. */
   readonly host: string;
   /** What the client shows for a URL that is private; null: nothing. */
   readonly pass: string | null;
+  readonly visitor?: UrlVisitor | undefined;
 }
 
 /** Where requests for a host go for now. */
@@ -25,7 +34,7 @@ export interface UrlRoute {
   readonly awakeMs: number | null;
 }
 
-/** One request that was answered, or refused. */
+/** One request that was let in. Of whom it refuses the directory takes note itself. */
 export interface UrlAccess {
   /** Milliseconds since 1970. */
   readonly atMs: number;

@@ -35,9 +35,11 @@ describe("a certificate", () => {
     assert.ok(!isWithinLimits("a", tries(4, "a", 0, false), now));
     assert.ok(isWithinLimits("a", tries(4, "a", 1, false), now));
     assert.ok(!isWithinLimits("a", tries(4, "a", 6, true), now));
-    assert.ok(isWithinLimits("a", tries(44, "b", 6, true), now));
-    assert.ok(!isWithinLimits("a", tries(45, "b", 6, true), now));
-    assert.ok(isWithinLimits("a", tries(45, "b", 8, true), now));
+    assert.ok(isWithinLimits("a.x", tries(44, "b.x", 6, true), now));
+    assert.ok(!isWithinLimits("a.x", tries(45, "b.x", 6, true), now));
+    assert.ok(isWithinLimits("a.x", tries(45, "b.x", 8, true), now));
+    assert.ok(isWithinLimits("a.x", tries(45, "b.y", 6, true), now), "others' domains take nothing away");
+    assert.ok(!isWithinLimits("a.x", tries(90, "b.y", 0, false), now));
   });
 });
 

@@ -47,10 +47,13 @@ export interface UrlCertificatesDeps {
 /** Authorities let a host fail five times an hour. */
 const FIRST_PAUSE_MS = 15 * 60_000;
 const MOST_PAUSE_MS = 24 * 60 * 60_000;
-/** And give 50 of one domain in a week, five of them for one host. */
-const MOST_IN_A_WEEK = 45;
+/** And give 50 of one domain in a week, five of them for one host, and an account so many orders in an hour. */
+const MOST_OF_A_DOMAIN_IN_A_WEEK = 45;
 const MOST_OF_A_HOST_IN_A_WEEK = 4;
 const MOST_TRIES_IN_AN_HOUR = 4;
+const MOST_TRIES_OF_ALL_IN_AN_HOUR = 90;
+/** One that an authority cannot reach takes its time. */
+const MOST_AT_ONCE = 4;
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
 const LOOK_MS = 60_000;
@@ -73,9 +76,7 @@ export function startUrlCertificates(
     return null;
   }
 
-  async function obtain(host: string): Promise<void> {
-    const at = clock.now();
-    await store.putTry({ host, at }, { since: weekBefore(at) });
+  async function obtain(host: string, at: Date): Promise<void> {
     try {
       const publish = async (challenge: { readonly token: string; readonly answer: string }) => {
         signal.throwIfAborted();
@@ -97,16 +98,25 @@ export function startUrlCertificates(
     const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
     await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
     await store.removeChallenges(); // of what was cut short: none is asked for now
-    for (const host of wanted) {
-      if (signal.aborted) return;
+    const underWay = new Set<Promise<void>>();
+    // Who has one is not to lose it for those who come.
+    for (const host of wanted.toSorted((a, b) => Number(has(known, b)) - Number(has(known, a)))) {
+      if (underWay.size >= MOST_AT_ONCE) await Promise.race(underWay);
+      if (signal.aborted) break;
       const now = clock.now();
       const stored = known.get(host);
       // One whose key does not open is of no use.
       if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
       if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
-      await obtain(host);
-      await store.removeChallenges();
+      await store.putTry({ host, at: now }, { since: weekBefore(now) });
+      const obtaining: Promise<void> = obtain(host, now)
+        .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
+        .finally(() => underWay.delete(obtaining));
+      underWay.add(obtaining);
     }
+    if (underWay.size === 0) return;
+    await Promise.all(underWay);
+    await store.removeChallenges();
   }
 
   async function run(): Promise<void> {
@@ -140,6 +150,8 @@ export function startUrlCertificates(
   };
 }
 
+const has = (known: ReadonlyMap<string, StoredCertificate>, host: string) => known.get(host)?.issued != null;
+
 const rowOf = (host: string) => `url_certificates/${host}`;
 
 /** Whether it is time to ask for one. */
@@ -156,12 +168,16 @@ export function isDue(stored: StoredCertificate | undefined, now: Date): boolean
 /** Whether the authority may be asked once more, whatever has become of the host's alias meanwhile. */
 export function isWithinLimits(host: string, tries: readonly CertificateTry[], now: Date): boolean {
   const issued = tries.filter((one) => one.issued && one.at > weekBefore(now));
-  const own = tries.filter((one) => one.host === host);
+  const late = tries.filter(({ at }) => at.getTime() > now.getTime() - HOUR_MS);
+  const isOwn = (one: CertificateTry) => one.host === host;
   return (
-    issued.length < MOST_IN_A_WEEK &&
-    issued.filter((one) => one.host === host).length < MOST_OF_A_HOST_IN_A_WEEK &&
-    own.filter(({ at }) => at.getTime() > now.getTime() - HOUR_MS).length < MOST_TRIES_IN_AN_HOUR
+    issued.filter((one) => domainOf(one.host) === domainOf(host)).length < MOST_OF_A_DOMAIN_IN_A_WEEK &&
+    issued.filter(isOwn).length < MOST_OF_A_HOST_IN_A_WEEK &&
+    late.filter(isOwn).length < MOST_TRIES_IN_AN_HOUR &&
+    late.length < MOST_TRIES_OF_ALL_IN_AN_HOUR
   );
 }
+
+const domainOf = (host: string) => host.slice(host.indexOf(".") + 1);
 
 const weekBefore = (now: Date) => new Date(now.getTime() - WEEK_MS);

@@ -1,6 +1,6 @@
 /** Where the hosts of URLs lead: see `UrlDirectory` of the domain. */
-import { AppError } from "@mags/core";
-import type { UrlRoute, UrlVisit } from "@mags/domain";
+import { AppError, isAppError } from "@mags/core";
+import type { UrlAccess, UrlRoute, UrlVisit } from "@mags/domain";
 import type { UrlLinks } from "./url-links.ts";
 import { nameOf, type UrlNames } from "./url-names.ts";
 import type { UrlStore, UrlTarget } from "./url-store.ts";
@@ -13,20 +13,31 @@ export interface UrlDirectoryDeps {
   readonly links: Pick<UrlLinks, "check">;
   readonly names: UrlNames;
   readonly clock: { now(): Date };
+  /** Of whom is refused. */
+  readonly note: (access: UrlAccess) => void;
 }
 
 /** @throws as `UrlDirectory.route` */
 export async function routeOf(
-  { host, pass }: UrlVisit,
-  { store, links, names, clock }: UrlDirectoryDeps,
+  { host, pass, visitor }: UrlVisit,
+  { store, links, names, clock, note }: UrlDirectoryDeps,
 ): Promise<UrlRoute> {
   const target = await targetOf(host, { store, names });
   const { sandboxId, accountId, isPrivate, awakeSince } = target;
   const port = target.port ?? USUAL_PORT;
   if (isPrivate) {
-    if (pass === null)
-      throw new AppError("unauthenticated", "this page is private: open it by a link that its owner gives you");
-    await links.check(pass, { sandboxId, port });
+    try {
+      if (pass === null)
+        throw new AppError("unauthenticated", "this page is private: open it by a link that its owner gives you");
+      await links.check(pass, { sandboxId, port });
+    } catch (error) {
+      if (visitor && isAppError(error, "unauthenticated"))
+        note({
+          ...{ atMs: clock.now().getTime(), host, guest: sandboxId, ...visitor, status: error.status },
+          ...{ durationMs: 0, bytesIn: 0, bytesOut: 0 },
+        });
+      throw error;
+    }
   }
   const awakeMs = awakeSince && Math.max(0, clock.now().getTime() - awakeSince.getTime());
   return { accountId, guest: sandboxId, port, isPrivate, awakeMs };

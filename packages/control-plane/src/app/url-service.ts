@@ -83,7 +83,7 @@ export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig)
   const traffic = createUrlTraffic({ ...deps, store: deps.traffic });
   return {
     directory: {
-      route: (visit) => routeOf(visit, { store, links, names: config, clock }),
+      route: (visit) => routeOf(visit, { store, links, names: config, clock, note: traffic.note }),
       certificate: async (host) => certificates?.find(host) ?? null,
       challenge: async (asked) => certificates?.challenge(asked) ?? null,
       note: traffic.note,

@@ -14,7 +14,16 @@ export const Host = z.string().max(MOST_HOST);
 const Count = z.int().nonnegative();
 const Duration = z.number().nonnegative();
 
-export const Visit = z.object({ host: Host, pass: z.string().max(MOST_PASS).nullable() });
+const Visitor = z.object({
+  clientAddress: z.string().max(MOST.clientAddress),
+  method: z.string().max(MOST.method),
+  path: z.string().max(MOST.path),
+});
+export const Visit = z.object({
+  host: Host,
+  pass: z.string().max(MOST_PASS).nullable(),
+  visitor: Visitor.optional(),
+});
 
 export const Route = z.object({
   accountId: uuid<AccountId>(),

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { AppError, isAppError } from "@mags/core";
-import type { GuestId, UrlAccess, UrlRoute } from "@mags/domain";
+import type { GuestId, UrlAccess, UrlRoute, UrlVisitor } from "@mags/domain";
 import type { Places } from "../ssh/places.ts";
 import type { Forwarding, Traffic } from "./ask-guest.ts";
 import { type Authority, authorityOf, targetOf } from "./authority.ts";
@@ -48,7 +48,8 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     if (!authority || target === undefined)
       throw new AppError("validation_failed", "the request does not say which host it is for, or names two");
     const pass = passOf(from, target);
-    const found = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null });
+    const visitor = visitorOf(from, seen.first);
+    const found = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null, visitor });
     route = found;
     const isUpgrade = visit.upgrade !== undefined;
     if (found.isPrivate && pass && isFromElsewhere(from, pass, { authority: authority.text, isUpgrade }))
@@ -129,6 +130,13 @@ const schemeOf = ({ socket }: { readonly socket: Socket }) => ((socket as TLSSoc
 const LEFT = 499;
 const WEB_SOCKET = 101;
 const MOST_PATH = 512;
+const MOST_METHOD = 64;
+const MOST_ADDRESS = 64;
+
+function visitorOf({ method = "", url = "" }: FrontRequest, client: string): UrlVisitor {
+  const path = url.split("?", 1)[0]?.slice(0, MOST_PATH) ?? "";
+  return { clientAddress: client.slice(0, MOST_ADDRESS), method: method.slice(0, MOST_METHOD), path };
+}
 
 interface Told {
   readonly durationMs: number;
@@ -142,9 +150,7 @@ function accessOf(
   const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
     ...{ atMs: Date.now() - durationMs, host: authority.host, guest: route.guest },
-    clientAddress: client,
-    method: from.method ?? "",
-    path: (from.url ?? "").split("?", 1)[0]?.slice(0, MOST_PATH) ?? "",
+    ...visitorOf(from, client),
     ...{ status, durationMs: Math.round(durationMs * 10) / 10, bytesIn: traffic.in, bytesOut: traffic.out },
   };
 }
