@@ -1,11 +1,9 @@
-import type { AccountId, JobId, SandboxId } from "@mags/domain";
+import type { AccountId, SandboxId } from "@mags/domain";
 
 /** A live sandbox whose persistent job lives, as URLs lead to it. */
 export interface UrlTarget {
   readonly sandboxId: SandboxId;
   readonly accountId: AccountId;
-  /** The one whose sandbox it is now. */
-  readonly jobId: JobId;
   /** Null: none was asked for. */
   readonly port: number | null;
   readonly isPrivate: boolean;

@@ -1,4 +1,4 @@
-import { type AccountId, isUuid, type JobId, type SandboxId } from "@mags/domain";
+import { type AccountId, isUuid, type SandboxId } from "@mags/domain";
 import { type RawBuilder, type Selectable, sql } from "kysely";
 import type { UrlAlias, UrlLink, UrlStore, UrlTarget } from "../app/url-store.ts";
 import type { Database } from "./database.ts";
@@ -8,7 +8,6 @@ import type { Tables } from "./tables.ts";
 interface TargetRow {
   readonly id: string;
   readonly account_id: string;
-  readonly job_id: string;
   readonly http_port: number | null;
   readonly url_private: boolean;
   readonly awake_since: Date | null;
@@ -16,7 +15,7 @@ interface TargetRow {
 
 /** Sandboxes whose persistent job lives. */
 const TARGETS = sql`
-  select sandboxes.id, sandboxes.account_id, jobs.id as job_id, http_port, url_private,
+  select sandboxes.id, sandboxes.account_id, http_port, url_private,
     (select began_at from awake_periods where sandbox_id = sandboxes.id and awake_periods.ended_at is null) as awake_since
   from sandboxes join jobs on jobs.id = owner_job_id
   where sandboxes.ended_at is null and ${LIVE}`;
@@ -182,7 +181,6 @@ function targetFromRow(row: TargetRow): UrlTarget {
   return {
     sandboxId: row.id as SandboxId,
     accountId: row.account_id as AccountId,
-    jobId: row.job_id as JobId,
     port: row.http_port,
     isPrivate: row.url_private,
     awakeSince: row.awake_since,
