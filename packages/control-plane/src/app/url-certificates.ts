@@ -99,23 +99,25 @@ export function startUrlCertificates(
     await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
     await store.removeChallenges(); // of what was cut short: none is asked for now
     const underWay = new Set<Promise<void>>();
-    // Who has one is not to lose it for those who come.
-    for (const host of wanted.toSorted((a, b) => Number(has(known, b)) - Number(has(known, a)))) {
-      if (underWay.size >= MOST_AT_ONCE) await Promise.race(underWay);
-      if (signal.aborted) break;
-      const now = clock.now();
-      const stored = known.get(host);
-      // One whose key does not open is of no use.
-      if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
-      if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
-      await store.putTry({ host, at: now }, { since: weekBefore(now) });
-      const obtaining: Promise<void> = obtain(host, now)
-        .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
-        .finally(() => underWay.delete(obtaining));
-      underWay.add(obtaining);
+    try {
+      // Who has one is not to lose it for those who come.
+      for (const host of wanted.toSorted((a, b) => Number(has(known, b)) - Number(has(known, a)))) {
+        if (underWay.size >= MOST_AT_ONCE) await Promise.race(underWay);
+        if (signal.aborted) break;
+        const now = clock.now();
+        const stored = known.get(host);
+        // One whose key does not open is of no use.
+        if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
+        if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
+        await store.putTry({ host, at: now }, { since: weekBefore(now) });
+        const obtaining: Promise<void> = obtain(host, now)
+          .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
+          .finally(() => underWay.delete(obtaining));
+        underWay.add(obtaining);
+      }
+    } finally {
+      await Promise.all(underWay); // what has begun ends before it is looked again, or before the end
     }
-    if (underWay.size === 0) return;
-    await Promise.all(underWay);
     await store.removeChallenges();
   }
 
