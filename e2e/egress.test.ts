@@ -6,6 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { INTERNET, type Internet, startInternet } from "./harness/internet.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
+import { tell, UNTIL_TOLD } from "./harness/told.ts";
 
 const { publicAddress, otherAddress, wildAddress, mirrorAddress, dnsAddress } = INTERNET;
 const MAX_CONNECTIONS = 64;
@@ -171,7 +172,7 @@ E`;
   });
 
   it("holds on across a restart of the server", async () => {
-    const script = `${GET}echo on; while [ ! -e /tmp/go ]; do sleep 0.1; done; get http://public.test/; get http://other.test/`;
+    const script = `${GET}echo on; ${UNTIL_TOLD}; get http://public.test/; get http://other.test/`;
     const id = await server.submit({ script, egress: { allow } });
     await waitFor(async () => (await server.mags(["logs", id])).text === "on\n", { what: "the script" });
     await server.kill();
@@ -179,7 +180,8 @@ E`;
     assert.deepEqual(((await server.api.call("GET", `/api/v1/mags-jobs/${id}`)).body as { egress: unknown }).egress, {
       allow,
     });
-    await waitFor(async () => (await server.mags(["exec", id, "touch /tmp/go"])).exitCode === 0, { what: "exec" });
+    await server.running(id);
+    await tell(server, id);
     await server.ended(id);
     assert.equal(
       (await server.mags(["logs", id])).text,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { startServer, type TestServer } from "./harness/server.ts";
+import { GO, tell } from "./harness/told.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
 import { askUrl, type UnderLoad, underLoad } from "./harness/url-load.ts";
 
@@ -85,7 +86,7 @@ describe("a script that prints without end", () => {
 
 describe("kill -9 of the server", () => {
   it("beyond the limit on output: the script runs on to its exit code all the same", async () => {
-    const script = `head -c ${OUTPUT_LIMIT + 1_000_000} /dev/zero; while [ ! -e /tmp/go ]; do echo more; sleep 0.05; done; exit 8`;
+    const script = `head -c ${OUTPUT_LIMIT + 1_000_000} /dev/zero; while [ ! -e ${GO} ]; do echo more; sleep 0.05; done; exit 8`;
     const id = await server.submit({ script });
     await waitFor(
       async () => {
@@ -97,8 +98,7 @@ describe("kill -9 of the server", () => {
     await server.kill();
     await server.start();
     await server.running(id);
-    const touched = await server.mags(["exec", id, "touch /tmp/go"]);
-    assert.equal(touched.exitCode, 0, touched.errors);
+    await tell(server, id);
     assert.equal((await server.ended(id)).exit_code, 8);
   });
 

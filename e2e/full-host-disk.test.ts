@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { mountSmallDisk, type SmallDisk, waitFor } from "@mags/test-kit";
 import { untilPrinted } from "./harness/beside.ts";
 import { startServer, type TestServer } from "./harness/server.ts";
+import { GO, tell, UNTIL_TOLD } from "./harness/told.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
 
 const DISK_BYTES = 1024 ** 3;
@@ -23,8 +24,11 @@ after(async () => {
   await disk[Symbol.asyncDispose]();
 });
 
+// What one test leaves must not be the next one's.
+afterEach(() => disk.makeRoom());
+
 const submit = (script: string) => server.api.call("POST", JOBS, { type: "inline", persistent: false, script });
-const whenTold = (script: string) => `echo begun; while [ ! -e /dev/shm/go ]; do sleep 0.1; done; ${script}`;
+const whenTold = (script: string) => `echo begun; ${UNTIL_TOLD}; ${script}`;
 const DATABASE_FULL = /the database's disk is full: make room/;
 
 /** Resolves when a VM stands still in the middle of a write: its QEMU takes next to no processor time any more. */
@@ -73,10 +77,10 @@ describe("a data directory whose disk is full", () => {
     await disk.fill();
 
     // Not streamed: that would need room for the command's own output.
-    for (const id of [loud, writer]) {
-      const { status, body } = await server.api.call("POST", `${JOBS}/${id}/exec`, { command: "touch /dev/shm/go" });
-      assert.equal(status, 200, JSON.stringify(body));
-    }
+    const told = (id: string) => server.api.call("POST", `${JOBS}/${id}/exec`, { command: `touch ${GO}` });
+    await told(loud); // its VM may end before the command does
+    const { status, body } = await told(writer);
+    assert.equal(status, 200, JSON.stringify(body));
     const failed = await server.ended(loud);
     assert.equal(failed.status, "error");
     assert.match(failed.error_message ?? "", /its output could not be stored: .*full/);
@@ -102,7 +106,7 @@ describe("a data directory whose disk is full", () => {
     assert.equal((await server.mags(["logs", writer])).text, "begun\nwritten\n");
     // The database may have had no room for it before.
     assert.ok((await events(writer)).includes("the host's disk is full: the VM waits"));
-    assert.equal((await server.mags(["exec", quiet, "touch /dev/shm/go"])).exitCode, 0);
+    await tell(server, quiet);
     assert.equal((await server.ended(quiet)).exit_code, 3);
     assert.equal((await server.mags(["logs", quiet])).text, "begun\nend\n");
     await server.poolFilled(3);

@@ -5,6 +5,7 @@ import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
 import { assertOthersRun, python, submitBeside, untilPrinted } from "./harness/beside.ts";
 import { type JobStatus, startServer, type TestServer } from "./harness/server.ts";
+import { GO, tell } from "./harness/told.ts";
 
 const GIB = 1024 ** 3;
 const BLOCK_BYTES = 512;
@@ -21,7 +22,7 @@ function assertCompleted(status: JobStatus, exitCode: number): void {
   assert.deepEqual([status.status, status.exit_code], ["completed", exitCode], status.error_message);
 }
 
-const UNTIL_TOLD = 'import os, time\nwhile not os.path.exists("/dev/shm/go"): time.sleep(0.1)';
+const PYTHON_UNTIL_TOLD = `import os, time\nwhile not os.path.exists("${GO}"): time.sleep(0.1)`;
 const SPIN_ABOVE_ALL = "exec chrt -f 99 sh -c 'while :; do :; done'";
 const FORBID_OTHERS = "sleep 1; echo -1 > /proc/sys/kernel/sched_rt_runtime_us";
 
@@ -55,7 +56,7 @@ try:
         while True: file.write(block)
 except OSError as error:
     print(errno.errorcode[error.errno], flush=True)
-${UNTIL_TOLD}
+${PYTHON_UNTIL_TOLD}
 raise SystemExit(5)`;
     const id = await submitBeside(server, { script: python(filler), disk_gb: 2 });
     await untilPrinted(server, id, "ENOSPC", 120_000);
@@ -63,7 +64,7 @@ raise SystemExit(5)`;
     const { blocks } = await stat(join(server.dataDir, "vms", vm_id, "jail", "disk.qcow2"));
     const bytes = blocks * BLOCK_BYTES;
     assert.ok(bytes > 1.5 * GIB && bytes < 2.1 * GIB, `${bytes} bytes`);
-    await server.mags(["exec", id, "touch /dev/shm/go"]);
+    await tell(server, id);
     assertCompleted(await server.ended(id), 5);
     assert.equal(await output(id), "begun\nENOSPC\n");
   });
