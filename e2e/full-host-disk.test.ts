@@ -10,13 +10,15 @@ import { GO, tell, UNTIL_TOLD } from "./harness/told.ts";
 import { untilParkedOnly } from "./harness/traces.ts";
 
 const DISK_BYTES = 1024 ** 3;
+const POOL = 3;
 const JOBS = "/api/v1/mags-jobs";
 
 let disk: SmallDisk;
 let server: TestServer;
 before(async () => {
   disk = await mountSmallDisk(DISK_BYTES);
-  server = await startServer({ dataDir: join(disk.path, "d") });
+  // As many as there are at least: what was asked for lately makes it no larger.
+  server = await startServer({ dataDir: join(disk.path, "d"), node: { pool: { min_idle: POOL, max_idle: POOL } } });
 });
 after(async () => {
   await disk.makeRoom();
@@ -26,6 +28,12 @@ after(async () => {
 
 // What one test leaves must not be the next one's.
 afterEach(() => disk.makeRoom());
+
+/** A VM that is being made when the disk gets full gives its room back a little later. */
+async function fillDisk(): Promise<void> {
+  await server.poolFilled(POOL);
+  await disk.fill();
+}
 
 const submit = (script: string) => server.api.call("POST", JOBS, { type: "inline", persistent: false, script });
 const whenTold = (script: string) => `echo begun; ${UNTIL_TOLD}; ${script}`;
@@ -65,7 +73,7 @@ const events = async (id: string) => (await server.mags(["events", id])).text;
 
 describe("a data directory whose disk is full", () => {
   it("tells each job what became of it, ends nothing that needs no room, and serves again when there is some", async () => {
-    await server.poolFilled(3);
+    await server.poolFilled(POOL);
     const { pid } = await server.serverStatus();
     const quiet = await server.submit({ script: whenTold("echo end; exit 3") });
     const loud = await server.submit({ script: whenTold("head -c 3M /dev/urandom; exit 4") });
@@ -73,8 +81,7 @@ describe("a data directory whose disk is full", () => {
       script: whenTold("head -c 50M /dev/urandom > /root/data; sync && echo written; exit 5"),
     });
     for (const id of [quiet, loud, writer]) await untilPrinted(server, id, "begun");
-    await server.poolFilled(2);
-    await disk.fill();
+    await fillDisk();
 
     // Not streamed: that would need room for the command's own output.
     const told = (id: string) => server.api.call("POST", `${JOBS}/${id}/exec`, { command: `touch ${GO}` });
@@ -109,7 +116,7 @@ describe("a data directory whose disk is full", () => {
     await tell(server, quiet);
     assert.equal((await server.ended(quiet)).exit_code, 3);
     assert.equal((await server.mags(["logs", quiet])).text, "begun\nend\n");
-    await server.poolFilled(3);
+    await server.poolFilled(POOL);
     assert.equal((await fetch(`${server.url}/readyz`)).status, 200);
     assert.equal((await server.serverStatus()).pid, pid);
     assert.equal((await server.ended(await server.submit({ script: "exit 8" }))).exit_code, 8);
@@ -123,7 +130,7 @@ describe("a data directory whose disk is full", () => {
       (await server.mags(["exec", id, "cat /root/here; cat /proc/sys/kernel/random/boot_id"])).text;
     const before = await cat();
     assert.match(before, /^here\n/);
-    await disk.fill();
+    await fillDisk();
     const refused = await server.api.call("POST", `${JOBS}/${id}/sleep`);
     assert.equal(refused.status, 503, JSON.stringify(refused.body));
     assert.match((refused.body as { error: string }).error, /could not be put to sleep and runs on: .*(full|space)/i);
@@ -141,7 +148,7 @@ describe("a data directory whose disk is full", () => {
     const id = await server.submit({ script, persistent: true, workspace_id: "w" });
     await untilScriptOver(id);
     assert.equal((await server.mags(["sync", "w"])).text, "Workspace w synced as version 1\n");
-    await disk.fill();
+    await fillDisk();
     const copying = server.mags(["exec", id, "cp /root/old /root/new; sync; cmp /root/old /root/new && echo copied"]);
     await untilSaidToWait(id);
     const refused = await server.mags(["exec", id, "true"]);
@@ -149,6 +156,7 @@ describe("a data directory whose disk is full", () => {
     assert.match(refused.errors, /disk is full/);
     assert.match((await server.mags(["sync", "w"])).errors, /the host's disk is full: free some room under \//);
 
+    disk.takeRest();
     const stopped = await server.magsd("stop", "--all");
     assert.equal(stopped.exitCode, 1);
     assert.match(
