@@ -28,6 +28,7 @@ await startEdgeServer(
         },
         certificate: async () => null,
         challenge: async () => null,
+        areOf: async (hosts) => hosts.map(() => false),
         note() {},
       },
     },

@@ -6,7 +6,7 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { AppError, isAppError, Secret, silentLogger, systemClock } from "@mags/core";
-import type { UrlDirectory } from "@mags/domain";
+import type { UrlRegister } from "@mags/domain";
 import { type EdgeUpstream, startEdgeServer } from "@mags/edge";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { makeEdgeSecret } from "./commands/edge-secret.ts";
@@ -41,10 +41,11 @@ describe("serveEdge", () => {
   const deps = { clock: systemClock, log: silentLogger };
   const at = { host: "127.0.0.1" };
 
-  const urls: UrlDirectory = {
+  const urls: UrlRegister = {
     route: () => Promise.reject(new AppError("url_not_found", "nothing is called so")),
     certificate: async () => null,
     challenge: async () => null,
+    areOf: async (hosts) => hosts.map(() => false),
     note() {},
   };
 

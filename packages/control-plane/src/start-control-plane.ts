@@ -11,7 +11,7 @@ import {
   type NodeRuntime,
   type SandboxId,
   type SshDirectory,
-  type UrlDirectory,
+  type UrlRegister,
 } from "@mags/domain";
 import { openCertificates } from "./acme/open-certificates.ts";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
@@ -92,7 +92,7 @@ export interface ControlPlane extends AsyncDisposable {
   /** For SSH gateways; null: there are to be none. */
   readonly ssh: SshDirectory | null;
   /** For gateways of URLs; null: there are to be none. */
-  readonly urls: UrlDirectory | null;
+  readonly urls: UrlRegister | null;
   /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Whether jobs can be served now, and if not, why. */

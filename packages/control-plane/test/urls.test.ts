@@ -314,6 +314,29 @@ describe("a private URL", () => {
   });
 });
 
+describe("whose a host is", () => {
+  it("is known by its own name and its aliases, also when it is private or over, and of no other", async () => {
+    const { id, sandbox } = await idle("owned", { no_sync: false });
+    const other = await idle("not-owned");
+    const { subdomain } = await statusOf(id);
+    const [own, alias] = [`${subdomain}.localhost`, "owned.localhost"];
+    const areOf = (...hosts: readonly string[]) =>
+      directory().areOf(hosts.flatMap((host) => [sandbox, other.sandbox].map((guest) => ({ host, guest }))));
+    assert.deepEqual(await areOf(own, alias), [false, false, false, false], "nobody has asked for access");
+    await access(id, { private: true });
+    await call("POST", ALIASES, { subdomain: "owned", workspace_id: "owned" });
+    assert.deepEqual(await areOf(own, alias, `${subdomain}.example.org`, "owned", "\0.localhost"), [
+      ...[true, false, true, false],
+      ...[false, false, false, false, false, false],
+    ]);
+    await call("POST", `${JOBS}/${id}/stop`);
+    assert.deepEqual(await areOf(own, alias), [true, false, true, false]);
+    await call("PUT", `${ALIASES}/owned`, { workspace_id: "not-owned" });
+    assert.deepEqual(await areOf(alias), [false, true]);
+    assert.deepEqual(await directory().areOf([]), []);
+  });
+});
+
 describe("what is asked of URLs", () => {
   const note = (guest: UrlAccess["guest"], change: Partial<UrlAccess> = {}) =>
     directory().note({

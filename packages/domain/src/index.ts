@@ -92,7 +92,16 @@ export type {
 export { MAX_SCRIPT_BYTES, type NormalizedScript, normalizeScript } from "./script.ts";
 export type { SshDirectory, SshNote, SshPublicKey, SshSignIn, SshUser } from "./ssh-directory.ts";
 export { fingerprintOf } from "./ssh-fingerprint.ts";
-export type { UrlAccess, UrlCertificate, UrlDirectory, UrlRoute, UrlVisit, UrlVisitor } from "./url-directory.ts";
+export type {
+  HostOfGuest,
+  UrlAccess,
+  UrlCertificate,
+  UrlDirectory,
+  UrlRegister,
+  UrlRoute,
+  UrlVisit,
+  UrlVisitor,
+} from "./url-directory.ts";
 export type {
   CollectedAccount,
   CollectedGarbage,

@@ -79,3 +79,15 @@ export interface UrlDirectory {
   /** For the access log. Must not throw. */
   note(access: UrlAccess): void;
 }
+
+/** What the server itself has: gateways are not asked whose a host is, nor believed. */
+export interface UrlRegister extends UrlDirectory {
+  /**
+   * Of each whether the host is that guest's: its own name, when access to a port was ever asked for, or an alias of its
+   * workspace. Whether it is private, or has ended, makes no difference.
+   * @throws AppError `unavailable`
+   */
+  areOf(hosts: readonly HostOfGuest[]): Promise<readonly boolean[]>;
+}
+
+export type HostOfGuest = Pick<UrlAccess, "host" | "guest">;

@@ -11,7 +11,7 @@ import type {
   SshSignIn,
   SshUser,
   UrlAccess,
-  UrlDirectory,
+  UrlRegister,
 } from "@mags/domain";
 import { newJobId } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
@@ -29,7 +29,7 @@ export const soon = () => AbortSignal.timeout(60_000);
 /** One that serves all there is. */
 export interface WholeUpstream extends EdgeUpstream {
   readonly directory: SshDirectory;
-  readonly urls: UrlDirectory;
+  readonly urls: UrlRegister;
 }
 
 export interface Apart extends RemoteUpstream {
@@ -91,6 +91,8 @@ export function createWhole() {
       certificate: async (host) =>
         host === "own.example" ? { certificate: "a certificate", key: new Secret("its key") } : null,
       challenge: async ({ host, token }) => (host === "own.example" ? `${token}.thumbprint` : null),
+      areOf: async (hosts) =>
+        hosts.map((asked) => asked.guest === guest && /^(private|port-\d+)\.example$/.test(asked.host)),
       note: (access) => void accesses.push(access),
     },
   };

@@ -144,9 +144,9 @@ describe("who connects as an edge and is none, or means no good", () => {
     assert.equal(whole.notes.length, 1);
   });
 
-  it("tells of no request that has no guest, or of too many at once", async () => {
+  it("tells of no request that has no guest, or another than its host leads to, or of too many at once", async () => {
     const access = {
-      ...{ atMs: 1, host: "a.example", guest: whole.guest, clientAddress: "", method: "GET", path: "/" },
+      ...{ atMs: 1, host: "private.example", guest: whole.guest, clientAddress: "", method: "GET", path: "/" },
       ...{ status: 200, durationMs: 1, bytesIn: 0, bytesOut: 0 },
     };
     const statuses = [
@@ -157,6 +157,9 @@ describe("who connects as an edge and is none, or means no good", () => {
       await call("/edge/1/access", head([access])),
     ].map((answer) => answer?.status);
     assert.deepEqual(statuses, [400, 400, 400, 400, 200]);
+    assert.equal(whole.accesses.length, 1);
+    assert.equal((await call("/edge/1/access", head([{ ...access, host: "else.example" }])))?.status, 200);
+    assert.equal((await call("/edge/1/access", head([{ ...access, guest: newJobId() }])))?.status, 200);
     assert.equal(whole.accesses.length, 1);
   });
 

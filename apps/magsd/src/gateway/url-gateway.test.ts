@@ -11,7 +11,7 @@ import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { promisify } from "node:util";
 import { AppError, type LogFields, type Logger, Secret } from "@mags/core";
-import { type AccountId, newJobId, type UrlAccess, type UrlDirectory } from "@mags/domain";
+import { type AccountId, newJobId, type UrlAccess, type UrlRegister } from "@mags/domain";
 import { createSimulatedExecs, createSimulatedSockets, makeTempDir, type TempDir, waitFor } from "@mags/test-kit";
 import { UrlConfig } from "../url-config.ts";
 import { type CertifiedGateway, openCertified } from "./certified-gateway.ts";
@@ -24,7 +24,7 @@ const UID = 1_910_000_001;
 describe("the gateway of a server, for URLs", () => {
   let temp: TempDir;
   let guest: Server;
-  let directory: UrlDirectory;
+  let directory: UrlRegister;
   const notes: UrlAccess[] = [];
   const told: { readonly event: string; readonly fields: LogFields }[] = [];
   const tell = (event: string, fields: LogFields = {}) => void told.push({ event, fields });
@@ -49,6 +49,7 @@ describe("the gateway of a server, for URLs", () => {
         };
       },
       certificate: async (host) => (host === "made.example" ? made : null),
+      areOf: async (hosts) => hosts.map(() => false),
       challenge: async ({ host, token }) => (host === "made.example" ? `${token}.print` : null),
     };
   });

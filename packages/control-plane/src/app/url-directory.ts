@@ -1,6 +1,6 @@
 /** Where the hosts of URLs lead: see `UrlDirectory` of the domain. */
 import { AppError, isAppError } from "@mags/core";
-import type { UrlAccess, UrlRoute, UrlVisit } from "@mags/domain";
+import type { HostOfGuest, UrlAccess, UrlRoute, UrlVisit } from "@mags/domain";
 import type { UrlLinks } from "./url-links.ts";
 import { nameOf, type UrlNames } from "./url-names.ts";
 import type { UrlStore, UrlTarget } from "./url-store.ts";
@@ -41,6 +41,19 @@ export async function routeOf(
   }
   const awakeMs = awakeSince && Math.max(0, clock.now().getTime() - awakeSince.getTime());
   return { accountId, guest: sandboxId, port, isPrivate, awakeMs };
+}
+
+/** @see UrlRegister */
+export async function areOf(
+  hosts: readonly HostOfGuest[],
+  { store, names }: { readonly store: Pick<UrlStore, "named">; readonly names: Pick<UrlNames, "domain"> },
+): Promise<readonly boolean[]> {
+  const asked = hosts.flatMap(({ host, guest }, ordinal) => {
+    const name = nameOf(host);
+    return name ? [{ ordinal, guest, subdomain: name.label, domain: name.domain }] : [];
+  });
+  const named = await store.named(asked, { domain: names.domain });
+  return hosts.map((_asked, ordinal) => named.has(ordinal));
 }
 
 async function targetOf(host: string, { store, names }: Pick<UrlDirectoryDeps, "store" | "names">): Promise<UrlTarget> {

@@ -1,12 +1,12 @@
 /** URLs of sandboxes, as far as the control plane has to do with them: names, who may see what, and what was asked for. */
 import { AppError, type Clock, type Logger } from "@mags/core";
-import type { AccountId, SandboxId, UrlDirectory } from "@mags/domain";
+import type { AccountId, SandboxId, UrlRegister } from "@mags/domain";
 import type { AuditLog } from "./audit-log.ts";
 import type { OwnerJob } from "./find-sandbox-job.ts";
 import type { Sealing } from "./sealing.ts";
 import { createUrlAliases, type UrlAliases } from "./url-aliases.ts";
 import type { CertificateState, UrlCertificates } from "./url-certificates.ts";
-import { routeOf } from "./url-directory.ts";
+import { areOf, routeOf } from "./url-directory.ts";
 import { checkOwnName, type OwnDomains, type UrlDomainsDeps } from "./url-domains.ts";
 import { createUrlLinks, type UrlLinks } from "./url-links.ts";
 import { type UrlName, type UrlNames, urlOf } from "./url-names.ts";
@@ -52,7 +52,7 @@ export interface UrlAccessAsked {
 }
 
 export interface UrlService {
-  readonly directory: UrlDirectory;
+  readonly directory: UrlRegister;
   readonly aliases: UrlAliases;
   readonly links: UrlLinks;
   readonly totals: UrlTotals;
@@ -84,6 +84,7 @@ export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig)
   return {
     directory: {
       route: (visit) => routeOf(visit, { store, links, names: config, clock, note: traffic.note }),
+      areOf: (hosts) => areOf(hosts, { store, names: config }),
       certificate: async (host) => certificates?.find(host) ?? null,
       challenge: async (asked) => certificates?.challenge(asked) ?? null,
       note: traffic.note,

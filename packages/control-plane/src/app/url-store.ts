@@ -1,4 +1,4 @@
-import type { AccountId, SandboxId } from "@mags/domain";
+import type { AccountId, GuestId, SandboxId } from "@mags/domain";
 
 /** A live sandbox whose persistent job lives, as URLs lead to it. */
 export interface UrlTarget {
@@ -44,6 +44,14 @@ export interface UrlStore {
   /** By the name that it was given. */
   bySubdomain(subdomain: string): Promise<UrlTarget | null>;
   byAlias(name: AliasName): Promise<AliasTarget | null>;
+  /**
+   * Which of them are names of that guest, whether or not it lives: that which it was given, in that domain, when access
+   * to a port was ever asked for, or an alias of its workspace. @returns their ordinals
+   */
+  named(
+    asked: readonly (AliasName & { readonly guest: GuestId; readonly ordinal: number })[],
+    options: { readonly domain: string },
+  ): Promise<ReadonlySet<number>>;
   /** What its URLs lead to from now on, and whether they are private; null: as before. @returns null: it has ended */
   setAccess(
     sandboxId: SandboxId,

@@ -3,6 +3,7 @@ import { type RawBuilder, type Selectable, sql } from "kysely";
 import type { UrlAlias, UrlLink, UrlStore, UrlTarget } from "../app/url-store.ts";
 import type { Database } from "./database.ts";
 import { LIVE } from "./job-statements.ts";
+import { storableJson } from "./storable.ts";
 import type { Tables } from "./tables.ts";
 
 interface TargetRow {
@@ -42,6 +43,19 @@ export function createUrlStore(database: Database): UrlStore {
       const ofWorkspace = sql<boolean>`sandboxes.account_id = ${alias.account_id}
         and sandboxes.workspace_id = ${alias.workspace_id} and release_requested_at is null`;
       return { target: await target(ofWorkspace) };
+    },
+
+    async named(asked, { domain }) {
+      const statement = sql<{ readonly ordinal: number }>`
+        select ordinal from jsonb_to_recordset(${storableJson({ asked })}::jsonb -> 'asked') as name
+          (guest uuid, subdomain text, domain text, ordinal integer)
+        join sandboxes on sandboxes.id = name.guest
+        where (name.domain = ${domain} and name.subdomain = sandboxes.subdomain and http_port is not null)
+          or exists (select from url_aliases as alias
+            where alias.domain = name.domain and alias.subdomain = name.subdomain
+              and alias.account_id = sandboxes.account_id and alias.workspace_id = sandboxes.workspace_id)`;
+      const { rows } = await database.run((db) => statement.execute(db));
+      return new Set(rows.map(({ ordinal }) => ordinal));
     },
 
     async setAccess(sandboxId, { port, isPrivate }) {

@@ -1,7 +1,7 @@
 /** The rest of Mags for a gateway that runs apart from it. */
 import { AppError, type Logger, sleep } from "@mags/core";
 import type { GuestSockets, SshDirectory, UrlDirectory } from "@mags/domain";
-import type { EdgeUpstream } from "../upstream.ts";
+import type { EdgeNode } from "../upstream.ts";
 import { createLink } from "./link.ts";
 import { NOTES } from "./notes.ts";
 import { createOutbox } from "./outbox.ts";
@@ -17,11 +17,12 @@ export type UpstreamOptions = EdgePlace & { readonly pinging?: Pinging };
  * While there is no connection, calls fail with `unavailable`, ports stay as they were, and notes wait. Those that wait
  * when it is disposed of have 2 s.
  */
-export interface RemoteUpstream extends EdgeUpstream, AsyncDisposable {
+export interface RemoteUpstream extends AsyncDisposable {
   /** Calls fail with `not_supported` where the server serves no SSH. */
   readonly directory: SshDirectory;
   /** With `unavailable` where it serves no URLs. */
   readonly urls: UrlDirectory;
+  readonly node: EdgeNode;
   /** To where URLs lead, and nowhere else. */
   readonly visits: Pick<GuestSockets, "connect">;
   /** Why there is no connection; null: there is one. */

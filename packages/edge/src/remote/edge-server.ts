@@ -19,6 +19,7 @@ import { createOpenConnections } from "./open-connections.ts";
 import { MOST_CALLS_IN_ALL } from "./protocol.ts";
 import { createRefusalLog } from "./refusal-log.ts";
 import { serveCall } from "./server-call.ts";
+import { createTaken } from "./taken.ts";
 import { createTickets } from "./tickets.ts";
 import {
   attend,
@@ -61,7 +62,9 @@ export async function startEdgeServer(
   const edges = new Map<ServerHttp2Session, { readonly state: EdgeState; readonly socket: Socket }>();
   const calls = new Set<Promise<void>>();
   const tickets = createTickets();
-  const refusals = createRefusalLog(log);
+  const refusals = createRefusalLog(log, "edge.refused");
+  const refusedAccesses = createRefusalLog(log, "edge.access_refused");
+  const taken = createTaken();
   const graceMs = "path" in options ? GRACE_MS.here : GRACE_MS.elsewhere;
   // Without SSH nobody notes anything.
   const open = createOpenConnections(upstream.directory ?? { note() {} }, { graceMs });
@@ -107,7 +110,7 @@ export async function startEdgeServer(
       stream.session.once("close", open.arrived(name));
     };
     const call = serveCall(stream, headers, {
-      ...{ upstream, edge: edge.state, tickets, open, onHello, log, ending: ending.signal },
+      ...{ upstream, edge: edge.state, tickets, open, taken, refusedAccesses, onHello, log, ending: ending.signal },
     });
     calls.add(call);
     void call.then(() => calls.delete(call));
@@ -126,6 +129,7 @@ export async function startEdgeServer(
       const closed = once(server, "close");
       ending.abort(new AppError("unavailable", "the server is ending"));
       refusals[Symbol.dispose]();
+      refusedAccesses[Symbol.dispose]();
       open[Symbol.dispose]();
       server.close();
       for (const socket of strangers.values()) socket.destroy();

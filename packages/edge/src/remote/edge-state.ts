@@ -10,6 +10,7 @@ const MOST_GRANTS = 10_000;
 /** Of a port for requests: a server in the guest may still be waited for. */
 const PORT_GRANTED_MS = 600_000;
 const MOST_PORTS = 20_000;
+const MOST_GUESTS = 20_000;
 
 export interface EdgeState {
   readonly address: string;
@@ -25,6 +26,8 @@ export interface EdgeState {
   grantPort(guest: GuestId, port: number): void;
   /** @throws AppError `unavailable` unless one leads there */
   checkPort(guest: GuestId, port: number): void;
+  /** Whether a URL has led there at any time, on this connection: what is under way may take hours. */
+  wasGranted(guest: GuestId): boolean;
 }
 
 const notKnown = () => new AppError("unavailable", "the connection to the server was lost meanwhile: try again");
@@ -33,6 +36,7 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
   const grants = new Map<GuestId, { readonly accountId: AccountId; readonly untilMs: number }>();
   /** Until when. */
   const ports = new Map<string, number>();
+  const guests = new Set<GuestId>();
 
   function check(guest: GuestId, accountId?: AccountId): void {
     const found = grants.get(guest);
@@ -58,7 +62,12 @@ export function createEdgeState(address: string, clock: { readonly nowMs: () => 
       ports.set(name, clock.nowMs() + PORT_GRANTED_MS);
       const [oldest] = ports.keys();
       if (ports.size > MOST_PORTS && oldest !== undefined) ports.delete(oldest);
+      guests.delete(guest);
+      guests.add(guest);
+      const [longest] = guests;
+      if (guests.size > MOST_GUESTS && longest !== undefined) guests.delete(longest);
     },
+    wasGranted: (guest) => guests.has(guest),
     checkPort(guest, port) {
       if ((ports.get(`${guest} ${port}`) ?? 0) < clock.nowMs()) throw notKnown();
     },

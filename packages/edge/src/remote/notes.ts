@@ -10,7 +10,7 @@ const LATE_MS = 1_000;
 
 export const NOTES: OutboxOptions<SshNote> = {
   ...{ call: "note", mostAtOnce: MOST_NOTES, mostWaiting: 10_000, event: "upstream.notes" },
-  toWire(note, lateMs) {
+  toWire(note, { lateMs }) {
     const data = Object.entries({ ...note.data, ...(lateMs >= LATE_MS && { late_ms: lateMs }) });
     return z.encode(Note, {
       ...note,

@@ -17,14 +17,21 @@ export interface OutboxOptions<T> {
   readonly mostWaiting: number;
   /** Others may come in that time, and are sent along. Default: 0. */
   readonly gatherMs?: number;
-  /** @param lateMs  Since it was added. */
-  readonly toWire: (item: T, lateMs: number) => unknown;
+  readonly toWire: (item: T, sending: Sending) => unknown;
   /** Begins the names of what is logged: `<event>_refused`, `<event>_dropped`. */
   readonly event: string;
 }
 
+export interface Sending {
+  /** Since it was added. */
+  readonly lateMs: number;
+  /** Of what was added, from 1: what is sent again has that which it had. */
+  readonly ordinal: number;
+}
+
 interface Waiting<T> {
   readonly item: T;
+  readonly ordinal: number;
   readonly atMs: number;
 }
 
@@ -38,6 +45,7 @@ export function createOutbox<T>(
   const waiting: Waiting<T>[] = [];
   let sending: Promise<void> | undefined;
   let dropped = 0;
+  let added = 0;
 
   async function send(): Promise<void> {
     if (gatherMs > 0) await sleep(gatherMs, { signal });
@@ -45,7 +53,9 @@ export function createOutbox<T>(
       await link.connected({ signal });
       const some = waiting.slice(0, mostAtOnce);
       try {
-        const wire = some.map(({ item, atMs }) => toWire(item, Math.round(performance.now() - atMs)));
+        const wire = some.map(({ item, ordinal, atMs }) =>
+          toWire(item, { ordinal, lateMs: Math.round(performance.now() - atMs) }),
+        );
         await link.ask(call, wire, { signal });
       } catch (error) {
         if (isAppError(error, "unavailable") || isAppError(error, "too_many_requests")) {
@@ -63,7 +73,7 @@ export function createOutbox<T>(
   return {
     add(item) {
       if (waiting.length >= mostWaiting) dropped++;
-      else waiting.push({ item, atMs: performance.now() });
+      else waiting.push({ item, ordinal: ++added, atMs: performance.now() });
       sending ??= send()
         .catch(() => {}) // it is ending
         .finally(() => {

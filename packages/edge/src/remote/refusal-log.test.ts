@@ -3,12 +3,12 @@ import { describe, it, mock } from "node:test";
 import type { LogFields } from "@mags/core";
 import { createRefusalLog } from "./refusal-log.ts";
 
-describe("refused connections in the log", () => {
+describe("what is refused, in the log", () => {
   it("are one line at once, and one a minute for those that follow", () => {
     mock.timers.enable({ apis: ["setTimeout"] });
     try {
       const lines: LogFields[] = [];
-      const refusals = createRefusalLog({ info: (_, fields = {}) => void lines.push(fields) });
+      const refusals = createRefusalLog({ info: (_, fields = {}) => void lines.push(fields) }, "refused");
       for (let n = 1; n <= 1_000; n++) refusals.note({ address: `192.0.2.${n % 250}` });
       assert.deepEqual(lines, [{ address: "192.0.2.1" }]);
       mock.timers.tick(60_000);

@@ -1,4 +1,4 @@
-/** Tells of connections that were refused: of the first at once, then once a minute how many more there were. */
+/** Tells of what was refused: of the first at once, then once a minute how many more there were. */
 import type { LogFields, Logger } from "@mags/core";
 
 export interface RefusalLog extends Disposable {
@@ -8,12 +8,16 @@ export interface RefusalLog extends Disposable {
 
 const EACH_MS = 60_000;
 
-export function createRefusalLog(log: Pick<Logger, "info">, { eachMs = EACH_MS } = {}): RefusalLog {
+export function createRefusalLog(
+  log: Pick<Logger, "info">,
+  event: string,
+  { eachMs = EACH_MS }: { readonly eachMs?: number } = {},
+): RefusalLog {
   let more: { readonly last: LogFields; readonly count: number } | undefined;
   let timer: NodeJS.Timeout | undefined;
 
   function tell(refusal: LogFields): void {
-    log.info("edge.refused", refusal);
+    log.info(event, refusal);
     timer = setTimeout(tellMore, eachMs).unref();
   }
   function tellMore(): void {
@@ -31,7 +35,7 @@ export function createRefusalLog(log: Pick<Logger, "info">, { eachMs = EACH_MS }
     [Symbol.dispose]() {
       clearTimeout(timer);
       timer = undefined;
-      if (more) log.info("edge.refused", { ...more.last, count: more.count });
+      if (more) log.info(event, { ...more.last, count: more.count });
       more = undefined;
     },
   };

@@ -1,13 +1,13 @@
 /** Calls about URLs, at the server. */
 import { AppError } from "@mags/core";
-import type { UrlDirectory } from "@mags/domain";
+import type { UrlRegister } from "@mags/domain";
 import { z } from "zod";
 import { decode } from "./json.ts";
-import { MOST_ACCESSES } from "./protocol.ts";
 import type { ServerCall } from "./server-call.ts";
-import { Access, AskedCertificate, AskedChallenge, Certificate, Route, Visit } from "./url-messages.ts";
+import { AskedCertificate, AskedChallenge, Certificate, Route, Visit } from "./url-messages.ts";
 
-function urlsOf({ upstream: { urls } }: ServerCall): UrlDirectory {
+/** @throws AppError `not_supported`: the server has none */
+export function urlsOf({ upstream: { urls } }: Pick<ServerCall, "upstream">): UrlRegister {
   if (!urls) throw new AppError("not_supported", "this server serves no URLs: its configuration says so");
   return urls;
 }
@@ -18,12 +18,6 @@ export async function serveRoute(call: ServerCall): Promise<void> {
   const route = await urlsOf(call).route(decode(Visit, asked), { signal });
   edge.grantPort(route.guest, route.port);
   await answer(z.encode(Route, route));
-}
-
-export async function serveAccesses(call: ServerCall): Promise<void> {
-  const urls = urlsOf(call);
-  for (const access of decode(z.array(Access).max(MOST_ACCESSES), call.asked)) urls.note(access);
-  await call.answer({});
 }
 
 export async function serveCertificate(call: ServerCall): Promise<void> {

@@ -7,11 +7,14 @@ import { parseJson } from "./json.ts";
 import type { OpenConnections } from "./open-connections.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
 import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
+import type { RefusalLog } from "./refusal-log.ts";
+import { serveAccesses } from "./serve-accesses.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
 import { serveEnds } from "./serve-ends.ts";
 import { serveExec } from "./serve-exec.ts";
 import { serveAccept, serveConnect, serveListen, serveVisit } from "./serve-sockets.ts";
-import { serveAccesses, serveCertificate, serveChallenge, serveRoute } from "./serve-urls.ts";
+import { serveCertificate, serveChallenge, serveRoute } from "./serve-urls.ts";
+import type { Taken } from "./taken.ts";
 import type { Tickets } from "./tickets.ts";
 
 export interface ServerCall {
@@ -24,6 +27,10 @@ export interface ServerCall {
   readonly tickets: Tickets;
   /** Of the server, for all its edges. */
   readonly open: OpenConnections;
+  /** Of the server, for all its edges. */
+  readonly taken: Taken;
+  /** Of the server, for all its edges. */
+  readonly refusedAccesses: RefusalLog;
   /** The edge has said which run of it this is. */
   readonly onHello: (name: string) => void;
   /** Aborted when the edge has left the call, or the server ends. */
@@ -34,9 +41,7 @@ export interface ServerCall {
   answer(result: unknown): Promise<void>;
 }
 
-export type ServerCallDeps = Pick<ServerCall, "edge" | "upstream" | "tickets" | "open" | "onHello" | "ending"> & {
-  readonly log: Logger;
-};
+export type ServerCallDeps = Omit<ServerCall, "asked" | "pipe" | "signal" | "answer"> & { readonly log: Logger };
 
 const HANDLERS: Readonly<Record<CallName, (call: ServerCall) => Promise<void>>> = {
   hello: serveHello,

@@ -34,6 +34,8 @@ export const Route = z.object({
 });
 
 export const Access = z.object({
+  /** Rises with what one run of an edge tells. Undefined: the edge is older than it. */
+  ordinal: z.int().positive().optional(),
   atMs: Duration,
   host: Host,
   guest: Guest,
@@ -63,10 +65,10 @@ export const isHost = (host: string): boolean => host.length <= MOST_HOST;
 export const isPass = (pass: string | null): boolean => pass === null || pass.length <= MOST_PASS;
 
 /** With texts as long as they may be. */
-export function accessToWire(access: UrlAccess): z.input<typeof Access> {
+export function accessToWire(access: UrlAccess, { ordinal }: { readonly ordinal: number }): z.input<typeof Access> {
   const { clientAddress, method, path } = access;
   return z.encode(Access, {
-    ...access,
+    ...{ ...access, ordinal },
     clientAddress: clientAddress.slice(0, MOST.clientAddress),
     method: method.slice(0, MOST.method),
     path: path.slice(0, MOST.path),
