@@ -123,6 +123,7 @@ export const listUrlLinks = route({
   method: "GET",
   path: "/mags-jobs/{id}/url-links",
   summary: "List the links of a job that have not expired",
+  description: "Of those that were revoked the newest 1 000.",
   auth: "account",
   params: JobParams,
   responses: { 200: z.object({ links: z.array(UrlLink), total: z.int() }).meta({ id: "UrlLinks" }) },

@@ -25,7 +25,7 @@ export interface UrlAliases {
 }
 
 export interface UrlAliasesDeps {
-  readonly store: Pick<UrlStore, "aliases" | "addAlias" | "moveAlias" | "removeAlias" | "hasWorkspace">;
+  readonly store: Pick<UrlStore, "aliases" | "addAlias" | "moveAlias" | "removeAlias">;
   readonly names: UrlNames;
   /** Whether a name in another domain than this installation's is the account's to give. @throws AppError `forbidden` with what shows it */
   readonly checkOwn: (accountId: AccountId, name: UrlName) => Promise<void>;
@@ -42,13 +42,11 @@ export function createUrlAliases({ store, names, checkOwn, audit, clock }: UrlAl
   });
   const notFound = ({ subdomain }: AliasAsked) =>
     new AppError("alias_not_found", `there is no alias ${JSON.stringify(subdomain)} of yours`);
-  async function checkWorkspace({ accountId, workspaceId }: { accountId: AccountId; workspaceId: string }) {
-    if (await store.hasWorkspace(accountId, workspaceId)) return;
-    throw new AppError(
+  const noWorkspace = (workspaceId: string) =>
+    new AppError(
       "workspace_not_found",
       `there is no workspace ${JSON.stringify(workspaceId)}, and no sandbox of that name: make it first, as with mags new`,
     );
-  }
 
   return {
     list: store.aliases,
@@ -57,11 +55,11 @@ export function createUrlAliases({ store, names, checkOwn, audit, clock }: UrlAl
       const name = nameOf(asked);
       const { accountId, workspaceId, clientAddress } = asked;
       if (name.domain !== names.domain) await checkOwn(accountId, { label: name.subdomain, domain: name.domain });
-      await checkWorkspace(asked);
       const at = clock.now();
       const alias = { id: randomUUID(), accountId, ...name, workspaceId, createdAt: at, updatedAt: at };
       const there = await store.addAlias(alias, { most: MOST_ALIASES });
-      if (!there)
+      if (there === "no_workspace") throw noWorkspace(workspaceId);
+      if (there === "too_many")
         throw new AppError("validation_failed", `an account has at most ${MOST_ALIASES} aliases: remove one before`);
       if (there.id !== alias.id) {
         const whose = there.accountId === accountId ? ` and leads to ${there.workspaceId}` : "";
@@ -75,9 +73,9 @@ export function createUrlAliases({ store, names, checkOwn, audit, clock }: UrlAl
     async move(asked) {
       const name = nameOf(asked);
       const { accountId, workspaceId, clientAddress } = asked;
-      await checkWorkspace(asked);
       const moved = await store.moveAlias(accountId, name, { workspaceId, at: clock.now() });
-      if (!moved) throw notFound(asked);
+      if (moved === "no_workspace") throw noWorkspace(workspaceId);
+      if (moved === "no_alias") throw notFound(asked);
       const target = urlOf({ label: name.subdomain, domain: name.domain }, names);
       audit.note({ action: "alias_moved", accountId, target, clientAddress, data: { workspace: workspaceId } });
       return moved;

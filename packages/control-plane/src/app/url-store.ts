@@ -58,22 +58,26 @@ export interface UrlStore {
     access: { readonly port: number | null; readonly isPrivate: boolean | null },
   ): Promise<{ readonly port: number | null; readonly isPrivate: boolean } | null>;
 
-  /** Whether an alias can lead there: a synced workspace of the account, or a sandbox of it that lives. */
-  hasWorkspace(accountId: AccountId, workspaceId: string): Promise<boolean>;
-  /** @returns what is there then: that, or one that was there before; null: neither, the account has `most` already */
-  addAlias(alias: UrlAlias, options: { readonly most: number }): Promise<UrlAlias | null>;
-  /** @returns null: the account has none of that name */
+  /**
+   * Has an alias lead to a synced workspace of its account, or a sandbox of it that lives.
+   * @returns what is there then: that, or one that was there before; `too_many`: neither, the account has `most` already
+   */
+  addAlias(alias: UrlAlias, options: { readonly most: number }): Promise<UrlAlias | "too_many" | "no_workspace">;
+  /** As above. @returns `no_alias`: the account has none of that name */
   moveAlias(
     accountId: AccountId,
     name: AliasName,
     to: { readonly workspaceId: string; readonly at: Date },
-  ): Promise<UrlAlias | null>;
+  ): Promise<UrlAlias | "no_workspace" | "no_alias">;
   /** By domain and subdomain. */
   aliases(accountId: AccountId): Promise<readonly UrlAlias[]>;
   /** @returns false: the account has none of that name */
   removeAlias(accountId: AccountId, name: AliasName): Promise<boolean>;
 
-  /** @returns false: the sandbox has `most` already that were neither revoked nor have expired */
+  /**
+   * Of those that were revoked the newest `most` stay.
+   * @returns false: the sandbox has `most` already that were neither revoked nor have expired
+   */
   addLink(link: UrlLink, options: { readonly most: number }): Promise<boolean>;
   /** Those that have not expired, oldest first. */
   links(sandboxId: SandboxId, options: { readonly now: Date }): Promise<readonly UrlLink[]>;
