@@ -207,7 +207,8 @@ async function startUp(
       { database, node, uploads, sealing, clock, log, readiness },
       {
         ...{ corsOrigins: config.cors_origins, limits: queueLimitsOf(config), sandboxes: sandboxDefaultsOf(config) },
-        ...{ auditKeepDays: config.audit.keep_days, publicUrl: config.public_url },
+        ...{ auditKeepDays: config.audit.keep_days, urlLogKeepDays: config.urls.log_keep_days },
+        publicUrl: config.public_url,
         collectionIntervalMs: lookIntervalMs(graceMsOf(config)),
         ssh: config.ssh.enabled
           ? {

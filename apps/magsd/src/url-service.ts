@@ -5,7 +5,7 @@ import { publicPlaceOf, type UrlConfig } from "./url-config.ts";
 export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): UrlServiceConfig | null {
   if (!urls.enabled) return null;
   return {
-    ...{ domain: urls.domain, synonyms: urls.synonyms, logKeepDays: urls.log_keep_days },
+    ...{ domain: urls.domain, synonyms: urls.synonyms },
     acme: urls.acme && {
       ...{ directoryUrl: urls.acme.directory_url, email: urls.acme.email },
       onlyOwnDomains: urls.tls !== null,

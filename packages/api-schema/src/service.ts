@@ -1,3 +1,4 @@
+import { MOST_USAGE_DAYS } from "@mags/domain";
 import { z } from "zod";
 import { route } from "./route.ts";
 
@@ -43,7 +44,7 @@ export const usage = route({
   path: "/mags-jobs/usage",
   summary: "Summary of what the account used",
   auth: "account",
-  query: z.object({ window_days: z.coerce.number().int().min(1).max(366).default(30) }),
+  query: z.object({ window_days: z.coerce.number().int().min(1).max(MOST_USAGE_DAYS).default(30) }),
   responses: { 200: Usage },
   errors: [],
 });

@@ -174,7 +174,7 @@ export const urlTraffic = route({
   path: "/mags-jobs/{id}/url-traffic",
   summary: "What was asked of the URLs of a job",
   description:
-    "Entries oldest first, without `after` the last ones. They appear within some seconds, and the newest 10 000 of a VM are kept for `urls.log_keep_days`. The counters are of all that was ever asked of the VM.",
+    "Entries oldest first, without `after` the last ones. They appear within some seconds, and the newest 10 000 of a VM are kept for `urls.log_keep_days`. The counters are of what was asked of the VM in the last 367 days.",
   auth: "account",
   params: JobParams,
   query: z.object({

@@ -10,6 +10,8 @@ export interface ControlPlaneConfig {
   readonly sandboxes?: SandboxDefaults;
   /** How long entries of the audit log are kept. Default: 90 days. */
   readonly auditKeepDays?: number;
+  /** How long entries of the access logs of URLs are kept, also where there are none any more. Default: 7 days. */
+  readonly urlLogKeepDays?: number;
   /** Where SSH gateways are reached. Default: there are none. */
   readonly ssh?: SshServiceConfig | null;
   /** What URLs are called, and where gateways are reached. Default: there are none. */

@@ -70,6 +70,7 @@ const DEFAULT_LIMITS: QueueLimits = {
 };
 
 const DEFAULT_AUDIT_KEEP_DAYS = 90;
+const DEFAULT_URL_LOG_KEEP_DAYS = 7;
 
 const DEFAULT_SANDBOXES: SandboxDefaults = { idleMinutes: 10, warmMs: 300_000 };
 
@@ -151,11 +152,12 @@ export async function startControlPlane(
   const ssh = config.ssh ? await createSshService(sshDeps, config.ssh) : null;
   const urlStore = createUrlStore(database);
   const urlTraffic = createUrlTrafficStore(database);
+  const urlCertificates = createUrlCertificateStore(database);
   const certificates =
     config.urls &&
     (await openCertificates(
       {
-        ...{ store: createUrlCertificateStore(database), secrets: sshDeps.access },
+        ...{ store: urlCertificates, secrets: sshDeps.access },
         ...{ sealing: deps.sealing, clock, log },
       },
       config.urls,
@@ -208,8 +210,9 @@ export async function startControlPlane(
   const collector = createCollector({
     ...{
       ...basis,
+      urlCertificates,
       auditKeepDays: config.auditKeepDays ?? DEFAULT_AUDIT_KEEP_DAYS,
-      urlLogKeepDays: urls?.logKeepDays ?? null,
+      urlLogKeepDays: config.urlLogKeepDays ?? DEFAULT_URL_LOG_KEEP_DAYS,
       onRun: metrics.collected,
     },
   });

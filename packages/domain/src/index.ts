@@ -102,6 +102,7 @@ export type {
   UrlVisit,
   UrlVisitor,
 } from "./url-directory.ts";
+export { MOST_USAGE_DAYS } from "./usage-window.ts";
 export type {
   CollectedAccount,
   CollectedGarbage,

@@ -1,19 +1,14 @@
-/** Has the node remove from the object store what no workspace needs any more, and removes old audit entries, on a timer. */
+/** Has the node remove from the object store what no workspace needs any more, and removes what is old in the database, on a timer. */
 import { type Clock, type LogFields, type Logger, messageOf, sleep } from "@mags/core";
 import type { AccountId, CollectedGarbage, NodeRuntime } from "@mags/domain";
 import type { AuditStore } from "./audit-store.ts";
-import type { UrlStore } from "./url-store.ts";
-import type { UrlTrafficStore } from "./url-traffic-store.ts";
+import { type ExpireUrlsDeps, expireUrls } from "./expire-urls.ts";
 import type { WorkspaceRecords } from "./workspace-records.ts";
 
-export interface CollectorDeps {
+export interface CollectorDeps extends ExpireUrlsDeps {
   readonly workspaces: WorkspaceRecords;
   readonly auditStore: Pick<AuditStore, "removeBefore">;
   readonly auditKeepDays: number;
-  readonly urlStore: Pick<UrlStore, "removeExpiredLinks">;
-  readonly urlTraffic: Pick<UrlTrafficStore, "removeEntries" | "forgetBatches">;
-  /** Null: there are no URLs. */
-  readonly urlLogKeepDays: number | null;
   readonly node: NodeRuntime;
   readonly clock: Clock;
   readonly log: Logger;
@@ -24,8 +19,6 @@ export interface CollectorDeps {
 const DAY_MS = 86_400_000;
 /** Of a statement, so that none takes long. */
 const MOST_REMOVED = 5_000;
-/** Of the access log of a sandbox. */
-const MOST_ACCESSES = 10_000;
 
 export interface CollectorRun {
   /** All accounts were looked at, and all that was to be read could be. */
@@ -45,7 +38,7 @@ export interface Collector extends AsyncDisposable {
 }
 
 export function createCollector(deps: CollectorDeps): Collector {
-  const { workspaces, auditStore, auditKeepDays, urlStore, urlTraffic, urlLogKeepDays, node, clock, log, onRun } = deps;
+  const { workspaces, auditStore, auditKeepDays, node, clock, log, onRun } = deps;
   const closing = new AbortController();
   const { signal } = closing;
   let loop: Promise<void> = Promise.resolve();
@@ -86,17 +79,8 @@ export function createCollector(deps: CollectorDeps): Collector {
     while (!signal.aborted && (await auditStore.removeBefore(before, { most: MOST_REMOVED })) === MOST_REMOVED);
   }
 
-  async function removeOldOfUrls(): Promise<void> {
-    const now = clock.now();
-    await urlStore.removeExpiredLinks(now);
-    if (urlLogKeepDays === null) return;
-    await urlTraffic.forgetBatches(new Date(now.getTime() - DAY_MS));
-    const kept = { before: new Date(now.getTime() - urlLogKeepDays * DAY_MS), newest: MOST_ACCESSES };
-    while (!signal.aborted && (await urlTraffic.removeEntries({ ...kept, most: MOST_REMOVED })) > 0);
-  }
-
   async function run(): Promise<CollectorRun> {
-    await removeOldOfUrls().catch((error: unknown) => {
+    await expireUrls(deps, { signal }).catch((error: unknown) => {
       log.warn("url.not_expired", { error: messageOf(error) });
     });
     await removeOldEntries().catch((error: unknown) => {

@@ -36,6 +36,8 @@ export interface UrlCertificateStore {
   putIssued(host: string, issued: NonNullable<StoredCertificate["issued"]>): Promise<void>;
   putFailure(host: string, failure: { readonly at: Date; readonly problem: string }): Promise<void>;
   remove(hosts: readonly string[]): Promise<void>;
+  /** What is of hosts that are no alias's, and tries from before then. */
+  removeUnused(options: { readonly triedBefore: Date }): Promise<void>;
 
   putChallenge(challenge: { readonly host: string; readonly token: string; readonly answer: string }): Promise<void>;
   challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;

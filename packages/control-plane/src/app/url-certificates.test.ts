@@ -97,6 +97,7 @@ function emptyStore(host: string): UrlCertificateStore {
     putIssued: () => assert.fail("nothing was issued"),
     putFailure: () => assert.fail("nothing has failed"),
     remove: async () => {},
+    removeUnused: async () => {},
     putChallenge: () => assert.fail("nothing is published"),
     challenge: async () => null,
     removeChallenges: async () => {},

@@ -182,4 +182,4 @@ export function isWithinLimits(host: string, tries: readonly CertificateTry[], n
 
 const domainOf = (host: string) => host.slice(host.indexOf(".") + 1);
 
-const weekBefore = (now: Date) => new Date(now.getTime() - WEEK_MS);
+export const weekBefore = (now: Date) => new Date(now.getTime() - WEEK_MS);

@@ -27,8 +27,6 @@ export interface UrlServiceConfig extends UrlNames {
     /** That are asked about them: numeric, with ports where they are not 53. Undefined: those of this machine. */
     readonly dnsServers: readonly string[] | undefined;
   };
-  /** For how many days entries of the access log are kept. */
-  readonly logKeepDays: number;
 }
 
 export interface UrlServiceDeps {
@@ -56,7 +54,6 @@ export interface UrlService {
   readonly aliases: UrlAliases;
   readonly links: UrlLinks;
   readonly totals: UrlTotals;
-  readonly logKeepDays: number;
   /** Of a sandbox, by the name that it was given. */
   urlOf(subdomain: string): string;
   aliasUrl(alias: AliasName): string;
@@ -100,7 +97,6 @@ export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig)
     certificateOf: async (alias) => certificates?.of(alias) ?? null,
     links,
     totals: traffic.totals,
-    logKeepDays: config.logKeepDays,
     urlOf: (subdomain) => urlOf({ label: subdomain, domain: config.domain }, config),
     aliasUrl: ({ subdomain, domain }) => urlOf({ label: subdomain, domain }, config),
     async setAccess({ job, sandboxId }, asked, { clientAddress }) {

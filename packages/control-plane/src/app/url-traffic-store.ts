@@ -40,10 +40,12 @@ export interface UrlTrafficStore {
     sandboxId: SandboxId,
     options: { readonly after: number | null; readonly limit: number },
   ): Promise<readonly StoredAccess[]>;
-  /** Over all days. */
+  /** Over all days that are kept. */
   sums(sandboxId: SandboxId): Promise<readonly TrafficSum[]>;
   /** Removes at most so many entries that are from before then, or of a sandbox beyond the newest so many. @returns how many */
   removeEntries(options: { readonly before: Date; readonly newest: number; readonly most: number }): Promise<number>;
+  /** Removes at most so many counts of days before that of `before`, in UTC. @returns how many */
+  removeCounts(options: { readonly before: Date; readonly most: number }): Promise<number>;
   /** Batches that came before then would count again. */
   forgetBatches(before: Date): Promise<void>;
 }

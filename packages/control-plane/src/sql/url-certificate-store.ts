@@ -87,6 +87,15 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       await database.run((db) => db.deleteFrom("url_certificates").where("host", "in", hosts).execute());
     },
 
+    async removeUnused({ triedBefore }) {
+      const isUnused = sql<boolean>`not exists (select from url_aliases where subdomain || '.' || domain = host)`;
+      await database.run(async (db) => {
+        await db.deleteFrom("url_certificates").where(isUnused).execute();
+        await db.deleteFrom("url_challenges").where(isUnused).execute();
+        await db.deleteFrom("url_certificate_tries").where("tried_at", "<", triedBefore).execute();
+      });
+    },
+
     async putChallenge({ host, token, answer }) {
       await database.run((db) =>
         db

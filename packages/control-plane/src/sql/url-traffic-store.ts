@@ -1,9 +1,12 @@
-import { sql } from "kysely";
+import { type RawBuilder, sql } from "kysely";
 import type { TrafficSum, UrlTrafficStore } from "../app/url-traffic-store.ts";
 import type { Database } from "./database.ts";
 import { storableJson } from "./storable.ts";
 
 export function createUrlTrafficStore(database: Database): UrlTrafficStore {
+  const removed = async (statement: RawBuilder<unknown>) =>
+    Number((await database.run((db) => statement.execute(db))).numAffectedRows ?? 0n);
+
   return {
     async add({ id, at, counts, entries }) {
       const rows = {
@@ -81,9 +84,14 @@ export function createUrlTrafficStore(database: Database): UrlTrafficStore {
           from url_accesses as many group by sandbox_id having count(*) > ${newest}
         ) as excess join url_accesses as entry on entry.sandbox_id = excess.sandbox_id and entry.id <= excess.last
         limit ${most})`;
-      const removed = async (statement: typeof old) =>
-        Number((await database.run((db) => statement.execute(db))).numAffectedRows ?? 0n);
       return (await removed(old)) || (await removed(excess));
+    },
+
+    removeCounts({ before, most }) {
+      // By account, as they are indexed.
+      return removed(sql`delete from url_traffic where ctid in (
+        select url_traffic.ctid from accounts join url_traffic on account_id = accounts.id
+        where day < (${before}::timestamptz at time zone 'UTC')::date limit ${most})`);
     },
 
     async forgetBatches(before) {

@@ -8,7 +8,6 @@ export const URLS: UrlServiceConfig = {
   domain: "localhost",
   synonyms: ["apps.example"],
   public: () => ({ scheme: "http", port: 7780 }),
-  logKeepDays: 7,
   acme: null,
   ownDomains: { allowed: ["team.example"], dns: false, dnsServers: undefined },
 };
