@@ -54,25 +54,31 @@ export async function isIntact(
   return sum === seal.crc32;
 }
 
+/** A block is overwritten when the next one is asked for. */
 async function* blocksOf(file: FileHandle, indexes: readonly number[]) {
-  const reads: Promise<Buffer>[] = [];
-  let next = 0;
+  const reads: ReturnType<typeof readBlock>[] = [];
+  const ahead = indexes.values();
+  const readInto = (buffer: Buffer) => {
+    const { value: index, done } = ahead.next();
+    if (!done) reads.push(readBlock(file, index, buffer));
+  };
   try {
+    // Buffers of their own for all blocks would have the server's heap collected again and again.
+    for (let count = 0; count < READS_AHEAD; count++) readInto(Buffer.allocUnsafeSlow(BLOCK_BYTES));
     for (const index of indexes) {
-      for (; next < indexes.length && reads.length < READS_AHEAD; next++)
-        reads.push(readBlock(file, indexes[next] ?? 0));
-      const block = await reads.shift();
-      if (block) yield { index, block };
+      const read = await reads.shift();
+      if (!read) return;
+      yield { index, block: read.block };
+      readInto(read.buffer);
     }
   } finally {
     await Promise.allSettled(reads); // the file is closed after them
   }
 }
 
-async function readBlock(file: FileHandle, index: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafe(BLOCK_BYTES);
+async function readBlock(file: FileHandle, index: number, buffer: Buffer) {
   const { bytesRead } = await file.read(buffer, 0, BLOCK_BYTES, index * BLOCK_BYTES);
-  return buffer.subarray(0, bytesRead);
+  return { buffer, block: buffer.subarray(0, bytesRead) };
 }
 
 export async function diskIdentity(path: string): Promise<DiskIdentity> {
