@@ -72,7 +72,7 @@ describe("serve", () => {
       const gateway = directory && (await openSsh({ directory, node, log: silentLogger }, config.ssh));
       return {
         ssh: gateway && { port: gateway.port, fingerprint: gateway.fingerprint },
-        ...{ urls: null, certificateProblem: null },
+        ...{ urls: null, certificateProblem: null, certificatesEnd: null },
         get problem() {
           return state.problem;
         },
@@ -225,6 +225,7 @@ describe("serve", () => {
           urls: { port, plainPort },
           problem: null,
           certificateProblem: null,
+          certificatesEnd: null,
         });
       },
     });

@@ -218,7 +218,7 @@ async function startUp(
               replacesLostHostKey: config.ssh.replace_lost_host_key,
             }
           : null,
-        urls: urlServiceOf(config.urls, () => gateway?.urls?.port),
+        urls: urlServiceOf(config.urls, () => gateway),
       },
     ),
   );
@@ -261,7 +261,7 @@ async function statusOf({ plane, node, apiUrl, gateway, edges, databaseServer }:
     api_url: apiUrl,
     edges: edges && { port: edges.port, connected: edges.edges() },
     ssh: gateway && sshStatusOf(gateway, { host: publicSshHost(ssh, public_url) }),
-    urls: gateway && urlStatusOf(gateway, { config: urls, domain: urls.domain }),
+    urls: gateway && urlStatusOf(gateway, { config: urls, domain: urls.domain, acme: await plane.certificates() }),
     accelerator,
     accelerator_reason: acceleratorReason,
     pool: { idle_vms: pool.idle, busy_vms: pool.busy, min_pool_size: pool.minIdle, queued_jobs: plane.queuedJobs() },

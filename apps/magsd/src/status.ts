@@ -68,6 +68,26 @@ export interface UrlStatus {
   readonly problem: string | null;
   /** Why certificates are shown that are not those of the files. */
   readonly certificate_problem: string | null;
+  /** When the first certificate of the files ends; null: there are none. Times are in ISO 8601. */
+  readonly certificates_end: string | null;
+  /** Null: none are asked for by ACME, or its server does so; the database is away. */
+  readonly acme: AcmeStatus | null;
+}
+
+/** How the names of aliases stand that certificates are asked for by ACME. */
+export interface AcmeStatus {
+  /** Names that have one that holds, one that has ended, none yet. */
+  readonly valid: number;
+  readonly expired: number;
+  readonly missing: number;
+  /** The one of those that hold that ends first. */
+  readonly first_end: { readonly host: string; readonly at: string } | null;
+  /** Of all: names whose last try failed, and the newest of these failures. */
+  readonly failing: number;
+  readonly newest_failure: { readonly host: string; readonly at: string; readonly problem: string } | null;
+  /** Of these: names whose certificate has ended or ends within 14 days, and the one that ends first, `at`. */
+  readonly ending: number;
+  readonly first_ending: { readonly host: string; readonly at: string; readonly problem: string } | null;
 }
 
 /** What is wrong with a server, for people. */

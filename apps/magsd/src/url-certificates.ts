@@ -13,6 +13,8 @@ type Tls = UrlConfig["tls"];
 export interface CertificateWatch extends Disposable {
   /** Why those that were read before are still used; null: they are those of the files. */
   readonly problem: string | null;
+  /** When the first of those that are used ends; null: there are none. */
+  readonly end: Date | null;
 }
 
 const LOOK_MS = 5_000;
@@ -51,7 +53,7 @@ export function watchCertificates(
   deps: { readonly log: Logger; readonly onChange: (now: readonly CertificateFiles[]) => void },
   { known, lookMs = LOOK_MS }: { readonly known: readonly CertificateFiles[]; readonly lookMs?: number },
 ): CertificateWatch {
-  let used = JSON.stringify(known);
+  let used = known;
   let problem: string | null = null;
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
@@ -61,8 +63,8 @@ export function watchCertificates(
     try {
       const now = await readCertificates(tls);
       problem = null;
-      if (isOver || JSON.stringify(now) === used) return;
-      used = JSON.stringify(now);
+      if (isOver || JSON.stringify(now) === JSON.stringify(used)) return;
+      used = now;
       deps.log.info("urls.certificates_changed", { until: now.map((one) => endOf(one).toISOString()) });
       deps.onChange(now);
     } catch (error) {
@@ -78,6 +80,9 @@ export function watchCertificates(
   return {
     get problem() {
       return problem;
+    },
+    get end() {
+      return used.map(endOf).toSorted((a, b) => a.getTime() - b.getTime())[0] ?? null;
     },
     [Symbol.dispose]() {
       isOver = true;

@@ -1,8 +1,11 @@
 import type { UrlServiceConfig } from "@mags/control-plane";
+import type { CertifiedGateway } from "./gateway/certified-gateway.ts";
 import { publicPlaceOf, type UrlConfig } from "./url-config.ts";
 
-/** What the control plane has to know of URLs. @param port  Where it is listened; undefined: not yet. */
-export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): UrlServiceConfig | null {
+type Gateway = Pick<CertifiedGateway, "urls" | "certificatesEnd">;
+
+/** What the control plane has to know of URLs. @param gateway  Null: not yet. */
+export function urlServiceOf(urls: UrlConfig, gateway: () => Gateway | null): UrlServiceConfig | null {
   if (!urls.enabled) return null;
   return {
     ...{ domain: urls.domain, synonyms: urls.synonyms },
@@ -14,6 +17,7 @@ export function urlServiceOf(urls: UrlConfig, port: () => number | undefined): U
       ...{ allowed: urls.own_domains.allowed, dns: urls.own_domains.dns },
       dnsServers: urls.own_domains.dns_servers,
     },
-    public: () => publicPlaceOf(urls, port() ?? urls.listen.port),
+    public: () => publicPlaceOf(urls, gateway()?.urls?.port ?? urls.listen.port),
+    ownCertificatesEnd: () => gateway()?.certificatesEnd ?? null,
   };
 }

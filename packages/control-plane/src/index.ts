@@ -1,5 +1,6 @@
 export type { Account, AccountRole } from "./app/account-store.ts";
 export type { Accounts, IssuedToken } from "./app/accounts.ts";
+export type { CertificateSummary } from "./app/certificate-summary.ts";
 export type { QueueLimits } from "./app/job-queue.ts";
 export type { SandboxDefaults } from "./app/sandbox-policy.ts";
 export type { Sealing } from "./app/sealing.ts";

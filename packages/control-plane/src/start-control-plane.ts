@@ -16,6 +16,7 @@ import {
 import { openCertificates } from "./acme/open-certificates.ts";
 import { type Accounts, createAccounts } from "./app/accounts.ts";
 import { createAuditLog } from "./app/audit-log.ts";
+import type { CertificateSummary } from "./app/certificate-summary.ts";
 import { type CollectorRun, createCollector } from "./app/collector.ts";
 import { createDisks } from "./app/disks.ts";
 import { endOnNode } from "./app/end-on-node.ts";
@@ -94,6 +95,8 @@ export interface ControlPlane extends AsyncDisposable {
   readonly ssh: SshDirectory | null;
   /** For gateways of URLs; null: there are to be none. */
   readonly urls: UrlRegister | null;
+  /** How those of aliases stand. Null: none are asked for, or that cannot be known now. */
+  certificates(): Promise<CertificateSummary | null>;
   /** Begins to answer. @returns the URL, with the port that was taken for port 0. */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Whether jobs can be served now, and if not, why. */
@@ -247,6 +250,7 @@ export async function startControlPlane(
     accounts,
     ssh: ssh?.directory ?? null,
     urls: urls?.directory ?? null,
+    certificates: async () => (await certificates?.summary().catch(() => null)) ?? null,
     async listen({ host, port }) {
       try {
         await app.listen({ host, port });

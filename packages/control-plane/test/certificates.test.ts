@@ -13,6 +13,8 @@ import { startTestPlane, type TestPlane } from "./support/plane.ts";
 import { type Body, sandboxTests } from "./support/sandboxes.ts";
 import { ALIASES, URLS, urlTests } from "./support/urls.ts";
 
+/** Until the operator's own certificate ends. */
+const OWN_SECONDS = -86_400;
 const { signal } = new AbortController();
 const disposal = new AsyncDisposableStack();
 let server: TestServer;
@@ -37,7 +39,10 @@ before(async () => {
   pebble = disposal.use(await startPebble({ httpPort: (web.address() as AddressInfo).port, dnsPort: dns.port }));
   acme.axios.defaults.httpsAgent = new Agent({ ca: pebble.ca });
   const own = { directoryUrl: pebble.directoryUrl, email: "ops@example.com", onlyOwnDomains: false };
-  plane = disposal.use(await startTestPlane(await server.database(), { urls: { ...URLS, acme: own } }));
+  const ownCertificatesEnd = () => new Date(Date.now() + OWN_SECONDS * 1000);
+  plane = disposal.use(
+    await startTestPlane(await server.database(), { urls: { ...URLS, acme: own, ownCertificatesEnd } }),
+  );
 });
 after(() => disposal.disposeAsync());
 
@@ -101,5 +106,33 @@ describe("certificates of aliases", () => {
     );
     assert.match(seen.problem, /404/);
     assert.equal(seen.expires_at, null);
+  });
+
+  it("are summed up for the operator, in the metrics too", async () => {
+    await waitFor(async () => (await certificateOf("other")).expires_at, { what: "that of the other" });
+    const summary = (await plane.plane.certificates()) ?? assert.fail("there are none");
+    assert.deepEqual(summary.names, {
+      valid: { all: 1, failing: 0 },
+      expired: { all: 0, failing: 0 },
+      missing: { all: 1, failing: 1 },
+    });
+    assert.equal(summary.firstEnd?.host, "other.team.example");
+    assert.equal(summary.newestFailure?.host, "refused.team.example");
+    assert.match(summary.newestFailure.problem, /404/);
+    const metrics = await (await fetch(`${plane.url}/metrics`)).text();
+    for (const line of [
+      'mags_url_certificates{state="valid",last_try="ok"} 1',
+      'mags_url_certificates{state="missing",last_try="failed"} 1',
+      'mags_url_certificate_tries_total{result="issued"} 2',
+      'mags_url_certificate_tries_total{result="refused"} 1',
+    ])
+      assert.ok(metrics.includes(`${line}\n`), `${line} in ${metrics}`);
+    const seconds = (source: string) =>
+      Number(
+        new RegExp(`^mags_url_certificates_first_end_seconds\\{source="${source}"\\} (.+)$`, "m").exec(metrics)?.[1],
+      );
+    const atMost = ((summary.firstEnd?.at.getTime() ?? 0) - Date.now()) / 1000;
+    assert.ok(seconds("acme") > 0 && Math.abs(seconds("acme") - atMost) < 60, metrics);
+    assert.ok(Math.abs(seconds("files") - OWN_SECONDS) < 600, metrics);
   });
 });

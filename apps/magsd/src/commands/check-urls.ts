@@ -4,16 +4,12 @@ import { messageOf } from "@mags/core";
 import type { ServerConfig } from "../config.ts";
 import { placesOf } from "../installation.ts";
 import type { UrlStatus } from "../status.ts";
-import { endOf, readCertificates } from "../url-certificates.ts";
 import type { UrlConfig } from "../url-config.ts";
+import { checkCertificates, SOME_LABEL } from "./check-certificates.ts";
 import type { Finding } from "./check-object-store.ts";
 import { whyTaken } from "./check-ssh.ts";
 
 const name = "URLs";
-const DAY_MS = 86_400_000;
-const LEAST_DAYS = 14;
-/** Such as a VM has. */
-const SOME_LABEL = "0123456789ab";
 
 /** @param status  Of one that runs. */
 export async function checkUrls(config: ServerConfig, status: UrlStatus | null): Promise<Finding[]> {
@@ -21,7 +17,7 @@ export async function checkUrls(config: ServerConfig, status: UrlStatus | null):
   if (!urls.enabled) return [];
   return [
     ...(status ? [openFinding(status, config)] : await checkPorts(urls)),
-    ...(await checkCertificates(urls)),
+    ...(await checkCertificates(config, { acme: status?.acme ?? null, now: new Date() })),
     ...(role === "edge" ? [] : [await checkDomain(urls)]),
   ];
 }
@@ -43,22 +39,6 @@ async function checkPorts({ listen, plain }: UrlConfig): Promise<Finding[]> {
       return { name, state: "fail", found: `its address cannot be used: ${taken}`, cure };
     }),
   );
-}
-
-async function checkCertificates({ tls }: UrlConfig): Promise<Finding[]> {
-  const all = await readCertificates(tls).catch(messageOf);
-  if (typeof all === "string")
-    return [
-      { name: "certificates", state: "fail", found: all, cure: "mend the files; they are read anew by themselves" },
-    ];
-  return all.map((one, index): Finding => {
-    const days = Math.floor((endOf(one).getTime() - Date.now()) / DAY_MS);
-    const file = tls?.certificates[index]?.certificate_file;
-    const found = days < 0 ? `${file} has expired` : `${file} is valid for ${days} more days`;
-    if (days >= LEAST_DAYS) return { name: "certificates", state: "ok", found };
-    const cure = "put a newer one in its place; it is read by itself";
-    return { name: "certificates", state: days < 0 ? "fail" : "warn", found, cure };
-  });
 }
 
 /** Whether programs of this machine find what clients are told. */

@@ -32,7 +32,7 @@ const ssh = { host: "ssh.example.org", port: 2222, fingerprint: "SHA256:x", prob
 
 const urls = {
   ...{ port: 8443, plain_port: 8080, scheme: "https", domain: "apps.example.org", public_port: 443 },
-  ...{ problem: null, certificate_problem: null },
+  ...{ problem: null, certificate_problem: null, certificates_end: null, acme: null },
 };
 
 describe("magsd status", () => {
@@ -67,6 +67,25 @@ describe("magsd status", () => {
       "https, port 8443",
     );
     assert.equal(await line({ ...away, ssh: null, urls: null }), "not open: server: connect ECONNREFUSED");
+  });
+
+  it("tells until when certificates hold, and of those that an authority refuses", async () => {
+    const line = async (of: object) =>
+      /^TLS: +(.*)$/m.exec((await shown({ ...server, ssh, urls: { ...urls, ...of } })).lines.join("\n"))?.[1];
+    assert.equal(await line({}), undefined);
+    const certificates_end = "2026-12-31T10:00:00.000Z";
+    assert.equal(await line({ certificates_end }), "files until 2026-12-31");
+    const acme = {
+      ...{ valid: 12, expired: 1, missing: 1, first_end: { host: "shop.example.org", at: "2026-12-20T08:00:00.000Z" } },
+      ...{ failing: 0, newest_failure: null, ending: 0, first_ending: null },
+    };
+    const well = "ACME for 12 of 14 aliases, first until 2026-12-20 (shop.example.org)";
+    assert.equal(await line({ acme }), well);
+    const newest_failure = { host: "a.example.org", at: "2026-11-01T00:00:00.000Z", problem: "404" };
+    assert.equal(
+      await line({ certificates_end, acme: { ...acme, failing: 2, newest_failure } }),
+      `files until 2026-12-31; ${well}; 2 failing, newest a.example.org: 404`,
+    );
   });
 
   it("tells why the SSH of an edge is not open yet, which is not off", async () => {

@@ -1,6 +1,6 @@
 import { placesOf } from "../installation.ts";
 import { serverStatus } from "../server-process.ts";
-import { problemsOf, type ServerStatus } from "../status.ts";
+import { type AcmeStatus, problemsOf, type ServerStatus } from "../status.ts";
 import type { CommandContext } from "./context.ts";
 
 /** @returns the exit code: 0 when the server is ready, 3 when it does not run (as service managers expect), 1 when it is not ready. */
@@ -38,6 +38,21 @@ function urlsOf({ urls, role, ...found }: Extract<ServerStatus, { readonly state
   return `${told}${plain}${down}${certificate_problem === null ? "" : `; ${certificate_problem}`}`;
 }
 
+/** Of certificates, where it has some or asks for them. */
+function tlsOf({ urls }: Extract<ServerStatus, { readonly state: "running" }>): string[] {
+  const { certificates_end: end, acme } = urls ?? { certificates_end: null, acme: null };
+  const parts = [...(end === null ? [] : [`files until ${dayOf(end)}`]), ...(acme ? [acmeOf(acme)] : [])];
+  return parts.length === 0 ? [] : [`TLS:         ${parts.join("; ")}`];
+}
+
+function acmeOf({ valid, expired, missing, failing, first_end, newest_failure }: AcmeStatus): string {
+  const first = first_end ? `, first until ${dayOf(first_end.at)} (${first_end.host})` : "";
+  const newest = newest_failure ? `; ${failing} failing, newest ${newest_failure.host}: ${newest_failure.problem}` : "";
+  return `ACME for ${valid} of ${valid + expired + missing} aliases${first}${newest}`;
+}
+
+const dayOf = (time: string) => time.slice(0, 10);
+
 function linesOf(found: ServerStatus): string[] {
   const head = `magsd ${found.version}, pid ${found.pid}, since ${found.started_at}`;
   if (found.state !== "running") return [`${head}: ${found.state}`];
@@ -45,7 +60,7 @@ function linesOf(found: ServerStatus): string[] {
   const urlLine = `URLs:        ${urlsOf(found)}`;
   if (found.role === "edge") {
     const ready = found.ready ? head : `${head}: not ready: ${problemsOf(found)}`;
-    return [ready, `Edge of:     ${found.upstream}`, sshLine, urlLine];
+    return [ready, `Edge of:     ${found.upstream}`, sshLine, urlLine, ...tlsOf(found)];
   }
   const { pool, database, edges } = found;
   return [
@@ -53,6 +68,7 @@ function linesOf(found: ServerStatus): string[] {
     `API:         ${found.api_url}`,
     sshLine,
     urlLine,
+    ...tlsOf(found),
     ...(edges ? [`Edges:       port ${edges.port}, ${edges.connected.length} connected`] : []),
     `Accelerator: ${found.accelerator}: ${found.accelerator_reason}`,
     `Database:    ${database.kind}${database.pid === null ? "" : `, pid ${database.pid}`}`,

@@ -8,6 +8,8 @@ import type { UrlTask } from "./messages.ts";
 export interface CertifiedGateway extends Omit<KeptGateway, "certify"> {
   /** Why it shows certificates that are not those of the files; null: it does not. */
   readonly certificateProblem: string | null;
+  /** When the first of the operator's certificates that it shows ends; null: it has none. */
+  readonly certificatesEnd: Date | null;
 }
 
 /**
@@ -34,6 +36,9 @@ export async function openCertified(
     },
     get certificateProblem() {
       return watch.problem;
+    },
+    get certificatesEnd() {
+      return watch.end;
     },
     async [Symbol.asyncDispose]() {
       watch[Symbol.dispose]();

@@ -1,6 +1,7 @@
 /** URLs by the gateway of a server, in its process, with the certificates that the configuration names. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { copyFile, readFile, writeFile } from "node:fs/promises";
 import { createServer, request, type Server } from "node:http";
@@ -161,6 +162,8 @@ describe("the gateway of a server, for URLs", () => {
     await makeCertificate("box.example");
     await waitFor(async () => (await shown(port, "box.example")).serial !== serial, { what: "the new one" });
     assert.equal(gateway.certificateProblem, null);
+    const made = new X509Certificate(await readFile(fileOf("box.example", "pem"), "utf8"));
+    assert.deepEqual(gateway.certificatesEnd, new Date(made.validTo));
     const second = await shown(port, "box.example");
     process.kill(await pidOf(), "SIGKILL");
     await waitFor(

@@ -16,6 +16,15 @@ export interface StoredCertificate {
   readonly problem: string | null;
 }
 
+/** How the name of an alias stands. */
+export interface CertificateStanding {
+  readonly host: string;
+  /** Null: none was given yet. */
+  readonly expiresAt: Date | null;
+  /** Of the last try; null: it did not fail, or there was none. */
+  readonly failure: { readonly at: Date; readonly problem: string } | null;
+}
+
 /** That an authority was asked. */
 export interface CertificateTry {
   readonly host: string;
@@ -27,6 +36,8 @@ export interface CertificateTry {
 export interface UrlCertificateStore {
   /** Hosts of all aliases that are not in that domain, or of all if it is null. */
   aliasHosts(options: { readonly but: string | null }): Promise<readonly string[]>;
+  /** Of the same hosts. Rejects at once while the database is away. */
+  standings(options: { readonly but: string | null }): Promise<readonly CertificateStanding[]>;
   all(): Promise<readonly StoredCertificate[]>;
   get(host: string): Promise<StoredCertificate | null>;
   /** Before the authority is asked. Forgets those that are older than `since`. */

@@ -90,6 +90,7 @@ const newSealing = () => createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), 
 function emptyStore(host: string): UrlCertificateStore {
   return {
     aliasHosts: async () => [host],
+    standings: async () => [],
     all: async () => [],
     get: async () => null,
     putTry: async () => {},

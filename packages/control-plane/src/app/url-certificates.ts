@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { type Clock, type Logger, messageOf, type Secret, sleep, untilAborted } from "@mags/core";
 import type { UrlCertificate } from "@mags/domain";
+import { type CertificateSummary, summaryOf } from "./certificate-summary.ts";
 import type { Sealing } from "./sealing.ts";
 import type { CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
 import type { AliasName } from "./url-store.ts";
@@ -32,6 +33,9 @@ export interface UrlCertificates extends AsyncDisposable {
   challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
   /** How an alias stands; null: no certificate is asked for it. */
   of(alias: AliasName): Promise<CertificateState | null>;
+  summary(): Promise<CertificateSummary>;
+  /** How often the authority was asked since the start, by what came of it. */
+  readonly tries: Readonly<Record<"issued" | "refused", number>>;
   /** There is another alias. */
   nudge(): void;
 }
@@ -67,6 +71,7 @@ export function startUrlCertificates(
   const closing = new AbortController();
   const { signal } = closing;
   const wake = createWake();
+  const tries = { issued: 0, refused: 0 };
 
   function keyOf({ host, issued }: StoredCertificate): Secret | null {
     if (!issued) return null;
@@ -85,9 +90,11 @@ export function startUrlCertificates(
       const { certificate, key } = await untilAborted(authority.obtain(host, publish), signal);
       const expiresAt = new Date(new X509Certificate(certificate).validTo);
       await store.putIssued(host, { certificate, sealedKey: sealing.seal(key, rowOf(host)), at, expiresAt });
+      tries.issued++;
       log.info("url.certificate_issued", { host, until: expiresAt.toISOString() });
     } catch (error) {
       if (signal.aborted) return;
+      tries.refused++;
       log.warn("url.certificate_refused", { host, error: messageOf(error) });
       await store.putFailure(host, { at, problem: messageOf(error) });
     }
@@ -144,6 +151,8 @@ export function startUrlCertificates(
       const stored = await store.get(`${subdomain}.${domain}`);
       return { expiresAt: stored?.issued?.expiresAt ?? null, problem: stored?.problem ?? null };
     },
+    summary: async () => summaryOf(await store.standings({ but }), clock.now()),
+    tries,
     nudge: wake.call,
     async [Symbol.asyncDispose]() {
       closing.abort();

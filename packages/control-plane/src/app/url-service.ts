@@ -27,6 +27,8 @@ export interface UrlServiceConfig extends UrlNames {
     /** That are asked about them: numeric, with ports where they are not 53. Undefined: those of this machine. */
     readonly dnsServers: readonly string[] | undefined;
   };
+  /** When the first of the operator's own certificates ends, as far as they are this machine's; null: there are none. */
+  readonly ownCertificatesEnd: () => Date | null;
 }
 
 export interface UrlServiceDeps {
@@ -59,6 +61,9 @@ export interface UrlService {
   aliasUrl(alias: AliasName): string;
   /** How an alias stands with whoever gives certificates; null: nobody does, or not for it. */
   certificateOf(alias: AliasName): Promise<CertificateState | null>;
+  /** Of all aliases, and how often it was asked for them; null: none are asked for. */
+  readonly certificates: Pick<UrlCertificates, "summary" | "tries"> | null;
+  readonly ownCertificatesEnd: () => Date | null;
   /** Has the URLs of a sandbox lead to a port, or be private. @throws AppError `job_not_running` when it has ended */
   setAccess(
     owner: OwnerJob,
@@ -95,6 +100,7 @@ export function createUrlService(deps: UrlServiceDeps, config: UrlServiceConfig)
       },
     },
     certificateOf: async (alias) => certificates?.of(alias) ?? null,
+    ...{ certificates, ownCertificatesEnd: config.ownCertificatesEnd },
     links,
     totals: traffic.totals,
     urlOf: (subdomain) => urlOf({ label: subdomain, domain: config.domain }, config),

@@ -6,6 +6,7 @@ import type { JobStore } from "../app/job-store.ts";
 import type { JobTimings } from "../app/job-timings.ts";
 import type { SshService } from "../app/ssh-service.ts";
 import type { UrlService } from "../app/url-service.ts";
+import { registerCertificates } from "./certificate-metrics.ts";
 
 const HTTP_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const START_BUCKETS_S = [0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60];
@@ -21,7 +22,7 @@ export interface MetricsDeps {
   readonly checks: () => Promise<Readonly<Record<string, string>>>;
   /** What SSH gateways told of connections; null: there are none. */
   readonly ssh: Pick<SshService, "noted"> | null;
-  readonly urls: Pick<UrlService, "totals"> | null;
+  readonly urls: Pick<UrlService, "totals" | "certificates" | "ownCertificatesEnd"> | null;
 }
 
 export interface Metrics {
@@ -162,6 +163,7 @@ export function createMetrics(deps: MetricsDeps): Metrics {
       this.inc({ direction: "out" }, deps.urls?.totals.bytesOut ?? 0);
     },
   });
+  if (deps.urls) registerCertificates(registry, deps.urls, clock);
   const refused = new Counter({
     name: "mags_jobs_refused_total",
     help: "Submits that were refused because too many jobs wait: of the account, or of the server.",

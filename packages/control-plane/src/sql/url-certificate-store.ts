@@ -14,6 +14,26 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       return rows.map(({ subdomain, domain }) => `${subdomain}.${domain}`);
     },
 
+    async standings({ but }) {
+      const rows = await database.run(
+        (db) => {
+          const all = db
+            .selectFrom("url_aliases")
+            .leftJoin("url_certificates", (on) =>
+              on.on(sql`url_aliases.subdomain || '.' || url_aliases.domain`, "=", sql.ref("url_certificates.host")),
+            )
+            .select(["subdomain", "domain", "expires_at", "tried_at", "problem"]);
+          return (but === null ? all : all.where("domain", "<>", but)).execute();
+        },
+        { patienceMs: 0 },
+      );
+      return rows.map(({ subdomain, domain, expires_at: expiresAt, tried_at: at, problem }) => ({
+        host: `${subdomain}.${domain}`,
+        expiresAt,
+        failure: at && problem !== null ? { at, problem } : null,
+      }));
+    },
+
     async all() {
       const rows = await database.run((db) => db.selectFrom("url_certificates").selectAll().execute());
       return rows.map(fromRow);

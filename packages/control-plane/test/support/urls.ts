@@ -8,6 +8,7 @@ export const URLS: UrlServiceConfig = {
   domain: "localhost",
   synonyms: ["apps.example"],
   public: () => ({ scheme: "http", port: 7780 }),
+  ownCertificatesEnd: () => null,
   acme: null,
   ownDomains: { allowed: ["team.example"], dns: false, dnsServers: undefined },
 };
