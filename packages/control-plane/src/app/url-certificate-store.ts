@@ -1,3 +1,5 @@
+import type { AccountId } from "@mags/domain";
+
 /** What is known of the certificate of a host. */
 export interface StoredCertificate {
   readonly host: string;
@@ -14,6 +16,12 @@ export interface StoredCertificate {
   readonly failures: number;
   /** Why the last try failed; null: it did not. */
   readonly problem: string | null;
+}
+
+/** The name of an alias, and whose that is. */
+export interface AliasHost {
+  readonly host: string;
+  readonly accountId: AccountId;
 }
 
 /** How the name of an alias stands. */
@@ -35,7 +43,7 @@ export interface CertificateTry {
 /** Calls may be repeated; see `JobStore` on the database's absence. */
 export interface UrlCertificateStore {
   /** Hosts of all aliases that are not in that domain, or of all if it is null. */
-  aliasHosts(options: { readonly but: string | null }): Promise<readonly string[]>;
+  aliasHosts(options: { readonly but: string | null }): Promise<readonly AliasHost[]>;
   /** Of the same hosts. Rejects at once while the database is away. */
   standings(options: { readonly but: string | null }): Promise<readonly CertificateStanding[]>;
   all(): Promise<readonly StoredCertificate[]>;
@@ -52,5 +60,6 @@ export interface UrlCertificateStore {
 
   putChallenge(challenge: { readonly host: string; readonly token: string; readonly answer: string }): Promise<void>;
   challenge(asked: { readonly host: string; readonly token: string }): Promise<string | null>;
-  removeChallenges(): Promise<void>;
+  /** Of all hosts but these. */
+  removeChallenges(options: { readonly but: readonly string[] }): Promise<void>;
 }

@@ -2,10 +2,13 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { Secret, silentLogger, systemClock } from "@mags/core";
+import type { AccountId } from "@mags/domain";
+import { waitFor } from "@mags/test-kit";
 import { createSealing, SEALING_KEY_BYTES } from "./sealing.ts";
 import type { UrlCertificateStore } from "./url-certificate-store.ts";
 import { type CertificateAuthority, isDue, isWithinLimits, startUrlCertificates } from "./url-certificates.ts";
 
+const ACCOUNT = "a" as AccountId;
 const DAY_MS = 86_400_000;
 const at = (days: number) => new Date(days * DAY_MS);
 const issued = { certificate: "", sealedKey: Buffer.alloc(0), at: at(0), expiresAt: at(90) };
@@ -61,6 +64,44 @@ describe("startUrlCertificates", () => {
     await assert.rejects(publish({ token: "t", answer: "a" }), { name: "AbortError" });
   });
 
+  it("asks for those of others, and of who comes later, while hosts of one account are slow to check", async () => {
+    const other = "b" as AccountId;
+    const hosts = [
+      ...Array.from({ length: 6 }, (_, n) => ({ host: `slow${n}.example`, accountId: ACCOUNT })),
+      { host: "shop.example", accountId: other },
+    ];
+    const asked: string[] = [];
+    const failed = new Set<string>();
+    const store: UrlCertificateStore = {
+      ...emptyStore(""),
+      aliasHosts: async () => [...hosts],
+      all: async () =>
+        [...failed].map((host) => ({ host, issued: null, triedAt: new Date(), failures: 1, problem: "no" })),
+      putFailure: async (host) => void failed.add(host),
+    };
+    const slow = Promise.withResolvers<never>();
+    const authority: CertificateAuthority = {
+      obtain(host) {
+        asked.push(host);
+        return host.startsWith("slow") ? slow.promise : Promise.reject(new Error("no"));
+      },
+    };
+    await using running = startUrlCertificates(
+      { store, authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
+      { but: null },
+    );
+    const untilAsked = (count: number) => waitFor(() => asked.length === count, { what: `${count} to be asked for` });
+    await untilAsked(3);
+    assert.deepEqual(asked, ["slow0.example", "slow1.example", "shop.example"]);
+    hosts.push({ host: "late.example", accountId: other });
+    running.nudge();
+    await untilAsked(4);
+    assert.equal(asked[3], "late.example");
+    slow.reject(new Error("no answer"));
+    await untilAsked(8);
+    assert.deepEqual(asked.toSorted(), hosts.map(({ host }) => host).toSorted());
+  });
+
   it("asks anew for one whose key does not open, and gives nobody the old one", async () => {
     const sealedKey = newSealing().seal(new Secret("key"), "url_certificates/shop.example"); // by a key that is lost
     const held = {
@@ -89,7 +130,7 @@ const newSealing = () => createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), 
 /** Of one alias, of which nothing is known. */
 function emptyStore(host: string): UrlCertificateStore {
   return {
-    aliasHosts: async () => [host],
+    aliasHosts: async () => [{ host, accountId: ACCOUNT }],
     standings: async () => [],
     all: async () => [],
     get: async () => null,

@@ -4,10 +4,10 @@
  */
 import { X509Certificate } from "node:crypto";
 import { type Clock, type Logger, messageOf, type Secret, sleep, untilAborted } from "@mags/core";
-import type { UrlCertificate } from "@mags/domain";
+import type { AccountId, UrlCertificate } from "@mags/domain";
 import { type CertificateSummary, summaryOf } from "./certificate-summary.ts";
 import type { Sealing } from "./sealing.ts";
-import type { CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import type { AliasHost, CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
 import type { AliasName } from "./url-store.ts";
 import { createWake } from "./wake.ts";
 
@@ -56,8 +56,9 @@ const MOST_OF_A_DOMAIN_IN_A_WEEK = 45;
 const MOST_OF_A_HOST_IN_A_WEEK = 4;
 const MOST_TRIES_IN_AN_HOUR = 4;
 const MOST_TRIES_OF_ALL_IN_AN_HOUR = 90;
-/** One that an authority cannot reach takes its time. */
 const MOST_AT_ONCE = 4;
+/** A host that an authority cannot reach takes its time, and a place from no other account. */
+const MOST_OF_AN_ACCOUNT_AT_ONCE = 2;
 const HOUR_MS = 3_600_000;
 const WEEK_MS = 7 * 24 * HOUR_MS;
 const LOOK_MS = 60_000;
@@ -72,6 +73,8 @@ export function startUrlCertificates(
   const { signal } = closing;
   const wake = createWake();
   const tries = { issued: 0, refused: 0 };
+  /** By host. */
+  const underWay = new Map<string, { readonly accountId: AccountId; readonly ended: Promise<void> }>();
 
   function keyOf({ host, issued }: StoredCertificate): Secret | null {
     if (!issued) return null;
@@ -100,32 +103,40 @@ export function startUrlCertificates(
     }
   }
 
+  function begin({ host, accountId }: AliasHost, at: Date): void {
+    const ended = obtain(host, at)
+      .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
+      .finally(() => {
+        underWay.delete(host);
+        wake.call();
+      });
+    underWay.set(host, { accountId, ended });
+  }
+
+  const mayBegin = (accountId: AccountId) =>
+    [...underWay.values()].filter((one) => one.accountId === accountId).length < MOST_OF_AN_ACCOUNT_AT_ONCE;
+
   async function look(): Promise<void> {
+    // What ends meanwhile is looked at again.
+    const asked = new Set(underWay.keys());
     const wanted = await store.aliasHosts({ but });
+    const hosts = new Set(wanted.map(({ host }) => host));
     const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
-    await store.remove([...known.keys()].filter((host) => !wanted.includes(host)));
-    await store.removeChallenges(); // of what was cut short: none is asked for now
-    const underWay = new Set<Promise<void>>();
-    try {
-      // Who has one is not to lose it for those who come.
-      for (const host of wanted.toSorted((a, b) => Number(has(known, b)) - Number(has(known, a)))) {
-        if (underWay.size >= MOST_AT_ONCE) await Promise.race(underWay);
-        if (signal.aborted) break;
-        const now = clock.now();
-        const stored = known.get(host);
-        // One whose key does not open is of no use.
-        if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
-        if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
-        await store.putTry({ host, at: now }, { since: weekBefore(now) });
-        const obtaining: Promise<void> = obtain(host, now)
-          .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
-          .finally(() => underWay.delete(obtaining));
-        underWay.add(obtaining);
-      }
-    } finally {
-      await Promise.all(underWay); // what has begun ends before it is looked again, or before the end
+    await store.remove([...known.keys()].filter((host) => !hosts.has(host)));
+    await store.removeChallenges({ but: [...asked] });
+    // Who has one is not to lose it for those who come.
+    for (const alias of wanted.toSorted((a, b) => Number(has(known, b.host)) - Number(has(known, a.host)))) {
+      if (signal.aborted || underWay.size >= MOST_AT_ONCE) return;
+      const { host, accountId } = alias;
+      if (asked.has(host) || !mayBegin(accountId)) continue;
+      const now = clock.now();
+      const stored = known.get(host);
+      // One whose key does not open is of no use.
+      if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
+      if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
+      await store.putTry({ host, at: now }, { since: weekBefore(now) });
+      begin(alias, now);
     }
-    await store.removeChallenges();
   }
 
   async function run(): Promise<void> {
@@ -136,6 +147,7 @@ export function startUrlCertificates(
       await Promise.race([wake.wait(either), sleep(LOOK_MS, either)]).catch(() => {});
       rest.abort();
     }
+    await Promise.all([...underWay.values()].map(({ ended }) => ended));
   }
 
   const running = run();

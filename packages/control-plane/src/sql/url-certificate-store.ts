@@ -1,3 +1,4 @@
+import type { AccountId } from "@mags/domain";
 import { type Selectable, sql } from "kysely";
 import type { StoredCertificate, UrlCertificateStore } from "../app/url-certificate-store.ts";
 import type { Database } from "./database.ts";
@@ -8,10 +9,13 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
   return {
     async aliasHosts({ but }) {
       const rows = await database.run((db) => {
-        const all = db.selectFrom("url_aliases").select(["subdomain", "domain"]).orderBy("created_at");
+        const all = db.selectFrom("url_aliases").select(["subdomain", "domain", "account_id"]).orderBy("created_at");
         return (but === null ? all : all.where("domain", "<>", but)).execute();
       });
-      return rows.map(({ subdomain, domain }) => `${subdomain}.${domain}`);
+      return rows.map(({ subdomain, domain, account_id }) => ({
+        host: `${subdomain}.${domain}`,
+        accountId: account_id as AccountId,
+      }));
     },
 
     async standings({ but }) {
@@ -138,8 +142,11 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       return row?.answer ?? null;
     },
 
-    async removeChallenges() {
-      await database.run((db) => db.deleteFrom("url_challenges").execute());
+    async removeChallenges({ but }) {
+      await database.run((db) => {
+        const all = db.deleteFrom("url_challenges");
+        return (but.length === 0 ? all : all.where("host", "not in", but)).execute();
+      });
     },
   };
 }
