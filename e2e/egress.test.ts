@@ -106,13 +106,12 @@ E`;
 
 describe("egress none", () => {
   it("reaches nothing, by address or by name, and is refused at once", async () => {
-    const script = `from=$(date +%s%3N); get http://${publicAddress}/; get http://public.test/; echo $(( $(date +%s%3N) - from ))`;
-    const { id, lines } = await run(script, "none");
-    assert.deepEqual(lines.slice(0, 2), [
+    // What is not refused but dropped ends otherwise, by its time-out.
+    const { id, lines } = await run(`get http://${publicAddress}/; get http://public.test/`, "none");
+    assert.deepEqual(lines, [
       `http://${publicAddress}/ failed ${NO_CONNECTION}`,
       `http://public.test/ failed ${NO_NAME}`,
     ]);
-    assert.ok(Number(lines[2]) < 2_500, lines[2]);
     const told = await denied(id, 2);
     assert.ok(`${publicAddress}:80/tcp` in told && "name service:53/udp" in told, JSON.stringify(told));
   });

@@ -50,7 +50,7 @@ export async function underLoad(url: URL, act: () => Promise<void>): Promise<Und
     }
   });
   try {
-    await waitFor(() => seen.length > 100, { what: "load" });
+    await waitFor(() => seen.length > 100, { what: "load", deadlineMs: 60_000 });
     const beganMs = performance.now();
     await act();
     const failures = () => seen.filter(({ status }) => status !== 200);
