@@ -274,6 +274,7 @@ describe("one of several sandboxes", { concurrency: 3 }, () => {
       lines.map((_, n) => String(n + 1)),
     );
     assert.match(await run(id, "ls -l /proc/*/fd 2>/dev/null | grep -c 'held (deleted)'"), /^[1-9]/);
+    assert.equal(await run(id, "nice"), "0\n"); // the agent, who starts them, was urgent before the sleep
     await tail.close();
     await node.stop(jobId);
     assert.equal((await endOf(jobId)).kind, "stopped");
