@@ -5,6 +5,7 @@ import { pipeline } from "node:stream/promises";
 import { type Answer, askGuest, type Forwarding } from "./ask-guest.ts";
 import { passOn } from "./forward-request.ts";
 import { pairs, responseHeaders } from "./headers.ts";
+import { dismiss } from "./turns.ts";
 
 export interface Upgrade {
   readonly from: IncomingMessage;
@@ -28,7 +29,7 @@ export function upgradeOf(from: IncomingMessage, socket: Socket, head: Buffer): 
   to.assignSocket(socket);
   to.once("finish", () => {
     to.detachSocket(socket);
-    socket.end();
+    dismiss(socket);
   });
   return { from, socket, head, to };
 }

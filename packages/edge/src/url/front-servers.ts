@@ -16,6 +16,7 @@ import { type Logger, messageOf, sleep } from "@mags/core";
 import { createStrangers } from "../ssh/strangers.ts";
 import type { CertificateFiles, Certificates } from "./certificates.ts";
 import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
+import { createTurns, dismiss, lastWords } from "./turns.ts";
 import type { Visit } from "./visit.ts";
 
 export interface FrontOptions {
@@ -64,9 +65,13 @@ export async function openFrontServers(
   { host, port, certificates, limits, isTrusted }: FrontOptions,
 ): Promise<FrontServers> {
   const sessions = new Set<ServerHttp2Session>();
+  const turns = createTurns();
+  const of1 = (from: IncomingMessage, to: ServerResponse) => turns.begin(from, to, () => take({ from, to }));
   const http = createHttp(
     {
-      ...{ shouldUpgradeCallback: isWebSocket, maxHeaderSize: limits.headerBytes, requireHostHeader: false },
+      // One that does not wait for the answers before it is not that of a browser.
+      shouldUpgradeCallback: (from) => isWebSocket(from) && !turns.isBusy(from.socket),
+      ...{ maxHeaderSize: limits.headerBytes, requireHostHeader: false },
       ...{
         headersTimeout: limits.headMs,
         requestTimeout: 0,
@@ -74,19 +79,22 @@ export async function openFrontServers(
         connectionsCheckingInterval: CHECK_MS,
       },
     },
-    (from, to) => take({ from, to }),
+    of1,
   );
   http.timeout = limits.silentMs;
-  const also = (from: IncomingMessage, to: ServerResponse) => take({ from, to });
-  http.on("checkContinue", also).on("checkExpectation", also);
+  http.on("checkContinue", of1).on("checkExpectation", of1);
   http.on("upgrade", (from: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.setTimeout(0);
     socket.on("error", () => {}); // its end follows
     const upgrade = upgradeOf(from, socket, head);
     take({ ...upgrade, upgrade });
   });
-  http.on("connect", (_from, socket: Socket) => sayLast(socket, "405 Method Not Allowed"));
-  http.on("clientError", refuse);
+  http.on("connect", (_from, socket: Socket) => {
+    socket.on("error", () => {}); // its end follows
+    if (turns.isBusy(socket)) socket.destroy();
+    else dismiss(socket, lastWords(405, "Method Not Allowed"));
+  });
+  http.on("clientError", turns.refuse);
 
   const http2 = createHttp2({
     strictSingleValueFields: false,
@@ -159,13 +167,3 @@ function createTlsFront(certificates: Certificates, { headMs }: FrontLimits): Tl
   certificates.onReplaced(() => front.setSecureContext(optionsOf(certificates.first)));
   return front.on("tlsClientError", (_error, socket) => void socket.destroy());
 }
-
-/** Of a request that cannot be read nobody can say what it was. */
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
-  else if (error.code === "HPE_HEADER_OVERFLOW") sayLast(socket, "431 Request Header Fields Too Large");
-  else sayLast(socket, error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request");
-}
-
-const sayLast = (socket: Socket, status: string) =>
-  void socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);

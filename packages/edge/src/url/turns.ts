@@ -1,0 +1,89 @@
+/**
+ * What comes on a connection of HTTP/1.1, one after the other: clients may ask again before they are answered. What cannot
+ * be read has its turn as well.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { breakOff, isOver } from "./front-response.ts";
+
+export interface Turns {
+  /** A request, but for its body. Calls it when those before are answered, unless the connection is over by then. */
+  begin(from: IncomingMessage, to: ServerResponse, next: () => void): void;
+  /** Something is not answered yet. */
+  isBusy(socket: Socket): boolean;
+  /** Of a request that cannot be read nobody can say what it was. */
+  refuse(error: NodeJS.ErrnoException, socket: Socket): void;
+}
+
+interface Line {
+  /** That came last. */
+  from: IncomingMessage;
+  to: ServerResponse;
+  /** For their turn. */
+  waiting: number;
+}
+
+/** Of one connection; with more it is closed. */
+const MOST_WAITING = 100;
+const GOODBYE_MS = 1_000;
+
+export function createTurns(): Turns {
+  const lines = new WeakMap<Socket, Line>();
+  const refused = new WeakSet<Socket>();
+
+  const busyLine = (socket: Socket) => {
+    const line = lines.get(socket);
+    return line && !isOver(line.to) ? line : undefined;
+  };
+
+  /** Calls it when all is answered, unless the connection is over by then. */
+  function after(socket: Socket, next: () => void): void {
+    const line = busyLine(socket);
+    if (!line) next();
+    else if (++line.waiting > MOST_WAITING) socket.destroy();
+    else
+      line.to.once("close", () => {
+        line.waiting--;
+        if (socket.writable) next();
+      });
+  }
+
+  return {
+    isBusy: (socket) => busyLine(socket) !== undefined,
+    begin(from, to, next) {
+      const { socket } = from;
+      // One that waits may have been refused meanwhile.
+      after(socket, () => void (to.headersSent || next()));
+      const line = lines.get(socket);
+      if (line) Object.assign(line, { from, to });
+      else lines.set(socket, { from, to, waiting: 0 });
+    },
+    refuse(error, socket) {
+      const line = busyLine(socket);
+      const hasLeft = error.code === "ECONNRESET" || (line && error.code === "HPE_INVALID_EOF_STATE");
+      if (!socket.writable || hasLeft) return void socket.destroy();
+      if (refused.has(socket)) return; // all that follows cannot be read, either
+      refused.add(socket);
+      const [status, text] = statusOf(error);
+      if (!line || line.from.complete) after(socket, () => socket.end(lastWords(status, text)));
+      else if (line.to.headersSent) breakOff(line.to);
+      else line.to.writeHead(status, text, { connection: "close", "content-length": 0 }).end();
+    },
+  };
+}
+
+/** The end of a connection that Node has left to us: nobody reads it, or looks after it, any more. */
+export function dismiss(socket: Socket, words: string = ""): void {
+  socket.end(words, "latin1");
+  socket.resume();
+  const late = setTimeout(() => socket.destroy(), GOODBYE_MS);
+  socket.once("close", () => clearTimeout(late));
+}
+
+export const lastWords = (status: number, text: string) =>
+  `HTTP/1.1 ${status} ${text}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
+
+function statusOf({ code }: NodeJS.ErrnoException): readonly [number, string] {
+  if (code === "HPE_HEADER_OVERFLOW") return [431, "Request Header Fields Too Large"];
+  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? [408, "Request Timeout"] : [400, "Bad Request"];
+}
