@@ -77,6 +77,24 @@ describe("a crowd at the gateway of URLs", () => {
       assert.match(await say(front.port, GET), /served$/);
     }));
 
+  it("takes no place of those who come later when it leaves before it is known where its host leads", async () => {
+    const found = Promise.withResolvers<void>();
+    const lookUp = async (host: string) => (host === "box.example" ? await found.promise : undefined);
+    await atFront({ limits: { connections: 2 }, lookUp }, async (front) => {
+      const leaving = await open(front.port);
+      leaving.write(GET);
+      leaving.destroy();
+      const elsewhere = GET.replace("box.example", "127.0.0.1");
+      await waitFor(async () => /served$/.test(await say(front.port, elsewhere)), {
+        what: "its connection to be over",
+      });
+      front.notes.splice(0);
+      found.resolve();
+      await waitFor(() => front.notes[0]?.status === 499, { what: "its end" });
+      assert.match(await say(front.port, GET), /served$/);
+    });
+  });
+
   it("is told 503 when it asks too much of one guest at a time", () =>
     atFront({ trusted: true, limits: { connections: 6 } }, async (front) => {
       for (let n = 0; n < 3; n++) (await open(front.port)).write(HANG);

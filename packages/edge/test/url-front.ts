@@ -37,12 +37,15 @@ export async function startUrlFront(
     trusted = false,
     certificates = null,
     awaken = async () => {},
+    lookUp = async () => {},
   }: {
     readonly limits?: Partial<typeof LIMITS>;
     readonly trusted?: boolean;
     readonly certificates?: UrlGatewayOptions["certificates"];
     /** Before each connection to the guest. */
     readonly awaken?: (signal: AbortSignal) => Promise<void>;
+    /** Before each answer of the directory. */
+    readonly lookUp?: (host: string) => Promise<void>;
   } = {},
 ): Promise<UrlFront> {
   const guest = newJobId();
@@ -71,6 +74,7 @@ export async function startUrlFront(
         certificate: async () => null,
         challenge: async () => null,
         async route({ host, pass }) {
+          await lookUp(host);
           if (["box.example", "127.0.0.1"].includes(host)) return route;
           if (host === "private.example" && pass === "open") return { ...route, isPrivate: true };
           if (host === "private.example") throw new AppError("unauthenticated", "this page is private");

@@ -190,6 +190,17 @@ describe("the gateway of URLs", () => {
     );
     assert.ok((note?.bytesOut ?? 0) > 50);
   });
+
+  it("notes host and path apart, however a client says them", async () => {
+    front.notes.splice(0);
+    for (const asked of ["OPTIONS *", "OPTIONS http://box.example", "GET http://BOX.example/a?b", "GET /a?b"])
+      await say(front.port, `${asked} HTTP/1.1\r\nHost: Box.Example\r\n${close}`);
+    await waitFor(() => front.notes.length === 4, { what: "all of them" });
+    assert.deepEqual(
+      front.notes.map(({ method, host, path }) => `${method} ${host} ${path}`),
+      ["OPTIONS box.example *", "OPTIONS box.example *", "GET box.example /a", "GET box.example /a"],
+    );
+  });
 });
 
 describe("a guest that does not listen", () => {

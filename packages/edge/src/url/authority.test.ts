@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import { authorityOf, targetOf } from "./authority.ts";
 
 const asking = (url: string, ...hosts: string[]) =>
-  ({ url, rawHeaders: hosts.flatMap((host) => ["Host", host]) }) as unknown as IncomingMessage;
+  ({ method: "GET", url, rawHeaders: hosts.flatMap((host) => ["Host", host]) }) as unknown as IncomingMessage;
 
 describe("whom a request is for", () => {
   it("is what it says, whatever case and port", () => {
@@ -52,5 +52,10 @@ describe("what a guest is asked for", () => {
       ],
     ] as const;
     for (const [url, target] of all) assert.equal(targetOf(asking(url)), target, url);
+  });
+
+  it("is the server as a whole where a proxy is asked what that can", () => {
+    const asked = (url: string) => targetOf(Object.assign(asking(url), { method: "OPTIONS" }));
+    assert.deepEqual(["*", "http://a", "http://a/", "http://a?x"].map(asked), ["*", "*", "/", "/?x"]);
   });
 });

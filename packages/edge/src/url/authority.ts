@@ -30,10 +30,10 @@ function namesOf({ rawHeaders, url = "" }: FrontRequest): readonly string[] {
 }
 
 /** What a guest is asked for: the form that begins with `/`, or `*`. Undefined: it is neither, nor can be made one. */
-export function targetOf({ url = "" }: FrontRequest): string | undefined {
+export function targetOf({ method, url = "" }: FrontRequest): string | undefined {
   if (url.startsWith("/") || url === "*") return url;
   const absolute = /^https?:\/\/[^/?#]*([/?][^#]*)?$/i.exec(url);
   if (!absolute) return undefined;
-  const [, rest = "/"] = absolute;
+  const [, rest = method === "OPTIONS" ? "*" : "/"] = absolute; // RFC 9112, 3.2.4
   return rest.startsWith("?") ? `/${rest}` : rest;
 }

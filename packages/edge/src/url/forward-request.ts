@@ -7,6 +7,7 @@ import {
   type FrontRequest,
   type FrontResponse,
   flushHead,
+  isOver,
   isSentWhole,
   writeHead,
 } from "./front-response.ts";
@@ -39,6 +40,7 @@ export async function passOn(
   }
   const over = Promise.withResolvers<boolean>();
   to.on("finish", () => over.resolve(isSentWhole(to))).on("close", () => over.resolve(false));
+  if (isOver(to)) over.resolve(false); // just now: nothing is said of it any more
   answer.on("error", () => {
     breakOff(to);
     over.resolve(false);

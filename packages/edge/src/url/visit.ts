@@ -40,6 +40,7 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
   const begunMs = deps.clock.nowMs();
   const traffic: Traffic = { in: 0, out: 0 };
   let route: UrlRoute | undefined;
+  let visitor: UrlVisitor | undefined;
   const authority = authorityOf(from);
   // Of a stream of HTTP/2 that is over nobody knows it any more.
   const seen = seenOf(from, deps.isTrusted);
@@ -48,9 +49,10 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     if (!authority || target === undefined)
       throw new AppError("validation_failed", "the request does not say which host it is for, or names two");
     const pass = passOf(from, target);
-    const visitor = visitorOf(from, seen.first);
+    visitor = visitorOf(from, { target, client: seen.first });
     const found = await deps.routes.find({ host: authority.host, pass: pass?.text ?? null, visitor });
     route = found;
+    if (isOver(to)) throw new AppError("unavailable", "the client has left");
     const isUpgrade = visit.upgrade !== undefined;
     if (found.isPrivate && pass && isFromElsewhere(from, pass, { authority: authority.text, isUpgrade }))
       throw new AppError("forbidden", "this page is private, and a page of another host has asked for it");
@@ -66,13 +68,8 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     if (!isAppError(error)) throw error;
     replyFailure(from, to, error);
   } finally {
-    if (route && authority)
-      deps.note(
-        accessOf(visit, {
-          ...{ route, authority, traffic, durationMs: deps.clock.nowMs() - begunMs },
-          client: seen.first,
-        }),
-      );
+    if (route && authority && visitor)
+      deps.note(accessOf(visit, { route, authority, traffic, visitor, durationMs: deps.clock.nowMs() - begunMs }));
   }
 }
 
@@ -133,24 +130,27 @@ const MOST_PATH = 512;
 const MOST_METHOD = 64;
 const MOST_ADDRESS = 64;
 
-function visitorOf({ method = "", url = "" }: FrontRequest, client: string): UrlVisitor {
-  const path = url.split("?", 1)[0]?.slice(0, MOST_PATH) ?? "";
+function visitorOf(
+  { method = "" }: FrontRequest,
+  { target, client }: { readonly target: string; readonly client: string },
+): UrlVisitor {
+  const path = target.split("?", 1)[0]?.slice(0, MOST_PATH) ?? "";
   return { clientAddress: client.slice(0, MOST_ADDRESS), method: method.slice(0, MOST_METHOD), path };
 }
 
 interface Told {
   readonly durationMs: number;
-  readonly client: string;
+  readonly visitor: UrlVisitor;
 }
 
 function accessOf(
-  { from, to, upgrade }: Visit,
-  { route, authority, traffic, durationMs, client }: Omit<Found, "target" | "seen"> & Told,
+  { to, upgrade }: Visit,
+  { route, authority, traffic, durationMs, visitor }: Omit<Found, "target" | "seen"> & Told,
 ): UrlAccess {
   const status = to.headersSent ? to.statusCode : upgrade && !isOver(to) ? WEB_SOCKET : LEFT;
   return {
     ...{ atMs: Date.now() - durationMs, host: authority.host, guest: route.guest },
-    ...visitorOf(from, client),
+    ...visitor,
     ...{ status, durationMs: Math.round(durationMs * 10) / 10, bytesIn: traffic.in, bytesOut: traffic.out },
   };
 }
