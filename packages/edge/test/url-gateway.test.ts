@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { AppError } from "@mags/core";
@@ -240,13 +240,17 @@ describe("a guest that does not listen", () => {
     assert.match(await ask(front), /^HTTP\/1\.1 409 .*"the sandbox has ended: its owner has to start it"/s);
   });
 
-  it("may take longer for an answer than it may for waking", async () => {
-    const guest = createServer((_from, to) => {
-      to.write("be");
-      setTimeout(() => to.end("gun"), 600);
-    });
-    await using front = await startUrlFront(await listening(guest), { limits: { wakeMs: 300 } });
-    assert.equal(await (await fetch(`http://127.0.0.1:${front.port}/`)).text(), "begun");
+  it("may take longer for an answer than it may for waking", async ({ mock: { timers } }) => {
+    const asked = Promise.withResolvers<ServerResponse>();
+    const guest = createServer((_from, to) => asked.resolve(to));
+    await using front = await startUrlFront(await listening(guest), { limits: { wakeMs: 10_000, answerMs: 30_000 } });
+    timers.enable({ apis: ["setTimeout"] });
+    const heard = ask(front);
+    const to = await asked.promise;
+    timers.tick(20_000);
+    timers.reset();
+    to.end("begun");
+    assert.match(await heard, /^HTTP\/1\.1 200 .*begun/s);
     await once(guest.close(), "close");
   });
 
