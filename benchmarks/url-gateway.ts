@@ -3,11 +3,12 @@
  * With the path of a socket the other half is apart, as in a server, and reached there; else it is in this process.
  */
 import { randomUUID } from "node:crypto";
-import { silentLogger } from "@mags/core";
+import { countBuffersAsHeap, silentLogger } from "@mags/core";
 import { type AccountId, newJobId, type UrlDirectory } from "@mags/domain";
 import { connectUpstream, startUrlGateway } from "@mags/edge";
 import { createSimulatedSockets } from "@mags/test-kit";
 
+countBuffersAsHeap(); // as magsd
 const [path] = process.argv.slice(2);
 const guest = newJobId();
 const accountId = randomUUID() as AccountId;

@@ -1,10 +1,11 @@
 /** The other half of a gateway of URLs that is apart from it, as a server has it: see url-gateway.ts. Its argument is the path of the socket. */
 import { randomUUID } from "node:crypto";
-import { silentLogger } from "@mags/core";
+import { countBuffersAsHeap, silentLogger } from "@mags/core";
 import { type AccountId, newJobId } from "@mags/domain";
 import { startEdgeServer } from "@mags/edge";
 import { createSimulatedExecs, createSimulatedSockets } from "@mags/test-kit";
 
+countBuffersAsHeap(); // as magsd
 const [path] = process.argv.slice(2);
 if (path === undefined) throw new Error("the path of a socket is missing");
 const guests = { awaken() {} };

@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { setPriority } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { AppError, messageOf, systemClock } from "@mags/core";
+import { AppError, countBuffersAsHeap, messageOf, systemClock } from "@mags/core";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { runBlockServer } from "./block-server.ts";
 import type { CommandContext } from "./commands/context.ts";
@@ -33,6 +33,7 @@ const SERVER_NICE = -10;
 /** There is one old file of this size beside the current one. */
 const LOG_FILE_BYTES = 16 * 1024 * 1024;
 
+countBuffersAsHeap();
 // Whoever reads it may have seen enough.
 process.stdout.on("error", () => process.exit(141));
 const print = (line: string) => void process.stdout.write(`${line}\n`);
