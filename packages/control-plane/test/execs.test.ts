@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { execs } from "@mags/api-schema";
 import { type ExecTestClient, openExecClient, waitFor } from "@mags/test-kit";
@@ -216,6 +218,16 @@ describe("an exec that is refused", () => {
 });
 
 describe("other upgrades", () => {
+  it("are ignored where an answer is under way on the connection, which goes on", async () => {
+    const { hostname, port, host } = new URL(plane.url);
+    const head = (path: string, headers = "") => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${headers}\r\n`;
+    const upgrade = "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+    const socket = connect(Number(port), hostname);
+    socket.write(`${head("/readyz")}${head(`${JOBS}/box/exec`, upgrade)}`);
+    assert.deepEqual((await text(socket)).match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200", "HTTP/1.1 401"]);
+    assert.equal((await plane.admin.call("GET", "/healthz")).status, 200);
+  });
+
   it("are ignored: the request is answered as it is", async () => {
     const headers = { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c", "http2-settings": "AAMAAABkAAQAAP__" };
     const status = await new Promise((resolve, reject) => {

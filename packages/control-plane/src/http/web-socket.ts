@@ -2,7 +2,8 @@
  * WebSockets on the routes of the API. A request to upgrade passes through the same hooks, checks and error replies as any
  * other; only when its handler has agreed does the connection change its protocol.
  */
-import { type IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { execs } from "@mags/api-schema";
 import { AppError, type Clock, type Logger } from "@mags/core";
@@ -41,9 +42,23 @@ export interface WebSocketDeps {
   readonly closing: AbortSignal;
 }
 
-/** Other upgrades, such as those to HTTP/2 that some clients offer with every request, are ignored. */
-export function isWebSocketUpgrade(request: IncomingMessage): boolean {
-  return request.headers.upgrade?.toLowerCase() === "websocket";
+export interface UpgradeRule {
+  /**
+   * Other upgrades, such as those to HTTP/2 that some clients offer with every request, are ignored. So is one that comes
+   * while an answer is under way: Node would take the connection from that.
+   */
+  mayUpgrade(request: IncomingMessage): boolean;
+  watch(server: Server): void;
+}
+
+export function createUpgradeRule(): UpgradeRule {
+  const last = new WeakMap<Socket, ServerResponse>();
+  return {
+    mayUpgrade({ headers, socket }) {
+      return headers.upgrade?.toLowerCase() === "websocket" && last.get(socket)?.destroyed !== false;
+    },
+    watch: (server) => void server.on("request", (request, response) => last.set(request.socket, response)),
+  };
 }
 
 /** @param options `origins`: whose pages may connect, besides those of the server's own address. */
