@@ -148,6 +148,18 @@ describe("a request that is passed on to a guest", () => {
     assert.deepEqual([answer.trailers["x-sum"], (await hinted)[0].statusCode], ["7", 103]);
   });
 
+  it("comes before its body does, and is answered as the guest likes", async () => {
+    const { port } = await front((from, to) => {
+      to.write("go on: ");
+      from.pipe(to);
+    });
+    const asked = request({ port, host: "127.0.0.1", method: "POST", headers: { "Transfer-Encoding": "chunked" } });
+    asked.flushHeaders();
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    asked.end("late");
+    assert.equal((await bodyOf(answer)).toString(), "go on: late");
+  });
+
   it("streams both ways at the pace of who takes it", async () => {
     let taken = 0;
     const { port } = await front(async (from, to) => {

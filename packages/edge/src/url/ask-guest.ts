@@ -82,6 +82,8 @@ function begin(
   });
   if (!hasBody(from)) return asked.end();
   if (from.headers.expect !== undefined) asked.flushHeaders();
+  // Its first bytes may be long in coming; those that are here leave with the head.
+  else setImmediate(() => void (asked.destroyed || asked.flushHeaders()));
   from.on("data", (bytes: Buffer) => {
     traffic.in += bytes.length;
   });
