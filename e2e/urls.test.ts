@@ -15,7 +15,7 @@ import { ask, nextMessage, openSocket, see, visit } from "./harness/visits.ts";
 
 const PAGE = new URL("../docs/urls.md", import.meta.url);
 const UPLOAD_BYTES = 20_000_000;
-const STORM = 50;
+const STORM = 500;
 const FOR_PEOPLE = { accept: "text/html,*/*" };
 const CURL = ["-sS", "--max-time", "60"];
 

@@ -249,6 +249,7 @@ export function openSession(transport: AgentTransport): Session {
         send(TYPE.close, id, Buffer.alloc(0));
       },
       onOpened(what) {
+        if (!streams.has(id)) return; // it was closed meanwhile, and the guest told
         // Each of them lives in the guest, too, until it is told otherwise.
         if (live.size + unclaimed.size >= MAX_STREAMS) throw new ProtocolViolation(`more than ${MAX_STREAMS} streams`);
         live.add(id);

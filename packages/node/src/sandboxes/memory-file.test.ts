@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { open, truncate } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it, mock } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { makeTempDir } from "@mags/test-kit";
 import { isIntact, sealOf, storedBytes } from "./memory-file.ts";
 
@@ -41,6 +42,22 @@ describe("the seal of a memory file", () => {
     await writeAt(path, 0, "two");
     await writeAt(path, MIB, "one");
     assert.equal(await isIntact(path, seal, { signal }), false);
+  });
+
+  it("cannot be had of a disk that is broken, which ends nothing else", async () => {
+    await using temp = await makeTempDir();
+    const path = join(temp.path, "memory");
+    await writeAt(path, 4 * MIB, "data");
+    await using handle = await open(path);
+    let reads = 0;
+    const broken = mock.method(Object.getPrototypeOf(handle), "read", async () => {
+      reads++;
+      if (reads === 1) await setImmediate(); // the others fail before it
+      throw new Error(`EIO`);
+    });
+    await assert.rejects(sealOf(path), /EIO/);
+    broken.mock.restore();
+    assert.ok(reads > 1, "it reads ahead");
   });
 
   it("holds for an empty file", async () => {

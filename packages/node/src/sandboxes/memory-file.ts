@@ -60,7 +60,10 @@ async function* blocksOf(file: FileHandle, indexes: readonly number[]) {
   const ahead = indexes.values();
   const readInto = (buffer: Buffer) => {
     const { value: index, done } = ahead.next();
-    if (!done) reads.push(readBlock(file, index, buffer));
+    if (done) return;
+    const read = readBlock(file, index, buffer);
+    read.catch(() => {}); // it is waited for when those before it were taken
+    reads.push(read);
   };
   try {
     // Buffers of their own for all blocks would have the server's heap collected again and again.

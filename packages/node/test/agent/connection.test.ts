@@ -145,6 +145,25 @@ describe("a connection to a guest", () => {
     assert.deepEqual(guest.violations, []);
   });
 
+  it("has room for as many streams as ever when others were closed before the guest had opened them", async () => {
+    const guest = newGuest();
+    await guest.greet();
+    const open = () => guest.connection.open({ kind: "exec", argv: ["x"] });
+    const answer = (index: number) =>
+      guest.control(
+        TYPE.open,
+        FIRST_ID + index,
+        (fields) => fields.u32(TAG.window, 100_000).u32(TAG.pid, 7),
+        FLAG.reply,
+      );
+    for (let index = 0; index < 300; index++) open().close();
+    for (let index = 0; index < 300; index++) await answer(index);
+    const stream = open();
+    await answer(300);
+    await stream.opened;
+    assert.deepEqual(guest.violations, []);
+  });
+
   it("rejects everything when it is closed or the guest's port is", async () => {
     const { guest, stream } = await withStream();
     const ping = guest.connection.ping();
