@@ -1,4 +1,5 @@
 export { type Clock, systemClock } from "./clock.ts";
+export { closeLingering } from "./close-lingering.ts";
 export { countBuffersAsHeap } from "./count-buffers.ts";
 export { diskFullError, isDiskFull } from "./disk-room.ts";
 export { AppError, ERROR_STATUS, type ErrorCode, firstFailure, isAppError, messageOf } from "./errors.ts";

@@ -2,10 +2,10 @@
 import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
+import { closeLingering } from "@mags/core";
 import { type Answer, askGuest, type Forwarding } from "./ask-guest.ts";
 import { passOn } from "./forward-request.ts";
 import { pairs, responseHeaders } from "./headers.ts";
-import { dismiss } from "./turns.ts";
 
 export interface Upgrade {
   readonly from: IncomingMessage;
@@ -29,7 +29,7 @@ export function upgradeOf(from: IncomingMessage, socket: Socket, head: Buffer): 
   to.assignSocket(socket);
   to.once("finish", () => {
     to.detachSocket(socket);
-    dismiss(socket);
+    closeLingering(socket);
   });
   return { from, socket, head, to };
 }

@@ -12,11 +12,12 @@ import {
 } from "node:http2";
 import type { Server, Socket } from "node:net";
 import { createServer as createTls, type TLSSocket, type Server as TlsServer } from "node:tls";
-import { type Logger, messageOf, sleep } from "@mags/core";
+import { closeLingering, type Logger, messageOf, sleep } from "@mags/core";
 import { createStrangers } from "../ssh/strangers.ts";
 import type { CertificateFiles, Certificates } from "./certificates.ts";
 import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
-import { createTurns, dismiss, lastWords } from "./turns.ts";
+import { lastWords } from "./last-words.ts";
+import { createTurns } from "./turns.ts";
 import type { Visit } from "./visit.ts";
 
 export interface FrontOptions {
@@ -92,7 +93,7 @@ export async function openFrontServers(
   http.on("connect", (_from, socket: Socket) => {
     socket.on("error", () => {}); // its end follows
     if (turns.isBusy(socket)) socket.destroy();
-    else dismiss(socket, lastWords(405, "Method Not Allowed"));
+    else closeLingering(socket, lastWords(405, "Method Not Allowed"));
   });
   http.on("clientError", turns.refuse);
 

@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { breakOff, isOver } from "./front-response.ts";
+import { lastWords } from "./last-words.ts";
 
 export interface Turns {
   /** A request, but for its body. Calls it when those before are answered, unless the connection is over by then. */
@@ -25,7 +26,6 @@ interface Line {
 
 /** Of one connection; with more it is closed. */
 const MOST_WAITING = 100;
-const GOODBYE_MS = 1_000;
 
 export function createTurns(): Turns {
   const lines = new WeakMap<Socket, Line>();
@@ -71,17 +71,6 @@ export function createTurns(): Turns {
     },
   };
 }
-
-/** The end of a connection that Node has left to us: nobody reads it, or looks after it, any more. */
-export function dismiss(socket: Socket, words: string = ""): void {
-  socket.end(words, "latin1");
-  socket.resume();
-  const late = setTimeout(() => socket.destroy(), GOODBYE_MS);
-  socket.once("close", () => clearTimeout(late));
-}
-
-export const lastWords = (status: number, text: string) =>
-  `HTTP/1.1 ${status} ${text}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
 
 function statusOf({ code }: NodeJS.ErrnoException): readonly [number, string] {
   if (code === "HPE_HEADER_OVERFLOW") return [431, "Request Header Fields Too Large"];
