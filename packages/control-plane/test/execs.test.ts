@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import http from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, before, describe, it } from "node:test";
 import { execs } from "@mags/api-schema";
@@ -218,14 +219,46 @@ describe("an exec that is refused", () => {
 });
 
 describe("other upgrades", () => {
-  it("are ignored where an answer is under way on the connection, which goes on", async () => {
-    const { hostname, port, host } = new URL(plane.url);
-    const head = (path: string, headers = "") => `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${headers}\r\n`;
-    const upgrade = "Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-    const socket = connect(Number(port), hostname);
-    socket.write(`${head("/readyz")}${head(`${JOBS}/box/exec`, upgrade)}`);
-    assert.deepEqual((await text(socket)).match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200", "HTTP/1.1 401"]);
+  const upgrade = (headers: string) => `${headers}Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+  const dial = (text: string, options: { readonly allowHalfOpen?: boolean } = {}) => {
+    const { hostname, port } = new URL(plane.url);
+    const socket = connect({ host: hostname, port: Number(port), ...options }).on("error", () => {});
+    socket.write(text);
+    return socket;
+  };
+
+  it("are ignored where an answer is under way on the connection, which goes on", { timeout: 20_000 }, async () => {
+    const next = `GET ${JOBS}/box/exec HTTP/1.1\r\nHost: box\r\n${upgrade("Connection: Upgrade, close\r\n")}`;
+    for (const [first, ...answers] of [
+      ["Host: box\r\n", "HTTP/1.1 200", "HTTP/1.1 401"],
+      // What Node answers by itself: the first is the last on its connection.
+      ["", "HTTP/1.1 400"],
+      ["Host: box\r\nExpect: foo\r\n", "HTTP/1.1 417", "HTTP/1.1 401"],
+    ]) {
+      const heard = await text(dial(`GET /readyz HTTP/1.1\r\n${first}\r\n${next}`));
+      assert.deepEqual(heard.match(/HTTP\/1\.1 \d+/g), answers);
+    }
     assert.equal((await plane.admin.call("GET", "/healthz")).status, 200);
+  });
+
+  it("that are refused leave no connection behind, whether their clients keep silent or go on sending", {
+    timeout: 20_000,
+  }, async () => {
+    const said = `GET ${JOBS}/box/exec HTTP/1.1\r\nHost: box\r\n${upgrade("Connection: Upgrade\r\n")}`;
+    for (const more of ["", "x"]) {
+      const taken = Promise.withResolvers<Socket>();
+      const onSocket = (message: unknown) => taken.resolve((message as { readonly socket: Socket }).socket);
+      subscribe("net.server.socket", onSocket);
+      const client = dial(said, { allowHalfOpen: true });
+      const own = await taken.promise;
+      unsubscribe("net.server.socket", onSocket);
+      assert.equal(own.remotePort, client.localPort);
+      const closed = once(own, "close");
+      assert.match(await text(client), /^HTTP\/1\.1 401 /);
+      client.write(more);
+      await closed;
+      client.destroy();
+    }
   });
 
   it("are ignored: the request is answered as it is", async () => {

@@ -8,7 +8,7 @@ import { errorFields, errorReply } from "./errors.ts";
 import { parseBodiesAsJson } from "./json-body.ts";
 import { type RegisterDeps, registerRoutes } from "./register-routes.ts";
 import type { BoundRoute } from "./route.ts";
-import { acceptWebSockets, createUpgradeRule } from "./web-socket.ts";
+import { acceptWebSockets, upgradeOptions } from "./web-socket.ts";
 
 /** A script of 1 MiB may take six times as much when JSON escapes every character. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -38,12 +38,11 @@ export interface ServerOptions {
 
 /** The HTTP server, not listening yet. */
 export function createHttpServer(deps: ServerDeps, options: ServerOptions): FastifyInstance {
-  const upgrades = createUpgradeRule();
   const app = fastify({
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: 0,
-    http: { headersTimeout: HEAD_TIMEOUT_MS, shouldUpgradeCallback: upgrades.mayUpgrade },
+    http: { headersTimeout: HEAD_TIMEOUT_MS, ...upgradeOptions() },
     exposeHeadRoutes: false,
     // What comes while the server closes is answered as ever: the connection ends after it.
     return503OnClosing: false,
@@ -52,7 +51,6 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
       sendError(error, request, reply);
     },
   });
-  upgrades.watch(app.server);
   // First of all: whatever comes later answers errors through it.
   app.setErrorHandler((error, request, reply) => {
     const status = sendError(error, request, reply);

@@ -2,11 +2,10 @@
  * WebSockets on the routes of the API. A request to upgrade passes through the same hooks, checks and error replies as any
  * other; only when its handler has agreed does the connection change its protocol.
  */
-import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerOptions, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { Duplex } from "node:stream";
 import { execs } from "@mags/api-schema";
-import { AppError, type Clock, type Logger } from "@mags/core";
+import { AppError, type Clock, closeLingering, type Logger } from "@mags/core";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { type WebSocket, WebSocketServer } from "ws";
 import { errorFields } from "./errors.ts";
@@ -42,22 +41,22 @@ export interface WebSocketDeps {
   readonly closing: AbortSignal;
 }
 
-export interface UpgradeRule {
-  /**
-   * Other upgrades, such as those to HTTP/2 that some clients offer with every request, are ignored. So is one that comes
-   * while an answer is under way: Node would take the connection from that.
-   */
-  mayUpgrade(request: IncomingMessage): boolean;
-  watch(server: Server): void;
-}
-
-export function createUpgradeRule(): UpgradeRule {
+/**
+ * Options of Node's server. Other upgrades, such as those to HTTP/2 that some clients offer with every request, are ignored.
+ * So is one that comes while an answer is under way, also one that Node gives by itself: it would take the connection from
+ * that.
+ */
+export function upgradeOptions(): Pick<ServerOptions, "ServerResponse" | "shouldUpgradeCallback"> {
   const last = new WeakMap<Socket, ServerResponse>();
   return {
-    mayUpgrade({ headers, socket }) {
-      return headers.upgrade?.toLowerCase() === "websocket" && last.get(socket)?.destroyed !== false;
+    ServerResponse: class<Request extends IncomingMessage> extends ServerResponse<Request> {
+      constructor(...of: ConstructorParameters<typeof ServerResponse<Request>>) {
+        super(...of);
+        last.set(of[0].socket, this);
+      }
     },
-    watch: (server) => void server.on("request", (request, response) => last.set(request.socket, response)),
+    shouldUpgradeCallback: ({ headers, socket }) =>
+      headers.upgrade?.toLowerCase() === "websocket" && last.get(socket)?.destroyed !== false,
   };
 }
 
@@ -67,7 +66,7 @@ export function acceptWebSockets(
   { clock, log, closing }: WebSocketDeps,
   { origins }: { readonly origins: readonly string[] },
 ): WebSockets {
-  const upgrades = new WeakMap<IncomingMessage, { readonly socket: Duplex; readonly head: Buffer }>();
+  const upgrades = new WeakMap<IncomingMessage, { readonly socket: Socket; readonly head: Buffer }>();
   const server = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -75,14 +74,17 @@ export function acceptWebSockets(
     maxPayload: execs.MAX_EXEC_MESSAGE_BYTES,
   });
 
-  app.server.on("upgrade", (request, socket, head) => {
+  app.server.on("upgrade", (request, socket: Socket, head) => {
+    socket.on("error", () => socket.destroy());
     const response = new ServerResponse(request);
-    upgrades.set(request, { socket, head });
-    const onError = () => socket.destroy();
-    socket.on("error", onError);
     response.shouldKeepAlive = false;
-    response.assignSocket(socket as Parameters<ServerResponse["assignSocket"]>[0]); // a net.Socket of an http.Server
-    response.on("finish", () => socket.end());
+    try {
+      response.assignSocket(socket);
+    } catch {
+      return void socket.destroy(); // an answer before this one has it still
+    }
+    response.on("finish", () => closeLingering(socket));
+    upgrades.set(request, { socket, head });
     app.routing(request, response);
   });
 
@@ -103,7 +105,7 @@ export function acceptWebSockets(
       if (!upgrade) throw new Error("a conversation without an upgrade");
       const { socket, head } = upgrade;
       reply.hijack();
-      reply.raw.detachSocket(socket as Parameters<ServerResponse["detachSocket"]>[0]);
+      reply.raw.detachSocket(socket);
       const startedMs = clock.monotonicMs();
       let begun = false;
       server.handleUpgrade(request.raw, socket, head, (webSocket) => {
@@ -123,6 +125,7 @@ export function acceptWebSockets(
     webSocket.on("error", () => {}); // its close follows
     const leave = () => close(webSocket, GOING_AWAY, "the server is shutting down");
     closing.addEventListener("abort", leave);
+    if (closing.aborted) leave();
     try {
       await conversation.hold(webSocket, { signal: closing });
       return {};
