@@ -58,8 +58,6 @@ import { createUrlTrafficStore } from "./sql/url-traffic-store.ts";
 import { createUsageStore } from "./sql/usage-store.ts";
 import { createWorkspaceRecords } from "./sql/workspace-records.ts";
 
-/** For requests under way when the server ends; event streams and commands are ended at once. */
-const GRACE_MS = 1_000;
 const DRAIN_MS = 5_000;
 
 /** Restarts that come more often than collections do not keep them from happening. */
@@ -281,9 +279,7 @@ export async function startControlPlane(
     },
     async [Symbol.asyncDispose]() {
       closing.abort();
-      const grace = setTimeout(() => app.server.closeAllConnections(), GRACE_MS);
       await app.close();
-      clearTimeout(grace);
       await Promise.all([reconciler[Symbol.asyncDispose](), collector[Symbol.asyncDispose]()]);
       await queue[Symbol.asyncDispose]();
       await Promise.all([writer.close({ deadlineMs: DRAIN_MS }), reports.close({ deadlineMs: DRAIN_MS })]);

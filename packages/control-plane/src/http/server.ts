@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Metrics } from "../metrics/metrics.ts";
 import { limitBodyTime } from "./body-time.ts";
 import { allowOrigins } from "./cors.ts";
+import { cutLateConnections } from "./cut-late-connections.ts";
 import { errorFields, errorReply } from "./errors.ts";
 import { parseBodiesAsJson } from "./json-body.ts";
 import { type RegisterDeps, registerRoutes } from "./register-routes.ts";
@@ -51,6 +52,7 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
       sendError(error, request, reply);
     },
   });
+  cutLateConnections(app);
   // First of all: whatever comes later answers errors through it.
   app.setErrorHandler((error, request, reply) => {
     const status = sendError(error, request, reply);
