@@ -95,7 +95,7 @@ describe("where there are no URLs any more", () => {
     await urls.addAlias({ id: randomUUID(), accountId, ...name, workspaceId: "shop", ...times }, { most: 1 });
     const store = createUrlCertificateStore(plane.database);
     for (const host of ["shop.team.example", "gone.team.example"]) {
-      await store.putTry({ host, at: now() }, { since: now() });
+      await store.putTry({ host, accountId, at: now() }, { since: now() });
       await store.putFailure(host, { at: now(), problem: "no" });
       await store.putChallenge({ host, token: "t", answer: "a" });
     }

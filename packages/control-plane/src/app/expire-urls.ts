@@ -1,8 +1,8 @@
 /** Removes what nobody needs any more of links, access logs, counters and certificates, whether there are URLs or not. */
 import type { Clock } from "@mags/core";
 import { MOST_USAGE_DAYS } from "@mags/domain";
+import { weekBefore } from "./certificate-plan.ts";
 import type { UrlCertificateStore } from "./url-certificate-store.ts";
-import { weekBefore } from "./url-certificates.ts";
 import type { UrlStore } from "./url-store.ts";
 import type { UrlTrafficStore } from "./url-traffic-store.ts";
 

@@ -36,6 +36,8 @@ export interface CertificateStanding {
 /** That an authority was asked. */
 export interface CertificateTry {
   readonly host: string;
+  /** For whom, though it may be gone since; null: nobody wrote that down. */
+  readonly accountId: AccountId | null;
   readonly at: Date;
   readonly issued: boolean;
 }
@@ -49,7 +51,7 @@ export interface UrlCertificateStore {
   all(): Promise<readonly StoredCertificate[]>;
   get(host: string): Promise<StoredCertificate | null>;
   /** Before the authority is asked. Forgets those that are older than `since`. */
-  putTry(asked: { readonly host: string; readonly at: Date }, options: { readonly since: Date }): Promise<void>;
+  putTry(asked: AliasHost & { readonly at: Date }, options: { readonly since: Date }): Promise<void>;
   triesSince(at: Date): Promise<readonly CertificateTry[]>;
   /** @param issued  `at`: that of the try */
   putIssued(host: string, issued: NonNullable<StoredCertificate["issued"]>): Promise<void>;

@@ -1,50 +1,17 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
-import { Secret, silentLogger, systemClock } from "@mags/core";
+import { promisify } from "node:util";
+import { AppError, Secret, silentLogger, systemClock } from "@mags/core";
 import type { AccountId } from "@mags/domain";
 import { waitFor } from "@mags/test-kit";
 import { createSealing, SEALING_KEY_BYTES } from "./sealing.ts";
-import type { UrlCertificateStore } from "./url-certificate-store.ts";
-import { type CertificateAuthority, isDue, isWithinLimits, startUrlCertificates } from "./url-certificates.ts";
+import type { CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import { type CertificateAuthority, startUrlCertificates } from "./url-certificates.ts";
 
 const ACCOUNT = "a" as AccountId;
 const DAY_MS = 86_400_000;
-const at = (days: number) => new Date(days * DAY_MS);
-const issued = { certificate: "", sealedKey: Buffer.alloc(0), at: at(0), expiresAt: at(90) };
-const stored = { host: "shop.example", issued, triedAt: at(0), failures: 0, problem: null };
-
-describe("a certificate", () => {
-  it("is asked for when there is none, and again when two thirds of its life are over", () => {
-    assert.ok(isDue(undefined, at(0)));
-    assert.ok(!isDue(stored, at(59)));
-    assert.ok(isDue(stored, at(60)));
-  });
-
-  it("is asked for later each time that it was refused, at least once a day", () => {
-    const refused = (failures: number) => ({ ...stored, issued: null, failures, problem: "no" });
-    const after = (minutes: number) => new Date(minutes * 60_000);
-    assert.deepEqual([isDue(refused(1), after(14)), isDue(refused(1), after(15))], [false, true]);
-    assert.deepEqual([isDue(refused(3), after(59)), isDue(refused(3), after(60))], [false, true]);
-    assert.deepEqual([isDue(refused(50), after(24 * 60 - 1)), isDue(refused(50), after(24 * 60))], [false, true]);
-    assert.ok(!isDue({ ...stored, failures: 1, triedAt: at(60) }, at(60)));
-  });
-
-  it("is not asked for more often than authorities let one, though aliases come and go", () => {
-    const now = at(10);
-    const tries = (count: number, host: string, daysAgo: number, issued: boolean) =>
-      Array.from({ length: count }, () => ({ host, at: at(10 - daysAgo), issued }));
-    assert.ok(isWithinLimits("a", [...tries(3, "a", 0, false), ...tries(40, "b", 0, false)], now));
-    assert.ok(!isWithinLimits("a", tries(4, "a", 0, false), now));
-    assert.ok(isWithinLimits("a", tries(4, "a", 1, false), now));
-    assert.ok(!isWithinLimits("a", tries(4, "a", 6, true), now));
-    assert.ok(isWithinLimits("a.x", tries(44, "b.x", 6, true), now));
-    assert.ok(!isWithinLimits("a.x", tries(45, "b.x", 6, true), now));
-    assert.ok(isWithinLimits("a.x", tries(45, "b.x", 8, true), now));
-    assert.ok(isWithinLimits("a.x", tries(45, "b.y", 6, true), now), "others' domains take nothing away");
-    assert.ok(!isWithinLimits("a.x", tries(90, "b.y", 0, false), now));
-  });
-});
 
 describe("startUrlCertificates", () => {
   it("ends though an authority does not answer, and publishes nothing from then on", async () => {
@@ -92,7 +59,7 @@ describe("startUrlCertificates", () => {
     );
     const untilAsked = (count: number) => waitFor(() => asked.length === count, { what: `${count} to be asked for` });
     await untilAsked(3);
-    assert.deepEqual(asked, ["slow0.example", "slow1.example", "shop.example"]);
+    assert.deepEqual(asked, ["slow0.example", "shop.example", "slow1.example"]);
     hosts.push({ host: "late.example", accountId: other });
     running.nudge();
     await untilAsked(4);
@@ -104,10 +71,8 @@ describe("startUrlCertificates", () => {
 
   it("asks anew for one whose key does not open, and gives nobody the old one", async () => {
     const sealedKey = newSealing().seal(new Secret("key"), "url_certificates/shop.example"); // by a key that is lost
-    const held = {
-      ...stored,
-      issued: { ...issued, at: new Date(), expiresAt: new Date(Date.now() + 90 * DAY_MS), sealedKey },
-    };
+    const issued = { certificate: "", sealedKey, at: new Date(), expiresAt: new Date(Date.now() + 90 * DAY_MS) };
+    const held = { host: "shop.example", issued, triedAt: new Date(), failures: 0, problem: null };
     const asked = Promise.withResolvers<string>();
     const store = { ...emptyStore("shop.example"), all: async () => [held], get: async () => held };
     const authority: CertificateAuthority = {
@@ -123,7 +88,92 @@ describe("startUrlCertificates", () => {
     assert.equal(await asked.promise, "shop.example");
     assert.equal(await running.find("shop.example"), null);
   });
+
+  it("reads once a look what was tried before, though the hour's tries are used up and many are due", async () => {
+    const hosts = Array.from({ length: 50 }, (_, n) => ({ host: `n${n}.example`, accountId: ACCOUNT }));
+    const used = hosts.flatMap((alias): CertificateTry[] => Array(2).fill({ ...alias, at: new Date(), issued: false }));
+    let reads = 0;
+    /** At the begin of each look. */
+    const readsBefore: number[] = [];
+    const store: UrlCertificateStore = {
+      ...emptyStore(""),
+      async aliasHosts() {
+        readsBefore.push(reads);
+        return hosts;
+      },
+      async triesSince() {
+        reads++;
+        return used;
+      },
+    };
+    const authority: CertificateAuthority = { obtain: () => assert.fail("it is not to be asked") };
+    await using running = startUrlCertificates(
+      { store, authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
+      { but: null },
+    );
+    for (const looks of [2, 3]) {
+      running.nudge();
+      await waitFor(() => readsBefore.length === looks, { what: "the next look" });
+    }
+    assert.deepEqual(readsBefore, [0, 1, 2]);
+  });
+
+  it("keeps what is given while the database is away, as issued and not as refused", async () => {
+    const req = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=shop.example"];
+    const { stdout: certificate } = await promisify(execFile)("openssl", [...req, "-keyout", "/dev/null"]);
+    const tried: Date[] = [];
+    const kept: StoredCertificate[] = [];
+    let isAway = true;
+    const store: UrlCertificateStore = {
+      ...emptyStore("shop.example"),
+      all: async () => kept,
+      putTry: async ({ at }) => void tried.push(at),
+      async putIssued(host, issued) {
+        if (isAway) {
+          isAway = false;
+          throw away;
+        }
+        kept.push({ host, issued, triedAt: issued.at, failures: 0, problem: null });
+      },
+    };
+    const authority: CertificateAuthority = {
+      obtain: async () => ({ certificate, key: new Secret("key") }),
+    };
+    await using running = startUrlCertificates(
+      { store, authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
+      { but: null },
+    );
+    await waitFor(() => kept.length > 0, { what: "it to be kept" });
+    assert.deepEqual([kept[0]?.issued?.at], tried);
+    assert.deepEqual(running.tries, { issued: 1, refused: 0 });
+  });
+
+  it("counts nothing as refused where the answer for the authority cannot be published", async () => {
+    const failed: StoredCertificate[] = [];
+    const store: UrlCertificateStore = {
+      ...emptyStore("shop.example"),
+      all: async () => failed,
+      putChallenge: () => Promise.reject(away),
+      putFailure: async (host, { at, problem }) =>
+        void failed.push({ host, issued: null, triedAt: at, failures: 1, problem }),
+    };
+    const authority: CertificateAuthority = {
+      async obtain(_host, publish) {
+        await publish({ token: "t", answer: "a" });
+        return assert.fail("it is not published");
+      },
+    };
+    await using running = startUrlCertificates(
+      { store, authority, sealing: newSealing(), clock: systemClock, log: silentLogger },
+      { but: null },
+    );
+    await waitFor(() => failed.length > 0, { what: "the failure" });
+    assert.equal(failed[0]?.problem, away.message);
+    assert.deepEqual(running.tries, { issued: 0, refused: 0 });
+  });
 });
+
+const away = new AppError("unavailable", "the database does not answer now");
 
 const newSealing = () => createSealing({ bytes: randomBytes(SEALING_KEY_BYTES), file: "sealing.key" });
 

@@ -4,10 +4,12 @@
  */
 import { X509Certificate } from "node:crypto";
 import { type Clock, type Logger, messageOf, type Secret, sleep, untilAborted } from "@mags/core";
-import type { AccountId, UrlCertificate } from "@mags/domain";
+import type { UrlCertificate } from "@mags/domain";
+import { type CertificateWish, isDue, planTries, weekBefore } from "./certificate-plan.ts";
 import { type CertificateSummary, summaryOf } from "./certificate-summary.ts";
+import { persistently } from "./persistently.ts";
 import type { Sealing } from "./sealing.ts";
-import type { AliasHost, CertificateTry, StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
+import type { StoredCertificate, UrlCertificateStore } from "./url-certificate-store.ts";
 import type { AliasName } from "./url-store.ts";
 import { createWake } from "./wake.ts";
 
@@ -34,7 +36,7 @@ export interface UrlCertificates extends AsyncDisposable {
   /** How an alias stands; null: no certificate is asked for it. */
   of(alias: AliasName): Promise<CertificateState | null>;
   summary(): Promise<CertificateSummary>;
-  /** How often the authority was asked since the start, by what came of it. */
+  /** How often the authority has answered since the start, or has not in time. */
   readonly tries: Readonly<Record<"issued" | "refused", number>>;
   /** There is another alias. */
   nudge(): void;
@@ -48,19 +50,10 @@ export interface UrlCertificatesDeps {
   readonly log: Logger;
 }
 
-/** Authorities let a host fail five times an hour. */
-const FIRST_PAUSE_MS = 15 * 60_000;
-const MOST_PAUSE_MS = 24 * 60 * 60_000;
-/** And give 50 of one domain in a week, five of them for one host, and an account so many orders in an hour. */
-const MOST_OF_A_DOMAIN_IN_A_WEEK = 45;
-const MOST_OF_A_HOST_IN_A_WEEK = 4;
-const MOST_TRIES_IN_AN_HOUR = 4;
-const MOST_TRIES_OF_ALL_IN_AN_HOUR = 90;
-const MOST_AT_ONCE = 4;
-/** A host that an authority cannot reach takes its time, and a place from no other account. */
-const MOST_OF_AN_ACCOUNT_AT_ONCE = 2;
-const HOUR_MS = 3_600_000;
-const WEEK_MS = 7 * 24 * HOUR_MS;
+type Answer =
+  | Pick<NonNullable<StoredCertificate["issued"]>, "certificate" | "sealedKey" | "expiresAt">
+  | { readonly problem: string };
+
 const LOOK_MS = 60_000;
 
 /** @param options.but  A domain whose names get none; null: all do. */
@@ -74,7 +67,7 @@ export function startUrlCertificates(
   const wake = createWake();
   const tries = { issued: 0, refused: 0 };
   /** By host. */
-  const underWay = new Map<string, { readonly accountId: AccountId; readonly ended: Promise<void> }>();
+  const underWay = new Map<string, CertificateWish & { readonly ended: Promise<void> }>();
 
   function keyOf({ host, issued }: StoredCertificate): Secret | null {
     if (!issued) return null;
@@ -84,37 +77,49 @@ export function startUrlCertificates(
     return null;
   }
 
-  async function obtain(host: string, at: Date): Promise<void> {
+  /** Null: the server ends. */
+  async function ask(host: string): Promise<Answer | null> {
+    let unpublished = false;
+    const publish = async (challenge: { readonly token: string; readonly answer: string }) => {
+      signal.throwIfAborted();
+      unpublished = true;
+      await store.putChallenge({ host, ...challenge });
+      unpublished = false;
+    };
     try {
-      const publish = async (challenge: { readonly token: string; readonly answer: string }) => {
-        signal.throwIfAborted();
-        await store.putChallenge({ host, ...challenge });
-      };
       const { certificate, key } = await untilAborted(authority.obtain(host, publish), signal);
       const expiresAt = new Date(new X509Certificate(certificate).validTo);
-      await store.putIssued(host, { certificate, sealedKey: sealing.seal(key, rowOf(host)), at, expiresAt });
       tries.issued++;
       log.info("url.certificate_issued", { host, until: expiresAt.toISOString() });
+      return { certificate, sealedKey: sealing.seal(key, rowOf(host)), expiresAt };
     } catch (error) {
-      if (signal.aborted) return;
-      tries.refused++;
-      log.warn("url.certificate_refused", { host, error: messageOf(error) });
-      await store.putFailure(host, { at, problem: messageOf(error) });
+      if (signal.aborted) return null;
+      const problem = messageOf(error);
+      if (!unpublished) tries.refused++;
+      log.warn(unpublished ? "url.challenge_not_published" : "url.certificate_refused", { host, error: problem });
+      return { problem };
     }
   }
 
-  function begin({ host, accountId }: AliasHost, at: Date): void {
+  /** What is given is kept though the database is away for long: authorities give so many a week. */
+  async function obtain(host: string, at: Date): Promise<void> {
+    const answer = await ask(host);
+    if (!answer) return;
+    const put = () =>
+      "problem" in answer ? store.putFailure(host, { at, ...answer }) : store.putIssued(host, { at, ...answer });
+    await persistently(put, { signal });
+  }
+
+  function begin(wish: CertificateWish, at: Date): void {
+    const { host } = wish;
     const ended = obtain(host, at)
-      .catch((error: unknown) => log.warn("url.certificates_not_looked_at", { error: messageOf(error) }))
+      .catch((error: unknown) => log.warn("url.certificate_not_stored", { host, error: messageOf(error) }))
       .finally(() => {
         underWay.delete(host);
         wake.call();
       });
-    underWay.set(host, { accountId, ended });
+    underWay.set(host, { ...wish, ended });
   }
-
-  const mayBegin = (accountId: AccountId) =>
-    [...underWay.values()].filter((one) => one.accountId === accountId).length < MOST_OF_AN_ACCOUNT_AT_ONCE;
 
   async function look(): Promise<void> {
     // What ends meanwhile is looked at again.
@@ -124,18 +129,19 @@ export function startUrlCertificates(
     const known = new Map((await store.all()).map((stored) => [stored.host, stored]));
     await store.remove([...known.keys()].filter((host) => !hosts.has(host)));
     await store.removeChallenges({ but: [...asked] });
-    // Who has one is not to lose it for those who come.
-    for (const alias of wanted.toSorted((a, b) => Number(has(known, b.host)) - Number(has(known, a.host)))) {
-      if (signal.aborted || underWay.size >= MOST_AT_ONCE) return;
-      const { host, accountId } = alias;
-      if (asked.has(host) || !mayBegin(accountId)) continue;
-      const now = clock.now();
-      const stored = known.get(host);
-      // One whose key does not open is of no use.
-      if (!isDue(stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored, now)) continue;
-      if (!isWithinLimits(host, await store.triesSince(weekBefore(now)), now)) continue;
-      await store.putTry({ host, at: now }, { since: weekBefore(now) });
-      begin(alias, now);
+    const now = clock.now();
+    // One whose key does not open is of no use.
+    const useful = (stored: StoredCertificate | undefined) =>
+      stored?.issued && !keyOf(stored) ? { ...stored, issued: null } : stored;
+    const due = wanted
+      .filter(({ host }) => !asked.has(host) && isDue(useful(known.get(host)), now))
+      .map((alias) => ({ ...alias, isRenewal: known.get(alias.host)?.issued != null }));
+    if (due.length === 0) return;
+    const tries = await store.triesSince(weekBefore(now));
+    for (const wish of planTries({ due, underWay: [...underWay.values()], tries, now })) {
+      if (signal.aborted) return;
+      await store.putTry({ ...wish, at: now }, { since: weekBefore(now) });
+      begin(wish, now);
     }
   }
 
@@ -173,34 +179,4 @@ export function startUrlCertificates(
   };
 }
 
-const has = (known: ReadonlyMap<string, StoredCertificate>, host: string) => known.get(host)?.issued != null;
-
 const rowOf = (host: string) => `url_certificates/${host}`;
-
-/** Whether it is time to ask for one. */
-export function isDue(stored: StoredCertificate | undefined, now: Date): boolean {
-  if (!stored) return true;
-  const { issued, triedAt, failures } = stored;
-  const pauseMs = failures === 0 ? 0 : Math.min(MOST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (failures - 1));
-  if (now.getTime() < triedAt.getTime() + pauseMs) return false;
-  if (!issued) return true;
-  const lifeMs = issued.expiresAt.getTime() - issued.at.getTime();
-  return now.getTime() >= issued.at.getTime() + (lifeMs * 2) / 3;
-}
-
-/** Whether the authority may be asked once more, whatever has become of the host's alias meanwhile. */
-export function isWithinLimits(host: string, tries: readonly CertificateTry[], now: Date): boolean {
-  const issued = tries.filter((one) => one.issued && one.at > weekBefore(now));
-  const late = tries.filter(({ at }) => at.getTime() > now.getTime() - HOUR_MS);
-  const isOwn = (one: CertificateTry) => one.host === host;
-  return (
-    issued.filter((one) => domainOf(one.host) === domainOf(host)).length < MOST_OF_A_DOMAIN_IN_A_WEEK &&
-    issued.filter(isOwn).length < MOST_OF_A_HOST_IN_A_WEEK &&
-    late.filter(isOwn).length < MOST_TRIES_IN_AN_HOUR &&
-    late.length < MOST_TRIES_OF_ALL_IN_AN_HOUR
-  );
-}
-
-const domainOf = (host: string) => host.slice(host.indexOf(".") + 1);
-
-export const weekBefore = (now: Date) => new Date(now.getTime() - WEEK_MS);

@@ -44,7 +44,7 @@ export function registerCertificates(
   });
   new Counter({
     name: "mags_url_certificate_tries_total",
-    help: "How often an authority was asked for a certificate, the first of a name or the next, by what came of it.",
+    help: "How often an authority was asked for a certificate, the first of a name or the next, and gave one, or refused or did not answer in time.",
     labelNames: ["result"],
     registers,
     collect() {

@@ -13,6 +13,7 @@ import { sshAccess } from "./migrations/0009-ssh-access.ts";
 import { auditLogByAction } from "./migrations/0010-audit-log-by-action.ts";
 import { urls } from "./migrations/0011-urls.ts";
 import { certificates } from "./migrations/0012-certificates.ts";
+import { accountOfCertificateTries } from "./migrations/0013-account-of-certificate-tries.ts";
 import type { Tables } from "./tables.ts";
 
 /** In order of their names. One that was released is never changed. */
@@ -29,6 +30,7 @@ const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "0010_audit_log_by_action": auditLogByAction,
   "0011_urls": urls,
   "0012_certificates": certificates,
+  "0013_account_of_certificate_tries": accountOfCertificateTries,
 };
 
 /**

@@ -177,6 +177,8 @@ export interface Tables {
   /** Outlive what is known of the host: an alias that is removed and made again gets no more of them. */
   readonly url_certificate_tries: {
     readonly host: string;
+    /** It may be gone since. Null: from before this was kept. */
+    readonly account_id: string | null;
     readonly tried_at: Date;
     readonly issued: Generated<boolean>;
   };

@@ -50,12 +50,12 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       return row ? fromRow(row) : null;
     },
 
-    async putTry({ host, at }, { since }) {
+    async putTry({ host, accountId, at }, { since }) {
       await database.run(async (db) => {
         await db.deleteFrom("url_certificate_tries").where("tried_at", "<", since).execute();
         await db
           .insertInto("url_certificate_tries")
-          .values({ host, tried_at: at })
+          .values({ host, account_id: accountId, tried_at: at })
           .onConflict((on) => on.doNothing())
           .execute();
       });
@@ -65,7 +65,10 @@ export function createUrlCertificateStore(database: Database): UrlCertificateSto
       const rows = await database.run((db) =>
         db.selectFrom("url_certificate_tries").selectAll().where("tried_at", ">=", at).execute(),
       );
-      return rows.map((row) => ({ host: row.host, at: row.tried_at, issued: row.issued }));
+      return rows.map(({ host, account_id, tried_at: at, issued }) => ({
+        ...{ host, at, issued },
+        accountId: account_id as AccountId | null,
+      }));
     },
 
     async putIssued(host, { certificate, sealedKey, at, expiresAt }) {
