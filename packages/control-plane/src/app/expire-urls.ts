@@ -22,17 +22,27 @@ const MOST_ACCESSES = 10_000;
 /** One more than any usage that is being summed up looks back. */
 const COUNTS_KEEP_DAYS = MOST_USAGE_DAYS + 1;
 
+/** @throws the first failure, when all else is done */
 export async function expireUrls(
   { urlStore, urlTraffic, urlCertificates, urlLogKeepDays, clock }: ExpireUrlsDeps,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
   const now = clock.now();
   const daysAgo = (days: number) => new Date(now.getTime() - days * DAY_MS);
-  await urlStore.removeExpiredLinks(now);
-  await urlCertificates.removeUnused({ triedBefore: weekBefore(now) });
-  await urlTraffic.forgetBatches(daysAgo(1));
   const kept = { before: daysAgo(urlLogKeepDays), newest: MOST_ACCESSES };
-  while (!signal.aborted && (await urlTraffic.removeEntries({ ...kept, most: MOST_REMOVED })) > 0);
   const counts = { before: daysAgo(COUNTS_KEEP_DAYS), most: MOST_REMOVED };
-  while (!signal.aborted && (await urlTraffic.removeCounts(counts)) > 0);
+  const steps = [
+    () => urlStore.removeExpiredLinks(now),
+    () => urlCertificates.removeUnused({ triedBefore: weekBefore(now) }),
+    () => urlTraffic.forgetBatches(daysAgo(1)),
+    async () => {
+      while (!signal.aborted && (await urlTraffic.removeEntries({ ...kept, most: MOST_REMOVED })) > 0);
+    },
+    async () => {
+      while (!signal.aborted && (await urlTraffic.removeCounts(counts)) > 0);
+    },
+  ];
+  const failures: unknown[] = [];
+  for (const step of steps) if (!signal.aborted) await step().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }
