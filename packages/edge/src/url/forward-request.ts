@@ -32,6 +32,10 @@ export async function passOn(
   { own, traffic }: Pick<Forwarding, "own" | "traffic">,
 ): Promise<boolean> {
   const { statusCode: status = 0, statusMessage: text = "" } = answer;
+  if (isOver(to)) {
+    answer.destroy(); // just now: nothing is said of it any more
+    return false;
+  }
   try {
     writeHead(to, { status, text, headers: responseHeaders(answer.rawHeaders, own) });
   } catch (error) {
@@ -40,7 +44,6 @@ export async function passOn(
   }
   const over = Promise.withResolvers<boolean>();
   to.on("finish", () => over.resolve(isSentWhole(to))).on("close", () => over.resolve(false));
-  if (isOver(to)) over.resolve(false); // just now: nothing is said of it any more
   answer.on("error", () => {
     breakOff(to);
     over.resolve(false);
