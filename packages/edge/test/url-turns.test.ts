@@ -5,7 +5,7 @@ import { createServer, type Server } from "node:http";
 import { connect, type Socket } from "node:net";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
-import { listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
+import { LIMITS, listening, say, startUrlFront, type UrlFront } from "./url-front.ts";
 
 const ask = (path: string, headers = "") => `GET ${path} HTTP/1.1\r\nHost: box.example\r\n${headers}\r\n`;
 const CHUNKED = "Host: box.example\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -79,9 +79,18 @@ describe("a connection of a client", () => {
     assert.deepEqual(seen, ["/hang", "/last"]);
   });
 
-  it("is closed when very much waits", async () => {
-    assert.equal(await say(front.port, ask("/hang").repeat(200)), "");
-    assert.deepEqual(await noted(1), ["/hang 499"]);
+  it("may have eight requests wait, with heads as large as one may be, and is closed when it has more", async () => {
+    const [few, large] = [ask("/1"), ask("/1", `Large: ${"x".repeat(LIMITS.headerBytes / 3)}\r\n`)];
+    const last = ask("/last", "Connection: close\r\n");
+    for (const waiting of [few.repeat(7), large.repeat(2)]) {
+      const heard = await say(front.port, ask("/1") + waiting + last);
+      assert.match(heard, /of \/last\.$/);
+    }
+    for (const waiting of [few.repeat(9), large.repeat(3)]) {
+      front.notes.splice(0);
+      assert.equal(await say(front.port, ask("/hang") + waiting), "");
+      assert.deepEqual(await noted(1), ["/hang 499"]);
+    }
   });
 
   it("is cut, and nothing said, where what cannot be read follows an answer that has begun", async () => {

@@ -66,7 +66,7 @@ export async function openFrontServers(
   { host, port, certificates, limits, isTrusted }: FrontOptions,
 ): Promise<FrontServers> {
   const sessions = new Set<ServerHttp2Session>();
-  const turns = createTurns();
+  const turns = createTurns(limits);
   const of1 = (from: IncomingMessage, to: ServerResponse) => turns.begin(from, to, () => take({ from, to }));
   const http = createHttp(
     {

@@ -22,12 +22,15 @@ interface Line {
   to: ServerResponse;
   /** For their turn. */
   waiting: number;
+  /** Of the heads of these. */
+  waitingBytes: number;
 }
 
 /** Of one connection; with more it is closed. */
-const MOST_WAITING = 100;
+const MOST_WAITING = 8;
 
-export function createTurns(): Turns {
+/** @param most  Of all heads that wait on a connection; with more it is closed. One has to have room. */
+export function createTurns(most: { readonly headerBytes: number }): Turns {
   const lines = new WeakMap<Socket, Line>();
   const refused = new WeakSet<Socket>();
 
@@ -37,15 +40,17 @@ export function createTurns(): Turns {
   };
 
   /** Calls it when all is answered, unless the connection is over by then. */
-  function after(socket: Socket, next: () => void): void {
+  function after(socket: Socket, bytes: number, next: () => void): void {
     const line = busyLine(socket);
-    if (!line) next();
-    else if (++line.waiting > MOST_WAITING) socket.destroy();
-    else
-      line.to.once("close", () => {
-        line.waiting--;
-        if (socket.writable) next();
-      });
+    if (!line) return void next();
+    line.waiting++;
+    line.waitingBytes += bytes;
+    if (line.waiting > MOST_WAITING || line.waitingBytes > most.headerBytes) return void socket.destroy();
+    line.to.once("close", () => {
+      line.waiting--;
+      line.waitingBytes -= bytes;
+      if (socket.writable) next();
+    });
   }
 
   return {
@@ -53,10 +58,10 @@ export function createTurns(): Turns {
     begin(from, to, next) {
       const { socket } = from;
       // One that waits may have been refused meanwhile.
-      after(socket, () => void (to.headersSent || next()));
+      after(socket, bytesOf(from), () => void (to.headersSent || next()));
       const line = lines.get(socket);
       if (line) Object.assign(line, { from, to });
-      else lines.set(socket, { from, to, waiting: 0 });
+      else lines.set(socket, { from, to, waiting: 0, waitingBytes: 0 });
     },
     refuse(error, socket) {
       const line = busyLine(socket);
@@ -65,12 +70,15 @@ export function createTurns(): Turns {
       if (refused.has(socket)) return; // all that follows cannot be read, either
       refused.add(socket);
       const [status, text] = statusOf(error);
-      if (!line || line.from.complete) after(socket, () => socket.end(lastWords(status, text)));
+      if (!line || line.from.complete) after(socket, 0, () => socket.end(lastWords(status, text)));
       else if (line.to.headersSent) breakOff(line.to);
       else line.to.writeHead(status, text, { connection: "close", "content-length": 0 }).end();
     },
   };
 }
+
+const bytesOf = ({ url = "", rawHeaders }: IncomingMessage) =>
+  rawHeaders.reduce((bytes, text) => bytes + text.length, url.length);
 
 function statusOf({ code }: NodeJS.ErrnoException): readonly [number, string] {
   if (code === "HPE_HEADER_OVERFLOW") return [431, "Request Header Fields Too Large"];
