@@ -60,22 +60,25 @@ describe("what an edge tells of requests", () => {
 
   it("counts once when it is told again while it is still looked at", async () => {
     const whole = createWhole();
-    const twice = Promise.withResolvers<void>();
-    let looked = 0;
+    const [lost, later] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     await using stage = await startStage(whole, (cut) => ({
       async areOf(hosts) {
-        looked++;
-        if (looked === 1) cut();
-        if (looked === 2) twice.resolve();
-        await twice.promise;
+        cut();
+        lost.resolve();
+        await later.promise;
         return await whole.upstream.urls.areOf(hosts);
       },
     }));
     stage.edge.urls.note(accessOf(whole.guest, "/1"));
-    await twice.promise;
+    await lost.promise;
+    await waitFor(() => stage.edge.urls.route({ host: HOST, pass: null }, { signal: soon() }).catch(() => null), {
+      what: "another connection",
+    });
     stage.edge.urls.note(accessOf(whole.guest, "/2"));
-    await waitFor(() => pathsOf(whole.accesses).includes("/2"), { what: "the last" });
-    assert.deepEqual(pathsOf(whole.accesses), ["/1", "/2"]);
+    await waitFor(() => whole.accesses.length > 0, { what: "what is told after it" });
+    later.resolve();
+    await waitFor(() => whole.accesses.length > 1, { what: "it" });
+    assert.deepEqual(pathsOf(whole.accesses), ["/2", "/1"]);
   });
 
   it("is taken of guests to which a URL has led it, whatever the directory says of them by then", async () => {
@@ -85,6 +88,26 @@ describe("what an edge tells of requests", () => {
     stage.edge.urls.note(accessOf(whole.guest, "/1"));
     await waitFor(() => whole.accesses.length > 0, { what: "it" });
     assert.deepEqual(stage.refused, []);
+  });
+
+  it("is taken of these while it is not known yet what holds of others", async () => {
+    const whole = createWhole();
+    const later = Promise.withResolvers<void>();
+    await using stage = await startStage(whole, () => ({
+      async areOf(hosts) {
+        await later.promise;
+        return hosts.map(() => true);
+      },
+    }));
+    await stage.edge.urls.route({ host: HOST, pass: null }, { signal: soon() });
+    stage.edge.urls.note(accessOf(newJobId(), "/1"));
+    stage.edge.urls.note(accessOf(whole.guest, "/2"));
+    await waitFor(() => whole.accesses.length > 0, { what: "what is told with it" });
+    stage.edge.urls.note(accessOf(whole.guest, "/3"));
+    await waitFor(() => whole.accesses.length > 1, { what: "what is told after it" });
+    later.resolve();
+    await waitFor(() => whole.accesses.length > 2, { what: "that of the other" });
+    assert.deepEqual(pathsOf(whole.accesses), ["/2", "/3", "/1"]);
   });
 
   it("is taken of others where the host is that guest's, and else refused, which the log says", async () => {

@@ -14,6 +14,7 @@ import type { Socket } from "node:net";
 import { AppError, type Logger, messageOf, sleep } from "@mags/core";
 import { groupOf } from "../ssh/strangers.ts";
 import type { EdgeUpstream } from "../upstream.ts";
+import { createDoubtfulAccesses } from "./doubtful-accesses.ts";
 import { createEdgeState, type EdgeState } from "./edge-state.ts";
 import { createOpenConnections } from "./open-connections.ts";
 import { MOST_CALLS_IN_ALL } from "./protocol.ts";
@@ -65,6 +66,7 @@ export async function startEdgeServer(
   const refusals = createRefusalLog(log, "edge.refused");
   const refusedAccesses = createRefusalLog(log, "edge.access_refused");
   const taken = createTaken();
+  const doubtful = createDoubtfulAccesses({ refused: refusedAccesses, log, signal: ending.signal });
   const graceMs = "path" in options ? GRACE_MS.here : GRACE_MS.elsewhere;
   // Without SSH nobody notes anything.
   const open = createOpenConnections(upstream.directory ?? { note() {} }, { graceMs });
@@ -110,7 +112,7 @@ export async function startEdgeServer(
       stream.session.once("close", open.arrived(name));
     };
     const call = serveCall(stream, headers, {
-      ...{ upstream, edge: edge.state, tickets, open, taken, refusedAccesses, onHello, log, ending: ending.signal },
+      ...{ upstream, edge: edge.state, tickets, open, taken, doubtful, onHello, log, ending: ending.signal },
     });
     calls.add(call);
     void call.then(() => calls.delete(call));
@@ -129,14 +131,14 @@ export async function startEdgeServer(
       const closed = once(server, "close");
       ending.abort(new AppError("unavailable", "the server is ending"));
       refusals[Symbol.dispose]();
-      refusedAccesses[Symbol.dispose]();
       open[Symbol.dispose]();
       server.close();
       for (const socket of strangers.values()) socket.destroy();
       // Those that wait for a guest to start may take longer; they find their edge gone.
       const patience = new AbortController();
-      await Promise.race([Promise.all(calls), sleep(GOODBYE_MS, patience).catch(() => {})]);
+      await Promise.race([Promise.all(calls).then(doubtful.settled), sleep(GOODBYE_MS, patience).catch(() => {})]);
       patience.abort();
+      refusedAccesses[Symbol.dispose]();
       for (const session of edges.keys()) session.close();
       const late = setTimeout(() => {
         for (const { socket } of edges.values()) socket.destroy();

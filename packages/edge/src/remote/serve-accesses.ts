@@ -1,4 +1,5 @@
 /** What an edge tells of requests, at the server: it counts once, and only of guests that the edge has to do with. */
+import type { UrlAccess } from "@mags/domain";
 import { z } from "zod";
 import { decode } from "./json.ts";
 import { MOST_ACCESSES } from "./protocol.ts";
@@ -11,19 +12,14 @@ import { Access } from "./url-messages.ts";
  * connection was made, or this server started.
  */
 export async function serveAccesses(call: ServerCall): Promise<void> {
-  const { asked, edge, taken, refusedAccesses, answer } = call;
+  const { asked, edge, taken, doubtful, answer } = call;
   const urls = urlsOf(call);
-  const told = decode(z.array(Access).max(MOST_ACCESSES), asked);
-  const others = told.filter(({ guest }) => !edge.wasGranted(guest));
-  const areOf = others.length > 0 ? await urls.areOf(others) : [];
-  const refused = new Set(others.filter((_access, at) => areOf[at] !== true));
-  // At once: what is told again may be under way on another connection.
-  for (const access of told) {
-    const { ordinal, ...noted } = access;
-    const { host, guest } = noted;
+  const others: UrlAccess[] = [];
+  for (const { ordinal, ...access } of decode(z.array(Access).max(MOST_ACCESSES), asked)) {
     if (edge.name !== null && ordinal !== undefined && !taken.take(edge.name, ordinal)) continue;
-    if (refused.has(access)) refusedAccesses.note({ address: edge.address, host, guest });
-    else urls.note(noted);
+    if (edge.wasGranted(access.guest)) urls.note(access);
+    else others.push(access);
   }
+  doubtful.add(others, { address: edge.address, urls });
   await answer({});
 }

@@ -2,12 +2,12 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { AppError, isAppError, type Logger, messageOf } from "@mags/core";
 import type { EdgeUpstream } from "../upstream.ts";
+import type { DoubtfulAccesses } from "./doubtful-accesses.ts";
 import type { EdgeState } from "./edge-state.ts";
 import { parseJson } from "./json.ts";
 import type { OpenConnections } from "./open-connections.ts";
 import { createPipe, type Pipe, violation } from "./pipe.ts";
 import { CALLS, type CallName, FRAME, PROTOCOL_VERSION } from "./protocol.ts";
-import type { RefusalLog } from "./refusal-log.ts";
 import { serveAccesses } from "./serve-accesses.ts";
 import { serveFind, serveGuest, serveHello, serveHostKey, serveNotes, servePorts } from "./serve-directory.ts";
 import { serveEnds } from "./serve-ends.ts";
@@ -30,7 +30,7 @@ export interface ServerCall {
   /** Of the server, for all its edges. */
   readonly taken: Taken;
   /** Of the server, for all its edges. */
-  readonly refusedAccesses: RefusalLog;
+  readonly doubtful: DoubtfulAccesses;
   /** The edge has said which run of it this is. */
   readonly onHello: (name: string) => void;
   /** Aborted when the edge has left the call, or the server ends. */
