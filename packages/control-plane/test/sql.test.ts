@@ -189,7 +189,7 @@ describe("openDatabase", () => {
     process.kill(server.pid(), "SIGKILL");
     const { rows } = await database.run((db) => sql<{ one: number }>`select 1 as one`.execute(db));
     assert.equal(rows[0]?.one, 1);
-    await waitFor(() => database.reconnects === 1, { what: "the lock to be taken again" });
+    await waitFor(() => database.reconnects >= 1, { what: "the lock to be taken again" });
   });
 });
 
