@@ -4,6 +4,7 @@ import { Http2ServerRequest } from "node:http2";
 import type { Duplex } from "node:stream";
 import { AppError, isAppError } from "@mags/core";
 import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
+import { gathered } from "./gathered.ts";
 import type { GuestAgent, GuestPlace } from "./guest-agent.ts";
 import { type RequestHead, requestHeaders, trailers } from "./headers.ts";
 
@@ -120,7 +121,7 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
   asked.once("socket", timeOut).on("finish", again).on("close", gone);
   from.on("data", again);
   hearHints(asked, from, to);
-  asked.on("response", (message) => answered.resolve({ message }));
+  asked.on("response", (message) => answered.resolve({ message: gathered(message, process.nextTick) }));
   asked.on("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
   asked.on("error", (error) => {
     answered.reject(error);

@@ -16,6 +16,7 @@ import { closeLingering, type Logger, messageOf, sleep } from "@mags/core";
 import { createStrangers } from "../ssh/strangers.ts";
 import type { CertificateFiles, Certificates } from "./certificates.ts";
 import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
+import { gathered } from "./gathered.ts";
 import { lastWords } from "./last-words.ts";
 import { createTurns } from "./turns.ts";
 import type { Visit } from "./visit.ts";
@@ -67,7 +68,7 @@ export async function openFrontServers(
 ): Promise<FrontServers> {
   const sessions = new Set<ServerHttp2Session>();
   const turns = createTurns(limits);
-  const of1 = (from: IncomingMessage, to: ServerResponse) => turns.begin(from, to, () => take({ from, to }));
+  const of1 = (from: IncomingMessage, to: ServerResponse) => turns.begin(gathered(from), to, () => take({ from, to }));
   const http = createHttp(
     {
       // One that does not wait for the answers before it is not that of a browser.
@@ -102,7 +103,10 @@ export async function openFrontServers(
     ...{ maxHeaderListPairs: 256, streamResetBurst: MOST_RESETS, streamResetRate: RESETS_PER_SECOND },
     settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: limits.headerBytes, enablePush: false },
   });
-  const of2 = (from: Http2ServerRequest, to: Http2ServerResponse) => take({ from, to });
+  const of2 = (from: Http2ServerRequest, to: Http2ServerResponse) => {
+    gathered(from.stream);
+    take({ from: gathered(from), to });
+  };
   http2.on("request", of2).on("checkContinue", of2);
   http2.on("session", (session) => {
     sessions.add(session);

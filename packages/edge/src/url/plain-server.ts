@@ -8,6 +8,7 @@ import { type Logger, messageOf } from "@mags/core";
 import type { UrlDirectory } from "@mags/domain";
 import { authorityOf, targetOf } from "./authority.ts";
 import type { FrontLimits } from "./front-servers.ts";
+import { gathered } from "./gathered.ts";
 
 export interface PlainOptions {
   readonly host: string;
@@ -59,7 +60,7 @@ export async function openPlainServer(
       ...{ requestTimeout: limits.headMs, keepAliveTimeout: 1, connectionsCheckingInterval: 1_000 },
     },
     (from, to) => {
-      answer(from, to).catch((error: unknown) => {
+      answer(gathered(from), to).catch((error: unknown) => {
         log.warn("url.challenge_failed", { error: messageOf(error) });
         sayShort(to, 503);
       });
