@@ -7,6 +7,7 @@ import { type FrontRequest, type FrontResponse, isOver } from "./front-response.
 import { gathered } from "./gathered.ts";
 import type { GuestAgent, GuestPlace } from "./guest-agent.ts";
 import { type RequestHead, requestHeaders, trailers } from "./headers.ts";
+import { pour } from "./pour.ts";
 
 export interface Forwarding extends RequestHead {
   readonly agent: GuestAgent;
@@ -88,7 +89,7 @@ function begin(
   from.on("data", (bytes: Buffer) => {
     traffic.in += bytes.length;
   });
-  from.pipe(asked, { end: false });
+  pour(from, asked);
   from.once("end", () => {
     if (from.rawTrailers.length > 0) asked.addTrailers(trailers(from.rawTrailers));
     asked.end();
@@ -125,9 +126,7 @@ async function answerTo(asked: ClientRequest, { from, to, answerMs }: Waiting): 
   asked.on("upgrade", (message, stream, head) => answered.resolve({ message, upgraded: { stream, head } }));
   asked.on("error", (error) => {
     answered.reject(error);
-    // It has answered, and takes no more.
-    from.unpipe(asked);
-    from.resume();
+    from.resume(); // it may have answered, and takes no more
   });
   try {
     return await answered.promise;

@@ -12,6 +12,7 @@ import {
   writeHead,
 } from "./front-response.ts";
 import { responseHeaders, trailers } from "./headers.ts";
+import { pour } from "./pour.ts";
 
 /**
  * @returns whether the answer was sent whole. When it breaks off, or the client leaves, the client's connection or stream
@@ -74,5 +75,5 @@ function passPieces(answer: IncomingMessage, to: FrontResponse, traffic: Traffic
     if (answer.rawTrailers.length > 0) to.addTrailers(trailers(answer.rawTrailers));
     to.end();
   });
-  answer.pipe(to, { end: false });
+  pour(answer, to);
 }
