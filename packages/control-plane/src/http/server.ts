@@ -7,9 +7,10 @@ import { allowOrigins } from "./cors.ts";
 import { cutLateConnections } from "./cut-late-connections.ts";
 import { errorFields, errorReply } from "./errors.ts";
 import { parseBodiesAsJson } from "./json-body.ts";
+import { pipelining } from "./pipelining.ts";
 import { type RegisterDeps, registerRoutes } from "./register-routes.ts";
 import type { BoundRoute } from "./route.ts";
-import { acceptWebSockets, upgradeOptions } from "./web-socket.ts";
+import { acceptWebSockets } from "./web-socket.ts";
 
 /** A script of 1 MiB may take six times as much when JSON escapes every character. */
 const MAX_BODY_BYTES = 8 * 1024 * 1024;
@@ -43,7 +44,7 @@ export function createHttpServer(deps: ServerDeps, options: ServerOptions): Fast
     logger: false,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: 0,
-    http: { headersTimeout: HEAD_TIMEOUT_MS, ...upgradeOptions() },
+    http: { headersTimeout: HEAD_TIMEOUT_MS, ...pipelining() },
     exposeHeadRoutes: false,
     // What comes while the server closes is answered as ever: the connection ends after it.
     return503OnClosing: false,

@@ -2,7 +2,7 @@
  * WebSockets on the routes of the API. A request to upgrade passes through the same hooks, checks and error replies as any
  * other; only when its handler has agreed does the connection change its protocol.
  */
-import { type IncomingMessage, type ServerOptions, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { execs } from "@mags/api-schema";
 import { AppError, type Clock, closeLingering, type Logger } from "@mags/core";
@@ -39,25 +39,6 @@ export interface WebSocketDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly closing: AbortSignal;
-}
-
-/**
- * Options of Node's server. Other upgrades, such as those to HTTP/2 that some clients offer with every request, are ignored.
- * So is one that comes while an answer is under way, also one that Node gives by itself: it would take the connection from
- * that.
- */
-export function upgradeOptions(): Pick<ServerOptions, "ServerResponse" | "shouldUpgradeCallback"> {
-  const last = new WeakMap<Socket, ServerResponse>();
-  return {
-    ServerResponse: class<Request extends IncomingMessage> extends ServerResponse<Request> {
-      constructor(...of: ConstructorParameters<typeof ServerResponse<Request>>) {
-        super(...of);
-        last.set(of[0].socket, this);
-      }
-    },
-    shouldUpgradeCallback: ({ headers, socket }) =>
-      headers.upgrade?.toLowerCase() === "websocket" && last.get(socket)?.destroyed !== false,
-  };
 }
 
 /** @param options `origins`: whose pages may connect, besides those of the server's own address. */
