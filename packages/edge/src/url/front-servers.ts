@@ -14,6 +14,7 @@ import type { Server, Socket } from "node:net";
 import { createServer as createTls, type TLSSocket, type Server as TlsServer } from "node:tls";
 import { closeLingering, type Logger, messageOf, sleep } from "@mags/core";
 import { createStrangers } from "../ssh/strangers.ts";
+import { hasBody } from "./ask-guest.ts";
 import type { CertificateFiles, Certificates } from "./certificates.ts";
 import { isWebSocket, upgradeOf } from "./forward-upgrade.ts";
 import { gathered } from "./gathered.ts";
@@ -68,7 +69,8 @@ export async function openFrontServers(
 ): Promise<FrontServers> {
   const sessions = new Set<ServerHttp2Session>();
   const turns = createTurns(limits);
-  const of1 = (from: IncomingMessage, to: ServerResponse) => turns.begin(gathered(from), to, () => take({ from, to }));
+  const of1 = (from: IncomingMessage, to: ServerResponse) =>
+    turns.begin(hasBody(from) ? gathered(from) : from, to, () => take({ from, to }));
   const http = createHttp(
     {
       // One that does not wait for the answers before it is not that of a browser.
@@ -104,8 +106,8 @@ export async function openFrontServers(
     settings: { maxConcurrentStreams: MOST_STREAMS, maxHeaderListSize: limits.headerBytes, enablePush: false },
   });
   const of2 = (from: Http2ServerRequest, to: Http2ServerResponse) => {
-    gathered(from.stream);
-    take({ from: gathered(from), to });
+    if (hasBody(from)) for (const body of [from.stream, from]) gathered(body);
+    take({ from, to });
   };
   http2.on("request", of2).on("checkContinue", of2);
   http2.on("session", (session) => {

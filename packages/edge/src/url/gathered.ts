@@ -26,7 +26,7 @@ export function gathered<T extends Readable>(body: T, atEnd: (then: () => void) 
   function add(piece: Buffer): void {
     if (length + piece.length > MOST_GATHERED) flush();
     if (length + piece.length > held.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(2 * (length + piece.length), MOST_GATHERED));
+      const larger = Buffer.allocUnsafe(Math.min(2 * (length + piece.length), MOST_GATHERED));
       held.copy(larger, 0, 0, length);
       held = larger;
     }
