@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import { connect } from "node:net";
+import { createServer, type Server } from "node:http";
+import { connect, createServer as createTcp, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { waitFor } from "@mags/test-kit";
@@ -109,6 +109,41 @@ describe("a WebSocket of a guest", () => {
     assert.match(heard, /^HTTP\/1\.1 200 .*plain undefined undefined/s);
     const smuggled = `${HANDSHAKE}Upgrade: websocket\r\nContent-Length: 4\r\nConnection: close\r\n\r\nGET `;
     assert.match(await say(front.port, smuggled), /^HTTP\/1\.1 200 .*plain undefined/s);
+  });
+
+  it("that the guest does not answer is given up there when the client leaves, however it does", async () => {
+    const silent = createTcp({ allowHalfOpen: true });
+    await using apart = await startUrlFront(await listening(silent as Server));
+    for (const leave of [(client: Socket) => client.end(), (client: Socket) => client.resetAndDestroy()]) {
+      const asked = once(silent, "connection") as Promise<[Socket]>;
+      const client = connect(apart.port, "127.0.0.1").on("error", () => {});
+      client.write(`${HANDSHAKE}Upgrade: websocket\r\n\r\n`);
+      const [guestSocket] = await asked;
+      const over = new Promise((resolve) => guestSocket.on("error", resolve).on("end", resolve).resume());
+      await once(guestSocket, "data");
+      leave(client);
+      await over;
+      guestSocket.destroy();
+    }
+    await waitFor(() => apart.notes.length === 2, { what: "what was noted" });
+    assert.deepEqual(
+      apart.notes.map(({ status }) => status),
+      [499, 499],
+    );
+    silent.close();
+  });
+
+  it("has what its client said before it was opened", async () => {
+    const client = connect(front.port, "127.0.0.1");
+    const heard: Buffer[] = [];
+    client.on("data", (bytes) => heard.push(bytes));
+    client.write(`${HANDSHAKE}Upgrade: websocket\r\n\r\n`);
+    // A text, "hi", and a close, both masked with zeros.
+    client.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69, 0x88, 0x80, 0, 0, 0, 0]));
+    await once(client, "close");
+    const [opened, said] = Buffer.concat(heard).toString("latin1").split("\r\n\r\n");
+    assert.match(opened ?? "", /^HTTP\/1\.1 101 /);
+    assert.equal(said?.slice(0, 4), "\x81\x02hi");
   });
 
   it("that the guest does not open is answered as the guest does", async () => {

@@ -10,8 +10,8 @@ import { pairs, responseHeaders } from "./headers.ts";
 export interface Upgrade {
   readonly from: IncomingMessage;
   readonly socket: Socket;
-  /** The first bytes after the request. */
-  readonly head: Buffer;
+  /** Stops reading. @returns the bytes that have come after the request */
+  readonly takeHead: () => Buffer;
   /** To answer it otherwise; the connection ends with the answer. */
   readonly to: ServerResponse;
 }
@@ -23,6 +23,9 @@ export const isWebSocket = ({ method, headers }: IncomingMessage): boolean =>
   headers["content-length"] === undefined &&
   headers["transfer-encoding"] === undefined;
 
+/** Of a client before it is answered, which has nothing to say by then. */
+const MOST_HEAD = 64 * 1024;
+
 export function upgradeOf(from: IncomingMessage, socket: Socket, head: Buffer): Upgrade {
   const to = new ServerResponse(from);
   to.shouldKeepAlive = false;
@@ -31,7 +34,24 @@ export function upgradeOf(from: IncomingMessage, socket: Socket, head: Buffer): 
     to.detachSocket(socket);
     closeLingering(socket);
   });
-  return { from, socket, head, to };
+  return { from, socket, takeHead: readAhead(socket, head), to };
+}
+
+/** Whether a client has left is seen only where somebody reads. */
+function readAhead(socket: Socket, head: Buffer): Upgrade["takeHead"] {
+  const pieces = [head];
+  let bytes = head.length;
+  const take = (piece: Buffer) => {
+    pieces.push(piece);
+    bytes += piece.length;
+    if (bytes > MOST_HEAD) socket.destroy();
+  };
+  const leave = () => void socket.destroy();
+  socket.on("data", take).once("end", leave);
+  return () => {
+    socket.off("data", take).off("end", leave).pause();
+    return Buffer.concat(pieces);
+  };
 }
 
 /** Resolves when it has ended. @throws AppError why there is no answer: the client was told nothing yet. */
@@ -46,7 +66,7 @@ export async function forwardUpgrade(upgrade: Upgrade, forwarding: Forwarding): 
 const GOODBYE_MS = 5_000;
 
 async function join(
-  { socket, head }: Upgrade,
+  { socket, takeHead }: Upgrade,
   { message, upgraded: { stream, head: first } }: Required<Answer>,
   { own, traffic }: Forwarding,
 ): Promise<void> {
@@ -54,6 +74,7 @@ async function join(
   const status = `HTTP/1.1 101 ${message.statusMessage}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n`;
   socket.setNoDelay(true);
   socket.write(`${status}${lines.join("")}\r\n`, "latin1");
+  const head = takeHead();
   const [readBefore, writtenBefore] = [socket.bytesRead, socket.bytesWritten];
   if (first.length > 0) socket.write(first);
   if (head.length > 0) stream.write(head);
