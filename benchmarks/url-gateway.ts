@@ -35,7 +35,7 @@ const gateway = await startUrlGateway(
     ...{ host: "127.0.0.1", port: 0, certificates: null, plain: null, isTrusted: () => false },
     limits: {
       ...{ connections: 20_000, headerBytes: 32 * 1024, headMs: 30_000, silentMs: 600_000 },
-      ...{ wakeMs: 60_000, answerMs: 60_000 },
+      ...{ wakeMs: 60_000, answerMs: 60_000, visitsPerGuest: 20_000 },
     },
   },
 );

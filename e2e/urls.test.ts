@@ -16,6 +16,8 @@ import { ask, nextMessage, openSocket, see, visit } from "./harness/visits.ts";
 const PAGE = new URL("../docs/urls.md", import.meta.url);
 const UPLOAD_BYTES = 20_000_000;
 const STORM = 500;
+/** What is passed on to a sandbox at a time. */
+const MOST_AT_ONCE = 160;
 const FOR_PEOPLE = { accept: "text/html,*/*" };
 const CURL = ["-sS", "--max-time", "60"];
 
@@ -125,6 +127,14 @@ describe("URLs", { concurrency: 1 }, () => {
     assert.deepEqual(texts, Array(STORM).fill("shop"));
     socket.terminate();
     assert.equal(await wakes("shop"), before + 1);
+  });
+
+  it("leave the owner room for commands, however many strangers hold on to it", async () => {
+    const strangers = await Promise.all(Array.from({ length: MOST_AT_ONCE }, () => visit(`${url}/events`)));
+    const late = see(`${url}/name`);
+    assert.equal(await user.mags("exec", "shop", "echo here"), "here\n");
+    for (const stranger of strangers) stranger.destroy();
+    assert.deepEqual(await late, { status: 200, text: "shop" });
   });
 
   it("wait for startup_command where a sandbox wakes without its memory", async () => {

@@ -16,6 +16,9 @@ export interface OpenUrls extends UrlGateway {
   readonly certificates: Certificates | null;
 }
 
+/** A guest's agent has 256 streams: connections that rest may have 64 more, its owner's commands and SSH have the others. */
+const VISITS_PER_GUEST = 160;
+
 type Deps = Parameters<typeof startUrlGateway>[0];
 
 /** @throws AppError `unavailable` that names the keys of the configuration when a port cannot be had. */
@@ -34,6 +37,7 @@ export async function openUrls(deps: Deps, task: UrlTask): Promise<OpenUrls> {
         silentMs: limits.silent_seconds * 1000,
         wakeMs: limits.wake_seconds * 1000,
         answerMs: limits.answer_seconds * 1000,
+        visitsPerGuest: VISITS_PER_GUEST,
       },
     });
     return Object.assign(gateway, { certificates });

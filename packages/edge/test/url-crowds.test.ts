@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { connect, type Socket } from "node:net";
-import { after, before, describe, it } from "node:test";
+import { after, before, beforeEach, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { makeTempDir, waitFor } from "@mags/test-kit";
 import { type Certificates, createCertificates } from "../src/url/certificates.ts";
@@ -18,10 +18,18 @@ describe("a crowd at the gateway of URLs", () => {
   let guest: Server;
   let port: number;
   let certificates: Certificates;
+  /** Requests that the guest has and does not answer. */
+  let hanging = 0;
+  beforeEach(() => {
+    hanging = 0;
+  });
   before(async () => {
     await using folder = await makeTempDir();
     certificates = createCertificates([await certificateOf(folder.path, "box.example")]);
-    guest = createServer((from, to) => void (from.url === "/" && to.end("served")));
+    guest = createServer((from, to) => {
+      if (from.url === "/") to.end("served");
+      else hanging++;
+    });
     port = await listening(guest);
   });
   after(() => {
@@ -94,6 +102,23 @@ describe("a crowd at the gateway of URLs", () => {
       assert.match(await say(front.port, GET), /served$/);
     });
   });
+
+  it("waits for its turn at a guest that has as many visits as it may, unless it leaves, or that takes too long", () =>
+    atFront({ limits: { visitsPerGuest: 2, wakeMs: 2_000 } }, async (front) => {
+      const held = [await open(front.port), await open(front.port)];
+      for (const socket of held) socket.write(HANG);
+      await waitFor(() => hanging === 2, { what: "both to be passed on" });
+      const leaving = await open(front.port);
+      leaving.write(GET);
+      const served = say(front.port, GET);
+      leaving.destroy();
+      await waitFor(() => front.notes[0]?.status === 499, { what: "the end of who left" });
+      held[0]?.destroy();
+      assert.match(await served, /served$/);
+      (await open(front.port)).write(HANG);
+      await waitFor(() => hanging === 3, { what: "the place to be taken again" });
+      assert.match(await say(front.port, GET), /^HTTP\/1\.1 503 .*retry-after: \d+.*more is asked of this sandbox/s);
+    }));
 
   it("is told 503 when it asks too much of one guest at a time", () =>
     atFront({ trusted: true, limits: { connections: 6 } }, async (front) => {

@@ -18,7 +18,7 @@ export interface UrlFront extends AsyncDisposable {
 
 export const LIMITS: UrlGatewayOptions["limits"] = {
   ...{ connections: 10_000, headerBytes: 32 * 1024, headMs: 10_000, silentMs: 60_000 },
-  ...{ wakeMs: 10_000, answerMs: 10_000 },
+  ...{ wakeMs: 10_000, answerMs: 10_000, visitsPerGuest: 10_000 },
 };
 
 export const listening = async (server: Server) => {

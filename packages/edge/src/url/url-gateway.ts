@@ -10,6 +10,7 @@ import { replyFailure } from "./failure-reply.ts";
 import { breakOff } from "./front-response.ts";
 import { type FrontLimits, type FrontOptions, openFrontServers, shareOf } from "./front-servers.ts";
 import { GuestAgent } from "./guest-agent.ts";
+import { createGuestGates } from "./guest-gates.ts";
 import { openPlainServer, type PlainOptions } from "./plain-server.ts";
 import { createRoutes } from "./routes.ts";
 import { serveVisit, type Visit, type VisitDeps } from "./visit.ts";
@@ -23,6 +24,8 @@ export interface UrlGatewayOptions extends FrontOptions {
 export interface UrlLimits extends FrontLimits {
   /** For a guest to wake, and its server to listen. */
   readonly wakeMs: number;
+  /** Requests and WebSockets that are passed on to one guest at a time; others wait for `wakeMs` at most. */
+  readonly visitsPerGuest: number;
   /** For the head of a guest's answer. */
   readonly answerMs: number;
 }
@@ -55,6 +58,7 @@ export async function startUrlGateway(
   const deps: VisitDeps = {
     ...{ agent, clock, limits, isTrusted, note: (access) => directory.note(access) },
     crowds: createPlaces(shareOf(limits.connections)),
+    gates: createGuestGates(limits.visitsPerGuest),
     routes: createRoutes(directory, { clock, signal: ending.signal }),
   };
   async function take(visit: Visit): Promise<void> {

@@ -13,6 +13,7 @@ import { forwardRequest } from "./forward-request.ts";
 import { forwardUpgrade, type Upgrade } from "./forward-upgrade.ts";
 import { type FrontRequest, type FrontResponse, isOver } from "./front-response.ts";
 import type { GuestAgent } from "./guest-agent.ts";
+import type { GuestGates } from "./guest-gates.ts";
 import type { ClientSeen } from "./headers.ts";
 import { isFromElsewhere, keepPass, OWN_NAMES, passOf } from "./pass.ts";
 import type { Routes } from "./routes.ts";
@@ -27,6 +28,8 @@ export interface VisitDeps {
   readonly note: (access: UrlAccess) => void;
   /** Of each guest, what is asked of it at a time. */
   readonly crowds: Places<GuestId>;
+  /** Of these, those that are passed on to it; the others wait. */
+  readonly gates: GuestGates;
 }
 
 export type Visit =
@@ -62,7 +65,7 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
     else {
       const clean = pass?.cleanTarget ?? target;
       const on = { route: found, authority, target: clean, traffic, seen };
-      await inCrowd(deps, found.guest, () => passOn(deps, visit, on));
+      await inCrowd(deps, { guest: found.guest, to }, () => passOn(deps, visit, on));
     }
   } catch (error) {
     if (!isAppError(error)) throw error;
@@ -75,17 +78,43 @@ export async function serveVisit(deps: VisitDeps, visit: Visit): Promise<void> {
 
 /** What is asked of one guest, however much, leaves room for others. */
 async function inCrowd(
-  { crowds }: Pick<VisitDeps, "crowds">,
-  guest: GuestId,
+  deps: Pick<VisitDeps, "crowds" | "gates" | "limits">,
+  { guest, to }: { readonly guest: GuestId; readonly to: FrontResponse },
   visit: () => Promise<void>,
 ): Promise<void> {
-  const leave = crowds.take(guest);
-  if (!leave)
-    throw new AppError("unavailable", "more is asked of this sandbox at a time than is passed on: try again later");
+  const leave = deps.crowds.take(guest);
+  if (!leave) throw tooMany();
   try {
-    await visit();
+    const leaveGuest = await enter(deps, guest, to);
+    try {
+      await visit();
+    } finally {
+      leaveGuest();
+    }
   } finally {
     leave();
+  }
+}
+
+const tooMany = () =>
+  new AppError("unavailable", "more is asked of this sandbox at a time than is passed on: try again later");
+
+/** Waits for a place as long as for a guest to wake, unless the client leaves. */
+async function enter(
+  { gates, limits }: Pick<VisitDeps, "gates" | "limits">,
+  guest: GuestId,
+  to: FrontResponse,
+): Promise<() => void> {
+  if (gates.hasRoom(guest)) return await gates.enter(guest);
+  const waiting = new AbortController();
+  const late = setTimeout(() => waiting.abort(tooMany()), limits.wakeMs);
+  const leave = () => waiting.abort(new AppError("unavailable", "the client has left"));
+  to.once("close", leave);
+  try {
+    return await gates.enter(guest, { signal: waiting.signal });
+  } finally {
+    clearTimeout(late);
+    to.off("close", leave);
   }
 }
 
